@@ -1,0 +1,115 @@
+"""The shared entry point of all jobs: arguments, settings, ledger row, last JSON line, errors in a sentence."""
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+import traceback
+import uuid
+import warnings
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from jobs.lake.contracts import contracts
+from jobs.lake.errors import UserError
+from jobs.lake.lake import Lake, Written, lake_root
+from jobs.settings import load_settings
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+_CAUSES = {  # part of an engine's error -> what a tired person needs to know
+    "No space left on device": "the disk is full: free some space, then run this again; nothing was published",
+    "ConcurrentAppend": "another run wrote the same table at the same time: let it finish, then run this again",
+    "ConcurrentDelete": "another run wrote the same table at the same time: let it finish, then run this again",
+    "ConcurrentModification": "another run wrote the same table at the same time: let it finish, then run this again",
+    "Failed to commit transaction": "another run wrote the same table at the same time; run this again",
+    "Permission denied": "a file or folder may not be written: check who owns LAKE and the temporary folder",
+    "OutOfMemoryError": "Spark ran out of memory: raise SPARK_DRIVER_MEMORY (now {memory})",
+}
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write it as 2026-11-20") from None
+
+
+def _commit() -> str | None:
+    root = Path(__file__).parent
+    got = subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=root, capture_output=True, text=True)
+    return got.stdout.strip() or None if got.returncode == 0 else None
+
+
+def cause(error: BaseException) -> str:
+    """The error in one sentence."""
+    if isinstance(error, UserError):
+        return str(error)
+    text = f"{type(error).__name__}: {error}"
+    for part, meaning in _CAUSES.items():
+        if part in text:
+            return meaning.format(memory=os.environ.get("SPARK_DRIVER_MEMORY", "2g"))
+    return f"unexpected {text.splitlines()[0][:300]}; the lines above say where"
+
+
+def main(
+    run: Callable[..., Written], arguments: Callable[[argparse.ArgumentParser], None] | None = None
+) -> None:
+    """Run one job from the command line; exits 1 with a sentence on standard error if it fails."""
+    job = sys.modules[run.__module__].__spec__
+    name = (job.name if job else run.__module__).removeprefix("jobs.")
+    parser = argparse.ArgumentParser(prog=f"python -m jobs.{name}", description=sys.modules[run.__module__].__doc__)
+    parser.add_argument("--day", type=_day, required=True, help="the day to work on, as 2026-11-20")
+    if arguments:
+        arguments(parser)
+    options = vars(parser.parse_args())
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    try:
+        _run(name, run, options.pop("day"), options)
+    except UserError as error:
+        sys.exit(f"{name} failed: {error}")
+    except Exception as error:  # the last line of a red task's log is its cause, whatever it was
+        told = cause(error)
+        if told.startswith("unexpected"):
+            traceback.print_exc()
+        sys.exit(f"{name} failed: {told}")
+
+
+def _run(name: str, run: Callable[..., Written], day: date, options: dict[str, object]) -> None:
+    born = psutil.Process().create_time()
+    settings = load_settings()
+    lake = Lake(lake_root(), run_id=uuid.uuid4().hex[:12])
+    startup = time.time() - born
+    lake.create()
+    written = run(lake, settings, day, **options)
+    seconds = time.time() - born
+    row = {
+        "run_id": lake.run_id,
+        "job": name,
+        "day": day,
+        "started_at": datetime.fromtimestamp(born, UTC),
+        "seconds": seconds,
+        "startup_seconds": startup + lake.spark_seconds,
+        "inputs": list(lake.inputs.items()),
+        "outputs": list(lake.outputs.items()),
+        "settings_hash": settings.hash,
+        "code_commit": _commit(),
+        "rows_in": written.rows_in,
+        "rows_out": written.rows_out,
+        "rows_rejected": written.rows_rejected,
+        "rows_duplicate": written.rows_duplicate,
+    }
+    write_deltalake(lake.path("ops.runs"), pa.Table.from_pylist([row], contracts()["ops.runs"].arrow), mode="append")
+    told = {**row, **written.notes, "inputs": lake.inputs, "outputs": lake.outputs}
+    print(json.dumps(told, default=str), flush=True)

@@ -1,0 +1,172 @@
+"""Read and write the Delta tables, by Spark or by Arrow, and remember which versions were used."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.lake.contracts import ROOT, contracts
+from jobs.lake.errors import UserError
+
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)\b")
+_TABLE = re.compile(r"\b(bronze|silver|gold|ops)\.([a-z_]+)\b")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a job tells the ledger: rows in = rows out + rejected + duplicate, where rows are moved."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    rows_rejected: int = 0
+    rows_duplicate: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def literal(value: date | str | int | float) -> str:
+    """A value as a SQL literal; text is quoted, so that it can never be read as SQL."""
+    if isinstance(value, date):
+        return f"DATE'{value:%Y-%m-%d}'"
+    if isinstance(value, int | float):
+        return repr(value)
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+class Lake:
+    """One lake at `root`: each table at `<root>/<layer>/<table>`."""
+
+    def __init__(self, root: str | Path, run_id: str = "by-hand") -> None:
+        self.root = str(root) if "://" in str(root) else str(Path(root).resolve())
+        self.run_id = run_id
+        self.inputs: dict[str, int] = {}
+        self.outputs: dict[str, int] = {}
+        self.spark_seconds = 0.0
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name.replace('.', '/')}"
+
+    def create(self) -> None:
+        """Make the tables that are not there yet."""
+        for name, contract in contracts().items():
+            if not DeltaTable.is_deltatable(self.path(name)):
+                DeltaTable.create(
+                    self.path(name),
+                    schema=contract.delta,
+                    partition_by=list(contract.partitions),
+                    mode="ignore",
+                    description=contract.comment,
+                )
+            if contract.checks:
+                table = DeltaTable(self.path(name))
+                known = table.metadata().configuration
+                missing = {k: v for k, v in contract.checks.items() if f"delta.constraints.{k}" not in known}
+                if missing:
+                    table.alter.add_constraint(missing)
+
+    # --- Arrow: small or streamed, no JVM ---
+
+    def delta(self, name: str, version: int | None = None) -> DeltaTable:
+        if not DeltaTable.is_deltatable(self.path(name)):
+            raise UserError(f"table {name} is not in {self.root}; run `python -m jobs.ingest` first, or check LAKE")
+        table = DeltaTable(self.path(name), version=version)
+        self.inputs.setdefault(name, table.version())
+        return table
+
+    def version(self, name: str) -> int:
+        return DeltaTable(self.path(name)).version()
+
+    def arrow(
+        self,
+        name: str,
+        columns: list[str] | None = None,
+        where: ds.Expression | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """The rows as one Arrow table: for tables that grow with the catalogue, not with the events."""
+        return self.delta(name, version).to_pyarrow_dataset().to_table(columns=columns, filter=where)
+
+    def batches(
+        self, name: str, columns: list[str], where: ds.Expression | None = None, version: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows as a stream of Arrow batches."""
+        dataset = self.delta(name, version).to_pyarrow_dataset()
+        yield from dataset.to_batches(columns=columns, filter=where, batch_readahead=2, fragment_readahead=1)
+
+    def replace(self, name: str, rows: pa.Table | DataFrame, where: str | None = None, **partition: date | str) -> int:
+        """Put `rows` in place of a partition (`day=...`), of what `where` says, or of the whole table.
+
+        One atomic commit. returns the new version of the table.
+        """
+        if any("'" in str(value) for value in partition.values()):
+            raise ValueError(f"a partition value may not hold a quote: {partition}")
+        predicate = where or " AND ".join(f"{key} = '{value}'" for key, value in partition.items()) or None
+        contract = contracts()[name]
+        if isinstance(rows, pa.Table):
+            write_deltalake(
+                self.path(name),
+                rows.select(contract.names).cast(contract.arrow),
+                mode="overwrite",
+                predicate=predicate,
+                commit_properties=CommitProperties(custom_metadata={"run_id": self.run_id}),
+            )
+        else:
+            writer = rows.select(contract.names).write.format("delta").mode("overwrite")
+            writer = writer.option("userMetadata", self.run_id)
+            if predicate:
+                writer = writer.option("replaceWhere", predicate)
+            writer.save(self.path(name))
+        self.outputs[name] = self.version(name)
+        return self.outputs[name]
+
+    # --- Spark: rows by the million ---
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        from jobs.lake.session import spark_session
+
+        started = time.perf_counter()
+        session = spark_session(f"{self.root}/spark-warehouse")
+        self.spark_seconds = time.perf_counter() - started
+        return session
+
+    def sql(self, text: str, **args: Any) -> DataFrame:
+        """Spark SQL that names tables (`silver.events`) and parameters (`:day`)."""
+
+        def by_path(match: re.Match[str]) -> str:
+            name = f"{match[1]}.{match[2]}"
+            self.delta(name)
+            return f"delta.`{self.path(name).replace('`', '``')}`"
+
+        def by_value(match: re.Match[str]) -> str:
+            return literal(args[match[1]]) if match[1] in args else match[0]
+
+        # Spark 4.1 binds parameters in its own parser, which Delta's extension replaces: `args=` stays unbound.
+        return self.spark.sql(_PARAMETER.sub(by_value, _TABLE.sub(by_path, text)))
+
+    def transform(self, name: str, **args: Any) -> DataFrame:
+        """Run `sql/transforms/<name>.sql`."""
+        return self.sql((ROOT / "transforms" / f"{name}.sql").read_text(), **args)
+
+    def undo_if_raises(self, names: list[str], act: Callable[[], None]) -> None:
+        """Call `act`; if it raises, put the tables back to the version before this run wrote them."""
+        try:
+            act()
+        except UserError:
+            for name in names:
+                DeltaTable(self.path(name)).restore(self.outputs[name] - 1)
+            raise
+
+
+def lake_root() -> str:
+    """`LAKE`, by default `lake/` below the current folder."""
+    return os.environ.get("LAKE", "lake")

