@@ -34,8 +34,8 @@ ROWS_AT_ONCE = 200_000
 
 
 def write_landing(
-    out: Path, *, days: list[date], items: int, users: int, events_per_day: int, new_items_per_day: int, seed: int,
-    faults: float = 0.002, format: Format = "jsonl",
+    out: Path, *, days: list[date], items: int, users: int, events_per_day: int, new_items_per_day: int,
+    seed: int, faults: float = 0.002, format: Format = "jsonl",
 ) -> list[dict[str, int | str]]:  # fmt: skip
     """Simulate and write; returns for each day how many lines of each fate its file holds."""
     summary: list[dict[str, int | str]] = []
@@ -53,7 +53,9 @@ def write_landing(
         _write_events(folder, day, format)
         truth[day.day.isoformat()] = asdict(day.truth)
         summary.append(_count(day))
-        print(f"{day.day}  {len(day.events):>9,} lines  {time.perf_counter() - started:6.1f} s", file=sys.stderr)
+        print(
+            f"{day.day}  {len(day.events):>9,} lines  {time.perf_counter() - started:6.1f} s", file=sys.stderr
+        )
     with _whole(out / "truth.json") as file:
         file.write(json.dumps(truth, indent=1).encode() + b"\n")
     return summary
@@ -61,7 +63,8 @@ def write_landing(
 
 def _write_events(folder: Path, day: Day, format: Format) -> None:
     chunks = (
-        day.events.take(slice(start, start + ROWS_AT_ONCE)) for start in range(0, len(day.events), ROWS_AT_ONCE)
+        day.events.take(slice(start, start + ROWS_AT_ONCE))
+        for start in range(0, len(day.events), ROWS_AT_ONCE)
     )
     if format == "jsonl":
         with _whole(folder / "events.jsonl.gz") as file, _gzip(file) as packed:
@@ -69,7 +72,10 @@ def _write_events(folder: Path, day: Day, format: Format) -> None:
                 packed.write(lines(rows, day.prices))
         return
     schema = table(day.events.take(slice(0, 0)), day.prices).schema
-    with _whole(folder / "events.parquet") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with (
+        _whole(folder / "events.parquet") as file,
+        pq.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
         for rows in chunks:
             writer.write_table(table(rows, day.prices))
 
@@ -89,7 +95,9 @@ def _write_items(folder: Path, day: Day, format: Format) -> None:
 
 
 def _count(day: Day) -> dict[str, int | str]:
-    fates = Counter(dict(zip(FATES, np.bincount(day.events.fate, minlength=len(FATES)).tolist(), strict=True)))
+    fates = Counter(
+        dict(zip(FATES, np.bincount(day.events.fate, minlength=len(FATES)).tolist(), strict=True))
+    )
     return {"day": day.day.isoformat(), "items": len(day.items), "lines": len(day.events), **fates}
 
 
@@ -97,18 +105,26 @@ def _count(day: Day) -> dict[str, int | str]:
 def _whole(path: Path) -> Iterator[BinaryIO]:
     """A file that appears under its name only once it is complete."""
     unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("wb") as file:
-        yield file
-    os.replace(unfinished, path)
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+        os.replace(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise OSError(f"cannot write {path}: {error.strerror}; make room or choose another --out") from error
 
 
 def _gzip(file: BinaryIO) -> gzip.GzipFile:
-    return gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0)  # no name, no time: same bytes
+    return gzip.GzipFile(
+        filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0
+    )  # no name, no time: same bytes
 
 
 def main() -> int:
     assert __doc__
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--day", type=date.fromisoformat, required=True, help="the last day")
     parser.add_argument("--days", type=int, default=10)
     parser.add_argument("--out", type=Path, required=True)

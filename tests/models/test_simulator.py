@@ -1,0 +1,288 @@
+import gzip
+import json
+import shlex
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.simulate import write_landing
+from models.metrics import auc
+from models.simulator import Day, simulate
+from models.simulator.rows import CLEAN, CLICK, IMPRESSION, PURCHASE
+from models.simulator.words import LEAVES
+
+DAYS = [date(2026, 11, 18) + timedelta(days=n) for n in range(3)]
+SIZES: dict[str, Any] = {
+    "items": 500,
+    "users": 200,
+    "events_per_day": 4_000,
+    "new_items_per_day": 10,
+    "seed": 3,
+}
+Landing = tuple[Path, list[dict[str, Any]]]
+EVENTS = {"impression", "click", "purchase"}
+
+
+@pytest.fixture(scope="module")
+def landing(tmp_path_factory: pytest.TempPathFactory) -> Landing:
+    out = tmp_path_factory.mktemp("landing")
+    return out, write_landing(out, days=DAYS, faults=0.02, **SIZES)
+
+
+@pytest.fixture(scope="module")
+def demo() -> list[Day]:
+    days = [date(2026, 11, 11) + timedelta(days=n) for n in range(10)]
+    return list(
+        simulate(days=days, items=2_000, users=600, events_per_day=12_000, new_items_per_day=20, seed=7)
+    )
+
+
+def lines_of(path: Path) -> list[str]:
+    return gzip.decompress(path.read_bytes()).decode().splitlines()
+
+
+def parsed(lines: list[str]) -> list[dict[str, Any]]:
+    rows = []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def good(out: Path, day: date) -> list[dict[str, Any]]:
+    """What an ingest would keep of the lines of a day that are about that day."""
+    rows = parsed(lines_of(out / str(day) / "events.jsonl.gz"))
+    fine = [row for row in rows if {"item_id", "event", "ts"} <= row.keys() and row["event"] in EVENTS]
+    return list({row["event_id"]: row for row in fine if row["ts"].startswith(str(day))}.values())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_seed_gives_the_same_bytes(landing: Landing, tmp_path: Path) -> None:
+    write_landing(tmp_path, days=DAYS, faults=0.02, **SIZES)
+    assert contents(tmp_path) == contents(landing[0])
+
+
+def test_another_seed_gives_other_events(landing: Landing, tmp_path: Path) -> None:
+    write_landing(tmp_path, days=DAYS[:1], faults=0.02, **{**SIZES, "seed": 4})
+    name = Path(str(DAYS[0])) / "events.jsonl.gz"
+    assert (tmp_path / name).read_bytes() != (landing[0] / name).read_bytes()
+
+
+def test_a_day_does_not_depend_on_how_many_days_follow(landing: Landing, tmp_path: Path) -> None:
+    write_landing(tmp_path, days=DAYS[:2], faults=0.02, **SIZES)
+    for day in DAYS[:2]:
+        assert contents(tmp_path / str(day)) == contents(landing[0] / str(day))
+
+
+@pytest.mark.parametrize("index", range(len(DAYS)))
+def test_the_summary_says_how_many_lines_of_each_fate_are_in_the_file(landing: Landing, index: int) -> None:
+    out, summary = landing
+    day, said = str(DAYS[index]), summary[index]
+    lines = lines_of(out / day / "events.jsonl.gz")
+    rows = parsed(lines)
+    seen = Counter[str](malformed=len(lines) - len(rows))
+    ids = set()
+    for row in rows:
+        if not {"item_id", "event", "ts"} <= row.keys():
+            seen["missing_key"] += 1
+        elif row["event"] not in EVENTS:
+            seen["unknown_event"] += 1
+        elif row["ts"][:10] > day:
+            seen["future"] += 1
+        elif row["event_id"] in ids:
+            seen["duplicate"] += 1
+        else:
+            seen["late" if row["ts"][:10] < day else "clean"] += 1
+            ids.add(row["event_id"])
+    assert len(lines) == said["lines"]
+    assert seen == Counter({fate: said[fate] for fate in seen})
+    assert all(seen[fate] for fate in ("malformed", "missing_key", "unknown_event", "future", "duplicate"))
+    assert bool(seen["late"]) == (index > 0), "before the first day there was no shop"
+
+
+def test_late_lines_are_one_or_two_days_late(landing: Landing) -> None:
+    rows = parsed(lines_of(landing[0] / str(DAYS[2]) / "events.jsonl.gz"))
+    late = {row["ts"][:10] for row in rows if "ts" in row and row["ts"][:10] < str(DAYS[2])}
+    assert late and late <= {str(DAYS[0]), str(DAYS[1])}
+
+
+def test_no_bad_line_is_planted_when_none_is_asked_for(tmp_path: Path) -> None:
+    (summary,) = write_landing(tmp_path, days=DAYS[:1], faults=0.0, **SIZES)
+    assert summary["lines"] == summary["clean"]
+
+
+def test_a_click_comes_after_its_impression_and_a_purchase_after_its_click(
+    landing: Landing,
+) -> None:
+    rows = [row for row in good(landing[0], DAYS[1]) if "request_id" in row]
+    when = {(row["event"], row["request_id"], row["item_id"]): row["ts"] for row in rows}
+    answers = [key for key in when if key[0] != "impression"]
+    assert {event for event, *_ in answers} == {"click", "purchase"}
+    for event, request, item in answers:
+        before = {"click": "impression", "purchase": "click"}[event]
+        assert when[before, request, item] < when[event, request, item]
+
+
+def test_a_request_shows_no_item_twice_and_counts_positions_from_0(
+    landing: Landing,
+) -> None:
+    shown: dict[str, list[tuple[int, str]]] = {}
+    for row in good(landing[0], DAYS[0]):
+        if row["event"] == "impression":
+            shown.setdefault(row["request_id"], []).append((row["position"], row["item_id"]))
+    for places in shown.values():
+        assert sorted(position for position, _ in places) == list(range(len(places)))
+        assert len({item for _, item in places}) == len(places)
+
+
+def test_some_visitors_are_unknown(landing: Landing) -> None:
+    rows = good(landing[0], DAYS[0])
+    unknown = sum("user_id" not in row for row in rows)
+    assert 0 < unknown < 0.1 * len(rows)
+
+
+def test_the_first_day_brings_the_catalogue_and_later_days_new_and_changed_items(
+    landing: Landing,
+) -> None:
+    first, second, _ = (parsed(lines_of(landing[0] / str(day) / "items.jsonl.gz")) for day in DAYS)
+    known = {row["item_id"]: row for row in first}
+    assert len(known) == SIZES["items"]
+    changed = [row for row in second if row["item_id"] in known]
+    assert len(second) - len(changed) == SIZES["new_items_per_day"]
+    assert changed and all(
+        row["title"] != known[row["item_id"]]["title"] for row in changed if "title" in row
+    )
+    assert {row["updated_at"][:10] for row in second} == {str(DAYS[1])}
+
+
+def test_every_event_is_about_an_item_that_has_arrived(landing: Landing) -> None:
+    known: set[str] = set()
+    for day in DAYS:
+        known |= {row["item_id"] for row in parsed(lines_of(landing[0] / str(day) / "items.jsonl.gz"))}
+        assert {row["item_id"] for row in good(landing[0], day)} <= known
+
+
+def test_parquet_holds_the_same_good_events_as_json_lines(landing: Landing, tmp_path: Path) -> None:
+    write_landing(tmp_path, days=DAYS, faults=0.02, format="parquet", **SIZES)
+    table = pq.read_table(tmp_path / str(DAYS[1]) / "events.parquet")
+    rows: dict[str, dict[str, Any]] = {}
+    for row in table.to_pylist():
+        if None in (row["item_id"], row["event"], row["ts"]) or row["event"] not in EVENTS:
+            continue
+        row["ts"] = f"{row['ts']:%Y-%m-%dT%H:%M:%SZ}"
+        if row["ts"].startswith(str(DAYS[1])):
+            rows[row["event_id"]] = {name: value for name, value in row.items() if value is not None}
+    assert list(rows.values()) == good(landing[0], DAYS[1])
+
+
+def command(*flags: str, at_most_kib: int = 1_000_000) -> subprocess.CompletedProcess[str]:
+    """The job as a user runs it; a limit on the size of files stands in for a full disk."""
+    job = shlex.join([sys.executable, "-m", "jobs.simulate", "--day", "2026-11-20", *flags])
+    line = ["bash", "-c", f"ulimit -f {at_most_kib}; exec {job}"]
+    root = Path(__file__).parents[2]
+    return subprocess.run(line, capture_output=True, text=True, cwd=root, check=False)
+
+
+def test_the_command_ends_with_the_counts_as_one_json_line(tmp_path: Path) -> None:
+    done = command("--days", "2", "--events-per-day", "1000", "--out", str(tmp_path))
+    assert done.returncode == 0
+    said = json.loads(done.stdout.splitlines()[-1])
+    written = sum(len(lines_of(path)) for path in tmp_path.rglob("events.jsonl.gz"))
+    assert (said["days"], said["lines"]) == (2, written)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2026-11-19", "2026-11-20", "truth.json"]
+
+
+def test_a_full_disk_ends_in_one_sentence_and_no_half_file(tmp_path: Path) -> None:
+    done = command("--days", "1", "--out", str(tmp_path), at_most_kib=100)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and "events.jsonl.gz" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["items.jsonl.gz"]
+
+
+def test_a_wrong_size_ends_in_one_sentence(tmp_path: Path) -> None:
+    done = command("--users", "0", "--out", str(tmp_path))
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "simulate: items, users and events a day must be at least 1, new items a day at least 0\n"
+    )
+
+
+def test_days_with_a_gap_are_refused() -> None:
+    with pytest.raises(ValueError, match="without a gap"):
+        next(simulate(days=[DAYS[0], DAYS[2]], **SIZES))
+
+
+def test_the_true_probability_ranks_clicks_better_than_popularity_does(demo: list[Day]) -> None:
+    before = [day.events.take(day.events.fate == CLEAN) for day in demo[:-1]]
+    shown = np.concatenate([rows.item[rows.event == IMPRESSION] for rows in before])
+    clicked = np.concatenate([rows.item[rows.event == CLICK] for rows in before])
+    rate = (np.bincount(clicked, minlength=3_000) + 2) / (np.bincount(shown, minlength=3_000) + 10)
+    rows = demo[-1].events
+    rows = rows.take((rows.fate == CLEAN) & (rows.request >= 0))
+    seen, click = rows.take(rows.event == IMPRESSION), rows.take(rows.event == CLICK)
+    label = np.isin(seen.request * 100 + seen.position, click.request * 100 + click.position)
+    popularity = auc(label, rate[seen.item])
+    best = demo[-1].truth.best_auc
+    assert 0.76 < best < 0.84
+    assert 0.55 < popularity < best - 0.08
+    assert demo[-1].truth.best_auc_without_position < best
+
+
+def test_the_truth_counts_the_impressions_that_landed_on_their_day(
+    landing: Landing,
+) -> None:
+    truth = json.loads((landing[0] / "truth.json").read_text())
+    for day in DAYS:
+        rows = good(landing[0], day)
+        assert truth[str(day)]["impressions"] == sum(row["event"] == "impression" for row in rows)
+        assert truth[str(day)]["clicks"] == sum(row["event"] == "click" for row in rows)
+
+
+def test_users_return_so_that_histories_grow(demo: list[Day]) -> None:
+    clicks = np.bincount(np.concatenate([day.events.user[day.events.event == CLICK] + 1 for day in demo]))[1:]
+    assert np.median(clicks) > 10
+    assert clicks.max() > 100
+
+
+def test_orders_join_items_of_complementary_leaves_far_more_often_than_chance(demo: list[Day]) -> None:
+    leaf = {
+        number: LEAVES.index((text["category"][0], text["category"][1], text["category"][2]))
+        for day in demo
+        for number, text in zip(day.item_numbers.tolist(), day.items, strict=True)
+        if "category" in text
+    }
+    orders: dict[tuple[int, int], set[int]] = {}
+    for day in demo:
+        bought = day.events.take((day.events.event == PURCHASE) & (day.events.fate == CLEAN))
+        for made, order, item in zip(
+            bought.made.tolist(), bought.order.tolist(), bought.item.tolist(), strict=True
+        ):
+            if item in leaf:
+                orders.setdefault((made, order), set()).add(leaf[item])
+    several = [leaves for leaves in orders.values() if len(leaves) > 1]
+    assert np.mean([any(one ^ 1 in leaves for one in leaves) for leaves in several]) > 0.5
+
+
+def test_memory_does_not_grow_with_the_number_of_days(tmp_path: Path) -> None:
+    sizes = {**SIZES, "events_per_day": 20_000, "new_items_per_day": 0}
+    peaks = []
+    tracemalloc.start()
+    for day in simulate(days=[DAYS[0] + timedelta(days=n) for n in range(12)], **sizes):
+        peaks.append(tracemalloc.get_traced_memory()[0])
+        del day
+    tracemalloc.stop()
+    assert max(peaks[6:]) < 1.2 * max(peaks[:3])
