@@ -1,0 +1,46 @@
+# Sidereal: `make help` lists what can be done. LAKE=<folder or s3 address> with any of it chooses where the tables live.
+LAKE ?= lake
+HOST ?= 127.0.0.1
+AIRFLOW_PYTHON := .venv/airflow/bin/python
+JOBS_PYTHON := .venv/jobs/bin/python
+export LAKE DATA FROM TO PROFILE HOST
+# The environments come from locks; what else lies on PYTHONPATH must not get in.
+unexport PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run ui sql test bench lint rollback clean distclean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: ## install everything under .venv/ (done by the others when needed); GPU=1 for faiss on CUDA
+	@bin/setup $(if $(GPU),gpu)
+
+run: setup ## the daily DAG over the last 3 days of simulated logs, or of DATA=<folder> [FROM= TO= PROFILE=]
+	@$(AIRFLOW_PYTHON) bin/run.py
+
+ui: setup ## Airflow's web UI on 127.0.0.1 (or HOST=), with the DAG in it
+	@$(AIRFLOW_PYTHON) bin/ui.py
+
+sql: setup ## a Spark SQL shell on the tables
+	@$(JOBS_PYTHON) -m jobs.sql
+
+rollback: setup ## restore the release before
+	@$(JOBS_PYTHON) -m jobs.promote --rollback
+
+bench: setup ## one bench: B=etl ARGS="--data <folder>"
+	@$(JOBS_PYTHON) bench/$(or $(B),$(error say which, for example: make bench B=etl)).py $(ARGS)
+
+test: setup ## all tests
+	@$(JOBS_PYTHON) -m pytest tests
+
+lint: setup ## style and types
+	@.venv/jobs/bin/ruff check .
+	@.venv/jobs/bin/ruff format --check .
+	@.venv/jobs/bin/mypy
+
+clean: ## remove the tables in lake/ and all state (.state/: Airflow, simulated logs); environments stay
+	@rm -rf lake .state spark-warehouse metastore_db derby.log .pytest_cache .ruff_cache .mypy_cache bench/out
+
+distclean: clean ## remove the environments as well
+	@rm -rf .venv

@@ -1,0 +1,158 @@
+"""Run the daily DAG over some days, through Airflow's own scheduler, and show how it goes: `make run`.
+
+    LAKE     where the tables are (default lake/)
+    DATA     a folder of logs in the landing format; without it, 10 days are simulated
+    FROM TO  the days to run (default: the last 3 with events); earlier ones are landed as history in one go
+    PROFILE  demo, small or gpu (default: demo for simulated logs, small for DATA)
+
+Ctrl-C, kill, even kill -9 leave nothing running; the same command then goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from types import FrameType
+
+from airflow_api import Airflow
+from place import REPOSITORY, InUse, Place
+from rich.console import Console
+from services import ServiceError, Services, free_port, listening, start_spark
+from stack import start_airflow, wait_for
+from summary import show
+from watch import TaskFailed, Watch
+
+PYTHON = str(REPOSITORY / ".venv/jobs/bin/python")
+SIMULATED = {"last": "2026-11-20", "days": "10"}
+DAYS = 3
+
+
+class Mistake(Exception):
+    """Something the user can mend: one sentence."""
+
+
+def job(name: str, *arguments: str) -> str:
+    """Run a job and return the last line that it printed; its mistake becomes ours."""
+    command = [PYTHON, "-m", f"jobs.{name}", *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    if done.returncode:
+        raise Mistake(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"jobs.{name} failed")
+    return done.stdout.strip().splitlines()[-1]
+
+
+def simulate(folder: Path) -> None:
+    """Write the simulated logs once; the same command writes the same lines."""
+    if not (folder / "complete").exists():
+        job("simulate", "--day", SIMULATED["last"], "--days", SIMULATED["days"], "--out", str(folder))
+        (folder / "complete").touch()
+
+
+def choose(days: list[str], first: str | None, last: str | None) -> tuple[list[str], str | None]:
+    """The days to run, and since when earlier days are landed as history (None: there are none)."""
+    wanted = [day for day in days if (not first or day >= first) and (not last or day <= last)]
+    if not wanted:
+        span = f"from {days[0]} to {days[-1]}" if days else "on no day at all"
+        raise Mistake(f"no events between FROM={first or ''} and TO={last or ''}: there are events {span}")
+    if not first:
+        wanted = wanted[-DAYS:]
+    return wanted, days[0] if days[0] < wanted[0] else None
+
+
+def day_of(name: str) -> str | None:
+    """The day in environment variable `name`, checked."""
+    text = os.environ.get(name)
+    if text:
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            raise Mistake(f"{name}={text} is not a day; write it as 2011-11-01") from None
+    return text or None
+
+
+def run(place: Place, services: Services, console: Console) -> None:
+    began = time.monotonic()
+    data = os.environ.get("DATA")
+    profile = os.environ.get("PROFILE") or ("small" if data else "demo")
+    first, last = day_of("FROM"), day_of("TO")
+    landing = Path(data).resolve() if data else place.state / "landing"
+    if data and not landing.is_dir():
+        raise Mistake(f"DATA={data} is not a folder; give one in the landing format (see README)")
+    console.print("Starting Spark and Airflow ...")
+    remote = start_spark(services, place.state)
+    if not data:
+        console.print(f"Simulating {SIMULATED['days']} days of logs in {landing} ...")
+        simulate(landing)
+    days, since = choose(json.loads(job("days", "--data", str(landing))), first, last)
+    # Cron schedules stay off: this process alone decides which days run. Logs and tables stay for `make ui`.
+    extra = {"SPARK_REMOTE": remote, "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False"}
+    airflow = start_airflow(services, place, "127.0.0.1", free_port(), extra)
+    wait_for("Spark", lambda: listening(remote), services)
+    history = f", after the history since {since} in one go" if since else ""
+    console.print(f"Started in {time.monotonic() - began:.0f} s. Running {', '.join(days)}{history}.")
+    params = {"data": str(landing), "profile": profile, "since": since}
+    follow(airflow, place, services, console, days, params)
+
+
+def follow(
+    airflow: Airflow,
+    place: Place,
+    services: Services,
+    console: Console,
+    days: list[str],
+    params: dict[str, str | None],
+) -> None:
+    """One DAG run for each day, in order; stops at the first that fails."""
+    for run_id in airflow.unfinished():
+        airflow.fail(run_id)
+    airflow.pause(False)
+    watch = Watch(airflow, place.state / "airflow/logs", console, services.check)
+    try:
+        for day in days:
+            run_id = f"{day}__{int(time.time())}"
+            airflow.trigger(run_id, {**params, "day": day})
+            watch.follow(day, run_id)
+            params = {**params, "since": None}
+    finally:
+        airflow.pause(True)
+    show(json.loads(job("summary", "--days", *days)), console)
+
+
+def stop(signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(signum).name)
+
+
+def main() -> int:
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, stop)
+    console = Console(highlight=False)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    place = Place(os.environ.get("LAKE") or "lake")
+    os.environ["LAKE"] = place.lake
+    try:
+        place.lock()
+    except InUse as error:
+        errors.print(f"make run: {error}", markup=False)
+        return 1
+    services = Services(place.logs)
+    try:
+        run(place, services, console)
+    except (Mistake, ServiceError, TaskFailed) as error:
+        errors.print(f"make run: {error}", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        errors.print("make run: stopped; run it again to go on", markup=False)
+        return 130
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        services.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Airflow's web UI on a lake's own Airflow state: `make ui`. HOST=0.0.0.0 opens it to other machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from types import FrameType
+from typing import NoReturn
+
+from place import InUse, Place
+from services import ServiceError, Services, free_port
+from stack import start_airflow
+
+
+def serve(place: Place, services: Services) -> NoReturn:
+    """Print address and password, then stay until a signal comes or a service ends."""
+    host = os.environ.get("HOST") or "127.0.0.1"
+    port = int(os.environ.get("PORT") or free_port())
+    data = os.path.abspath(os.environ.get("DATA") or place.state / "landing")
+    print("Starting Airflow ...", flush=True)
+    start_airflow(services, place, host, port, {"DATA": data})
+    user, password = next(iter(json.loads((place.state / "airflow/passwords.json").read_text()).items()))
+    print(f"http://{host}:{port}/dags/daily\n  user      {user}\n  password  {password}", flush=True)
+    print("Ctrl-C stops it.", flush=True)
+    while True:
+        services.check()
+        time.sleep(1)
+
+
+def stop(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, stop)
+    place = Place(os.environ.get("LAKE") or "lake")
+    try:
+        place.lock()
+    except InUse as error:
+        print(f"make ui: {error}", file=sys.stderr)
+        return 1
+    services = Services(place.logs)
+    try:
+        serve(place, services)
+    except ServiceError as error:
+        print(f"make ui: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        services.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
