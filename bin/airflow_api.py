@@ -33,6 +33,10 @@ class Airflow:
             self.http.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
         return bool(up)
 
+    def warm_up(self) -> None:
+        """Let the server build what tasks talk to, which it does at the first request and takes seconds."""
+        self.http.get("/execution/health")
+
     def call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         answer = self.http.request(method, f"/api/v2/dags/{DAG}{path}", json=body or None)
         answer.raise_for_status()

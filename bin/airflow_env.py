@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 AIRFLOW = REPOSITORY / ".venv/airflow/bin/airflow"
-USER = "admin"
+STAMP = REPOSITORY / ".venv/airflow.stamp"
+TEMPLATE = REPOSITORY / ".venv/airflow.db"
 
 
 def environment(state: Path, host: str, port: int) -> dict[str, str]:
@@ -23,6 +28,7 @@ def environment(state: Path, host: str, port: int) -> dict[str, str]:
         "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        **secrets_of(home),
         "API__HOST": host,
         "API__PORT": port,
         "API__BASE_URL": f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}",
@@ -40,8 +46,34 @@ def environment(state: Path, host: str, port: int) -> dict[str, str]:
     return {**os.environ, **chosen, "AIRFLOW_HOME": str(home), "NO_COLOR": "1"}
 
 
+def secrets_of(home: Path) -> dict[str, str]:
+    """The keys that Airflow's processes share, made once: each process would make its own otherwise."""
+    file = home / "secrets.json"
+    if not file.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        names = ("API_AUTH__JWT_SECRET", "API__SECRET_KEY", "CORE__FERNET_KEY")
+        keys = {name: base64.urlsafe_b64encode(os.urandom(32)).decode() for name in names}
+        keys["API_AUTH__JWT_SECRET"] *= 2  # SHA-512 wants 64 bytes
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as stream:
+            json.dump(keys, stream)
+    return dict(json.loads(file.read_text()))
+
+
 def prepare(env: dict[str, str]) -> None:
-    """Create or migrate Airflow's database and its pool of one GPU slot."""
-    Path(env["AIRFLOW_HOME"]).mkdir(parents=True, exist_ok=True)
+    """Bring Airflow's database to the installed version: a copy of what set-up made, or a migration."""
+    database = Path(env["AIRFLOW_HOME"]) / "airflow.db"
+    version = Path(env["AIRFLOW_HOME"]) / "version"
+    if not database.exists() and TEMPLATE.exists():
+        shutil.copyfile(TEMPLATE, database)
+        shutil.copyfile(STAMP, version)
+    if version.exists() and version.read_text() == STAMP.read_text():
+        return
     for command in (["db", "migrate"], ["pools", "set", "gpu", "1", "one GPU: one task at a time"]):
         subprocess.run([AIRFLOW, *command], env=env, check=True, stdout=subprocess.DEVNULL)
+    shutil.copyfile(STAMP, version)
+
+
+if __name__ == "__main__":  # set-up: an empty database, made once, so that no run spends seconds on it
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(environment(Path(folder), "127.0.0.1", 8080))
+        shutil.copyfile(Path(folder) / "airflow/airflow.db", TEMPLATE)

@@ -16,7 +16,7 @@ class InUse(Exception):
 
 
 class Place:
-    """A lake, and its folder under .state/ for all else that runs keep: Airflow's home, logs, simulated logs."""
+    """A lake, and its folder under .state/ for what runs keep besides: Airflow's home, logs, landing."""
 
     def __init__(self, lake: str) -> None:
         remote = "://" in lake

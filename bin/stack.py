@@ -34,6 +34,7 @@ def start_airflow(services: Services, place: Place, host: str, port: int, extra:
     services.start("dag-processor", [str(AIRFLOW), "dag-processor"], env)
     services.start("scheduler", [str(AIRFLOW), "scheduler", "--skip-serve-logs"], env)
     wait_for("Airflow's API server", client.answers, services)
+    client.warm_up()
     wait_for("Airflow's DAG processor", lambda: _parsed(client, moment), services)
     return client
 

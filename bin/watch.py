@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 Task = dict[str, Any]
+POLL = 0.7  # seconds between two looks: each costs the API server 0.05 s
 QUIET = 10.0  # seconds between two lines of a running task where there is no terminal to redraw
 
 
@@ -67,7 +68,7 @@ class Watch:
         with Live(console=self.console, auto_refresh=False, transient=True) as live:
             while True:
                 self.check()
-                state, tasks = self.airflow.state(run_id), self.airflow.tasks(run_id)
+                tasks = self.airflow.tasks(run_id)
                 for task in tasks:
                     self._tell(day, run_id, task, told)
                 running = [task for task in tasks if task["state"] == "running"]
@@ -75,9 +76,9 @@ class Watch:
                     live.update(Group(*(self._line(day, run_id, task) for task in running)), refresh=True)
                 else:
                     self._tick(day, run_id, running, last_line)
-                if state in ENDED:
+                if not running and (state := self.airflow.state(run_id)) in ENDED:
                     break
-                time.sleep(0.5)
+                time.sleep(POLL)
         if state == "failed":
             self._raise(day, run_id, tasks)
 
@@ -118,5 +119,5 @@ class Watch:
             if task["state"] == "failed":
                 log = task_log(self.logs, run_id, task)
                 cause = last_output(log) or "it ended without a word"
-                raise TaskFailed(f"{task['task_id']} of {day} failed: {cause}\nIts log: {log}")
+                raise TaskFailed(f"{day}, task {task['task_id']}: {cause}\nIts log: {log}")
         raise TaskFailed(f"the run of {day} was marked failed; the scheduler's log may say why")
