@@ -30,10 +30,10 @@ def current_vectors(lake: Lake, encoder_version: str) -> tuple[list[str], NDArra
     """
     items = lake.arrow("silver.items", ["item_id", "content_hash"])
     mine = ds.field("encoder_version") == encoder_version
-    rows = lake.arrow("gold.item_embeddings", ["item_id", "content_hash"], mine)
-    rows = rows.append_column("row", pa.array(np.arange(rows.num_rows)))
+    table = lake.arrow("gold.item_embeddings", ["item_id", "content_hash", "vector"], mine)
+    rows = table.drop_columns("vector").append_column("row", pa.array(np.arange(table.num_rows)))
     found = rows.join(items, ["item_id", "content_hash"], join_type="inner").sort_by("item_id")
-    vectors = vectors_matrix(lake.arrow("gold.item_embeddings", ["vector"], mine)["vector"])
+    vectors = vectors_matrix(table["vector"])
     order = found["row"].to_numpy()
     return found["item_id"].to_pylist(), vectors[order] if len(order) else vectors[:0]
 

@@ -1,6 +1,6 @@
 """Everything that touches storage: Spark session, Delta tables, contracts, run ledger, entry point."""
 
 from jobs.lake.errors import UserError
-from jobs.lake.lake import Lake, Written
+from jobs.lake.lake import Lake, Written, days_between
 
-__all__ = ["Lake", "UserError", "Written"]
+__all__ = ["Lake", "UserError", "Written", "days_between"]

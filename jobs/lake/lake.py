@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -33,13 +33,20 @@ class Written:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def literal(value: date | str | int | float) -> str:
-    """A value as a SQL literal; text is quoted, so that it can never be read as SQL."""
+def literal(value: date | str | int | float | Iterable[date]) -> str:
+    """A value as a SQL literal, several as a list; text is quoted, so that it can never be read as SQL."""
     if isinstance(value, date):
         return f"DATE'{value:%Y-%m-%d}'"
     if isinstance(value, int | float):
         return repr(value)
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "(" + ", ".join(map(literal, value)) + ")"
+
+
+def days_between(since: date, day: date) -> str:
+    """A `where` for `replace`. Delta 4.4 cannot replace by BETWEEN."""
+    return f"day >= '{since}' AND day <= '{day}'"
 
 
 class Lake:
@@ -157,14 +164,10 @@ class Lake:
         """Run `sql/transforms/<name>.sql`."""
         return self.sql((ROOT / "transforms" / f"{name}.sql").read_text(), **args)
 
-    def undo_if_raises(self, names: list[str], act: Callable[[], None]) -> None:
-        """Call `act`; if it raises, put the tables back to the version before this run wrote them."""
-        try:
-            act()
-        except UserError:
-            for name in names:
-                DeltaTable(self.path(name)).restore(self.outputs[name] - 1)
-            raise
+    def undo(self, name: str) -> None:
+        """Put a table back to the version before this run wrote it, if it did."""
+        if name in self.outputs:
+            DeltaTable(self.path(name)).restore(self.outputs.pop(name) - 1)
 
 
 def lake_root() -> str:

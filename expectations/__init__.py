@@ -1,0 +1,1 @@
+"""One Great Expectations suite per table: CRITICAL stops the run, WARNING is reported."""

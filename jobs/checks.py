@@ -1,0 +1,83 @@
+"""Great Expectations inside a Spark job: one run per table, Data Docs beside the tables."""
+
+import logging
+import os
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+import great_expectations as gx
+from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+from great_expectations.data_context.types.base import ProgressBarsConfig
+
+from jobs.lake import Lake, UserError
+from jobs.metrics import metric_rows
+
+logging.getLogger("great_expectations").setLevel(logging.ERROR)
+
+
+def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = None) -> list[dict[str, Any]]:
+    """Check a table, or some of its days, against `expectations/<layer>_<table>.py`.
+
+    returns  metric rows: 1 for an expectation that holds, 0 for one that does not
+    raises   UserError naming the critical expectations that do not hold
+    """
+    if days is not None and not days:
+        return []
+    frame = lake.sql(f"SELECT * FROM {table}" + (" WHERE day IN :days" if days else ""), days=days or [])
+    result = _validate(_context(lake), table, suite, frame)
+    told = {_title(one): bool(one.success) for one in result}
+    failed = [_title(one) for one in result if not one.success and _kind(one) == "critical"]
+    for one in result:
+        if not one.success and _kind(one) == "warning":
+            print(f"warning: {table}: {_title(one)} does not hold", file=sys.stderr)
+    if failed:
+        raise UserError(f"{table} breaks {'; '.join(failed)}; nothing was published, see {docs(lake)}/index.html")
+    return metric_rows("checks", table, told)
+
+
+def docs(lake: Lake) -> Path:
+    """The folder of the Data Docs pages: in the lake, or a temporary one if the lake is remote."""
+    root = Path(tempfile.gettempdir()) / "sidereal" if "://" in lake.root else Path(lake.root)
+    return root / "data_docs"
+
+
+def _context(lake: Lake) -> Any:
+    context = gx.get_context(mode="file", project_root_dir=docs(lake).parent)
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs(lake))}
+    site = {"class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}}
+    context.update_data_docs_site(site_name="local_site", site_config=site | {"store_backend": store})
+    return context
+
+
+def _validate(context: Any, table: str, suite: ModuleType, frame: Any) -> list[ExpectationValidationResult]:
+    asset = context.data_sources.add_or_update_spark("lake").add_dataframe_asset(table)
+    rows = asset.add_batch_definition_whole_dataframe("rows")
+    for expectation in suite.WARNING:
+        expectation.severity = "warning"
+    expected = gx.ExpectationSuite(name=table, expectations=[*suite.CRITICAL, *suite.WARNING])
+    definition = gx.ValidationDefinition(name=table, data=rows, suite=context.suites.add_or_update(expected))
+    validation = context.validation_definitions.add_or_update(definition)
+    result = validation.run(batch_parameters={"dataframe": frame}, result_format="BASIC")
+    context.build_data_docs()
+    return list(result.results)
+
+
+def _kind(one: ExpectationValidationResult) -> str:
+    config = one.expectation_config
+    assert config is not None
+    return str(getattr(config.severity, "value", config.severity))
+
+
+def _title(one: ExpectationValidationResult) -> str:
+    """Such as `column_values_to_not_be_null(ts)`."""
+    config = one.expectation_config
+    assert config is not None
+    columns = config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", []))
+    return f"{config.type.removeprefix('expect_')}({columns})"

@@ -1,0 +1,143 @@
+"""Land a day's logs, check them, and keep each clean event once.
+
+    python -m jobs.ingest --day 2026-11-20 --data landing [--since 2026-11-01]
+
+Reads the landing folder. Writes bronze.raw_events, bronze.raw_items and bronze.rejects (the days that the
+lines were due), silver.events (the days of their events, so that a late line goes where it belongs) and
+silver.items. With --since it lands the days before as history in one go.
+"""
+
+import argparse
+import sys
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from expectations import silver_events, silver_items
+from jobs.checks import check
+from jobs.lake import Lake, UserError, Written, days_between
+from jobs.lake.entry import main
+from jobs.landing import LandingFile, landing_files, read_lines
+from jobs.metrics import metric_rows, write_metrics
+from jobs.settings import Settings
+
+KINDS = ("events", "items")
+FATES = ("rows_in", "rows_out", "rows_rejected", "rows_duplicate")
+
+
+def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> Written:
+    span = {"since": since or day, "day": day}
+    if span["since"] > day:
+        raise UserError(f"--since {since} is after --day {day}")
+    files = [f for f in landing_files(data) if f.day is None or span["since"] <= f.day <= day]
+    print(f"landing {len(files)} files of {data} for {span['since']} to {day}", file=sys.stderr)
+    before = lake.sql("SELECT DISTINCT day FROM silver.events WHERE landed_day BETWEEN :since AND :day", **span)
+    days = {row.day for row in before.collect()}  # that an earlier run of these days wrote
+    _land(lake, files, span)
+    counts = {kind: _counts(lake, kind, span) for kind in KINDS}
+    days |= {row.event_day for row in counts["events"] if row.reason is None}
+    _replace_rejects(lake, span)
+    try:
+        if days:
+            where = f"day IN {tuple(str(d) for d in sorted(days))}".replace(",)", ")")
+            lake.replace("silver.events", lake.transform("clean_events", days=sorted(days)), where=where)
+        _merge_items(lake, span, counts["items"])
+        checks = check(lake, "silver.events", silver_events, sorted(days)) + check(lake, "silver.items", silver_items)
+    except UserError:
+        lake.undo("silver.events")
+        lake.undo("silver.items")
+        raise
+    fates = {"events": _event_fates(lake, counts["events"], span, sorted(days)), "items": _item_fates(lake, counts["items"], span)}
+    rows = [row for kind in KINDS for row in metric_rows("rows", kind, fates[kind])]
+    rows += [r for kind in KINDS for r in metric_rows("rows", kind, _reasons(counts[kind]))]
+    write_metrics(lake, "ingest", day, rows + checks)
+    total = {fate: sum(fates[kind][fate] for kind in KINDS) for fate in FATES}
+    return Written(**total, notes={"files": len(files), "event_days": len(days)})
+
+
+def _land(lake: Lake, files: list[LandingFile], span: dict[str, date]) -> None:
+    """Read each line once into bronze. A line without a date, in a file outside a day folder, is due on the first day."""
+    parsed = {kind: _parse(lake, kind, [f for f in files if f.kind == kind]) for kind in KINDS}
+    first = span["day"]
+    if any(f.day is None for f in files):
+        parsed = {kind: frame.persist() for kind, frame in parsed.items()}
+        known = [frame.agg(F.min("day")).first() for frame in parsed.values()]
+        first = min([row[0] for row in known if row and row[0]], default=first)
+    for kind, frame in parsed.items():
+        frame = frame.withColumn("day", F.coalesce("day", F.lit(first))).withColumn("run_id", F.lit(lake.run_id))
+        due = frame.where(F.col("day").between(span["since"], span["day"]))
+        lake.replace(f"bronze.raw_{kind}", due, where=days_between(**span))
+        frame.unpersist()
+
+
+def _parse(lake: Lake, kind: str, files: list[LandingFile]) -> DataFrame:
+    read_lines(lake.spark, files).createOrReplaceTempView("lines")
+    return lake.transform(f"parse_{kind}")
+
+
+def _counts(lake: Lake, kind: str, span: dict[str, date]) -> list[Row]:
+    """Lines that were due, by reason of refusal (null: good) and, for events, by event day."""
+    key = "event_day" if kind == "events" else "day"
+    text = f"""SELECT {key}, reason, count(*) AS lines FROM bronze.raw_{kind}
+               WHERE day BETWEEN :since AND :day GROUP BY {key}, reason"""
+    return lake.sql(text, **span).collect()
+
+
+def _replace_rejects(lake: Lake, span: dict[str, date]) -> None:
+    text = " UNION ALL ".join(
+        f"""SELECT '{kind}' AS source, file, line, raw, reason, run_id, day FROM bronze.raw_{kind}
+            WHERE reason IS NOT NULL AND day BETWEEN :since AND :day"""
+        for kind in KINDS
+    )
+    lake.replace("bronze.rejects", lake.sql(text, **span), where=days_between(**span))
+
+
+def _merge_items(lake: Lake, span: dict[str, date], counts: list[Row]) -> None:
+    held = lake.sql("SELECT 1 FROM silver.items WHERE day BETWEEN :since AND :day LIMIT 1", **span)
+    if any(row.reason is None for row in counts) or held.first():
+        lake.transform("latest_items", **span).createOrReplaceTempView("latest")
+        lake.transform("merge_items", **span).collect()
+        lake.outputs["silver.items"] = lake.version("silver.items")
+
+
+def _reasons(counts: list[Row]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for row in counts:
+        if row.reason is not None:
+            found[f"reject:{row.reason}"] = found.get(f"reject:{row.reason}", 0) + row.lines
+    return found
+
+
+def _event_fates(lake: Lake, counts: list[Row], span: dict[str, date], days: list[date]) -> dict[str, int]:
+    """raises RuntimeError unless rows in = rows out + rejects + duplicates, each counted on its own."""
+    fates = lake.transform("event_fates", **span, days=days).first() if days else None
+    out = lake.sql("SELECT count(*) AS n FROM silver.events WHERE landed_day BETWEEN :since AND :day", **span).first()
+    assert out is not None
+    return _balanced(counts, out.n, fates.rows_duplicate if fates else 0, "events")
+
+
+def _item_fates(lake: Lake, counts: list[Row], span: dict[str, date]) -> dict[str, int]:
+    """An older version of an item, or the same one again, counts as duplicate."""
+    lines = sum(row.lines for row in counts if row.reason is None)
+    out = lake.sql("SELECT count(*) AS n FROM silver.items WHERE day BETWEEN :since AND :day", **span).first()
+    assert out is not None
+    return _balanced(counts, out.n, lines - out.n, "items")
+
+
+def _balanced(counts: list[Row], out: int, duplicate: int, kind: str) -> dict[str, int]:
+    rejected = sum(row.lines for row in counts if row.reason is not None)
+    fates = dict(zip(FATES, (sum(row.lines for row in counts), out, rejected, duplicate), strict=True))
+    if fates["rows_in"] != out + rejected + duplicate or duplicate < 0:
+        raise RuntimeError(f"{kind} do not add up: {fates}; rows in must be rows out + rejected + duplicate")
+    return fates
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="landing folder")
+    parser.add_argument("--since", type=date.fromisoformat, help="land the days from here to --day as history")
+
+
+if __name__ == "__main__":
+    main(run, arguments)

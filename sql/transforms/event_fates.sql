@@ -1,0 +1,10 @@
+-- What became of the good lines that were due in the days :since to :day, counted without silver.events.
+WITH events AS (
+  SELECT event_day, event_id, min(day) AS first_day, count_if(day BETWEEN :since AND :day) AS lines
+  FROM bronze.raw_events
+  WHERE reason IS NULL AND event_day IN :days
+  GROUP BY event_day, event_id
+)
+SELECT count_if(first_day BETWEEN :since AND :day) AS rows_out,
+       coalesce(sum(lines), 0) - count_if(first_day BETWEEN :since AND :day) AS rows_duplicate
+FROM events

@@ -1,0 +1,20 @@
+-- The latest version of every item that this run may have changed: what it landed, and what it landed before.
+WITH touched AS (
+  SELECT item_id FROM bronze.raw_items WHERE reason IS NULL AND day BETWEEN :since AND :day
+  UNION
+  SELECT item_id FROM silver.items WHERE day BETWEEN :since AND :day
+), ranked AS (
+  SELECT r.*, row_number() OVER (
+           PARTITION BY item_id
+           ORDER BY coalesce(updated_at, CAST(day AS TIMESTAMP)) DESC, day DESC, file DESC, line DESC) AS nth
+  FROM bronze.raw_items r LEFT SEMI JOIN touched USING (item_id)
+  WHERE r.reason IS NULL
+), texts AS (
+  SELECT *, concat_ws('. ', title, concat_ws(' > ', category), description, attributes) AS described
+  FROM ranked WHERE nth = 1
+)
+SELECT item_id, title, description, category, attributes, price, updated_at,
+       CASE WHEN described = '' THEN item_id ELSE described END AS text,
+       sha2(CASE WHEN described = '' THEN item_id ELSE described END, 256) AS content_hash,
+       file, line, day
+FROM texts

@@ -1,0 +1,39 @@
+-- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `lines`.
+WITH fields AS (
+  SELECT file, line, raw, folder_day,
+         from_json(raw, 'event_id STRING, user_id STRING, item_id STRING, event STRING, ts STRING, value STRING,
+                         price STRING, request_id STRING, position STRING, order_id STRING, seq STRING,
+                         _corrupt STRING',
+                   map('columnNameOfCorruptRecord', '_corrupt')) AS f
+  FROM lines
+), typed AS (
+  SELECT file, line, raw, folder_day, f,
+         -- a time without a date would be read as today
+         CASE WHEN f.ts RLIKE '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN try_cast(f.ts AS TIMESTAMP) END AS ts,
+         try_cast(f.value AS DOUBLE) AS value, try_cast(f.price AS DOUBLE) AS price,
+         try_cast(f.position AS INT) AS position, try_cast(f.seq AS BIGINT) AS seq,
+         lower(f.event) AS event
+  FROM fields
+), days AS (
+  SELECT *, to_date(ts) AS event_day, coalesce(folder_day, to_date(ts)) AS due FROM typed
+)
+SELECT file, line, raw,
+       CASE
+         WHEN f._corrupt IS NOT NULL OR raw NOT LIKE '{%}' THEN 'not a JSON object'
+         WHEN coalesce(f.event_id, '') = '' THEN 'event_id is missing'
+         WHEN coalesce(f.item_id, '') = '' THEN 'item_id is missing'
+         WHEN coalesce(f.event, '') = '' THEN 'event is missing'
+         WHEN event NOT IN ('impression', 'click', 'purchase', 'cancel', 'rating') THEN 'event is of an unknown type'
+         WHEN coalesce(f.ts, '') = '' THEN 'ts is missing'
+         WHEN ts IS NULL THEN 'ts is not an ISO 8601 time'
+         WHEN event_day > due THEN 'ts is in the future'
+         WHEN f.value IS NOT NULL AND (value IS NULL OR isnan(value)) THEN 'value is not a number'
+         WHEN f.price IS NOT NULL AND (price IS NULL OR isnan(price)) THEN 'price is not a number'
+         WHEN f.position IS NOT NULL AND position IS NULL THEN 'position is not a whole number'
+         WHEN f.seq IS NOT NULL AND seq IS NULL THEN 'seq is not a whole number'
+         WHEN event = 'rating' AND value IS NULL THEN 'a rating without a value'
+       END AS reason,
+       f.event_id, nullif(f.user_id, '') AS user_id, f.item_id, event, ts, value, price,
+       nullif(f.request_id, '') AS request_id, position, nullif(f.order_id, '') AS order_id, seq,
+       event_day, due AS day
+FROM days

@@ -1,0 +1,28 @@
+-- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `lines`.
+WITH fields AS (
+  SELECT file, line, raw, folder_day,
+         from_json(raw, 'item_id STRING, title STRING, description STRING, category STRING, attributes STRING,
+                         price STRING, updated_at STRING,
+                         _corrupt STRING', map('columnNameOfCorruptRecord', '_corrupt')) AS f
+  FROM lines
+), typed AS (
+  SELECT file, line, raw, folder_day, f,
+         CASE WHEN f.updated_at RLIKE '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN try_cast(f.updated_at AS TIMESTAMP) END AS updated_at,
+         try_cast(f.price AS DOUBLE) AS price,
+         CASE WHEN f.category LIKE '[%' THEN from_json(f.category, 'ARRAY<STRING>')
+              WHEN coalesce(f.category, '') <> '' THEN array(f.category) END AS category
+  FROM fields
+), days AS (
+  SELECT *, coalesce(folder_day, to_date(updated_at)) AS due FROM typed
+)
+SELECT file, line, raw,
+       CASE
+         WHEN f._corrupt IS NOT NULL OR raw NOT LIKE '{%}' THEN 'not a JSON object'
+         WHEN coalesce(f.item_id, '') = '' THEN 'item_id is missing'
+         WHEN f.updated_at IS NOT NULL AND updated_at IS NULL THEN 'updated_at is not an ISO 8601 time'
+         WHEN to_date(updated_at) > due THEN 'updated_at is in the future'
+         WHEN f.price IS NOT NULL AND (price IS NULL OR isnan(price)) THEN 'price is not a number'
+       END AS reason,
+       f.item_id, nullif(trim(f.title), '') AS title, nullif(trim(f.description), '') AS description,
+       category, nullif(f.attributes, '') AS attributes, price, updated_at, due AS day
+FROM days
