@@ -35,7 +35,7 @@ ROWS_AT_ONCE = 200_000
 
 def write_landing(
     out: Path, *, days: list[date], items: int, users: int, events_per_day: int, new_items_per_day: int,
-    seed: int, faults: float = 0.002, format: Format = "jsonl",
+    seed: int, faults: float = 0.002, format: Format = "jsonl",  # noqa: A002 (as the flag is called)
 ) -> list[dict[str, int | str]]:  # fmt: skip
     """Simulate and write; returns for each day how many lines of each fate its file holds."""
     summary: list[dict[str, int | str]] = []
@@ -53,44 +53,43 @@ def write_landing(
         _write_events(folder, day, format)
         truth[day.day.isoformat()] = asdict(day.truth)
         summary.append(_count(day))
-        print(
-            f"{day.day}  {len(day.events):>9,} lines  {time.perf_counter() - started:6.1f} s", file=sys.stderr
-        )
-    with _whole(out / "truth.json") as file:
+        seconds = time.perf_counter() - started
+        print(f"{day.day}  {len(day.events):>9,} lines  {seconds:6.1f} s", file=sys.stderr)
+    with whole(out / "truth.json") as file:
         file.write(json.dumps(truth, indent=1).encode() + b"\n")
     return summary
 
 
-def _write_events(folder: Path, day: Day, format: Format) -> None:
+def _write_events(folder: Path, day: Day, file_format: Format) -> None:
     chunks = (
         day.events.take(slice(start, start + ROWS_AT_ONCE))
         for start in range(0, len(day.events), ROWS_AT_ONCE)
     )
-    if format == "jsonl":
-        with _whole(folder / "events.jsonl.gz") as file, _gzip(file) as packed:
+    if file_format == "jsonl":
+        with whole(folder / "events.jsonl.gz") as file, _gzip(file) as packed:
             for rows in chunks:
                 packed.write(lines(rows, day.prices))
         return
     schema = table(day.events.take(slice(0, 0)), day.prices).schema
     with (
-        _whole(folder / "events.parquet") as file,
+        whole(folder / "events.parquet") as file,
         pq.ParquetWriter(file, schema, compression="zstd") as writer,
     ):
         for rows in chunks:
             writer.write_table(table(rows, day.prices))
 
 
-def _write_items(folder: Path, day: Day, format: Format) -> None:
+def _write_items(folder: Path, day: Day, file_format: Format) -> None:
     rows = [item_line(n, text, day.day) for n, text in zip(day.item_numbers.tolist(), day.items, strict=True)]
-    if format == "jsonl":
-        with _whole(folder / "items.jsonl.gz") as file, _gzip(file) as packed:
+    if file_format == "jsonl":
+        with whole(folder / "items.jsonl.gz") as file, _gzip(file) as packed:
             packed.write("".join(json.dumps(row) + "\n" for row in rows).encode())
         return
     text = pa.string()
     attributes = pa.struct([("brand", text), ("material", text), ("colour", text)])
     names = {"item_id": text, "title": text, "description": text, "category": pa.list_(text)}
     schema = pa.schema({**names, "attributes": attributes, "price": pa.float64(), "updated_at": text})
-    with _whole(folder / "items.parquet") as file:
+    with whole(folder / "items.parquet") as file:
         pq.write_table(pa.Table.from_pylist(rows, schema), file, compression="zstd")
 
 
@@ -102,7 +101,7 @@ def _count(day: Day) -> dict[str, int | str]:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
+def whole(path: Path) -> Iterator[BinaryIO]:
     """A file that appears under its name only once it is complete."""
     unfinished = path.with_name(path.name + ".unfinished")
     try:

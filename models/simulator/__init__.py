@@ -7,6 +7,7 @@ so any number of events can be made as a stream in the memory of one day.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def simulate(
     events_per_day  about so many; faults: share of bad or late lines, 0 for none
     raises          ValueError if days are not in a row, or a size is not positive
     """
-    if any(later - earlier != timedelta(days=1) for earlier, later in zip(days, days[1:], strict=False)):
+    if any(later - earlier != timedelta(days=1) for earlier, later in pairwise(days)):
         raise ValueError("the simulated days must follow each other without a gap")
     if min(items, users, events_per_day) < 1 or new_items_per_day < 0:
         raise ValueError("items, users and events a day must be at least 1, new items a day at least 0")

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.simulator.rows import CLEAN, CLICK, IMPRESSION, LATE, PURCHASE, Rows, concatenate
 from models.simulator.truth import Truth, measure
-from models.simulator.words import LEAVES_PER_MID, MIDS_PER_TOP
+from models.simulator.words import BRANDS_PER_TOP, LEAVES_PER_MID, MIDS_PER_TOP
 from models.simulator.world import FAVOURITE_SHARES, PARTNERS, Catalogue, Floats, Ints, People
 
 WIDTH, SHORTEST = 16, 8  # impressions of a request: 8 to 16
@@ -95,9 +95,8 @@ def _candidates(
     slot = np.searchsorted(np.cumsum(FAVOURITE_SHARES)[:-1], rng.random(len(rows), np.float32))
     items[taste] = catalogue.draw_in_leaf(where[taste], people.favourites[user[rows], slot])
     explore = source >= FROM_PARTNERS
-    pool = np.where(
-        rng.random(explore.sum()) < 0.5, len(catalogue), fresh or len(catalogue)
-    )  # half among new items
+    among_new = rng.random(explore.sum()) < 0.5
+    pool = np.where(among_new & (fresh > 0), fresh, len(catalogue))
     items[explore] = len(catalogue) - 1 - (where[explore] * pool).astype(np.int32)
     last = people.last_click[user]
     partner = (source >= FROM_POPULARITY) & ~explore & (last >= 0)[:, None]
@@ -118,10 +117,10 @@ def _first_of_each(items: Ints) -> NDArray[np.bool_]:
 def _liking(catalogue: Catalogue, people: People, user: Ints, item: Ints) -> Floats:
     leaf = catalogue.leaf[item]
     top = LEAVES_PER_MID * MIDS_PER_TOP
-    same_brand = (people.brand[user] + leaf // top) % 6 == catalogue.brand[
-        item
-    ]  # another brand in each top category
-    return INTERCEPT + TASTE * people.affinity()[user, leaf] + BRAND * same_brand.astype(np.float32)
+    brand = (people.brand[user] + leaf // top) % BRANDS_PER_TOP  # another one in each top category
+    same_brand = brand == catalogue.brand[item]
+    liking: Floats = INTERCEPT + TASTE * people.affinity()[user, leaf] + BRAND * same_brand.astype(np.float32)
+    return liking
 
 
 def _happens(rng: np.random.Generator, logit: Floats) -> NDArray[np.bool_]:

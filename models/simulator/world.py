@@ -24,10 +24,13 @@ class Catalogue:
     """Growing arrays: leaf, brand, price, quality, popularity [items], partners [items, PARTNERS]."""
 
     def __init__(self) -> None:
-        self.leaf, self.brand = np.empty(0, np.int32), np.empty(0, np.int32)
+        self.leaf: Ints = np.empty(0, np.int32)
+        self.brand: Ints = np.empty(0, np.int32)
         self.price = np.empty(0, np.float64)
-        self.quality, self.popularity = np.empty(0, np.float32), np.empty(0, np.float32)
-        self.partners = np.empty((0, PARTNERS), np.int32)
+        self.quality: Floats = np.empty(0, np.float32)
+        self.popularity: Floats = np.empty(0, np.float32)
+        self.partners: Ints = np.empty((0, PARTNERS), np.int32)
+        self._by_leaf: Ints = self.leaf
 
     def __len__(self) -> int:
         return len(self.leaf)
@@ -59,12 +62,16 @@ class Catalogue:
         empty = low == high
         low, high = np.where(empty, 0, low), np.where(empty, self._mass[-1], high)
         place = np.searchsorted(self._mass, low + uniform * (high - low), side="right") - 1
-        return self._by_leaf[np.minimum(place, len(self) - 1)]
+        return self._at(place)
 
     def draw(self, uniform: NDArray[np.float64]) -> Ints:
         """An item by popularity."""
         place = np.searchsorted(self._mass, uniform * self._mass[-1], side="right") - 1
-        return self._by_leaf[np.minimum(place, len(self) - 1)]
+        return self._at(place)
+
+    def _at(self, place: NDArray[np.intp]) -> Ints:
+        items: Ints = self._by_leaf[np.minimum(place, len(self) - 1)]  # rounding may step past the end
+        return items
 
 
 class People:
@@ -99,4 +106,5 @@ class People:
     def draw(self, rng: np.random.Generator, count: int) -> Ints:
         """Users of `count` requests, active ones more often."""
         place = np.searchsorted(self.activity, rng.random(count) * self.activity[-1], side="right")
-        return np.minimum(place, len(self) - 1).astype(np.int32)
+        users: Ints = np.minimum(place, len(self) - 1).astype(np.int32)
+        return users

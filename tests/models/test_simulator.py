@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.simulate import write_landing
+from jobs.simulate import whole, write_landing
 from models.metrics import auc
 from models.simulator import Day, simulate
-from models.simulator.rows import CLEAN, CLICK, IMPRESSION, PURCHASE
+from models.simulator.rows import CLEAN, CLICK, IMPRESSION, LATE, PURCHASE
 from models.simulator.words import LEAVES
 
 DAYS = [date(2026, 11, 18) + timedelta(days=n) for n in range(3)]
@@ -113,10 +113,20 @@ def test_the_summary_says_how_many_lines_of_each_fate_are_in_the_file(landing: L
     assert bool(seen["late"]) == (index > 0), "before the first day there was no shop"
 
 
-def test_late_lines_are_one_or_two_days_late(landing: Landing) -> None:
-    rows = parsed(lines_of(landing[0] / str(DAYS[2]) / "events.jsonl.gz"))
-    late = {row["ts"][:10] for row in rows if "ts" in row and row["ts"][:10] < str(DAYS[2])}
-    assert late and late <= {str(DAYS[0]), str(DAYS[1])}
+def test_bad_lines_do_not_take_the_identifier_of_a_good_one(landing: Landing) -> None:
+    rows = parsed(lines_of(landing[0] / str(DAYS[0]) / "events.jsonl.gz"))
+    good_ids = {row["event_id"] for row in good(landing[0], DAYS[0])}
+    bad = [
+        row for row in rows if row.get("event", "hover") not in EVENTS or row.get("ts", "3") > "2026-11-19"
+    ]
+    assert bad
+    assert good_ids.isdisjoint(row["event_id"] for row in bad)
+
+
+def test_late_lines_are_one_or_two_days_late() -> None:
+    for index, day in enumerate(simulate(days=DAYS, faults=0.5, **SIZES)):
+        late = day.events.take(day.events.fate == LATE)
+        assert set(late.made - late.day) == ({1, 2} if index else set())
 
 
 def test_no_bad_line_is_planted_when_none_is_asked_for(tmp_path: Path) -> None:
@@ -162,9 +172,9 @@ def test_the_first_day_brings_the_catalogue_and_later_days_new_and_changed_items
     assert len(known) == SIZES["items"]
     changed = [row for row in second if row["item_id"] in known]
     assert len(second) - len(changed) == SIZES["new_items_per_day"]
-    assert changed and all(
-        row["title"] != known[row["item_id"]]["title"] for row in changed if "title" in row
-    )
+    assert changed
+    for row in changed:
+        assert "title" not in row or row["title"] != known[row["item_id"]]["title"]
     assert {row["updated_at"][:10] for row in second} == {str(DAYS[1])}
 
 
@@ -208,8 +218,23 @@ def test_the_command_ends_with_the_counts_as_one_json_line(tmp_path: Path) -> No
 def test_a_full_disk_ends_in_one_sentence_and_no_half_file(tmp_path: Path) -> None:
     done = command("--days", "1", "--out", str(tmp_path), at_most_kib=100)
     assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1 and "events.jsonl.gz" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "events.jsonl.gz: File too large" in done.stderr
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["items.jsonl.gz"]
+
+
+def test_a_file_has_its_name_only_once_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl.gz"
+    with whole(path) as file:
+        file.write(b"half")
+        assert not path.exists()
+    assert path.read_bytes() == b"half"
+
+
+def test_files_carry_neither_the_time_nor_the_name_they_were_written_under(landing: Landing) -> None:
+    for path in landing[0].rglob("*.gz"):
+        flags, time = path.read_bytes()[3], path.read_bytes()[4:8]
+        assert (flags, time) == (0, bytes(4)), path
 
 
 def test_a_wrong_size_ends_in_one_sentence(tmp_path: Path) -> None:
