@@ -1,0 +1,61 @@
+"""All users' histories, stored once per user; a sample only holds where its history ends."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.integer]
+Int64s = NDArray[np.int64]
+Int32s = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Events of every user in the order they happened: user u owns [offsets[u], offsets[u + 1]).
+
+    offsets  [users + 1] int64
+    items    [events] int32
+    ts       [events] int64, microseconds since 1970, ascending within a user
+    """
+
+    offsets: Int64s
+    items: Int32s
+    ts: Int64s
+
+    @classmethod
+    def from_arrays(cls, users: Ints, items: Ints, ts: Ints, n_users: int) -> "Histories":
+        """Sort events [events] into histories; the order they come in does not matter.
+
+        Events of one user at the same microsecond are ordered by item.
+        raises   ValueError if lengths differ or a user or item index is out of range
+        """
+        if not len(users) == len(items) == len(ts):
+            raise ValueError(f"users, items and ts differ in length: {len(users)}, {len(items)}, {len(ts)}")
+        if len(users) and (users.min() < 0 or users.max() >= n_users):
+            raise ValueError(f"a user index is outside [0, {n_users})")
+        if len(items) and items.min() < 0:
+            raise ValueError("an item index is negative")
+        order = np.lexsort((items, ts, users))
+        offsets = np.zeros(n_users + 1, dtype=np.int64)
+        np.cumsum(np.bincount(users, minlength=n_users), out=offsets[1:])
+        return cls(offsets, items[order].astype(np.int32), ts[order].astype(np.int64))
+
+    def ends(self, users: Ints, until: Ints) -> Int64s:
+        """Where each sample's history ends: after its user's last event strictly before `until`.
+
+        users    [samples], index of the user
+        until    [samples], microseconds since 1970
+        returns  [samples] int64, so that the history is items[offsets[user]:end]
+        """
+        low, high = self.offsets[users].copy(), self.offsets[users + 1].copy()
+        while (open_ := low < high).any():
+            middle = (low + high) // 2
+            before = open_ & (self.ts[np.where(open_, middle, 0)] < until)
+            low = np.where(before, middle + 1, low)
+            high = np.where(open_ & ~before, middle, high)
+        return low
+
+    def lengths(self, users: Ints, ends: Int64s) -> Int64s:
+        """How many events [samples] lie before each end."""
+        return ends - self.offsets[users]

@@ -1,0 +1,183 @@
+"""Training and prediction of the ranker on numpy arrays."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (its usual name)
+
+from models import metrics
+from models.ranker.histories import Int64s, Ints
+from models.ranker.model import Batch, Ranker
+
+Floats = NDArray[np.floating]
+Progress = Callable[[int, int], None]  # batches done, batches at most
+PREDICT_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows to train on or to score.
+
+    target          [rows] int, item index
+    topk            [rows, k] int, item indices that the GSU found, -1 = padding
+    sims            [rows, k] float, similarities of topk in [-1, 1]
+    labels          [rows, tasks] float, 1 or 0, NaN = unknown and not learned from
+    history_length  [rows] int, events in the whole history
+    groups          [rows] int, the user
+    ts              [rows] int, the moment; only the order matters
+    """
+
+    target: Ints
+    topk: Ints
+    sims: Floats
+    labels: Floats
+    history_length: Ints
+    groups: Ints
+    ts: Ints
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def take(self, rows: Int64s) -> "Samples":
+        """The rows [taken] in that order."""
+        return Samples(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One point of the training curve; validation values are means over the tasks that have them, or NaN."""
+
+    epoch: int
+    train_loss: float
+    valid_loss: float
+    valid_auc: float
+    valid_gauc: float
+
+
+def fit(
+    model: Ranker,
+    data: Samples,
+    *,
+    seed: int,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    valid_share: float,
+    patience: int,
+    weight_decay: float = 0.0,
+    progress: Progress | None = None,
+) -> list[Epoch]:
+    """Train the model in place and leave it at the epoch with the best validation AUC.
+
+    The loss is the sum over tasks of the mean binary cross-entropy of the known labels. Items that occur in
+    the training rows become known to the model. The same model, data, seed and number of threads give the
+    same weights. Where validation rows hold one class only, the last epoch is kept.
+
+    valid_share  share of the rows, the latest in time, that judge the epochs and are not trained on
+    patience     epochs without a better AUC after which training stops
+    returns      the training curve
+    raises       ValueError if no row before the validation rows has a label
+    """
+    train, valid = split_by_time(data, valid_share)
+    if not np.isfinite(train.labels).any():
+        raise ValueError("no training row has a label")
+    seen = np.unique(np.concatenate([train.target, train.topk.ravel()]))
+    model.known[torch.from_numpy(seen[seen >= 0]).long()] = True
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
+    shuffle = np.random.default_rng(seed)
+    curve: list[Epoch] = []
+    best, best_epoch, best_state = -math.inf, 0, {}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # dropout
+        for epoch in range(1, epochs + 1):
+            loss = _train_epoch(model, optimizer, train, shuffle, batch_size, epoch, epochs, progress)
+            curve.append(_judge(model, valid, epoch, loss))
+            if not curve[-1].valid_auc <= best:  # better, or not defined
+                best, best_epoch = curve[-1].valid_auc, epoch
+                best_state = {name: value.clone() for name, value in model.state_dict().items()}
+            elif epoch - best_epoch >= patience:
+                break
+    model.load_state_dict(best_state)
+    model.eval()
+    return curve
+
+
+@torch.no_grad()
+def predict(model: Ranker, data: Samples, batch_size: int = PREDICT_ROWS) -> NDArray[np.float32]:
+    """Probabilities [rows, tasks] float32 of every task; labels are not looked at."""
+    model.eval()
+    parts = [np.zeros((0, len(model.tasks)), dtype=np.float32)]
+    for start in range(0, len(data), batch_size):
+        batch = _batch(data, slice(start, start + batch_size), model.known.device)
+        parts.append(model(batch).sigmoid().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def split_by_time(data: Samples, share: float) -> tuple[Samples, Samples]:
+    """The earlier rows and the latest `share` of them, whatever order they come in."""
+    order = np.lexsort((data.target, data.groups, data.ts))
+    at = len(order) - int(len(order) * share)
+    return data.take(order[:at]), data.take(order[at:])
+
+
+def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Sum over tasks of the mean cross-entropy of known (not NaN) labels; both are [batch, tasks]."""
+    known = ~labels.isnan()
+    losses = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
+    return ((losses * known).sum(dim=0) / known.sum(dim=0).clamp(min=1)).sum()
+
+
+def _train_epoch(
+    model: Ranker,
+    optimizer: torch.optim.Optimizer,
+    train: Samples,
+    shuffle: np.random.Generator,
+    batch_size: int,
+    epoch: int,
+    epochs: int,
+    progress: Progress | None,
+) -> float:
+    model.train()
+    device = model.known.device
+    order = shuffle.permutation(len(train))
+    batches = math.ceil(len(order) / batch_size)
+    total = torch.zeros((), device=device)
+    for number in range(batches):
+        rows = order[number * batch_size : (number + 1) * batch_size]
+        labels = torch.as_tensor(train.labels[rows], dtype=torch.float32, device=device)
+        loss = loss_of(model(_batch(train, rows, device)), labels)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        total += loss.detach()
+        if progress is not None:
+            progress((epoch - 1) * batches + number + 1, epochs * batches)
+    return float(total) / batches
+
+
+def _judge(model: Ranker, valid: Samples, epoch: int, train_loss: float) -> Epoch:
+    predicted = predict(model, valid)
+
+    def mean(metric: metrics.Metric) -> float:
+        tasks = zip(valid.labels.T, predicted.T, strict=True)
+        values = np.array([metric(labels, scores, valid.groups) for labels, scores in tasks])
+        return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+
+    return Epoch(epoch, train_loss, mean(metrics.log_loss), mean(metrics.auc), mean(metrics.gauc))
+
+
+def _batch(data: Samples, rows: Int64s | slice, device: torch.device) -> Batch:
+    def tensor(values: NDArray[np.generic], dtype: torch.dtype) -> Tensor:
+        return torch.as_tensor(values[rows], dtype=dtype, device=device)
+
+    return Batch(
+        target=tensor(data.target, torch.int64),
+        topk=tensor(data.topk, torch.int64),
+        sims=tensor(data.sims, torch.float32),
+        history_length=tensor(data.history_length, torch.float32),
+    )

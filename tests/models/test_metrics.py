@@ -1,0 +1,129 @@
+"""What the metrics mean, against scikit-learn and a plain loop over users."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from models import metrics
+
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    """Labels, probabilities with many ties, and users of whom some have one class only."""
+    rng = np.random.default_rng(5)
+    users = rng.integers(0, 60, 900)
+    scores = np.round(rng.random(900), 1)
+    labels = (rng.random(900) < 0.2 + 0.4 * scores).astype(float)
+    labels[users < 8] = 0.0
+    return labels, scores, users
+
+
+def looped(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """AUC and rows of each user who has both classes."""
+    labels, scores, users = rows
+    of = [(labels[users == user], scores[users == user]) for user in np.unique(users)]
+    both = [(y, s) for y, s in of if 0 < y.mean() < 1]
+    aucs = [reference.roc_auc_score(y, s) for y, s in both]
+    return np.array(aucs), np.array([len(y) for y, _ in both])
+
+
+def test_auc_is_that_of_scikit_learn_ties_included(rows: Rows) -> None:
+    assert metrics.auc(*rows) == pytest.approx(reference.roc_auc_score(*rows[:2]))
+
+
+def test_auc_of_one_class_is_not_defined() -> None:
+    assert np.isnan(metrics.auc([1, 1], [0.2, 0.3]))
+    assert np.isnan(metrics.auc([], []))
+
+
+def test_uauc_is_the_mean_over_users_with_both_classes(rows: Rows) -> None:
+    assert metrics.uauc(*rows) == pytest.approx(looped(rows)[0].mean())
+
+
+def test_gauc_weighs_users_by_their_impressions(rows: Rows) -> None:
+    aucs, sizes = looped(rows)
+    assert metrics.gauc(*rows) == pytest.approx(np.average(aucs, weights=sizes))
+
+
+def test_log_loss_is_that_of_scikit_learn(rows: Rows) -> None:
+    labels, scores, _ = rows
+    scores = np.clip(scores, 0.05, 0.95)
+    assert metrics.log_loss(labels, scores) == pytest.approx(reference.log_loss(labels, scores))
+
+
+def test_log_loss_stays_finite_when_a_certain_prediction_is_wrong() -> None:
+    assert np.isfinite(metrics.log_loss([1], [0.0]))
+
+
+def test_calibration_is_predicted_over_observed() -> None:
+    assert metrics.calibration([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "metric", [metrics.auc, metrics.uauc, metrics.gauc, metrics.log_loss, metrics.calibration]
+)
+def test_an_unknown_label_counts_nowhere(metric: metrics.Metric, rows: Rows) -> None:
+    labels, scores, users = rows
+    hidden = np.where(np.arange(900) % 7 == 0, np.nan, labels)
+    known = np.isfinite(hidden)
+    assert metric(hidden, scores, users) == pytest.approx(metric(labels[known], scores[known], users[known]))
+
+
+@pytest.mark.parametrize(
+    "metric", [metrics.auc, metrics.uauc, metrics.gauc, metrics.log_loss, metrics.calibration]
+)
+def test_a_weight_of_two_is_the_user_drawn_twice(metric: metrics.Metric, rows: Rows) -> None:
+    labels, scores, users = rows
+    twice = users % 3 == 0
+    more_labels, more_scores = np.r_[labels, labels[twice]], np.r_[scores, scores[twice]]
+    as_another_user = np.r_[users, users[twice] + 1000]
+    weighted = metric(labels, scores, users, 1.0 + twice)
+    assert weighted == pytest.approx(metric(more_labels, more_scores, as_another_user))
+
+
+def test_users_may_be_named_by_text_and_rows_come_in_any_order(rows: Rows) -> None:
+    order = np.random.default_rng(0).permutation(900)
+    names = np.char.add("user ", rows[2].astype(str))
+    assert metrics.gauc(rows[0][order], rows[1][order], names[order]) == pytest.approx(metrics.gauc(*rows))
+
+
+def test_a_score_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        metrics.auc([1, 0], [0.5, np.nan])
+
+
+def test_bootstrap_holds_the_metric_and_repeats_with_its_seed(rows: Rows) -> None:
+    low, high = metrics.bootstrap(metrics.auc, *rows, seed=1, rounds=100)
+    assert low < metrics.auc(*rows) < high
+    assert (low, high) == metrics.bootstrap(metrics.auc, *rows, seed=1, rounds=100)
+    assert (low, high) != metrics.bootstrap(metrics.auc, *rows, seed=2, rounds=100)
+
+
+def test_bootstrap_is_wider_when_the_rows_of_a_user_agree() -> None:
+    rng = np.random.default_rng(2)
+    users = np.repeat(np.arange(50), 20)
+    labels = (rng.random(50) < 0.5).astype(float)[users]
+    scores = labels * 0.3 + rng.normal(size=50)[users]
+    by_user = metrics.bootstrap(metrics.auc, labels, scores, users, seed=0, rounds=100)
+    by_row = metrics.bootstrap(metrics.auc, labels, scores, np.arange(1000), seed=0, rounds=100)
+    assert by_user[1] - by_user[0] > 2 * (by_row[1] - by_row[0])
+
+
+def test_the_difference_of_a_model_and_itself_is_zero(rows: Rows) -> None:
+    labels, scores, users = rows
+    assert metrics.bootstrap_difference(labels, scores, scores, users, seed=0, rounds=20) == (0.0, 0.0)
+
+
+def test_the_paired_interval_sees_a_gain_that_two_separate_intervals_cannot(rows: Rows) -> None:
+    labels, scores, users = rows
+    better = scores + 0.1 * labels
+    low, _ = metrics.bootstrap_difference(labels, better, scores, users, seed=0, rounds=100)
+    assert low > 0
+    unpaired = metrics.bootstrap(metrics.auc, labels, better, users, seed=0, rounds=100)
+    assert unpaired[0] - metrics.auc(labels, scores) > low - 0.1
+
+
+def test_an_interval_of_nothing_is_not_defined() -> None:
+    assert np.isnan(metrics.bootstrap(metrics.auc, [1, 1], [0.1, 0.2], [0, 1], seed=0)).all()
