@@ -1,0 +1,1 @@
+"""How it is computed: tensors in, tensors out; knows no table, no Spark, no Airflow, no path."""
