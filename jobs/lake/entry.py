@@ -65,7 +65,10 @@ def cause(error: BaseException) -> str:
 def main(
     run: Callable[..., Written], arguments: Callable[[argparse.ArgumentParser], None] | None = None
 ) -> None:
-    """Run one job from the command line; exits 1 with a sentence on standard error if it fails."""
+    """Run one job from the command line.
+
+    Fails with a sentence on standard error: exit code 1 if a user must mend something, 2 if a retry may help.
+    """
     job = sys.modules[run.__module__].__spec__
     name = (job.name if job else run.__module__).removeprefix("jobs.")
     parser = argparse.ArgumentParser(prog=f"python -m jobs.{name}", description=sys.modules[run.__module__].__doc__)
@@ -83,7 +86,8 @@ def main(
         told = cause(error)
         if told.startswith("unexpected"):
             traceback.print_exc()
-        sys.exit(f"{name} failed: {told}")
+        print(f"{name} failed: {told}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _run(name: str, run: Callable[..., Written], day: date, options: dict[str, object]) -> None:

@@ -1,0 +1,172 @@
+"""Samples, histories and catalogue of a day as arrays: what train, evaluate and recommend start from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import torch
+from numpy.typing import NDArray
+
+from jobs.catalogue import current_vectors, semantic_ids
+from jobs.lake import Lake
+from jobs.settings import Settings
+from models.ranker import gsu
+from models.ranker.histories import Histories
+from models.ranker.training import Samples
+
+TASKS = ("click", "purchase", "like")
+KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day")
+POSITIVE = ("click", "purchase", "rating")
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items by index: ids sorted, GSU vectors [items, dim] (0 where there is none), codes [items, 3] (-1: none)."""
+
+    ids: pa.Array
+    vectors: torch.Tensor
+    codes: torch.Tensor
+    codebook_version: str
+
+    def index(self, item_ids: pa.Array | pa.ChunkedArray) -> Ints:
+        """Index of each item, -1 if it is not in the catalogue."""
+        return pc.fill_null(pc.index_in(item_ids, self.ids), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Samples with the arrays that search and slices need."""
+
+    user: Ints
+    target: Ints
+    end: Ints
+    length: Ints
+    ts: Ints
+    labels: NDArray[np.float32]
+
+    def take(self, keep: NDArray[np.bool_] | Ints) -> "Rows":
+        return Rows(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    catalogue: Catalogue
+    users: pa.Array
+    histories: Histories
+    tasks: tuple[str, ...]
+    train: Rows
+    test: Rows
+    split: str
+
+
+def load_catalogue(lake: Lake, settings: Settings, encoder_version: str, codebook_version: str) -> Catalogue:
+    """Every item that silver.items or the logs know."""
+    known = lake.arrow("silver.items", ["item_id"])["item_id"]
+    seen = [pc.unique(batch["item_id"]) for batch in lake.batches("silver.events", ["item_id"])]
+    ids = pc.unique(pa.chunked_array([*known.chunks, *seen], pa.string()))
+    ids = ids.take(pc.sort_indices(ids))
+    embedded, vectors = current_vectors(lake, encoder_version)
+    dim = min(settings.ranker.gsu_dim, *vectors.shape) if len(embedded) else settings.ranker.gsu_dim
+    full = torch.zeros(len(ids), dim)
+    if embedded:
+        rows = pc.index_in(pa.array(embedded), ids).to_numpy()
+        full[torch.from_numpy(rows).long()] = gsu.pca(torch.from_numpy(vectors), dim)
+    return Catalogue(ids, full, load_codes(lake, ids, codebook_version), codebook_version)
+
+
+def load_codes(lake: Lake, ids: pa.Array, codebook_version: str) -> torch.Tensor:
+    """Codes [items, 3] of the items in a codebook version, -1 where an item has none."""
+    coded, codes = semantic_ids(lake, codebook_version)
+    full = torch.full((len(ids), 3), -1, dtype=torch.int64)
+    rows = pc.index_in(pa.array(coded, pa.string()), ids)
+    inside = pc.is_valid(rows).to_numpy(zero_copy_only=False)
+    full[torch.from_numpy(rows.drop_null().to_numpy()).long()] = torch.from_numpy(codes[inside])
+    return full
+
+
+def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date) -> Dataset:
+    """The day's test rows, the rows before it to train on, and all histories up to the day."""
+    first = day - timedelta(days=settings.logs.train_days)
+    where = (ds.field("day") >= first) & (ds.field("day") <= day)
+    samples = lake.arrow("gold.samples", [*KEY, *TASKS], where).sort_by([("ts", "ascending"), ("sample_id", "ascending")])
+    users, histories = load_histories(lake, settings, catalogue, day, samples["user_id"])
+    tasks = tuple(task for task in TASKS if samples[task].null_count < samples.num_rows)
+    test, split = _split(samples, settings, day)
+    rows = _rows(samples, users, catalogue, histories, tasks)
+    return Dataset(catalogue, users, histories, tasks, rows.take(~test), rows.take(test), split)
+
+
+def load_histories(
+    lake: Lake, settings: Settings, catalogue: Catalogue, day: date, also: pa.ChunkedArray
+) -> tuple[pa.Array, Histories]:
+    """What every known user clicked, bought or liked up to and with `day`, in compact arrays.
+
+    also     users who get an index even without a history
+    returns  user ids, sorted, and their histories
+    """
+    event = ds.field("event")
+    liked = (event != "rating") | (ds.field("value") >= settings.logs.like_from)
+    where = (ds.field("day") <= day) & event.isin(POSITIVE) & liked & ds.field("user_id").is_valid()
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        return lake.batches("silver.events", ["user_id", "item_id", "ts"], where)
+
+    names = [pc.unique(also), *(pc.unique(batch["user_id"]) for batch in stream())]
+    users = pc.unique(pa.chunked_array(names, pa.string()))
+    users = users.take(pc.sort_indices(users))
+    parts: list[tuple[Ints, ...]] = [(np.zeros(0, np.int64),) * 3]
+    for batch in stream():
+        user = pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int32)
+        item = catalogue.index(batch["item_id"]).astype(np.int32)
+        parts.append((user, item, batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()))
+    columns = [np.concatenate([part[i] for part in parts]) for i in range(3)]
+    return users, Histories.from_arrays(*columns, n_users=len(users))
+
+
+def searched(data: Dataset, rows: Rows, settings: Settings, *, latest: bool = False) -> Samples:
+    """The rows with what GSU finds for each (or, for DIN, the latest k)."""
+    k = settings.ranker.k
+    if latest:
+        topk = gsu.latest(data.histories, rows.user, rows.end, k=k)
+        sims = np.zeros(topk.shape, np.float32)
+    else:
+        topk, sims = gsu.search(
+            data.histories, data.catalogue.vectors, rows.user, rows.target, rows.end, k=k,
+            max_history=settings.ranker.max_history,
+        )  # fmt: skip
+    return Samples(rows.target, topk, sims, rows.labels, rows.length, rows.user, rows.ts)
+
+
+def _split(samples: pa.Table, settings: Settings, day: date) -> tuple[NDArray[np.bool_], str]:
+    """Which rows are the test: the day's own, or the last requests of logs that fit in one day."""
+    days = samples["day"].to_numpy()
+    split = settings.logs.split
+    if split == "auto":
+        split = "day" if len(np.unique(days)) != 1 else "request"
+    if split == "day":
+        return days == np.datetime64(day), split
+    request = pc.coalesce(samples["request_id"], samples["sample_id"])
+    order = pc.index_in(request, pc.unique(request)).to_numpy()  # samples are in time order: so are requests
+    return order >= (order.max(initial=-1) + 1) * (1 - settings.logs.test_share), split
+
+
+def _rows(
+    samples: pa.Table, users: pa.Array, catalogue: Catalogue, histories: Histories, tasks: tuple[str, ...]
+) -> Rows:
+    def micros(name: str) -> Ints:
+        return samples[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+
+    user = pc.index_in(samples["user_id"], users).to_numpy().astype(np.int64)
+    end = histories.ends(user, micros("history_until"))
+    labels = [samples[t].cast(pa.float32()).to_numpy(zero_copy_only=False) for t in tasks]
+    matrix = np.stack(labels, axis=1) if labels else np.zeros((len(user), 0), np.float32)
+    length = histories.lengths(user, end)
+    return Rows(user, catalogue.index(samples["item_id"]), end, length, micros("ts"), matrix)

@@ -1,0 +1,70 @@
+"""The promotion gate: a pure function of what evaluate and quantize measured."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from jobs.lake import Lake
+from jobs.model_store import live
+from jobs.settings import Settings
+from jobs.train import model_version
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of the day.
+
+    kind   promote (the challenger goes live), keep (the champion stays), or none (nothing to publish)
+    uri    the model that is live after it, if any
+    """
+
+    kind: str
+    uri: str | None
+    reason: str
+
+
+def decide(lake: Lake, settings: Settings, day: date) -> Decision:
+    """Whether the challenger goes live. A gate that says no is no failure: the champion stays."""
+    newest = live(lake)
+    if newest and newest["day"] > day:
+        return Decision("none", None, f"a release of a later day ({newest['day']}) is live; a backfill changes no release")
+    champion = live(lake, before=str(day))
+    uri = str(champion["model_uri"]) if champion else None
+    found = {
+        (r["job"], r["model"], r["slice"], r["metric"]): r
+        for r in lake.arrow("gold.metrics", where=ds.field("day") == day).to_pylist()
+    }
+    keep = "keep" if champion else "none"
+    metric = settings.gate.metric
+    challenger = found.get(("evaluate", "challenger", "all", metric))
+    if challenger is None:
+        return Decision(keep, uri, "nothing was trained for this day, so no model changes")
+    refusal = _refusal(found, challenger, settings)
+    if refusal:
+        return Decision(keep, uri, refusal)
+    new = f"models/{model_version(settings, day)}/challenger"
+    if champion is None:
+        return Decision("promote", new, f"the first model: {metric.upper()} {challenger['value']:.4f}")
+    old = found[("evaluate", "champion", "all", metric)]
+    delta = found[("evaluate", "challenger_minus_champion", "all", metric)]
+    told = (
+        f"{metric.upper()} {challenger['value']:.4f} against the champion's {old['value']:.4f}"
+        f" (difference {delta['value']:+.4f}, 95 % interval {delta['ci_low']:+.4f} to {delta['ci_high']:+.4f})"
+    )
+    if delta["value"] > -settings.gate.max_drop:
+        return Decision("promote", new, told)
+    return Decision("keep", uri, f"not better: {told}")
+
+
+def _refusal(found: dict[tuple[str, ...], Any], challenger: dict[str, Any], settings: Settings) -> str | None:
+    gate = settings.gate
+    if challenger["value"] is None:
+        return "the day's rows have one class only, so nothing can be compared"
+    if challenger["rows"] < gate.min_test_rows:
+        return f"only {challenger['rows']} rows to judge by, gate.min_test_rows is {gate.min_test_rows}"
+    collision = found.get(("quantize", "codebook", "all", "collision_rate"))
+    if collision and collision["value"] > gate.max_collision_rate:
+        return f"{collision['value']:.1%} of the items share their semantic ID, gate.max_collision_rate is {gate.max_collision_rate:.1%}"
+    return None

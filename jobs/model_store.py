@@ -1,0 +1,92 @@
+"""Models as folders of safetensors and JSON below `<LAKE>/models/<model_version>`."""
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import torch
+
+from jobs.dataset import Catalogue, load_codes
+from jobs.lake import Lake, UserError
+from models.ranker import model as ranker
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model was trained with: enough to load it on another day's catalogue."""
+
+    model_version: str
+    encoder_version: str
+    codebook_version: str
+    day: str
+    k: int
+    gsu_dim: int
+
+
+def save_model(lake: Lake, name: str, model: ranker.Ranker, card: Card, items: pa.Array) -> str:
+    """Write a model and its item list. returns its address relative to the lake.
+
+    The folder is complete before it appears under its name, so a killed run leaves no half model.
+    """
+    uri = f"models/{card.model_version}/{name}"
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made) / name
+        folder.mkdir()
+        ranker.save(model, folder)
+        (folder / "card.json").write_text(json.dumps(asdict(card), indent=1) + "\n")
+        (folder / "items.json").write_text(json.dumps(items.to_pylist()))
+        store, root = pafs.FileSystem.from_uri(_uri(lake))
+        store.create_dir(f"{root}/models/{card.model_version}", recursive=True)
+        _copy(folder, store, f"{root}/{uri}.part")
+        if store.get_file_info(f"{root}/{uri}").type != pafs.FileType.NotFound:
+            store.delete_dir(f"{root}/{uri}")
+        store.move(f"{root}/{uri}.part", f"{root}/{uri}")
+    return uri
+
+
+def load_card(lake: Lake, uri: str) -> Card:
+    store, root = pafs.FileSystem.from_uri(_uri(lake))
+    try:
+        with store.open_input_stream(f"{root}/{uri}/card.json") as file:
+            return Card(**json.loads(file.read()))
+    except FileNotFoundError:
+        raise UserError(f"model {uri} is not in {lake.root}: run train for its day again, or roll back") from None
+
+
+def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
+    """A stored model on a catalogue of another day: items it does not know get the unknown ID, and their codes."""
+    card = load_card(lake, uri)
+    store, root = pafs.FileSystem.from_uri(_uri(lake))
+    with tempfile.TemporaryDirectory() as made:
+        pafs.copy_files(f"{root}/{uri}", made, source_filesystem=store, destination_filesystem=pafs.LocalFileSystem())
+        old = ranker.load(Path(made))
+        items = pa.array(json.loads((Path(made) / "items.json").read_text()), pa.string())
+    index = torch.from_numpy(pc.fill_null(pc.index_in(catalogue.ids, items), -1).to_numpy().copy()).long()
+    codes = catalogue.codes
+    if card.codebook_version != catalogue.codebook_version:
+        codes = load_codes(lake, catalogue.ids, card.codebook_version)
+    return ranker.reindexed(old, index, codes if len(old.levels) else None).eval()
+
+
+def live(lake: Lake, before: str | None = None) -> dict[str, object] | None:
+    """The release that is live (`before`: the newest one of an earlier day), None if there is none."""
+    rows = lake.arrow("gold.releases")
+    if before is not None:
+        rows = rows.filter(pc.less(rows["day"], pa.scalar(before).cast(pa.date32())))
+    newest = rows.sort_by([("release", "descending")]).slice(0, 1).to_pylist()
+    return newest[0] if newest else None
+
+
+def _uri(lake: Lake) -> str:
+    return lake.root if "://" in lake.root else Path(lake.root).as_uri()
+
+
+def _copy(folder: Path, store: pafs.FileSystem, target: str) -> None:
+    if store.get_file_info(target).type != pafs.FileType.NotFound:
+        store.delete_dir(target)
+    store.create_dir(target, recursive=True)
+    pafs.copy_files(str(folder), target, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=store)

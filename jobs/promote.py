@@ -1,0 +1,103 @@
+"""Publish the day: the MLflow alias, and last of all one row in gold.releases.
+
+    python -m jobs.promote --day 2026-11-20
+    python -m jobs.promote --day 2026-11-20 --rollback
+
+The gate (`jobs.gate`) decides between challenger and champion; both ways a release names the exact version of
+every table. --rollback publishes the release before the live one again, as a new row.
+"""
+
+import argparse
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, write_deltalake
+
+from jobs.gate import Decision, decide
+from jobs.lake import Lake, UserError, Written
+from jobs.lake.contracts import contracts
+from jobs.lake.entry import main
+from jobs.metrics import metric_rows, write_metrics
+from jobs.model_store import live, load_card
+from jobs.settings import Settings
+from jobs.tracking import register
+
+TABLE = "gold.releases"
+PUBLISHED = (
+    "silver.events", "silver.items", "silver.item_pairs", "gold.item_embeddings", "gold.codebooks",
+    "gold.semantic_ids", "gold.samples", "gold.metrics", "gold.recommendations",
+)  # fmt: skip
+
+
+def run(lake: Lake, settings: Settings, day: date, rollback: bool = False) -> Written:
+    if rollback:
+        return _rollback(lake, day)
+    decision = decide(lake, settings, day)
+    promoted = metric_rows("challenger", "all", {"promoted": decision.kind == "promote"})
+    if decision.uri is None:
+        write_metrics(lake, "promote", day, promoted)
+        return Written(notes={"released": False, "promoted": False, "reason": decision.reason})
+    write_metrics(lake, "promote", day, promoted)
+    register(lake, settings, day, decision)
+    number = _publish(lake, day, decision)
+    notes = {"released": True, "promoted": decision.kind == "promote", "release": number, "reason": decision.reason}
+    return Written(rows_out=1, notes=notes)
+
+
+def _publish(lake: Lake, day: date, decision: Decision) -> int:
+    """Write the release. A rerun of the newest day replaces its row, so that it is published once."""
+    assert decision.uri is not None
+    card = load_card(lake, decision.uri)
+    newest = live(lake)
+    again = newest is not None and newest["day"] == day and newest["kind"] != "rollback"
+    number = (int(newest["release"]) if newest else 0) + (not again)
+    row = {
+        "release": number,
+        "kind": decision.kind,
+        "model_version": card.model_version,
+        "model_uri": decision.uri,
+        "codebook_version": card.codebook_version,
+        "encoder_version": card.encoder_version,
+        "tables": [(name, lake.version(name)) for name in PUBLISHED],
+        "reason": decision.reason,
+        "run_id": lake.run_id,
+        "day": day,
+    }
+    _write(lake, row)
+    return number
+
+
+def _rollback(lake: Lake, day: date) -> Written:
+    """The newest release whose model is not the live one goes live again."""
+    rows = sorted(lake.arrow(TABLE).to_pylist(), key=lambda r: r["release"], reverse=True)
+    if not rows:
+        raise UserError("there is no release yet, so there is nothing to roll back to")
+    before = next((r for r in rows[1:] if r["model_version"] != rows[0]["model_version"]), None)
+    if before is None:
+        raise UserError(f"every release so far has the model {rows[0]['model_version']}: nothing to roll back to")
+    load_card(lake, before["model_uri"])  # raises if its files are gone
+    reason = f"rolled back from release {rows[0]['release']} to release {before['release']}"
+    row = before | {"release": rows[0]["release"] + 1, "kind": "rollback", "reason": reason, "run_id": lake.run_id}
+    _write(lake, row | {"day": max(day, rows[0]["day"])})
+    return Written(rows_out=1, notes={"release": row["release"], "model_version": row["model_version"], "reason": reason})
+
+
+def _write(lake: Lake, row: dict[str, Any]) -> None:
+    """One commit, whether the release is new or replaces the same number."""
+    write_deltalake(
+        lake.path(TABLE),
+        pa.Table.from_pylist([row], contracts()[TABLE].arrow),
+        mode="overwrite",
+        predicate=f"release = {int(row['release'])}",
+        commit_properties=CommitProperties(custom_metadata={"run_id": lake.run_id}),
+    )
+    lake.outputs[TABLE] = lake.version(TABLE)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rollback", action="store_true", help="publish the release before the live one again")
+
+
+if __name__ == "__main__":
+    main(run, arguments)

@@ -1,0 +1,119 @@
+"""Give every new item its semantic ID; fit a codebook where there is none for the encoder.
+
+    python -m jobs.quantize --day 2026-11-20
+
+Reads gold.item_embeddings. Writes gold.codebooks (only when it fits one) and gold.semantic_ids, partition
+(codebook_version, day). An ID that is there already never moves.
+"""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import torch
+from numpy.typing import NDArray
+
+from jobs.catalogue import current_vectors, vectors_column
+from jobs.encoders import encoder_version
+from jobs.lake import Lake, Written
+from jobs.lake.contracts import contracts
+from jobs.lake.entry import main
+from jobs.metrics import metric_rows, write_metrics
+from jobs.progress import progress
+from jobs.settings import Settings
+from models.quantizers.health import health
+from models.quantizers.res_kmeans_fsq import ResKmeansFSQ, sid_text
+
+IDS = "gold.semantic_ids"
+BOOKS = "gold.codebooks"
+
+
+def run(lake: Lake, settings: Settings, day: date) -> Written:
+    encoder = encoder_version(settings.encoder)
+    items, vectors = current_vectors(lake, encoder)
+    if not items:
+        write_metrics(lake, "quantize", day, [])
+        return Written(notes={"skipped": f"no item is embedded with {encoder}"})
+    version = live_codebook(lake, settings, encoder)
+    if version is None:
+        version = _fit(lake, settings, encoder, vectors, day)
+    codebook = load_codebook(lake, version)
+    have = ds.field("codebook_version") == version
+    known = lake.arrow(IDS, ["item_id"], have)["item_id"]
+    new = ~pc.is_in(pa.array(items), known).to_numpy(zero_copy_only=False)
+    codes = codebook.encode(torch.from_numpy(vectors[new])).numpy()
+    if new.any():
+        kept = lake.arrow(IDS, where=have & (ds.field("day") == day))  # a rerun adds to this day's own
+        rows = pa.concat_tables([kept.cast(contracts()[IDS].arrow), _rows(np.array(items)[new], codes, version, day)])
+        lake.replace(IDS, rows, codebook_version=version, day=day)
+    _measure(lake, codebook, items, vectors, version, day)
+    return Written(len(items), int(new.sum()), 0, int((~new).sum()), {"codebook_version": version})
+
+
+def live_codebook(lake: Lake, settings: Settings, encoder: str) -> str | None:
+    """The newest codebook of an encoder and of the sizes in the settings, None if there is none."""
+    rows = lake.arrow(BOOKS, ["codebook_version", "day"], ds.field("encoder_version") == encoder)
+    rows = rows.filter(pc.ends_with(rows["codebook_version"], _sizes(settings)))
+    newest = rows.sort_by([("day", "descending"), ("codebook_version", "descending")]).slice(0, 1)
+    return newest["codebook_version"][0].as_py() if newest.num_rows else None
+
+
+def _sizes(settings: Settings) -> str:
+    return "-" + "x".join(map(str, settings.quantizer.sizes))
+
+
+def load_codebook(lake: Lake, version: str) -> ResKmeansFSQ:
+    rows = lake.arrow(BOOKS, ["level", "part", "code", "vector"], ds.field("codebook_version") == version)
+    return ResKmeansFSQ.from_rows(list(zip(*(rows[c].to_pylist() for c in rows.column_names), strict=True)))
+
+
+def _fit(lake: Lake, settings: Settings, encoder: str, vectors: NDArray[np.float32], day: date) -> str:
+    q = settings.quantizer
+    fitted = ResKmeansFSQ.fit(
+        torch.from_numpy(vectors),
+        sizes=q.sizes,
+        seed=q.seed,
+        kmeans_iterations=q.kmeans_iterations,
+        fsq_steps=q.fsq_steps,
+        progress=progress("fitting the codebook"),
+    )
+    version = f"{day}-{encoder}{_sizes(settings)}"
+    level, part, code, vector = zip(*fitted.to_rows(), strict=True)
+    count = len(level)
+    columns = [[version] * count, [encoder] * count, level, part, code, vector, [day] * count]
+    table = pa.table(dict(zip(contracts()[BOOKS].names, columns, strict=True)), contracts()[BOOKS].arrow)
+    lake.replace(BOOKS, table, codebook_version=version, day=day)
+    return version
+
+
+def _rows(items: NDArray[Any], codes: NDArray[np.int64], version: str, day: date) -> pa.Table:
+    count = len(items)
+    columns = [items, [version] * count, *codes.T, sid_text(torch.from_numpy(codes)), [day] * count]
+    return pa.table(dict(zip(contracts()[IDS].names, columns, strict=True)), contracts()[IDS].arrow)
+
+
+def _measure(
+    lake: Lake, codebook: ResKmeansFSQ, items: list[str], vectors: NDArray[np.float32], version: str, day: date
+) -> None:
+    """Health of the IDs as published, which may be older than an item's present vector."""
+    rows = lake.arrow(IDS, ["item_id", "c1", "c2", "c3", "day"], ds.field("codebook_version") == version)
+    at = pc.index_in(pa.array(items), rows["item_id"]).to_numpy()
+    codes = torch.from_numpy(np.stack([rows[c].to_numpy()[at] for c in ("c1", "c2", "c3")], axis=1).astype(np.int64))
+    x = torch.from_numpy(vectors)
+    rebuilt = codebook.decode(codes)
+    found = metric_rows("codebook", "all", health(x, codes, rebuilt, codebook.sizes, seed=0), rows=len(items), version=version)
+    fresh = rows["day"].to_numpy()[at] == np.datetime64(day)
+    if fresh.any() and not fresh.all():
+        error = float(((x - rebuilt)[torch.from_numpy(fresh)] ** 2).mean())
+        _, bucket, sizes = np.unique(codes.numpy(), axis=0, return_inverse=True, return_counts=True)
+        shared = float((sizes[bucket][fresh] > 1).mean())
+        values = {"collision_rate": shared, "rebuild_error": error}
+        found += metric_rows("codebook", "new_items", values, rows=int(fresh.sum()), version=version)
+    write_metrics(lake, "quantize", day, found)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,52 @@
+"""MLflow: one run per day with its numbers, one registered model version, the alias of the live one."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import pyarrow.dataset as ds
+
+from jobs.gate import Decision
+from jobs.lake import Lake
+from jobs.settings import Settings
+
+NAME = "sidereal-ranker"
+ALIAS = "champion"
+
+
+def register(lake: Lake, settings: Settings, day: date, decision: Decision) -> None:
+    """Log the day's numbers and put the alias on the model that goes live.
+
+    MLFLOW_TRACKING_URI chooses the server; by default an SQLite file in the lake. The alias mirrors
+    gold.releases, which is what readers go by: it is set just before, and a rerun sets it again.
+    """
+    from mlflow import MlflowClient  # slow to import: only here
+    from mlflow.exceptions import RestException
+
+    client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or _default(lake))
+    experiment = client.get_experiment_by_name("daily")
+    number = experiment.experiment_id if experiment else client.create_experiment("daily")
+    run = client.create_run(number, run_name=str(day), tags={"day": str(day), "sidereal.run_id": lake.run_id})
+    for section, values in settings.model_dump().items():
+        for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+            client.log_param(run.info.run_id, f"{section}.{key}".rstrip("."), value)
+    for row in lake.arrow("gold.metrics", where=(ds.field("day") == day) & (ds.field("slice") == "all")).to_pylist():
+        if row["value"] is not None:
+            client.log_metric(run.info.run_id, f"{row['model']}.{row['metric']}", row["value"])
+    client.set_terminated(run.info.run_id)
+    try:
+        client.get_registered_model(NAME)
+    except RestException:
+        client.create_registered_model(NAME)
+    source = f"{lake.root}/{decision.uri}"
+    known = [v for v in client.search_model_versions(f"name = '{NAME}'") if v.source == source]
+    version = known[0] if known else client.create_model_version(NAME, source, run.info.run_id)
+    client.set_registered_model_alias(NAME, ALIAS, version.version)
+
+
+def _default(lake: Lake) -> str:
+    folder = Path(".state") if "://" in lake.root else Path(lake.root)
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'mlflow.db'}"

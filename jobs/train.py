@@ -1,0 +1,95 @@
+"""Train the challenger (QARM V2) and the baseline (DIN on the latest k) on the days before.
+
+    python -m jobs.train --day 2026-11-20
+
+Reads gold.samples, silver.events, gold.item_embeddings and gold.semantic_ids. Writes the models to
+`<LAKE>/models/<model_version>/` and their training curves to gold.metrics.
+"""
+
+from datetime import date
+
+import torch
+
+from jobs.dataset import Dataset, load_catalogue, load_dataset, searched
+from jobs.encoders import encoder_version
+from jobs.lake import Lake, Written
+from jobs.lake.entry import main
+from jobs.metrics import metric_rows, write_metrics
+from jobs.model_store import Card, save_model
+from jobs.progress import progress
+from jobs.quantize import live_codebook
+from jobs.settings import Settings
+from models.ranker.model import Ranker
+from models.ranker.training import Epoch, Samples, fit
+
+
+def model_version(settings: Settings, day: date) -> str:
+    return f"{day}-{settings.hash}"
+
+
+def run(lake: Lake, settings: Settings, day: date) -> Written:
+    encoder = encoder_version(settings.encoder)
+    codebook = live_codebook(lake, settings, encoder)
+    if codebook is None:
+        return _skip(lake, day, "there is no codebook: no item was embedded yet")
+    catalogue = load_catalogue(lake, settings, encoder, codebook)
+    data = load_dataset(lake, settings, catalogue, day)
+    if not len(data.test) or not len(data.train):
+        return _skip(lake, day, f"{len(data.train)} samples to train on and {len(data.test)} of the day to judge by")
+    version = model_version(settings, day)
+    card = Card(version, encoder, codebook, str(day), settings.ranker.k, settings.ranker.gsu_dim)
+    rows = []
+    for name in ("challenger", "din"):
+        model = build(data, settings, semantic=name == "challenger")
+        found = searched(data, data.train, settings, latest=name == "din")
+        curve = train(model, found, settings, name)
+        save_model(lake, name, model, card, catalogue.ids)
+        rows += [row for epoch in curve for row in _curve_rows(name, epoch, version)]
+    write_metrics(lake, "train", day, rows)
+    notes = {"model_version": version, "tasks": data.tasks, "split": data.split}
+    return Written(len(data.train), len(data.train), notes=notes)
+
+
+def build(data: Dataset, settings: Settings, *, semantic: bool) -> Ranker:
+    """QARM V2 with semantic IDs and similarities, or DIN with item IDs alone, in the same sizes."""
+    torch.manual_seed(settings.ranker.seed)
+    model = Ranker(
+        n_items=len(data.catalogue.ids),
+        tasks=data.tasks,
+        code_sizes=settings.quantizer.sizes if semantic else None,
+        dim=settings.ranker.dim,
+        experts=settings.ranker.experts,
+        similarity=semantic,
+    )
+    if semantic:
+        model.set_codes(data.catalogue.codes)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train(model: Ranker, samples: Samples, settings: Settings, name: str) -> list[Epoch]:
+    r = settings.ranker
+    return fit(
+        model,
+        samples,
+        seed=r.seed,
+        epochs=r.epochs,
+        batch_size=r.batch,
+        lr=r.lr,
+        valid_share=r.valid_share,
+        patience=r.patience,
+        progress=progress(f"training {name}"),
+    )
+
+
+def _curve_rows(name: str, epoch: Epoch, version: str) -> list[dict[str, object]]:
+    values = {"train_loss": epoch.train_loss, "valid_auc": epoch.valid_auc, "valid_gauc": epoch.valid_gauc}
+    return metric_rows(name, f"epoch_{epoch.epoch}", values, version=version)
+
+
+def _skip(lake: Lake, day: date, why: str) -> Written:
+    write_metrics(lake, "train", day, [])
+    return Written(notes={"skipped": why})
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,66 @@
+"""Which items are worth ranking for a user: neighbours of what the user did last, then what is popular."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.ranker.histories import Histories
+
+Ints = NDArray[np.int64]
+CHUNK = 4096
+
+
+def neighbours(vectors: Tensor, count: int) -> Ints:
+    """The most similar items of every item by inner product, itself left out.
+
+    vectors  [items, dim] float32
+    returns  [items, min(count, items - 1)] int64, most similar first
+    """
+    count = min(count, len(vectors) - 1)
+    if count < 1:
+        return np.zeros((len(vectors), 0), np.int64)
+    parts = []
+    for start in range(0, len(vectors), CHUNK):
+        scores = vectors[start : start + CHUNK] @ vectors.T
+        own = torch.arange(start, min(start + CHUNK, len(vectors)))
+        scores[torch.arange(len(own)), own] = -torch.inf
+        parts.append(scores.topk(count, dim=1).indices)
+    return torch.cat(parts).numpy()
+
+
+def candidates(
+    histories: Histories,
+    users: Ints,
+    *,
+    neighbours: Ints,
+    pairs: tuple[Ints, Ints],
+    popular: Ints,
+    triggers: int,
+    count: int,
+    exclude_seen: bool,
+) -> list[Ints]:
+    """At most `count` different items for each user.
+
+    users       indices of users with a history
+    neighbours  [items, n], most similar first
+    pairs       (item, related item) as two arrays, best first
+    popular     items, most popular first
+    triggers    how many of the user's last items ask for neighbours
+    returns     for each user an array of item indices, in the order they were found
+    """
+    order = np.argsort(pairs[0], kind="stable")
+    related, of = pairs[1][order], pairs[0][order]
+    found = []
+    for user in users:
+        seen = histories.items[histories.offsets[user] : histories.offsets[user + 1]]
+        last = np.unique(seen[-triggers:])
+        low, high = np.searchsorted(of, last), np.searchsorted(of, last, side="right")
+        paired = [related[a:b] for a, b in zip(low, high, strict=True)]
+        near = neighbours[last].T.ravel()  # the nearest of every trigger before the second nearest of any
+        pool = np.concatenate([*paired, near[: count // 2], popular[: count + len(seen)], near[count // 2 :]])
+        if exclude_seen:
+            pool = pool[~np.isin(pool, seen)]
+        _, first = np.unique(pool, return_index=True)
+        found.append(pool[np.sort(first)][:count].astype(np.int64))
+    return found
