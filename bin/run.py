@@ -23,7 +23,7 @@ from types import FrameType
 from airflow_api import Airflow
 from place import REPOSITORY, InUse, Place
 from rich.console import Console
-from services import ServiceError, Services, free_port, listening, start_spark
+from services import ServiceError, Services, free_port, listening, on_signals, start_spark
 from stack import start_airflow, wait_for
 from summary import show
 from watch import TaskFailed, Watch
@@ -128,8 +128,7 @@ def stop(signum: int, _frame: FrameType | None) -> None:
 
 
 def main() -> int:
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, stop)
+    on_signals(stop)
     console = Console(highlight=False)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     place = Place(os.environ.get("LAKE") or "lake")
@@ -149,7 +148,7 @@ def main() -> int:
         errors.print("make run: stopped; run it again to go on", markup=False)
         return 130
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        on_signals(signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
         services.stop()
     return 0
 

@@ -14,7 +14,9 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import psutil
 
@@ -83,7 +85,7 @@ def members(token: str) -> list[psutil.Process]:
     return found
 
 
-def end(token: str, patience: float = 6.0) -> None:
+def end(token: str, patience: float = 3.0) -> None:
     """Ask every process of the token to end; kill what has not after `patience` seconds."""
     deadline = time.monotonic() + patience
     asked: set[int] = set()
@@ -97,6 +99,13 @@ def end(token: str, patience: float = 6.0) -> None:
                 except psutil.NoSuchProcess:
                     continue
         time.sleep(0.1)
+
+
+def on_signals(action: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Do `action` on Ctrl-C, kill and hang-up; `nohup` still works."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if name != signal.SIGHUP or signal.getsignal(name) != signal.SIG_IGN:
+            signal.signal(name, action)
 
 
 def free_port() -> int:

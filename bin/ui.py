@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from place import InUse, Place
-from services import ServiceError, Services, free_port
+from services import ServiceError, Services, free_port, on_signals
 from stack import start_airflow
 
 
@@ -35,8 +35,7 @@ def stop(_signum: int, _frame: FrameType | None) -> None:
 
 
 def main() -> int:
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, stop)
+    on_signals(stop)
     place = Place(os.environ.get("LAKE") or "lake")
     try:
         place.lock()
@@ -52,7 +51,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        on_signals(signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
         services.stop()
 
 
