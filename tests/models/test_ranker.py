@@ -106,8 +106,12 @@ def test_only_the_latest_events_of_a_very_long_history_are_searched(histories: H
     assert found.tolist() == [[5, 4, -1]]
 
 
-def test_search_agrees_with_a_full_sort_whatever_shares_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("items_per_event", [0, 40])
+def test_search_agrees_with_a_full_sort_whatever_shares_its_batch(
+    monkeypatch: pytest.MonkeyPatch, items_per_event: int
+) -> None:
     monkeypatch.setattr("models.ranker.gsu.SCORES_PER_BATCH", 64)
+    monkeypatch.setattr("models.ranker.gsu.ITEMS_PER_EVENT", items_per_event)
     rng = np.random.default_rng(3)
     users, items, ts = rng.integers(0, 20, 900), rng.integers(0, ITEMS, 900), np.arange(900)
     many = Histories.from_arrays(users, items, ts, 20)
