@@ -1,0 +1,143 @@
+"""The last level: binary finite scalar quantisation of a residual, by a small auto-encoder.
+
+Finite scalar quantisation (arXiv 2309.15505) with one binary digit per dimension, as in QARM V2 (arXiv
+2602.08559), section 3.2. The paper does not say how the projection is trained. Here: an auto-encoder with a
+straight-through estimator, and a separation term that is told which items the levels before left together:
+log(1 + the expected number of other items with an item's ID). The logarithm leaves room for rebuilding where
+buckets hold more items than there are codes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+_HIDDEN = 128
+_ROWS, _PAIRS = 512, 512  # per step
+_RATE = 3e-3
+_SHARPNESS = 2.0
+
+
+class BinaryFSQ(nn.Module):
+    """Residual to bits and back. Weights only; all of them are in `state_dict`."""
+
+    scale: Tensor
+
+    def __init__(self, dim: int, bits: int, hidden: int = _HIDDEN) -> None:
+        super().__init__()
+        self.dim, self.bits = dim, bits
+        self.register_buffer("scale", torch.ones(1))
+        self.encoder = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, bits))
+        self.decoder = nn.Sequential(nn.Linear(bits, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+
+    def logits(self, residual: Tensor) -> Tensor:
+        """[items, dim] to [items, bits]; a bit is 1 where its logit is above 0."""
+        logits: Tensor = self.encoder(residual / self.scale)
+        return logits
+
+    def rebuild(self, bits: Tensor) -> Tensor:
+        """Bits [items, bits] of 0 and 1 to [items, dim]."""
+        residual: Tensor = self.decoder(2 * bits - 1) * self.scale
+        return residual
+
+    def encode(self, residual: Tensor) -> Tensor:
+        """[items, dim] to the bits read as one integer, the first bit highest: [items] int64."""
+        return ((self.logits(residual) > 0).long() * self._places(residual.device)).sum(1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """[items] int64 to [items, dim]."""
+        bits = (codes[:, None] & self._places(codes.device)) > 0
+        return self.rebuild(bits.to(self.scale.dtype))
+
+    def _places(self, device: torch.device) -> Tensor:
+        return 1 << torch.arange(self.bits - 1, -1, -1, device=device)
+
+
+def fit_fsq(
+    residual: Tensor, buckets: Tensor, *, bits: int, steps: int, seed: int, tick: Callable[[int], None]
+) -> BinaryFSQ:
+    """Train on the residuals of distinct items.
+
+    residual  [items, dim] float32
+    buckets   [items] int64; rows with the same number share all codes of the levels before
+    tick      called with 1 after every step
+    """
+    generator = torch.Generator().manual_seed(seed)
+    model = BinaryFSQ(residual.shape[1], bits)
+    _initialise(model, residual, generator)
+    pairs = _Pairs(buckets, generator)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=_RATE, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=_RATE, total_steps=max(steps, 1))
+    with _one_thread():
+        for _ in range(steps):
+            rows = torch.randint(len(residual), (_ROWS,), generator=generator)
+            left, right = pairs.draw(_PAIRS)
+            loss = _loss(model, residual[rows], residual[left], residual[right], pairs.partners)
+            optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            optimiser.step()
+            schedule.step()
+            tick(1)
+    return model
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Small steps gain nothing from more threads; with one, weights do not depend on the number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _initialise(model: BinaryFSQ, residual: Tensor, generator: torch.Generator) -> None:
+    root_mean_square = residual.double().square().mean().sqrt().float()
+    if root_mean_square > 0:
+        model.scale.fill_(root_mean_square)
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(weight)
+        else:
+            nn.init.xavier_uniform_(weight, generator=generator)
+
+
+def _loss(model: BinaryFSQ, rows: Tensor, left: Tensor, right: Tensor, partners: float) -> Tensor:
+    soft = torch.sigmoid(model.logits(rows))
+    straight_through = (soft > 0.5).float() + soft - soft.detach()
+    rebuild = ((model.rebuild(straight_through) - rows) / model.scale).square().mean()
+    if not len(left):
+        return rebuild
+    expected = partners * agreement(model.logits(left), model.logits(right))
+    return rebuild + torch.log1p(expected)
+
+
+def agreement(left: Tensor, right: Tensor) -> Tensor:
+    """Mean probability that all bits of both sides agree, from their logits [pairs, bits]."""
+    p, q = torch.sigmoid(_SHARPNESS * left), torch.sigmoid(_SHARPNESS * right)
+    return (p * q + (1 - p) * (1 - q)).prod(1).mean()
+
+
+class _Pairs:
+    """Draws pairs of different rows of the same bucket, each equally likely, without listing them."""
+
+    def __init__(self, buckets: Tensor, generator: torch.Generator) -> None:
+        self.generator = generator
+        self.order = torch.argsort(buckets, stable=True)
+        _, sizes = torch.unique_consecutive(buckets[self.order], return_counts=True)
+        starts = torch.cumsum(sizes, 0) - sizes
+        self.start, self.size = starts.repeat_interleave(sizes), sizes.repeat_interleave(sizes)
+        self.partners = float((self.size - 1).double().mean())  # other rows in a row's bucket
+        self.mass = torch.cumsum((self.size - 1).double(), 0)
+
+    def draw(self, count: int) -> tuple[Tensor, Tensor]:
+        if self.mass[-1] <= 0:
+            return self.order[:0], self.order[:0]
+        point = torch.rand(count, generator=self.generator, dtype=torch.float64) * self.mass[-1]
+        left = torch.searchsorted(self.mass, point, right=True).clamp_max(len(self.order) - 1)
+        start, size = self.start[left], self.size[left]
+        jump = torch.rand(count, generator=self.generator, dtype=torch.float64) * (size - 1)
+        right = start + (left - start + 1 + jump.long().clamp_max(size - 2)) % size
+        return self.order[left], self.order[right]

@@ -1,0 +1,96 @@
+"""How good semantic IDs are: collisions, reverse lookup, use of codes, rebuild error, kept neighbours.
+
+Metrics are per item, and items that share an ID are ties, resolved openly: as the expected value under a
+random order (counting the shared ID as a hit would flatter every codebook). Collision, EdgeNum, HR: QARM V2
+(arXiv 2602.08559), section 3.2.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+_CHUNK_ELEMENTS = 1 << 24  # similarities held at once
+
+
+def health(
+    x: Tensor,
+    codes: Tensor,
+    rebuilt: Tensor,
+    sizes: Sequence[int],
+    *,
+    neighbours: int = 10,
+    sample: int = 2000,
+    seed: int,
+) -> dict[str, float]:
+    """Measure the semantic IDs of a set of items. Shares are from 0 to 1.
+
+    x        [items, dim] the vectors, at least one item
+    codes    [items, levels] their semantic IDs
+    rebuilt  [items, dim] `decode` of the codes
+    sizes    codes per level
+    raises   ValueError if the shapes do not fit
+    """
+    if not len(x) or codes.shape != (len(x), len(sizes)) or rebuilt.shape != x.shape:
+        raise ValueError(
+            f"vectors {list(x.shape)}, codes {list(codes.shape)}, rebuilt {list(rebuilt.shape)} "
+            f"and {len(sizes)} sizes do not fit together"
+        )
+    result = collisions(codes)
+    for level, size in enumerate(sizes):
+        result |= {f"{name}_{level + 1}": value for name, value in code_use(codes[:, level], size).items()}
+    result["rebuild_error"] = float((rebuilt.double() - x.double()).square().mean())
+    kept = preserved_neighbours(x, codes, neighbours=neighbours, sample=sample, seed=seed)
+    return result | {"preserved_neighbours_c1": kept[0], "preserved_neighbours_c1c2": kept[1]}
+
+
+def collisions(codes: Tensor) -> dict[str, float]:
+    """How far an ID [items, levels] tells its item from the others."""
+    _, owner, counts = torch.unique(codes, dim=0, return_inverse=True, return_counts=True)
+    bucket = counts[owner].double()  # [items] how many items carry this item's ID
+    return {
+        "collision_rate": float((bucket > 1).double().mean()),
+        "unique_share": len(counts) / len(codes),
+        "largest_bucket": float(bucket.max()),
+        "edge_num": float(bucket.mean()),
+        "hr_at_1": float((1 / bucket).mean()),
+        "hr_at_10": float((10 / bucket).clamp_max(1).mean()),
+    }
+
+
+def code_use(codes: Tensor, size: int) -> dict[str, float]:
+    """How evenly a level's codes [items] are used; perplexity = the number of equally used codes."""
+    counts = torch.bincount(codes.long(), minlength=size)
+    share = counts[counts > 0].double() / len(codes)
+    used = float(len(share))
+    return {
+        "used_codes": used,
+        "dead_codes": size - used,
+        "perplexity": float(torch.exp(-(share * share.log()).sum())),
+    }
+
+
+def preserved_neighbours(
+    x: Tensor, codes: Tensor, *, neighbours: int, sample: int, seed: int
+) -> tuple[float, float]:
+    """Share of the nearest items by cosine that have the same c1, and the same c1 and c2.
+
+    Measured on `sample` items drawn with the seed, against all items. NaN where there is no other item.
+    """
+    wanted = min(neighbours, len(x) - 1)
+    if wanted < 1:
+        return float("nan"), float("nan")
+    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:sample]
+    unit = normalize(x.float(), dim=1)
+    same = torch.zeros(2, dtype=torch.float64)
+    step = max(1, _CHUNK_ELEMENTS // len(x))
+    for first in range(0, len(chosen), step):
+        rows = chosen[first : first + step]
+        similar = unit[rows] @ unit.T
+        similar[torch.arange(len(rows)), rows] = -torch.inf  # an item is not its own neighbour
+        near = similar.topk(wanted, dim=1).indices
+        agree = (codes[near][:, :, :2] == codes[rows][:, None, :2]).cumprod(2)
+        same += agree.double().mean((0, 1)) * len(rows)
+    c1, c1c2 = (same / len(chosen)).tolist()
+    return c1, c1c2

@@ -1,0 +1,88 @@
+"""What the numbers about semantic IDs mean."""
+
+import math
+
+import pytest
+import torch
+
+from models.quantizers import health
+
+X = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
+CODES = torch.tensor([[0, 0, 0], [0, 0, 0], [1, 0, 0], [1, 1, 0]])
+SIZES = (4, 2, 2)
+
+
+def measured(codes: torch.Tensor = CODES, neighbours: int = 1) -> dict[str, float]:
+    return health(X, codes, X, SIZES, neighbours=neighbours, seed=0)
+
+
+def test_items_that_share_an_id_count_as_collisions() -> None:
+    result = measured()
+    assert result["collision_rate"] == 0.5
+    assert result["unique_share"] == 0.75
+    assert result["largest_bucket"] == 2.0
+
+
+def test_edge_num_is_what_an_item_finds_when_it_looks_up_its_own_id() -> None:
+    assert measured()["edge_num"] == (2 + 2 + 1 + 1) / 4
+
+
+def test_items_that_share_an_id_are_found_first_with_the_chance_of_a_random_order() -> None:
+    result = measured()
+    assert result["hr_at_1"] == (0.5 + 0.5 + 1 + 1) / 4
+    assert result["hr_at_10"] == 1.0
+
+
+def test_an_item_among_forty_is_among_the_first_ten_a_quarter_of_the_time() -> None:
+    codes = torch.zeros(40, 3, dtype=torch.int64)
+    x = torch.eye(40)
+    result = health(x, codes, x, SIZES, seed=0)
+    assert result["hr_at_1"] == pytest.approx(1 / 40)
+    assert result["hr_at_10"] == pytest.approx(1 / 4)
+
+
+def test_codes_that_no_item_has_are_dead() -> None:
+    result = measured()
+    assert (result["used_codes_1"], result["dead_codes_1"]) == (2.0, 2.0)
+    assert (result["used_codes_3"], result["dead_codes_3"]) == (1.0, 1.0)
+
+
+def test_perplexity_is_the_number_of_codes_when_all_are_used_equally() -> None:
+    result = measured()
+    assert result["perplexity_1"] == pytest.approx(2.0)
+    assert result["perplexity_3"] == pytest.approx(1.0)
+    assert 1.0 < result["perplexity_2"] < 2.0
+
+
+def test_rebuild_error_is_per_element() -> None:
+    assert health(X, CODES, X + 2, SIZES, seed=0)["rebuild_error"] == pytest.approx(4.0)
+
+
+def test_neighbours_are_preserved_where_they_share_the_codes() -> None:
+    result = measured()
+    assert result["preserved_neighbours_c1"] == 1.0
+    assert result["preserved_neighbours_c1c2"] == 0.5
+
+
+def test_the_second_code_counts_only_under_the_same_first_code() -> None:
+    codes = torch.tensor([[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]])
+    assert measured(codes)["preserved_neighbours_c1c2"] == 0.0
+
+
+def test_a_lone_item_has_no_neighbours_to_preserve() -> None:
+    result = health(X[:1], CODES[:1], X[:1], SIZES, seed=0)
+    assert math.isnan(result["preserved_neighbours_c1"])
+
+
+def test_the_sample_of_neighbours_follows_the_seed() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, codes = torch.randn(200, 8, generator=generator), torch.randint(2, (200, 3), generator=generator)
+    first, again, other = (
+        health(x, codes, x, SIZES, sample=20, seed=seed)["preserved_neighbours_c1"] for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        health(X, CODES[:2], X, SIZES, seed=0)
