@@ -1,0 +1,83 @@
+"""Find pairs of items in behaviour: Swing over a window of days.
+
+    python -m jobs.pairs --day 2026-11-20
+
+Reads silver.events. Writes silver.item_pairs, partition day. A verdict that a pair has already is kept.
+
+Work is linear in the events: a user counts with the latest `items_per_user` items, an item with
+`users_per_item` of its users (chosen by hash). An item's score with another is thus a part of Swing's sum;
+of the two sides of a pair the larger part counts, and where no cap bites both are the whole sum.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyspark import cloudpickle
+
+from jobs.lake import Lake, Written
+from jobs.lake.entry import main
+from jobs.settings import Pairs, Settings
+from models import swing
+
+TABLE = "silver.item_pairs"
+SCORES = pa.schema([("item", pa.int32()), ("other", pa.int32()), ("score", pa.float64())])
+cloudpickle.register_pickle_by_value(swing)  # Spark's workers need not have this package
+
+
+def run(lake: Lake, settings: Settings, day: date) -> Written:
+    caps = settings.pairs
+    after = day - timedelta(days=caps.window_days)
+    window = {"after": after, "day": day, "like_from": settings.logs.like_from}
+    items = lake.transform("swing_items", **window).persist()
+    items.createOrReplaceTempView("swing_items")
+    users = lake.transform(
+        "swing_users", **window, items_per_user=caps.items_per_user, users_per_item=caps.users_per_item
+    )
+    scores = users.mapInArrow(best_pairs(caps), "item INT, other INT, score DOUBLE")
+    scores.createOrReplaceTempView("swing_scores")
+    lake.replace(TABLE, lake.transform("swing_pairs", day=day), day=day)
+    items.unpersist()
+    return _told(lake, day)
+
+
+def best_pairs(caps: Pairs) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Rows `item, users` to rows `item, other, score`: each item's closest others."""
+    alpha, k = caps.alpha, caps.pairs_per_item
+
+    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield _score(batch, alpha, k)
+
+    return score
+
+
+def _score(batch: pa.RecordBatch, alpha: float, k: int) -> pa.RecordBatch:
+    """One batch; the columns are cut by their offsets, as Python objects would cost more than the sums."""
+    targets, users = batch["item"].to_numpy(), batch["users"]
+    weights, lists = users.flatten().field("weight").to_numpy(), users.flatten().field("items")
+    user_at = np.concatenate([[0], np.cumsum(pc.list_value_length(users).to_numpy())])
+    lengths = pc.list_value_length(lists).to_numpy()
+    entry_at = np.concatenate([[0], np.cumsum(lengths)])
+    entries = lists.flatten().to_numpy()
+    found = [SCORES.empty_table()]
+    for target, start, end in zip(targets, user_at[:-1], user_at[1:], strict=True):
+        mine = entries[entry_at[start] : entry_at[end]]
+        others, scores = swing.swing(mine, lengths[start:end], weights[start:end], alpha)
+        others, scores = others[others != target], scores[others != target]
+        best = swing.top(others, scores, k)
+        found.append(pa.table([np.full(len(best), target), others[best], scores[best]], schema=SCORES))
+    return pa.concat_tables(found).combine_chunks().to_batches()[0]
+
+
+def _told(lake: Lake, day: date) -> Written:
+    pairs = lake.arrow(TABLE, ["verdict"], ds.field("day") == day, lake.outputs[TABLE])
+    carried = pairs.num_rows - pairs["verdict"].null_count
+    return Written(rows_out=pairs.num_rows, notes={"pairs": pairs.num_rows, "verdicts_carried": carried})
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,78 @@
+"""Build the training examples of a day, or of all days since another: who, what, when, and what came of it.
+
+    python -m jobs.samples --day 2026-11-20 [--since 2026-11-01]
+
+Reads silver.events. Writes gold.samples, partitions since..day. A label looks at events of its own UTC day
+only: a click after midnight on what was shown before it is lost. What an example may know ends strictly before
+`history_until`. Negatives are drawn from what was bought on the whole day: they are labels, not knowledge.
+"""
+
+import argparse
+from datetime import date
+from typing import Any, Literal, cast
+
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from jobs.lake import Lake, UserError, Written, days_between
+from jobs.lake.entry import main
+from jobs.settings import Settings
+
+TABLE = "gold.samples"
+Label = Literal["impression", "rating", "purchase"]
+
+
+def run(lake: Lake, settings: Settings, day: date, since: date | None = None) -> Written:
+    since = since or day
+    if since > day:
+        raise UserError(f"--since {since} lies after --day {day}")
+    label = chosen_label(lake, settings, day)
+    arguments = _arguments(lake, settings, label, day)
+    samples = lake.transform(f"samples_{label}", since=since, day=day, **arguments)
+    lake.replace(TABLE, samples, where=days_between(since, day))
+    return _told(lake, label, since, day)
+
+
+def chosen_label(lake: Lake, settings: Settings, day: date) -> Label:
+    """The label rule: as set, or by what the log holds up to the day, so that no day differs by chance."""
+    if settings.logs.label != "auto":
+        return settings.logs.label
+    rules: list[Label] = ["impression", "rating", "purchase"]
+    return next((rule for rule in rules if _occurs(lake, rule, day)), "purchase")
+
+
+def _occurs(lake: Lake, event: str, day: date) -> bool:
+    """Whether a known user has such an event up to the day; stops reading at the first."""
+    where = (ds.field("event") == event) & (ds.field("day") <= day) & pc.is_valid(ds.field("user_id"))
+    dataset = lake.delta("silver.events").to_pyarrow_dataset()
+    return bool(dataset.head(1, columns=["event"], filter=where).num_rows)
+
+
+def _arguments(lake: Lake, settings: Settings, label: Label, day: date) -> dict[str, Any]:
+    match label:
+        case "impression":  # a label that the log never carries is unknown, not 0
+            return {"clicks": _occurs(lake, "click", day), "purchases": _occurs(lake, "purchase", day)}
+        case "rating":
+            return {"like_from": settings.logs.like_from}
+        case "purchase":
+            return {"negatives": settings.logs.negatives}
+
+
+def _told(lake: Lake, label: Label, since: date, day: date) -> Written:
+    counts = {"rows": 0, "click": 0, "purchase": 0, "like": 0, "sampled": 0}
+    days = (ds.field("day") >= since) & (ds.field("day") <= day)
+    names = [name for name in counts if name != "rows"]
+    for batch in lake.batches(TABLE, names, days, lake.outputs[TABLE]):
+        counts["rows"] += batch.num_rows
+        for name in names:
+            counts[name] += cast(int, pc.sum(batch[name]).as_py() or 0)
+    rows = counts.pop("rows")
+    return Written(rows_out=rows, notes={"label": label, "since": str(since), **counts})
+
+
+def _since(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--since", type=date.fromisoformat, help="the first day to rebuild; by default --day")
+
+
+if __name__ == "__main__":
+    main(run, _since)

@@ -1,0 +1,36 @@
+-- Each purchase of a known user, and items drawn in proportion to the purchases of its UTC day.
+-- A user's own items of the day are cut out of the line of all purchases, then a place on what is left is drawn by
+-- the hash of the event and the number of the draw: every draw is valid, and none depends on the order of rows.
+WITH bought AS (
+  SELECT event_id, user_id, item_id, ts, coalesce(request_id, order_id, event_id) AS request_id, position, day,
+    min(ts) OVER (PARTITION BY day, user_id, coalesce(request_id, order_id, event_id)) AS began
+  FROM silver.events
+  WHERE event = 'purchase' AND user_id IS NOT NULL AND day >= :since AND day <= :day
+), stretches AS (
+  SELECT day, item_id, amount, sum(amount) OVER (PARTITION BY day ORDER BY item_id) - amount AS start,
+    sum(amount) OVER (PARTITION BY day) AS total
+  FROM (
+    SELECT day, item_id, count(*) AS amount FROM silver.events
+    WHERE event = 'purchase' AND day >= :since AND day <= :day GROUP BY day, item_id
+  )
+), line AS (
+  SELECT day, item_id, explode(sequence(start, start + amount - 1)) AS place FROM stretches
+), own AS (
+  SELECT day, user_id, array_sort(collect_list(struct(start, amount))) AS cuts, max(total) - sum(amount) AS others
+  FROM (SELECT DISTINCT day, user_id, item_id FROM bought) JOIN stretches USING (day, item_id)
+  GROUP BY day, user_id
+), draws AS (
+  SELECT b.*, number, aggregate(o.cuts, pmod(xxhash64(b.event_id, number), o.others),
+    (place, cut) -> IF(place >= cut.start, place + cut.amount, place)) AS place
+  FROM (SELECT *, explode(sequence(1, :negatives)) AS number FROM bought) b
+  JOIN own o USING (day, user_id)
+  WHERE o.others > 0
+), samples AS (
+  SELECT event_id AS sample_id, user_id, item_id, began, request_id, position, 1 AS purchase, day FROM bought
+  UNION ALL
+  SELECT concat(event_id, '#', number), user_id, l.item_id, began, request_id, CAST(NULL AS INT), 0, day
+  FROM draws JOIN line l USING (day, place)
+)
+SELECT sample_id, user_id, item_id, began AS ts, began AS history_until, request_id, position,
+  CAST(NULL AS INT) AS click, purchase, CAST(NULL AS INT) AS like, purchase = 0 AS sampled, day
+FROM samples

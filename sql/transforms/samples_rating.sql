@@ -1,0 +1,6 @@
+-- Each rating of a known user: liked or not.
+SELECT event_id AS sample_id, user_id, item_id, ts, ts AS history_until, request_id, position,
+  CAST(NULL AS INT) AS click, CAST(NULL AS INT) AS purchase, int(value >= :like_from) AS like,
+  false AS sampled, day
+FROM silver.events
+WHERE event = 'rating' AND user_id IS NOT NULL AND value IS NOT NULL AND day >= :since AND day <= :day

@@ -1,0 +1,20 @@
+-- For each item: some of its users, chosen by hash, each with the weight 1/sqrt(items) and the latest items.
+WITH positives AS (
+  SELECT /*+ REPARTITION(user_id) */ e.user_id, n.item, e.ts
+  FROM silver.events e JOIN swing_items n USING (item_id)
+  WHERE e.day > :after AND e.day <= :day AND e.user_id IS NOT NULL
+    AND (e.event IN ('click', 'purchase') OR (e.event = 'rating' AND e.value >= :like_from))
+), acted AS (
+  SELECT user_id, item, max(ts) AS latest FROM positives GROUP BY user_id, item
+), users AS (
+  SELECT user_id, 1 / sqrt(count(*)) AS weight,
+    transform(slice(array_sort(collect_list(struct(-unix_micros(latest) AS age, item))), 1, :items_per_user), i -> i.item) AS items
+  FROM acted GROUP BY user_id
+), edges AS (
+  SELECT item, xxhash64(item, user_id) AS turn, user_id, weight, items
+  FROM (SELECT user_id, weight, items, explode(items) AS item FROM users WHERE size(items) > 1)
+), chosen AS (
+  SELECT *, row_number() OVER (PARTITION BY item ORDER BY turn, user_id) AS place FROM edges
+)
+SELECT item, sort_array(collect_list(struct(turn, user_id, weight, items))) AS users
+FROM chosen WHERE place <= :users_per_item GROUP BY item HAVING count(*) > 1
