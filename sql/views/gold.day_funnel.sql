@@ -1,0 +1,13 @@
+CREATE OR REPLACE VIEW gold.day_funnel
+  COMMENT 'What people did on each day; ctr = clicks per impression, null where nothing was shown.'
+AS
+SELECT
+  day,
+  count(DISTINCT user_id) AS users,
+  count_if(event = 'impression') AS impressions,
+  count_if(event = 'click') AS clicks,
+  count_if(event = 'purchase') AS purchases,
+  count_if(event = 'rating') AS ratings,
+  try_divide(count_if(event = 'click'), count_if(event = 'impression')) AS ctr
+FROM silver.events
+GROUP BY day

@@ -1,0 +1,6 @@
+CREATE OR REPLACE VIEW gold.live_release
+  COMMENT 'What is live now: model, codebook, and the version of each table.'
+AS
+SELECT *
+FROM gold.releases
+WHERE release = (SELECT max(release) FROM gold.releases)

@@ -1,0 +1,109 @@
+"""Made-up rows for the tests of what is shown, not of what is measured."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jobs.lake import Lake
+from jobs.lake.contracts import contracts
+from jobs.metrics import metric_rows, write_metrics
+
+DAY = date(2026, 11, 20)
+
+
+def put(lake: Lake, table: str, rows: list[dict[str, Any]]) -> None:
+    lake.replace(table, pa.Table.from_pylist(rows, contracts()[table].arrow))
+
+
+def moment(day: date, second: int = 0) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(seconds=second)
+
+
+def put_metrics(lake: Lake, day: date, champion: bool = True, seed: int = 0) -> None:
+    """All that a whole run measures."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for kind, count in (("events", 20_000 + int(rng.integers(4000))), ("items", 400)):
+        bad, twice = int(rng.integers(count // 50)), int(rng.integers(count // 20))
+        fates = {"rows_in": count, "rows_out": count - bad - twice}
+        fates |= {"rows_rejected": bad, "rows_duplicate": twice}
+        rows += metric_rows("rows", kind, fates)
+    rows += metric_rows("rows", "events", {"reject:event is not known": 7})
+    rows += metric_rows("checks", "silver.events", {"item_id is never null": 1, "price is at least 0": 0})
+    write_metrics(lake, "ingest", day, rows)
+    write_metrics(lake, "embed", day, metric_rows("encoder", "all", {"items_embedded": 380, "seconds": 12.5}))
+    health = {"collision_rate": 0.12 + 0.01 * rng.random(), "unique_share": 0.9}
+    for level, size in ((1, 64), (2, 64), (3, 256)):
+        health |= {f"used_codes_{level}": size - 3, f"dead_codes_{level}": 3}
+        health[f"perplexity_{level}"] = size * 0.7
+    rows = metric_rows("codebook", "all", health, version="cb1") + metric_rows(
+        "codebook", "new_items", {"collision_rate": 0.2}, version="cb1"
+    )
+    write_metrics(lake, "quantize", day, rows)
+    rows = [
+        row
+        for model in ("challenger", "din")
+        for epoch in range(1, 6)
+        for row in metric_rows(
+            model, f"epoch_{epoch}", {"train_loss": 0.7 / epoch**0.2, "valid_auc": 0.7 - 0.1 / epoch}
+        )
+    ]
+    write_metrics(lake, "train", day, rows)
+    write_metrics(lake, "evaluate", day, _evaluated(rng, champion))
+
+
+def _evaluated(rng: np.random.Generator, champion: bool) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for model in ("challenger", "din", *(["champion"] if champion else [])):
+        for slice_ in ("all", "cold_items", "known_items", "history_0", "history_1_9", "history_10_99"):
+            auc = float("nan") if slice_ == "history_0" else 0.68 + 0.03 * rng.random()
+            values = {"auc": auc, "uauc": auc - 0.02, "gauc": auc - 0.01, "log_loss": 0.41}
+            values["calibration"] = 1.02
+            near = {"auc": (auc - 0.012, auc + 0.011)}
+            rows += metric_rows(model, slice_, values, intervals=near, rows=5000, version=f"{model}-1")
+    if champion:
+        near = {"auc": (0.001, 0.007)}
+        rows += metric_rows("challenger_minus_champion", "all", {"auc": 0.004}, intervals=near)
+    return rows
+
+
+def run_row(job: str, day: date, second: int = 0, **values: Any) -> dict[str, Any]:
+    return {
+        "run_id": f"{job}{second}", "job": job, "day": day, "started_at": moment(day, second),
+        "seconds": 12.34, "startup_seconds": 3.21, "inputs": [], "outputs": [],
+        "settings_hash": "abc", "code_commit": None, "rows_in": 100, "rows_out": 90,
+        "rows_rejected": 6, "rows_duplicate": 4, **values,
+    }  # fmt: skip
+
+
+def release_row(
+    number: int, day: date, kind: str = "promote", reason: str = "AUC 0.71 beats 0.70"
+) -> dict[str, Any]:
+    return {
+        "release": number, "kind": kind, "model_version": f"m{number}", "model_uri": f"models/m{number}",
+        "codebook_version": "cb1", "encoder_version": "e1",
+        "tables": [("silver.events", 3), ("gold.semantic_ids", 2)], "reason": reason,
+        "run_id": "r", "day": day,
+    }  # fmt: skip
+
+
+def put_catalogue(lake: Lake, titles: dict[str, str | None], day: date = DAY) -> None:
+    """Items with semantic IDs of codebook `cb1`."""
+    rng = np.random.default_rng(0)
+    items = [
+        {"item_id": item, "title": title, "text": title or item, "content_hash": item, "file": "items.jsonl",
+         "line": line, "day": day}
+        for line, (item, title) in enumerate(titles.items(), start=1)
+    ]  # fmt: skip
+    put(lake, "silver.items", items)
+    codes = (rng.zipf(1.6, size=(len(items), 3)) - 1) % np.array([61, 61, 253])
+    put(
+        lake, "gold.semantic_ids",
+        [
+            {"item_id": item["item_id"], "codebook_version": "cb1", "c1": int(a), "c2": int(b), "c3": int(c),
+             "sid": f"<a_{a}><b_{b}><c_{c}>", "day": day}
+            for item, (a, b, c) in zip(items, codes, strict=True)
+        ],
+    )  # fmt: skip

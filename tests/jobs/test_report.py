@@ -1,0 +1,127 @@
+"""The page of a run: what it says, and that nothing in the data can break it."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+from lake_rows import DAY, moment, put, put_catalogue, put_metrics, release_row, run_row
+
+from jobs.lake import Lake
+from jobs.metrics import metric_rows, write_metrics
+from jobs.report import run
+from jobs.settings import Settings
+
+SCRIPT = "<script>alert('x')</script>"
+
+
+def page(lake: Lake, settings: Settings, day: date = DAY, data: str = "") -> str:
+    return Path(run(lake, settings, day, data).notes["report"]).read_text()
+
+
+def test_the_page_of_an_empty_lake_says_that_nothing_was_measured(lake: Lake, settings: Settings) -> None:
+    html = page(lake, settings)
+    assert "Nothing was measured on this day" in html
+    assert "No model has been evaluated" in html
+
+
+def test_a_day_without_events_is_named_as_such(lake: Lake, settings: Settings) -> None:
+    none = {"rows_in": 0, "rows_out": 0, "rows_rejected": 0, "rows_duplicate": 0}
+    write_metrics(lake, "ingest", DAY, metric_rows("rows", "events", none))
+    assert "No events came on this day, so no model was changed." in page(lake, settings)
+
+
+def test_the_headline_says_why_the_champion_stays(lake: Lake, settings: Settings) -> None:
+    put_metrics(lake, DAY)
+    put(lake, "gold.releases", [release_row(1, DAY, "keep", "AUC fell by 0.0100")])
+    assert "The challenger was not promoted, the champion stays: AUC fell by 0.0100." in page(lake, settings)
+
+
+def test_a_rollback_of_the_day_does_not_hide_what_the_run_decided(lake: Lake, settings: Settings) -> None:
+    put(lake, "gold.releases", [release_row(1, DAY), release_row(2, DAY, "rollback", "by hand")])
+    html = page(lake, settings)
+    assert "The challenger was promoted: AUC 0.71 beats 0.70." in html
+    assert "release 2 (rollback" in html
+
+
+def test_the_first_day_without_a_champion_has_a_page(lake: Lake, settings: Settings) -> None:
+    put_metrics(lake, DAY, champion=False)
+    put(lake, "gold.releases", [release_row(1, DAY)])
+    html = page(lake, settings)
+    assert "<dt>AUC champion</dt><dd>\N{EN DASH}</dd>" in html
+    assert "<svg" in html
+
+
+def test_the_best_reachable_auc_stands_beside_the_models(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    put_metrics(lake, DAY)
+    (tmp_path / "truth.json").write_text(f'{{"{DAY}": {{"best_auc": 0.8123}}}}')
+    assert "0.8123" in page(lake, settings, data=str(tmp_path))
+
+
+def test_text_of_items_and_lines_cannot_become_markup(lake: Lake, settings: Settings) -> None:
+    put_catalogue(lake, {"i1": f"kettle {SCRIPT}", "i2": None})
+    put(lake, "silver.item_pairs", [
+        {"item_a": "i1", "item_b": "i2", "source": SCRIPT, "score": 1.0, "verdict": "yes", "reason": SCRIPT,
+         "judge_version": "j", "day": DAY},
+    ])  # fmt: skip
+    put(lake, "bronze.rejects", [
+        {"source": "events", "file": SCRIPT, "line": 1, "raw": SCRIPT, "reason": SCRIPT, "run_id": "r",
+         "day": DAY},
+    ])  # fmt: skip
+    put(lake, "gold.recommendations", [
+        {"user_id": SCRIPT, "rank": 1, "item_id": "i1", "score": 0.5, "model_version": "m", "day": DAY},
+    ])  # fmt: skip
+    put(lake, "gold.releases", [release_row(1, DAY, reason=SCRIPT)])
+    html = page(lake, settings)
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") >= 6
+
+
+def test_a_user_sees_titles_of_history_and_recommendations(lake: Lake, settings: Settings) -> None:
+    put_catalogue(lake, {"i1": "blue kettle", "i2": "red teapot", "i3": "shown only", "i4": "long ago"})
+    times = {"i1": ("click", DAY), "i3": ("impression", DAY), "i4": ("click", DAY - timedelta(400))}
+    put(lake, "silver.events", [
+        {"event_id": item, "user_id": "u1", "item_id": item, "event": event, "ts": moment(day),
+         "landed_day": day, "day": day} for item, (event, day) in times.items()
+    ])  # fmt: skip
+    put(lake, "gold.recommendations", [
+        {"user_id": "u1", "rank": 1, "item_id": "i2", "score": 0.5, "model_version": "m", "day": DAY},
+    ])  # fmt: skip
+    html = page(lake, settings)
+    assert "blue kettle" in html
+    assert "red teapot" in html
+    assert "shown only" not in html
+    assert "long ago" not in html
+
+
+def test_at_most_five_lines_are_shown_of_each_reject_reason(lake: Lake, settings: Settings) -> None:
+    put(lake, "bronze.rejects", [
+        {"source": "events", "file": "events.jsonl", "line": line, "raw": f"raw{line:03}",
+         "reason": "no JSON", "run_id": "r", "day": DAY} for line in range(1, 41)
+    ])  # fmt: skip
+    html = page(lake, settings)
+    assert "no JSON (40)" in html
+    assert "raw005" in html
+    assert "raw006" not in html
+
+
+def test_the_page_needs_nothing_from_elsewhere(lake: Lake, settings: Settings) -> None:
+    put_metrics(lake, DAY)
+    html = page(lake, settings).replace("http://www.w3.org/1999/xlink", "")
+    assert "http" not in html
+    assert "src=" not in html
+
+
+def test_the_same_lake_gives_the_same_page(lake: Lake, settings: Settings) -> None:
+    put_metrics(lake, DAY)
+    put(lake, "ops.runs", [run_row("train", DAY)])
+    assert page(lake, settings) == page(lake, settings)
+
+
+def test_data_docs_are_linked_once_they_exist(lake: Lake, settings: Settings) -> None:
+    put_metrics(lake, DAY)
+    assert "data_docs" not in page(lake, settings)
+    docs = Path(lake.root) / "data_docs"
+    docs.mkdir()
+    (docs / "index.html").write_text("docs")
+    assert 'href="../data_docs/index.html"' in page(lake, settings)
