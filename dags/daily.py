@@ -46,7 +46,8 @@ ENVIRONMENT = {
     "SINCE": "{{ params.since or '' }}",
     "FORCE": "{{ '1' if params.force else '' }}",
 }
-OPTIONS = {"ingest": '--data "$DATA" ${SINCE:+--since "$SINCE"}'}
+HISTORY = '${SINCE:+--since "$SINCE"}'
+OPTIONS = {"ingest": f'--data "$DATA" {HISTORY}', "samples": HISTORY}
 GPU = ("embed", "quantize", "train", "recommend")
 
 
