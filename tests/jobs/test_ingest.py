@@ -1,0 +1,172 @@
+"""Landing: what is good is kept once, what is bad is set aside, whatever the order."""
+
+import gzip
+import hashlib
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from great_expectations import expectations as gxe
+
+from jobs import ingest
+from jobs.lake import Lake, UserError
+from jobs.settings import Settings
+from tests.conftest import DATA
+
+DAY1, DAY2, DAY3 = date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)
+
+
+def event(number: int, day: date, **fields: Any) -> dict[str, Any]:
+    base = {"event_id": f"e{number}", "user_id": "u", "item_id": "i", "event": "click", "ts": f"{day}T10:00:00Z"}
+    return base | fields
+
+
+def write(folder: Path, name: str, rows: list[dict[str, Any] | str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (folder / name).write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
+
+
+def content(lake: Lake, name: str, columns: list[str]) -> str:
+    """A hash of the sorted rows."""
+    rows = lake.arrow(name, columns).to_pylist()
+    return hashlib.sha256("\n".join(sorted(map(repr, rows))).encode()).hexdigest()
+
+
+EVENT = ["event_id", "user_id", "item_id", "event", "ts", "value", "day", "landed_day"]
+
+
+@pytest.fixture(scope="module")
+def three_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Days 1 to 3; day 3 brings a late event of day 1 and one that day 2 had already."""
+    folder = tmp_path_factory.mktemp("landing")
+    write(folder / str(DAY1), "events.jsonl.gz", [event(1, DAY1), event(2, DAY1)])
+    write(folder / str(DAY1), "items.jsonl.gz", [{"item_id": "i", "title": "old"}, {"item_id": "bare"}])
+    write(folder / str(DAY2), "events.jsonl.gz", [event(3, DAY2), event(3, DAY2)])
+    write(folder / str(DAY3), "events.jsonl.gz", [event(4, DAY1), event(3, DAY2, user_id="other"), event(5, DAY3)])
+    write(folder / str(DAY3), "items.jsonl.gz", [{"item_id": "i", "title": "new"}])
+    return folder
+
+
+def test_every_line_that_is_refused_is_set_aside_with_file_line_and_reason(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    bad = {
+        "{not json": "not a JSON object",
+        '["a list"]': "not a JSON object",
+        json.dumps(event(1, DAY1, event_id="")): "event_id is missing",
+        json.dumps({k: v for k, v in event(2, DAY1).items() if k != "item_id"}): "item_id is missing",
+        json.dumps(event(3, DAY1, event="teleport")): "event is of an unknown type",
+        json.dumps(event(4, DAY1, ts="yesterday")): "ts is not an ISO 8601 time",
+        json.dumps(event(5, DAY1, ts="T08:26:00")): "ts is not an ISO 8601 time",
+        json.dumps(event(6, DAY2)): "ts is in the future",
+        json.dumps(event(7, DAY1, value="many")): "value is not a number",
+        json.dumps(event(8, DAY1, event="rating")): "a rating without a value",
+    }
+    write(tmp_path / str(DAY1), "events.jsonl.gz", [event(0, DAY1), "", *bad])
+    written = ingest.run(lake, settings, DAY1, data=tmp_path)
+    rejects = {(r["line"], r["raw"]): r["reason"] for r in lake.arrow("bronze.rejects").to_pylist()}
+    assert rejects == {(number + 3, raw): reason for number, (raw, reason) in enumerate(bad.items())}
+    assert set(lake.arrow("bronze.rejects")["file"].to_pylist()) == {f"{DAY1}/events.jsonl.gz"}
+    assert (written.rows_in, written.rows_out, written.rows_rejected) == (11, 1, 10)
+
+
+def test_days_landed_out_of_order_or_twice_end_in_the_same_tables(
+    tmp_path: Path, settings: Settings, three_days: Path
+) -> None:
+    found = set()
+    for number, order in enumerate([(DAY1, DAY2, DAY3), (DAY1, DAY3, DAY2), (DAY3, DAY1, DAY2, DAY3, DAY3)]):
+        lake = Lake(tmp_path / str(number))
+        lake.create()
+        for day in order:
+            ingest.run(lake, settings, day, data=three_days)
+        items = ["item_id", "title", "text", "content_hash", "file", "line", "day"]
+        found.add((content(lake, "silver.events", EVENT), content(lake, "silver.items", items)))
+        titles = {r["item_id"]: r["text"] for r in lake.arrow("silver.items").to_pylist()}
+        assert titles == {"i": "new", "bare": "bare"}
+    assert len(found) == 1
+
+
+def test_a_late_event_goes_to_its_own_day_and_a_repeated_one_is_counted_once(
+    lake: Lake, settings: Settings, three_days: Path
+) -> None:
+    written = ingest.run(lake, settings, DAY3, data=three_days, since=DAY1)
+    days = {r["event_id"]: (r["day"], r["landed_day"], r["user_id"]) for r in lake.arrow("silver.events").to_pylist()}
+    assert days == {
+        "e1": (DAY1, DAY1, "u"), "e2": (DAY1, DAY1, "u"), "e3": (DAY2, DAY2, "u"),
+        "e4": (DAY1, DAY3, "u"), "e5": (DAY3, DAY3, "u"),
+    }  # fmt: skip
+    assert (written.rows_in, written.rows_out, written.rows_rejected, written.rows_duplicate) == (10, 7, 0, 3)
+
+
+def test_a_corrected_file_replaces_what_it_said_before(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    write(tmp_path / str(DAY2), "events.jsonl.gz", [event(1, DAY2), event(2, DAY1)])
+    ingest.run(lake, settings, DAY2, data=tmp_path)
+    write(tmp_path / str(DAY2), "events.jsonl.gz", [event(1, DAY2)])
+    ingest.run(lake, settings, DAY2, data=tmp_path)
+    assert lake.arrow("silver.events")["event_id"].to_pylist() == ["e1"]
+
+
+def test_a_file_outside_day_folders_gives_each_day_its_lines(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    csv = "event_id,user_id,item_id,event,ts\n" + "".join(
+        f"e{n},u,i,click,{day}T10:00:00Z\n" for n, day in enumerate([DAY1, DAY2, DAY3])
+    )
+    tmp_path.joinpath("events.csv").write_text(csv + "e9,u,i,click,never\n")
+    ingest.run(lake, settings, DAY2, data=tmp_path, since=DAY1)
+    assert sorted(lake.arrow("silver.events")["event_id"].to_pylist()) == ["e0", "e1"]
+    ingest.run(lake, settings, DAY3, data=tmp_path)
+    assert sorted(lake.arrow("silver.events")["event_id"].to_pylist()) == ["e0", "e1", "e2"]
+    assert lake.arrow("bronze.rejects", ["reason", "day", "line"]).to_pylist() == [
+        {"reason": "ts is not an ISO 8601 time", "day": DAY1, "line": 5}
+    ]
+
+
+def test_parquet_lands_like_json_and_a_wrong_column_type_is_named(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / str(DAY1)
+    folder.mkdir()
+    good = pa.Table.from_pylist([event(1, DAY1, value=2), event(2, DAY1, value=3)])
+    pq.write_table(good, folder / "events.parquet")
+    ingest.run(lake, settings, DAY1, data=tmp_path)
+    assert lake.arrow("silver.events")["value"].to_pylist() == [2.0, 3.0]
+    pq.write_table(good.set_column(4, "ts", pa.array([1, 2])), folder / "events.parquet")
+    with pytest.raises(UserError, match=r"events\.parquet: column ts is int64, expected a timestamp"):
+        ingest.run(lake, settings, DAY1, data=tmp_path)
+    assert lake.arrow("silver.events")["value"].to_pylist() == [2.0, 3.0]
+
+
+def test_a_failed_check_leaves_the_table_as_it_was(
+    lake: Lake, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / str(DAY1), "events.jsonl.gz", [event(1, DAY1)])
+    write(tmp_path / str(DAY1), "items.jsonl.gz", [{"item_id": "i", "title": "t"}])
+    ingest.run(lake, settings, DAY1, data=tmp_path)
+    monkeypatch.setattr(ingest.silver_events, "CRITICAL", [gxe.ExpectColumnMaxToBeBetween(column="value", max_value=1)])
+    write(tmp_path / str(DAY1), "events.jsonl.gz", [event(1, DAY1, value=7)])
+    with pytest.raises(UserError, match=r"silver\.events breaks column_max_to_be_between\(value\)"):
+        ingest.run(lake, settings, DAY1, data=tmp_path)
+    assert lake.arrow("silver.events")["value"].to_pylist() == [None]
+
+
+def test_a_day_without_events_is_a_success(lake: Lake, settings: Settings, three_days: Path) -> None:
+    written = ingest.run(lake, settings, date(2026, 11, 17), data=three_days)
+    assert (written.rows_in, lake.arrow("silver.events").num_rows) == (0, 0)
+
+
+def test_a_missing_folder_is_named(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere does not exist"):
+        ingest.run(lake, settings, DAY1, data=tmp_path / "nowhere")
+
+
+def test_real_dirty_logs_add_up(lake: Lake, settings: Settings) -> None:
+    first, last = date(2011, 1, 4), date(2011, 1, 9)
+    written = ingest.run(lake, settings, last, data=DATA / "online_retail", since=first)
+    assert written.rows_in == written.rows_out + written.rows_rejected + written.rows_duplicate
+    events = lake.arrow("silver.events", ["user_id", "value", "event"])
+    assert events.num_rows == 7670 and events["user_id"].null_count == 237
+    assert sum(e == "cancel" for e in events["event"].to_pylist()) == 195
