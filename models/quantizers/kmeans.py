@@ -43,7 +43,7 @@ def kmeans(
             tick(iterations - done)
             break
         before = labels
-        centroids = _means(scaled, weights, labels, distances, centroids)
+        centroids = move_centroids(scaled, weights, labels, distances, centroids)
         tick(1)
     used = torch.unique(assign(scaled, centroids))
     return centroids[used] * size
@@ -68,20 +68,23 @@ def _plus_plus(x: Tensor, weights: Tensor, codes: int, generator: torch.Generato
         chosen = torch.randperm(len(x), generator=generator)[: codes * _START_POINTS_PER_CODE].to(x.device)
         x, weights = x[chosen], weights[chosen]
     draws = torch.rand(codes, generator=generator, dtype=torch.float64).to(x.device)
-    distances = torch.ones_like(weights)
+    norms, distances = x.square().sum(1), torch.ones_like(weights)
     picked: list[Tensor] = []
     for draw in draws:
         mass = torch.cumsum((distances * weights).double(), 0)
         if mass[-1] <= 0:  # every point is a centroid already
             break
         row = torch.searchsorted(mass, draw * mass[-1], right=True).clamp_max(len(x) - 1)
-        squared = (x - x[row]).square().sum(1)
+        squared = (norms + norms[row] - 2 * (x @ x[row])).clamp_min(0)
+        squared[row] = 0  # exactly, so that no row is drawn twice
         distances = torch.minimum(distances, squared) if picked else squared
         picked.append(row)
     return x[torch.stack(picked)]
 
 
-def _means(x: Tensor, weights: Tensor, labels: Tensor, distances: Tensor, centroids: Tensor) -> Tensor:
+def move_centroids(
+    x: Tensor, weights: Tensor, labels: Tensor, distances: Tensor, centroids: Tensor
+) -> Tensor:
     """Move centroids to the mean of their rows; empty ones to the rows that are farthest from theirs."""
     codes = len(centroids)
     mass = torch.zeros(codes, dtype=x.dtype, device=x.device).index_add_(0, labels, weights)

@@ -108,7 +108,10 @@ class ResKmeansFSQ:
         for level, centroids in enumerate(self.centroids, start=1):
             rows += [(level, "centroid", code, vector) for code, vector in enumerate(centroids.tolist())]
         for part, weight in self.fsq.state_dict().items():
-            rows += [(_LEVELS, part, code, vector) for code, vector in enumerate(_matrix(weight).tolist())]
+            rows += [
+                (_LEVELS, part, code, vector)
+                for code, vector in enumerate(weight.reshape(-1, weight.shape[-1]).tolist())
+            ]
         return rows
 
     @classmethod
@@ -189,10 +192,6 @@ def _ticker(total: int, progress: Callable[[int, int], None] | None) -> Callable
 
 def _frozen(fsq: BinaryFSQ) -> BinaryFSQ:
     return fsq.double().requires_grad_(False).eval()
-
-
-def _matrix(weight: Tensor) -> Tensor:
-    return weight if weight.ndim == 2 else weight[None, :]
 
 
 def _stack(key: tuple[int, str], vectors: dict[int, list[float]]) -> Tensor:

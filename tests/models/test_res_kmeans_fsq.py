@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from models.quantizers import ResKmeansFSQ, sid_text
-from models.quantizers.kmeans import assign, kmeans
+from models.quantizers.kmeans import assign, kmeans, move_centroids
 
 SIZES = (8, 8, 64)
 
@@ -191,6 +191,13 @@ def test_k_means_leaves_no_code_unused_where_items_suffice(x: Tensor) -> None:
 
 
 def test_a_row_counted_three_times_pulls_a_centroid_like_three_rows() -> None:
-    x = torch.tensor([[0.0], [4.0]])
+    x = torch.tensor([[1.0], [5.0]])
     centroids = kmeans(x, torch.tensor([3, 1]), codes=1, iterations=5, seed=0, tick=lambda _: None)
-    assert centroids.item() == pytest.approx(1.0)
+    assert centroids.item() == pytest.approx(2.0)
+
+
+def test_a_centroid_without_rows_moves_to_the_row_that_is_farthest_from_its_own() -> None:
+    x = torch.tensor([[0.0], [1.0], [9.0]])
+    labels, distances = torch.zeros(3, dtype=torch.int64), torch.tensor([0.0, 1.0, 81.0])
+    moved = move_centroids(x, torch.ones(3), labels, distances, torch.tensor([[0.0], [50.0]]))
+    assert moved[1].item() == 9.0
