@@ -36,7 +36,9 @@ class Verdict(NamedTuple):
 class Judge(Protocol):
     """Says of item pairs whether they belong together."""
 
-    version: str  # changes whenever a verdict could
+    @property
+    def version(self) -> str:
+        """Changes whenever a verdict could."""
 
     def judge(self, pairs: list[Pair]) -> Iterable[Verdict]:
         """One verdict for each pair, in their order."""

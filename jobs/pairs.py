@@ -9,7 +9,7 @@ Work is linear in the events: a user counts with the latest `items_per_user` ite
 of the two sides of a pair the larger part counts, and where no cap bites both are the whole sum.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
 import numpy as np
@@ -25,7 +25,8 @@ from models import swing
 
 TABLE = "silver.item_pairs"
 SCORES = pa.schema([("item", pa.int32()), ("other", pa.int32()), ("score", pa.float64())])
-cloudpickle.register_pickle_by_value(swing)  # Spark's workers need not have this package
+# Spark's workers need not have this package.
+cloudpickle.register_pickle_by_value(swing)  # type: ignore[no-untyped-call]  # PySpark gives it no types
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
@@ -44,11 +45,11 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     return _told(lake, day)
 
 
-def best_pairs(caps: Pairs) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def best_pairs(caps: Pairs) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     """Rows `item, users` to rows `item, other, score`: each item's closest others."""
     alpha, k = caps.alpha, caps.pairs_per_item
 
-    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def score(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         for batch in batches:
             yield _score(batch, alpha, k)
 

@@ -3,8 +3,8 @@
     python -m jobs.samples --day 2026-11-20 [--since 2026-11-01]
 
 Reads silver.events. Writes gold.samples, partitions since..day. A label looks at events of its own UTC day
-only: a click after midnight on what was shown before it is lost. What an example may know ends strictly before
-`history_until`. Negatives are drawn from what was bought on the whole day: they are labels, not knowledge.
+only: a click after midnight on what was shown before it is lost. What an example may know ends strictly
+before `history_until`. Negatives are drawn from all that was bought on the day: they are no knowledge.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
     if since > day:
         raise UserError(f"--since {since} lies after --day {day}")
     label = chosen_label(lake, settings, day)
-    arguments = _arguments(lake, settings, label, day)
+    arguments = _arguments(lake, settings, label)
     samples = lake.transform(f"samples_{label}", since=since, day=day, **arguments)
     lake.replace(TABLE, samples, where=days_between(since, day))
     return _told(lake, label, since, day)
@@ -38,20 +38,24 @@ def chosen_label(lake: Lake, settings: Settings, day: date) -> Label:
     if settings.logs.label != "auto":
         return settings.logs.label
     rules: list[Label] = ["impression", "rating", "purchase"]
-    return next((rule for rule in rules if _occurs(lake, rule, day)), "purchase")
+    return next((rule for rule in rules if first_day(lake, rule) <= day), "purchase")
 
 
-def _occurs(lake: Lake, event: str, day: date) -> bool:
-    """Whether a known user has such an event up to the day; stops reading at the first."""
-    where = (ds.field("event") == event) & (ds.field("day") <= day) & pc.is_valid(ds.field("user_id"))
-    dataset = lake.delta("silver.events").to_pyarrow_dataset()
-    return bool(dataset.head(1, columns=["event"], filter=where).num_rows)
+def first_day(lake: Lake, event: str) -> date:
+    """The first day on which a known user has such an event; the last day of all if there is none."""
+    table = lake.delta("silver.events")
+    dataset = table.to_pyarrow_dataset()
+    mine = (ds.field("event") == event) & pc.is_valid(ds.field("user_id"))
+    for day in sorted(date.fromisoformat(partition["day"]) for partition in table.partitions()):
+        if dataset.head(1, columns=["event"], filter=mine & (ds.field("day") == day)).num_rows:
+            return day
+    return date.max
 
 
-def _arguments(lake: Lake, settings: Settings, label: Label, day: date) -> dict[str, Any]:
+def _arguments(lake: Lake, settings: Settings, label: Label) -> dict[str, Any]:
     match label:
-        case "impression":  # a label that the log never carries is unknown, not 0
-            return {"clicks": _occurs(lake, "click", day), "purchases": _occurs(lake, "purchase", day)}
+        case "impression":
+            return {"clicks_from": first_day(lake, "click"), "purchases_from": first_day(lake, "purchase")}
         case "rating":
             return {"like_from": settings.logs.like_from}
         case "purchase":

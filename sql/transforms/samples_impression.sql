@@ -1,6 +1,7 @@
 -- Each impression of a known user; a label is 1 if an event of the same UTC day answers it.
 -- An event answers the impressions of its own request and item; where either has no request, those of the same
--- user and item. It must not come before them. A request may begin in the last hour of the day before.
+-- user and item. It must not come before them. A label is unknown before the log first carries such an event.
+-- A request may begin in the last hour of the day before.
 WITH shown AS (
   SELECT *, min(ts) OVER (PARTITION BY on_day, coalesce(request_id, event_id), request_id IS NULL) AS began,
     min(IF(on_day = day, ts, NULL)) OVER (PARTITION BY on_day, coalesce(request_id, event_id), request_id IS NULL) AS asked
@@ -34,7 +35,7 @@ WITH shown AS (
   LEFT JOIN to_user u USING (day, user_id, item_id, any_request)
 )
 SELECT event_id AS sample_id, user_id, item_id, asked AS ts, began AS history_until, request_id, position,
-  IF(:clicks, int(coalesce(clicked, false)), NULL) AS click,
-  IF(:purchases, int(coalesce(bought, false)), NULL) AS purchase,
+  IF(day >= :clicks_from, int(coalesce(clicked, false)), NULL) AS click,
+  IF(day >= :purchases_from, int(coalesce(bought, false)), NULL) AS purchase,
   CAST(NULL AS INT) AS like, false AS sampled, day
 FROM answered

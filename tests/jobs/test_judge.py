@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 
 from jobs import judge
@@ -18,15 +19,16 @@ from jobs.settings import Settings
 
 DAY, BEFORE = date(2026, 11, 20), date(2026, 11, 19)
 CATALOGUE = {  # item -> broadest category, angle of its unit vector in degrees
-    "blush": ("Makeup", 0), "powder": ("Makeup", 65), "rouge": ("Makeup", 90), "brush": ("Tools", 40), "comb": ("Tools", 65),
-    "thing": (None, 10),
+    "blush": ("Makeup", 0), "powder": ("Makeup", 65), "rouge": ("Makeup", 90),
+    "brush": ("Tools", 40), "comb": ("Tools", 65), "thing": (None, 10),
 }  # fmt: skip
+PAIRS = contracts()["silver.item_pairs"].arrow
 
 
 def catalogue(lake: Lake, settings: Settings, items: Iterable[str] = CATALOGUE) -> None:
     known = [
-        {"item_id": item, "category": [c for c in [CATALOGUE[item][0]] if c], "text": item, "content_hash": item,
-         "file": "items", "line": 1, "day": DAY} for item in items
+        {"item_id": item, "category": [c for c in [CATALOGUE[item][0]] if c], "text": item,
+         "content_hash": item, "file": "items", "line": 1, "day": DAY} for item in items
     ]  # fmt: skip
     lake.replace("silver.items", pa.Table.from_pylist(known, contracts()["silver.items"].arrow))
     angles = np.radians([CATALOGUE[item][1] for item in items])
@@ -41,11 +43,13 @@ def catalogue(lake: Lake, settings: Settings, items: Iterable[str] = CATALOGUE) 
     lake.replace("gold.item_embeddings", pa.table(columns, contracts()["gold.item_embeddings"].arrow))
 
 
-def put(lake: Lake, pairs: Iterable[Pair], day: date = DAY, source: str = "swing") -> None:
-    rows = [{"item_a": a, "item_b": b, "source": source, "score": 1.0, "day": day} for a, b in pairs]
-    lake.replace(
-        "silver.item_pairs", pa.Table.from_pylist(rows, contracts()["silver.item_pairs"].arrow), day=day
-    )
+def put(lake: Lake, pairs: Iterable[Pair], day: date = DAY, sources: tuple[str, ...] = ("swing",)) -> None:
+    rows = [
+        {"item_a": a, "item_b": b, "source": source, "score": 1.0, "day": day}
+        for a, b in pairs
+        for source in sources
+    ]
+    lake.replace("silver.item_pairs", pa.Table.from_pylist(rows, PAIRS), day=day)
 
 
 def said(lake: Lake, day: date = DAY) -> dict[Pair, dict[str, Any]]:
@@ -65,15 +69,12 @@ class Recorder:
 
 
 def ask(lake: Lake, by: judge.Judge, day: date = DAY) -> dict[str, Any]:
-    import pyarrow.dataset as ds
-
-    return judge.judge_rows(
-        lake, lake.arrow("silver.item_pairs", where=ds.field("day") == day), by, day
-    ).notes
+    rows = lake.arrow("silver.item_pairs", where=ds.field("day") == day)
+    return judge.judge_rows(lake, rows, by, day).notes
 
 
 @pytest.mark.parametrize(
-    "pair, verdict, reason",
+    ("pair", "verdict", "reason"),
     [
         (("blush", "brush"), "yes", "cosine 0.77, in Makeup and Tools"),
         (("blush", "powder"), "yes", "cosine 0.42, both in Makeup"),
@@ -133,12 +134,7 @@ def test_an_unsure_pair_is_asked_again_when_its_item_is_known(lake: Lake, settin
 
 
 def test_a_pair_from_two_sources_is_asked_once(lake: Lake) -> None:
-    rows = [
-        {"item_a": "a", "item_b": "b", "source": s, "score": 1.0, "day": DAY} for s in ("swing", "two_tower")
-    ]
-    lake.replace(
-        "silver.item_pairs", pa.Table.from_pylist(rows, contracts()["silver.item_pairs"].arrow), day=DAY
-    )
+    put(lake, [("a", "b")], sources=("swing", "two_tower"))
     by = Recorder("one", "no")
     assert ask(lake, by)["dropped"] == {"swing": 1.0, "two_tower": 1.0}
     assert by.asked == [("a", "b")]
