@@ -77,8 +77,8 @@ def load_catalogue(lake: Lake, settings: Settings, encoder_version: str, codeboo
     dim = min(settings.ranker.gsu_dim, *vectors.shape) if len(embedded) else settings.ranker.gsu_dim
     full = torch.zeros(len(ids), dim)
     if embedded:
-        rows = pc.index_in(pa.array(embedded), ids).to_numpy()
-        full[torch.from_numpy(rows).long()] = gsu.pca(torch.from_numpy(vectors), dim)
+        rows = torch.tensor(pc.index_in(pa.array(embedded), ids).to_numpy(), dtype=torch.int64)
+        full[rows] = gsu.pca(torch.from_numpy(vectors), dim)
     return Catalogue(ids, full, load_codes(lake, ids, codebook_version), codebook_version)
 
 
@@ -88,7 +88,7 @@ def load_codes(lake: Lake, ids: pa.Array, codebook_version: str) -> torch.Tensor
     full = torch.full((len(ids), 3), -1, dtype=torch.int64)
     rows = pc.index_in(pa.array(coded, pa.string()), ids)
     inside = pc.is_valid(rows).to_numpy(zero_copy_only=False)
-    full[torch.from_numpy(rows.drop_null().to_numpy()).long()] = torch.from_numpy(codes[inside])
+    full[torch.tensor(rows.drop_null().to_numpy(), dtype=torch.int64)] = torch.from_numpy(codes[inside])
     return full
 
 

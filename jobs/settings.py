@@ -66,7 +66,7 @@ class Ranker(Section):
     k: Count = 50  # history items that GSU hands to ESU
     gsu_dim: Count = 64  # PCA of the item embeddings
     max_history: Count = 10_000
-    epochs: Count = 3
+    epochs: Count = 6
     batch: Count = 1024
     lr: float = Field(2e-3, gt=0)
     valid_share: Share = 0.1

@@ -23,7 +23,6 @@ def register(lake: Lake, settings: Settings, day: date, decision: Decision) -> N
     gold.releases, which is what readers go by: it is set just before, and a rerun sets it again.
     """
     from mlflow import MlflowClient  # slow to import: only here
-    from mlflow.exceptions import RestException
 
     client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or _default(lake))
     experiment = client.get_experiment_by_name("daily")
@@ -36,9 +35,7 @@ def register(lake: Lake, settings: Settings, day: date, decision: Decision) -> N
         if row["value"] is not None:
             client.log_metric(run.info.run_id, f"{row['model']}.{row['metric']}", row["value"])
     client.set_terminated(run.info.run_id)
-    try:
-        client.get_registered_model(NAME)
-    except RestException:
+    if not client.search_registered_models(f"name = '{NAME}'"):
         client.create_registered_model(NAME)
     source = f"{lake.root}/{decision.uri}"
     known = [v for v in client.search_model_versions(f"name = '{NAME}'") if v.source == source]

@@ -52,14 +52,14 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
 
 def build(data: Dataset, settings: Settings, *, semantic: bool) -> Ranker:
     """QARM V2 with semantic IDs and similarities, or DIN with item IDs alone, in the same sizes."""
-    torch.manual_seed(settings.ranker.seed)
     model = Ranker(
         n_items=len(data.catalogue.ids),
         tasks=data.tasks,
         code_sizes=settings.quantizer.sizes if semantic else None,
         dim=settings.ranker.dim,
         experts=settings.ranker.experts,
-        similarity=semantic,
+        seed=settings.ranker.seed,
+        simtier=semantic,
     )
     if semantic:
         model.set_codes(data.catalogue.codes)
