@@ -51,7 +51,7 @@ def page(lake: Lake, settings: Settings, day: date, truth: dict[str, dict[str, f
     environment.filters |= FILTERS
     return environment.get_template("report.html.j2").render(
         day=day,
-        headline=headline(metrics, decision, day),
+        headline=headline(metrics, decision, read.live(lake, date.max), day),
         live=read.live(lake, day),
         runs=list(runs.values()),
         numbers=_key_numbers(metrics, day, sum(row["seconds"] for row in runs.values())),
@@ -90,7 +90,8 @@ def _key_numbers(metrics: read.Metrics, day: date, seconds: float) -> list[tuple
 
 def _auc(metrics: read.Metrics, truth: dict[str, dict[str, float]]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = [
-        {"day": day, "best": truth.get(str(day), {}).get("best_auc")}
+        {"day": day}
+        | {key: truth.get(str(day), {}).get(key) for key in ("best_auc", "best_auc_without_position")}
         | {model: metrics.row(day, "evaluate", model, "all", "auc") for model in MODELS}
         for day in metrics.days
     ]
@@ -103,7 +104,7 @@ def _auc(metrics: read.Metrics, truth: dict[str, dict[str, float]]) -> dict[str,
         Series(name, column(model, "value"), column(model, "ci_low"), column(model, "ci_high"), place)
         for place, (model, name) in enumerate(MODELS.items())
     ]
-    series.append(Series("best reachable", [row["best"] for row in rows], colour=3, dashed=True))
+    series.append(Series("best reachable", [row["best_auc"] for row in rows], colour=3, dashed=True))
     names = [f"{row['day']:%b %-d}" for row in rows]
     return {"rows": rows, "plot": lines("AUC over days", names, series, 3.0) if rows else ""}
 

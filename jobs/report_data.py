@@ -4,7 +4,6 @@ DuckDB streams each table, so that nothing here grows with the events of a day.
 """
 
 import json
-import math
 from collections.abc import Iterable
 from datetime import date, timedelta
 from pathlib import Path
@@ -36,7 +35,7 @@ class Metrics:
     def row(self, day: date, job: str, model: str, slice_: str, metric: str) -> Row | None:
         """None where the metric was not measured, or is not defined (one class only)."""
         row = self.rows.get((day, job, model, slice_, metric))
-        return row if row and row["value"] is not None and math.isfinite(row["value"]) else None
+        return row if row and row["value"] is not None else None
 
     def value(self, day: date, job: str, model: str, slice_: str, metric: str) -> float | None:
         row = self.row(day, job, model, slice_, metric)

@@ -61,6 +61,7 @@ def lines(
                 axes.vlines(at, _gaps(one.low), _gaps(one.high), color=one.stroke, lw=1)
         if percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1))
+            axes.set_ylim(bottom=0)
         return _finish(title, figure, axes, xs, len(shown))
 
 
@@ -101,7 +102,8 @@ def _axes(width: float, height: float) -> tuple[Figure, Axes]:
 def _finish(title: str, figure: Figure, axes: Axes, xs: Sequence[str], shown: int) -> Markup:
     step = -(-len(xs) // 6) or 1
     axes.set_xticks(range(0, len(xs), step), list(xs)[::step])
-    axes.set_xlim(-0.5, max(len(xs), 2) - 0.5)
+    edge = 0.5 if len(xs) > 1 else 1.5  # a single bar would fill the plot
+    axes.set_xlim(-edge, len(xs) - 1 + edge)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     if shown > 1:
         figure.legend(loc="outside upper left", ncols=shown, handlelength=1.4, columnspacing=1.2)

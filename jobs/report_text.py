@@ -1,6 +1,5 @@
 """How the report says numbers, and its first sentence."""
 
-import math
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -14,7 +13,7 @@ NOTHING = "\N{EN DASH}"
 
 def _written(form: str) -> Callable[[float | None], str]:
     def write(value: float | None) -> str:
-        if value is None or not math.isfinite(value):
+        if value is None:
             return NOTHING
         return form.format(value).replace("-", "\N{MINUS SIGN}")
 
@@ -32,14 +31,18 @@ def interval(row: Row | None) -> str:
     return Markup(f"{four(row['value'])} <small>{low} to {high}</small>")
 
 
-def headline(metrics: Metrics, decision: Row | None, day: date) -> str:
-    """Promoted or not, and why, in one sentence."""
+def headline(metrics: Metrics, decision: Row | None, newest: Row | None, day: date) -> str:
+    """Promoted or not, and why, in one sentence; `newest` is the release that is live today."""
     if decision and decision["kind"] == "promote":
-        return f"The challenger was promoted: {_sentence(decision['reason'])}"
+        return f"The challenger was promoted; {_sentence(decision['reason'])}"
     if decision:
-        return f"The challenger was not promoted, the champion stays: {_sentence(decision['reason'])}"
+        return f"The champion stays; {_sentence(decision['reason'])}"
     if metrics.value(day, "ingest", "rows", "events", "rows_in") == 0:
         return "No events came on this day, so no model was changed."
+    if newest and newest["day"] > day:
+        return f"Nothing was released: a release of a later day ({newest['day']}) is live."
+    if any(key[:2] == (day, "promote") for key in metrics.rows):
+        return "Nothing was released: no model has passed the gate yet."
     if any(key[0] == day for key in metrics.rows):
         return "Nothing was released: this day's run did not come to a decision."
     return "Nothing was measured on this day."

@@ -161,13 +161,13 @@ def main() -> None:
     if not DeltaTable.is_deltatable(lake.path("ops.runs")):
         sys.exit(f"there is no lake at {lake.root}; run `make run` first, or set LAKE to one")
     print(f"Starting Spark on {lake.root} ...", file=sys.stderr, flush=True)
-    names = register(lake.spark, lake)
     try:
+        names = register(lake.spark, lake)
         if statement:
             print(answer(lake.spark, statement.strip().rstrip(";")))
             return
-    except UserError as error:
-        sys.exit(f"sql failed: {error}")
+    except (UserError, PySparkException) as error:
+        sys.exit(f"sql failed: {_sentence(str(error))}")
     print(f"Tables and views of {lake.root}:\n  " + "\n  ".join(names))
     print(f"For example: {EXAMPLE}\nStatements end with `;`, the shell with `quit` or Ctrl-D.", flush=True)
     well = shell(lake.spark)

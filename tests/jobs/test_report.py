@@ -32,13 +32,19 @@ def test_a_day_without_events_is_named_as_such(lake: Lake, settings: Settings) -
 def test_the_headline_says_why_the_champion_stays(lake: Lake, settings: Settings) -> None:
     put_metrics(lake, DAY)
     put(lake, "gold.releases", [release_row(1, DAY, "keep", "AUC fell by 0.0100")])
-    assert "The challenger was not promoted, the champion stays: AUC fell by 0.0100." in page(lake, settings)
+    assert "The champion stays; AUC fell by 0.0100." in page(lake, settings)
+
+
+def test_a_backfilled_day_says_that_a_later_release_is_live(lake: Lake, settings: Settings) -> None:
+    put_metrics(lake, DAY)
+    put(lake, "gold.releases", [release_row(1, DAY + timedelta(1))])
+    assert "Nothing was released: a release of a later day (2026-11-21) is live." in page(lake, settings)
 
 
 def test_a_rollback_of_the_day_does_not_hide_what_the_run_decided(lake: Lake, settings: Settings) -> None:
     put(lake, "gold.releases", [release_row(1, DAY), release_row(2, DAY, "rollback", "by hand")])
     html = page(lake, settings)
-    assert "The challenger was promoted: AUC 0.71 beats 0.70." in html
+    assert "The challenger was promoted; AUC 0.71 beats 0.70." in html
     assert "release 2 (rollback" in html
 
 
@@ -54,8 +60,12 @@ def test_the_best_reachable_auc_stands_beside_the_models(
     lake: Lake, settings: Settings, tmp_path: Path
 ) -> None:
     put_metrics(lake, DAY)
-    (tmp_path / "truth.json").write_text(f'{{"{DAY}": {{"best_auc": 0.8123}}}}')
-    assert "0.8123" in page(lake, settings, data=str(tmp_path))
+    (tmp_path / "truth.json").write_text(
+        f'{{"{DAY}": {{"best_auc": 0.8123, "best_auc_without_position": 0.8001}}}}'
+    )
+    html = page(lake, settings, data=str(tmp_path))
+    assert "0.8123" in html
+    assert "0.8001" in html
 
 
 def test_text_of_items_and_lines_cannot_become_markup(lake: Lake, settings: Settings) -> None:
