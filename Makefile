@@ -26,7 +26,7 @@ sql: setup ## a Spark SQL shell on the tables
 	@$(JOBS_PYTHON) -m jobs.sql
 
 rollback: setup ## restore the release before
-	@$(JOBS_PYTHON) -m jobs.promote --rollback
+	@$(JOBS_PYTHON) -m jobs.promote --rollback --day $$(date -u +%F)
 
 bench: setup ## one bench: B=etl ARGS="--data <folder>"
 	@$(JOBS_PYTHON) bench/$(or $(B),$(error say which, for example: make bench B=etl)).py $(ARGS)

@@ -86,7 +86,7 @@ def run(place: Place, services: Services, console: Console) -> None:
     console.print("Starting Spark and Airflow ...")
     remote = start_spark(services, place.state)
     if not data:
-        console.print(f"Simulating {SIMULATED['days']} days of logs in {landing} ...")
+        console.print(f"Simulating {SIMULATED['days']} days of logs in {landing} ...", soft_wrap=True)
         simulate(landing)
     days, since = choose(json.loads(job("days", "--data", str(landing))), first, last)
     # Cron schedules stay off: this process alone decides which days run. Logs and tables stay for `make ui`.
@@ -94,7 +94,9 @@ def run(place: Place, services: Services, console: Console) -> None:
     airflow = start_airflow(services, place, "127.0.0.1", free_port(), extra)
     wait_for("Spark", lambda: listening(remote), services)
     history = f", after the history since {since} in one go" if since else ""
-    console.print(f"Started in {time.monotonic() - began:.0f} s. Running {', '.join(days)}{history}.")
+    console.print(
+        f"Started in {time.monotonic() - began:.0f} s. Running {', '.join(days)}{history}.", soft_wrap=True
+    )
     params = {"data": str(landing), "profile": profile, "since": since}
     follow(airflow, place, services, console, days, params)
 

@@ -22,7 +22,7 @@ import psutil
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SPARK_SUBMIT = REPOSITORY / ".venv/jobs/bin/spark-submit"
-TOKEN = "SIDEREAL_SERVICES"
+TOKEN = "SERVICES_TOKEN"
 
 
 class ServiceError(Exception):

@@ -40,7 +40,8 @@ def last_output(log: Path) -> str:
         except ValueError:
             continue
         if "SubprocessHook" in str(record.get("logger")) and not str(record["event"]).startswith(HOOK_TALK):
-            return str(record["event"])
+            said = str(record["event"]).split("\r")[-1]
+            return "" if said.startswith("{") else said  # the last line of a job is for programs
     return ""
 
 
@@ -95,7 +96,7 @@ class Watch:
 
     def _print(self, day: str, task: Task, text: str, style: str) -> None:
         line = Text(f"{self._clock()}  {day}  {task['task_id']:<10}{seconds(task):6.1f} s  ")
-        self.console.print(line.append(text, style))
+        self.console.print(line.append(text, style), soft_wrap=True)
 
     def _line(self, day: str, run_id: str, task: Task) -> Text:
         said = last_output(task_log(self.logs, run_id, task))
@@ -108,7 +109,7 @@ class Watch:
             now = time.monotonic()
             if now - last_line.setdefault(task["task_id"], now) >= QUIET:
                 last_line[task["task_id"]] = now
-                self.console.print(self._line(day, run_id, task))
+                self.console.print(self._line(day, run_id, task), no_wrap=True, overflow="ellipsis")
 
     def _clock(self) -> str:
         minutes, rest = divmod(int(time.monotonic() - self.started), 60)

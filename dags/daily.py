@@ -97,7 +97,7 @@ with DAG(
         "since": Param(None, type=["null", "string"], format="date"),
         "force": Param(False, type="boolean"),
     },
-):
+) as dag:
     ingest, embed, pairs, judge = job("ingest"), job("embed"), job("pairs"), job("judge")
     quantize, samples, train, evaluate = job("quantize"), job("samples"), job("train"), job("evaluate")
     chain(ingest, [embed, pairs], judge)
