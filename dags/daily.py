@@ -92,8 +92,8 @@ with DAG(
     },
     params={
         "day": Param(None, type=["null", "string"], format="date"),
-        "profile": Param(os.environ.get("PROFILE", "demo"), enum=["demo", "small", "gpu"]),
-        "data": Param(os.environ.get("DATA", "landing"), type="string", minLength=1),
+        "profile": Param(os.environ.get("PROFILE") or "demo", enum=["demo", "small", "gpu"]),
+        "data": Param(os.environ.get("DATA") or "landing", type="string", minLength=1),
         "since": Param(None, type=["null", "string"], format="date"),
         "force": Param(False, type="boolean"),
     },

@@ -39,13 +39,13 @@ class Pairs(Section):
     users_per_item: Count = 40  # caps: work grows with their square
     items_per_user: Count = 100
     pairs_per_item: Count = 10
-    alpha: float = Field(1.0, gt=0)  # Swing's smoothing
+    alpha: float = Field(default=1.0, gt=0)  # Swing's smoothing
 
 
 class Judge(Section):
     kind: Literal["similarity"] = "similarity"
-    min_cosine: float = Field(0.5, ge=-1, le=1)
-    min_cosine_same_category: float = Field(0.3, ge=-1, le=1)
+    min_cosine: float = Field(default=0.5, ge=-1, le=1)
+    min_cosine_same_category: float = Field(default=0.3, ge=-1, le=1)
 
 
 class Encoder(Section):
@@ -79,7 +79,7 @@ class Gate(Section):
     """When the challenger may go live."""
 
     metric: Literal["auc", "gauc"] = "auc"
-    max_drop: float = Field(0.0, ge=0)  # promoted if better than the champion by more than minus this
+    max_drop: float = Field(default=0.0, ge=0)  # promoted if better than the champion by more than minus this
     max_collision_rate: Share = 0.9
     min_test_rows: Count = 100
     bootstrap_rounds: Count = 200
@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml = TomlConfigSettingsSource(settings_cls, profile_file(os.environ.get("PROFILE", "demo")))
+        toml = TomlConfigSettingsSource(settings_cls, profile_file(os.environ.get("PROFILE") or "demo"))
         return init_settings, env_settings, toml
 
     @property
@@ -140,7 +140,7 @@ def load_settings() -> Settings:
 
     raises  UserError naming the key, what was given and what was expected
     """
-    path = profile_file(os.environ.get("PROFILE", "demo"))
+    path = profile_file(os.environ.get("PROFILE") or "demo")
     known = set(Settings.model_fields)
     for name in os.environ:  # pydantic-settings ignores unknown variables; a typing error must not pass
         if name.startswith("SIDEREAL_") and name.removeprefix("SIDEREAL_").split("__")[0].lower() not in known:

@@ -172,4 +172,4 @@ class Lake:
 
 def lake_root() -> str:
     """`LAKE`, by default `lake/` below the current folder."""
-    return os.environ.get("LAKE", "lake")
+    return os.environ.get("LAKE") or "lake"
