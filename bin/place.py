@@ -25,7 +25,7 @@ class Place:
         if self.lake != str(REPOSITORY / "lake"):
             readable = re.sub(r"\W+", "-", self.lake).strip("-")[-40:]
             name = f"{readable}-{hashlib.sha256(self.lake.encode()).hexdigest()[:6]}"
-        self.state = REPOSITORY / ".state" / name
+        self.state = REPOSITORY / (os.environ.get("STATE") or ".state") / name
         self.state.mkdir(parents=True, exist_ok=True)
 
     @property

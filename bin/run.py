@@ -94,9 +94,8 @@ def run(place: Place, services: Services, console: Console) -> None:
     airflow = start_airflow(services, place, "127.0.0.1", free_port(), extra)
     wait_for("Spark", lambda: listening(remote), services)
     history = f", after the history since {since} in one go" if since else ""
-    console.print(
-        f"Started in {time.monotonic() - began:.0f} s. Running {', '.join(days)}{history}.", soft_wrap=True
-    )
+    started = f"Started in {time.monotonic() - began:.0f} s."
+    console.print(f"{started} Running {', '.join(days)}{history}.", soft_wrap=True)
     params = {"data": str(landing), "profile": profile, "since": since}
     follow(airflow, place, services, console, days, params)
 
