@@ -109,7 +109,7 @@ def test_a_day_goes_through_a_real_scheduler_to_a_release(tmp_path: Path) -> Non
     day = {"FROM": "2011-01-05", "TO": "2011-01-05", "PROFILE": "demo"}
     env = {**os.environ, **day, "LAKE": str(tmp_path / "lake"), "DATA": str(SLICE)}
     env["STATE"] = str(tmp_path / "state")
-    command = [AIRFLOW_PYTHON, "bin/run.py"]
+    command = [str(AIRFLOW_PYTHON), "bin/run.py"]
     done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Report: " in done.stdout
