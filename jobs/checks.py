@@ -52,7 +52,8 @@ def _context(lake: Lake) -> Any:
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs(lake))}
     site = {"class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}}
-    context.update_data_docs_site(site_name="local_site", site_config=site | {"store_backend": store})
+    config: Any = site | {"store_backend": store}
+    context.update_data_docs_site(site_name="local_site", site_config=config)
     return context
 
 

@@ -35,7 +35,8 @@ class Catalogue:
 
     def index(self, item_ids: pa.Array | pa.ChunkedArray) -> Ints:
         """Index of each item, -1 if it is not in the catalogue."""
-        return pc.fill_null(pc.index_in(item_ids, self.ids), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        found = pc.fill_null(pc.index_in(item_ids, self.ids), -1)
+        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date
     """The day's test rows, the rows before it to train on, and all histories up to the day."""
     first = day - timedelta(days=settings.logs.train_days)
     where = (ds.field("day") >= first) & (ds.field("day") <= day)
-    samples = lake.arrow("gold.samples", [*KEY, *TASKS], where).sort_by([("ts", "ascending"), ("sample_id", "ascending")])
+    samples = lake.arrow("gold.samples", [*KEY, *TASKS], where).sort_by(
+        [("ts", "ascending"), ("sample_id", "ascending")]
+    )
     users, histories = load_histories(lake, settings, catalogue, day, samples["user_id"])
     tasks = tuple(task for task in TASKS if samples[task].null_count < samples.num_rows)
     test, split = _split(samples, settings, day)
@@ -122,13 +125,13 @@ def load_histories(
     names = [pc.unique(also), *(pc.unique(batch["user_id"]) for batch in stream())]
     users = pc.unique(pa.chunked_array(names, pa.string()))
     users = users.take(pc.sort_indices(users))
-    parts: list[tuple[Ints, ...]] = [(np.zeros(0, np.int64),) * 3]
+    parts: list[tuple[NDArray[np.integer], ...]] = [(np.zeros(0, np.int64),) * 3]
     for batch in stream():
-        user = pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int32)
-        item = catalogue.index(batch["item_id"]).astype(np.int32)
-        parts.append((user, item, batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()))
-    columns = [np.concatenate([part[i] for part in parts]) for i in range(3)]
-    return users, Histories.from_arrays(*columns, n_users=len(users))
+        of = pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int32)
+        what = catalogue.index(batch["item_id"]).astype(np.int32)
+        parts.append((of, what, batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()))
+    user, item, ts = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    return users, Histories.from_arrays(user, item, ts, len(users))
 
 
 def searched(data: Dataset, rows: Rows, settings: Settings, *, latest: bool = False) -> Samples:
@@ -162,7 +165,7 @@ def _rows(
     samples: pa.Table, users: pa.Array, catalogue: Catalogue, histories: Histories, tasks: tuple[str, ...]
 ) -> Rows:
     def micros(name: str) -> Ints:
-        return samples[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+        return np.asarray(samples[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy())
 
     user = pc.index_in(samples["user_id"], users).to_numpy().astype(np.int64)
     end = histories.ends(user, micros("history_until"))

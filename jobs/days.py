@@ -39,9 +39,9 @@ def _dates(file: LandingFile) -> set[str]:
         query = "SELECT DISTINCT left(ts, 10) FROM read_csv(?, all_varchar = true, ignore_errors = true)"
     else:
         query = r"""SELECT DISTINCT regexp_extract(line, '"ts"\s*:\s*"(\d{4}-\d{2}-\d{2})', 1)
-                    FROM read_csv(?, columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', header = false,
-                                  auto_detect = false, ignore_errors = true, max_line_size = 16777216)"""
-        query = query.replace(r"\x01", "\x01")
+                    FROM read_csv(?, columns = {'line': 'VARCHAR'}, delim = chr(1), quote = '', escape = '',
+                                  header = false, auto_detect = false, ignore_errors = true,
+                                  max_line_size = 16777216)"""
     rows = duckdb.execute(query, [file.path]).fetchall()
     return {str(date.fromisoformat(text)) for (text,) in rows if text and TIME.fullmatch(text)}
 

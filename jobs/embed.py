@@ -51,7 +51,13 @@ def _embed(settings: Encoder, todo: pa.Table, version: str, day: date) -> pa.Tab
     texts = todo["text"].to_pylist()
     vectors = text.embed(encoder, texts, batch=settings.batch, progress=progress("embedding items"))
     count = todo.num_rows
-    columns = [todo["item_id"], [version] * count, todo["content_hash"], vectors_column(vectors), [day] * count]
+    columns = [
+        todo["item_id"],
+        [version] * count,
+        todo["content_hash"],
+        vectors_column(vectors),
+        [day] * count,
+    ]
     return pa.table(dict(zip(contracts()[TABLE].names, columns, strict=True)), contracts()[TABLE].arrow)
 
 

@@ -25,7 +25,12 @@ from models.ranker.training import predict
 
 METRICS = {"auc": metrics.auc, "uauc": metrics.uauc, "gauc": metrics.gauc,
            "log_loss": metrics.log_loss, "calibration": metrics.calibration}  # fmt: skip
-HISTORY = {"history_0": (0, 0), "history_1_9": (1, 9), "history_10_99": (10, 99), "history_100_up": (100, 1 << 40)}
+HISTORY = {
+    "history_0": (0, 0),
+    "history_1_9": (1, 9),
+    "history_10_99": (10, 99),
+    "history_100_up": (100, 1 << 40),
+}
 Floats = NDArray[np.floating]
 
 
@@ -57,7 +62,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
 def trained(lake: Lake, version: str, day: date) -> bool:
     """Whether train made a challenger for this day with these settings."""
     where = (ds.field("day") == day) & (ds.field("job") == "train") & (ds.field("version") == version)
-    return lake.arrow("gold.metrics", ["job"], where).num_rows > 0
+    return bool(lake.arrow("gold.metrics", ["job"], where).num_rows)
 
 
 def _scores(data: Dataset, settings: Settings, model: Ranker, *, latest: bool) -> Floats:
@@ -73,7 +78,12 @@ def _slices(rows: Rows, challenger: Ranker) -> dict[str, NDArray[np.bool_]]:
 
 
 def _measure(
-    name: str, version: str, scores: Floats, rows: Rows, slices: dict[str, NDArray[np.bool_]], settings: Settings
+    name: str,
+    version: str,
+    scores: Floats,
+    rows: Rows,
+    slices: dict[str, NDArray[np.bool_]],
+    settings: Settings,
 ) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     labels = rows.labels[:, 0]
@@ -99,7 +109,11 @@ def _difference(a: Floats, b: Floats, other: str, rows: Rows, settings: Settings
             labels, a, b, rows.user, seed=0, rounds=settings.gate.bootstrap_rounds, metric=measure
         )
         found += metric_rows(
-            f"challenger_minus_{other}", "all", {metric: value}, intervals={metric: interval}, rows=len(labels)
+            f"challenger_minus_{other}",
+            "all",
+            {metric: value},
+            intervals={metric: interval},
+            rows=len(labels),
         )
     return found
 

@@ -11,6 +11,8 @@ from jobs.model_store import live
 from jobs.settings import Settings
 from jobs.train import model_version
 
+Found = dict[tuple[str, str, str, str], dict[str, Any]]  # job, model, slice, metric
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -29,10 +31,12 @@ def decide(lake: Lake, settings: Settings, day: date) -> Decision:
     """Whether the challenger goes live. A gate that says no is no failure: the champion stays."""
     newest = live(lake)
     if newest and newest["day"] > day:
-        return Decision("none", None, f"a release of a later day ({newest['day']}) is live; a backfill changes no release")
+        return Decision(
+            "none", None, f"a release of a later day ({newest['day']}) is live; a backfill changes no release"
+        )
     champion = live(lake, before=str(day))
     uri = str(champion["model_uri"]) if champion else None
-    found = {
+    found: Found = {
         (r["job"], r["model"], r["slice"], r["metric"]): r
         for r in lake.arrow("gold.metrics", where=ds.field("day") == day).to_pylist()
     }
@@ -58,7 +62,7 @@ def decide(lake: Lake, settings: Settings, day: date) -> Decision:
     return Decision("keep", uri, f"not better: {told}")
 
 
-def _refusal(found: dict[tuple[str, ...], Any], challenger: dict[str, Any], settings: Settings) -> str | None:
+def _refusal(found: Found, challenger: dict[str, Any], settings: Settings) -> str | None:
     gate = settings.gate
     if challenger["value"] is None:
         return "the day's rows have one class only, so nothing can be compared"
@@ -66,5 +70,6 @@ def _refusal(found: dict[tuple[str, ...], Any], challenger: dict[str, Any], sett
         return f"only {challenger['rows']} rows to judge by, gate.min_test_rows is {gate.min_test_rows}"
     collision = found.get(("quantize", "codebook", "all", "collision_rate"))
     if collision and collision["value"] > gate.max_collision_rate:
-        return f"{collision['value']:.1%} of the items share their semantic ID, gate.max_collision_rate is {gate.max_collision_rate:.1%}"
+        shared, most = collision["value"], gate.max_collision_rate
+        return f"{shared:.1%} of the items share their semantic ID, gate.max_collision_rate is {most:.1%}"
     return None

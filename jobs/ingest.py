@@ -49,7 +49,10 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         lake.undo("silver.events")
         lake.undo("silver.items")
         raise
-    fates = {"events": _event_fates(lake, counts["events"], span, sorted(days)), "items": _item_fates(lake, counts["items"], span)}
+    fates = {
+        "events": _event_fates(lake, counts["events"], span, sorted(days)),
+        "items": _item_fates(lake, counts["items"], span),
+    }
     rows = [row for kind in KINDS for row in metric_rows("rows", kind, fates[kind])]
     rows += [r for kind in KINDS for r in metric_rows("rows", kind, _reasons(counts[kind]))]
     write_metrics(lake, "ingest", day, rows + checks)
@@ -58,7 +61,10 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
 
 
 def _land(lake: Lake, files: list[LandingFile], span: dict[str, date]) -> None:
-    """Read each line once into bronze. A line without a date, in a file outside a day folder, is due on the first day."""
+    """Read each line once into bronze.
+
+    A line without a date, in a file outside day folders, is due on the first day of such files.
+    """
     parsed = {kind: _parse(lake, kind, [f for f in files if f.kind == kind]) for kind in KINDS}
     first = span["day"]
     if any(f.day is None for f in files):

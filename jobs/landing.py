@@ -9,7 +9,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
@@ -33,9 +34,9 @@ TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
 NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_string)
 TIME = (pa.types.is_timestamp, pa.types.is_string, pa.types.is_large_string)
 PARQUET_TYPES = {  # column: what it may be, and that in words
-    **{name: (TEXT, "a string") for name in ("event_id", "user_id", "item_id", "event", "title", "description")},
-    **{name: (NUMBER, "a number") for name in ("value", "price", "position", "seq")},
-    **{name: (TIME, "a timestamp or an ISO 8601 string") for name in ("ts", "updated_at")},
+    **dict.fromkeys(("event_id", "user_id", "item_id", "event", "title", "description"), (TEXT, "a string")),
+    **dict.fromkeys(("value", "price", "position", "seq"), (NUMBER, "a number")),
+    **dict.fromkeys(("ts", "updated_at"), (TIME, "a timestamp or an ISO 8601 string")),
 }
 
 
@@ -99,18 +100,28 @@ def read_lines(spark: SparkSession, files: list[LandingFile]) -> DataFrame:
         raw = F.to_json(F.struct("*"), {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"})
         line = (F.col("_metadata.row_index") + 1).alias("line")
         parts.append(
-            frame.select(F.lit(file.name).alias("file"), line, raw.alias("raw"), F.lit(file.day).cast("date").alias("folder_day"))
+            frame.select(
+                F.lit(file.name).alias("file"),
+                line,
+                raw.alias("raw"),
+                F.lit(file.day).cast("date").alias("folder_day"),
+            )
         )
     return reduce(DataFrame.unionAll, parts) if parts else spark.createDataFrame([], LINES)
 
 
-def _read_text(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _read_text(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for file in batch.to_pylist():
             lines = _csv_lines(file["path"]) if file["format"] == "csv" else _json_lines(file["path"])
             for numbers, raw in lines:
                 count = len(raw)
-                columns = [pa.array([file["name"]] * count), numbers, raw, pa.array([file["day"]] * count, pa.date32())]
+                columns = [
+                    pa.array([file["name"]] * count),
+                    numbers,
+                    raw,
+                    pa.array([file["day"]] * count, pa.date32()),
+                ]
                 yield pa.RecordBatch.from_arrays(columns, ["file", "line", "raw", "folder_day"])
 
 
@@ -129,7 +140,9 @@ def _json_lines(path: str) -> Iterator[tuple[pa.Array, pa.Array]]:
                 if not len(ends) or ends[-1] != len(data):
                     ends = np.append(ends, len(data))
                 offsets = np.concatenate([[0], ends]).astype(np.int32)
-                raw = pa.BinaryArray.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+                raw = pa.BinaryArray.from_buffers(
+                    pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+                )
                 numbers = pa.array(np.arange(first, first + len(ends)))
                 first += len(ends)
                 text = pc.utf8_trim_whitespace(_utf8(raw))
@@ -161,4 +174,5 @@ def _csv_lines(path: str) -> Iterator[tuple[pa.Array, pa.Array]]:
             yield pa.array(numbers), pa.array(rows)
 
 
-cloudpickle.register_pickle_by_value(__import__(__name__, fromlist=["_"]))  # executors need no copy of this code
+# Executors need no copy of this code: it travels with the task.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]

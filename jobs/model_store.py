@@ -4,6 +4,7 @@ import json
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -72,7 +73,7 @@ def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
     return ranker.reindexed(old, index, codes if len(old.levels) else None).eval()
 
 
-def live(lake: Lake, before: str | None = None) -> dict[str, object] | None:
+def live(lake: Lake, before: str | None = None) -> dict[str, Any] | None:
     """The release that is live (`before`: the newest one of an earlier day), None if there is none."""
     rows = lake.arrow("gold.releases")
     if before is not None:

@@ -42,7 +42,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     scores.createOrReplaceTempView("swing_scores")
     lake.replace(TABLE, lake.transform("swing_pairs", day=day), day=day)
     items.unpersist()
-    return _told(lake, day)
+    return _told(lake, after, day)
 
 
 def best_pairs(caps: Pairs) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
@@ -74,10 +74,12 @@ def _score(batch: pa.RecordBatch, alpha: float, k: int) -> pa.RecordBatch:
     return pa.concat_tables(found).combine_chunks().to_batches()[0]
 
 
-def _told(lake: Lake, day: date) -> Written:
+def _told(lake: Lake, after: date, day: date) -> Written:
+    window = (ds.field("day") > after) & (ds.field("day") <= day)
+    events = lake.delta("silver.events").to_pyarrow_dataset().count_rows(filter=window)
     pairs = lake.arrow(TABLE, ["verdict"], ds.field("day") == day, lake.outputs[TABLE])
     carried = pairs.num_rows - pairs["verdict"].null_count
-    return Written(rows_out=pairs.num_rows, notes={"pairs": pairs.num_rows, "verdicts_carried": carried})
+    return Written(events, pairs.num_rows, notes={"pairs": pairs.num_rows, "verdicts_carried": carried})
 
 
 if __name__ == "__main__":

@@ -41,7 +41,12 @@ def run(lake: Lake, settings: Settings, day: date, rollback: bool = False) -> Wr
     write_metrics(lake, "promote", day, promoted)
     register(lake, settings, day, decision)
     number = _publish(lake, day, decision)
-    notes = {"released": True, "promoted": decision.kind == "promote", "release": number, "reason": decision.reason}
+    notes = {
+        "released": True,
+        "promoted": decision.kind == "promote",
+        "release": number,
+        "reason": decision.reason,
+    }
     return Written(rows_out=1, notes=notes)
 
 
@@ -78,9 +83,16 @@ def _rollback(lake: Lake, day: date) -> Written:
         raise UserError(f"every release so far has the model {rows[0]['model_version']}: nothing to roll back to")
     load_card(lake, before["model_uri"])  # raises if its files are gone
     reason = f"rolled back from release {rows[0]['release']} to release {before['release']}"
-    row = before | {"release": rows[0]["release"] + 1, "kind": "rollback", "reason": reason, "run_id": lake.run_id}
+    row = before | {
+        "release": rows[0]["release"] + 1,
+        "kind": "rollback",
+        "reason": reason,
+        "run_id": lake.run_id,
+    }
     _write(lake, row | {"day": max(day, rows[0]["day"])})
-    return Written(rows_out=1, notes={"release": row["release"], "model_version": row["model_version"], "reason": reason})
+    return Written(
+        rows_out=1, notes={"release": row["release"], "model_version": row["model_version"], "reason": reason}
+    )
 
 
 def _write(lake: Lake, row: dict[str, Any]) -> None:

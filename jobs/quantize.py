@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 import torch
 from numpy.typing import NDArray
 
-from jobs.catalogue import current_vectors, vectors_column
+from jobs.catalogue import current_vectors
 from jobs.encoders import encoder_version
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
@@ -96,7 +96,12 @@ def _rows(items: NDArray[Any], codes: NDArray[np.int64], version: str, day: date
 
 
 def _measure(
-    lake: Lake, codebook: ResKmeansFSQ, items: list[str], vectors: NDArray[np.float32], version: str, day: date
+    lake: Lake,
+    codebook: ResKmeansFSQ,
+    items: list[str],
+    vectors: NDArray[np.float32],
+    version: str,
+    day: date,
 ) -> None:
     """Health of the IDs as published, which may be older than an item's present vector."""
     rows = lake.arrow(IDS, ["item_id", "c1", "c2", "c3", "day"], ds.field("codebook_version") == version)
@@ -104,7 +109,9 @@ def _measure(
     codes = torch.from_numpy(np.stack([rows[c].to_numpy()[at] for c in ("c1", "c2", "c3")], axis=1).astype(np.int64))
     x = torch.from_numpy(vectors)
     rebuilt = codebook.decode(codes)
-    found = metric_rows("codebook", "all", health(x, codes, rebuilt, codebook.sizes, seed=0), rows=len(items), version=version)
+    found = metric_rows(
+        "codebook", "all", health(x, codes, rebuilt, codebook.sizes, seed=0), rows=len(items), version=version
+    )
     fresh = rows["day"].to_numpy()[at] == np.datetime64(day)
     if fresh.any() and not fresh.all():
         error = float(((x - rebuilt)[torch.from_numpy(fresh)] ** 2).mean())

@@ -58,7 +58,11 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     rows = _rank(model, histories, catalogue, active, pools, settings, card)
     columns = [users.take(rows[0]), rows[1], catalogue.ids.take(rows[2]), rows[3]]
     full = [*columns, [card.model_version] * len(rows[1]), [day] * len(rows[1])]
-    lake.replace(TABLE, pa.table(dict(zip(contracts()[TABLE].names, full, strict=True)), contracts()[TABLE].arrow), day=day)
+    lake.replace(
+        TABLE,
+        pa.table(dict(zip(contracts()[TABLE].names, full, strict=True)), contracts()[TABLE].arrow),
+        day=day,
+    )
     each = len(rows[1]) / max(len(active), 1)
     write_metrics(lake, "recommend", day, metric_rows("ranker", "all", {"users": len(active), "items_per_user": each}))
     return Written(len(active), len(rows[1]), notes={"model_version": card.model_version})

@@ -136,9 +136,7 @@ def _fates(metrics: read.Metrics) -> dict[str, Any]:
         found = [metrics.value(day, "ingest", "rows", kind, metric) for kind in ("events", "items")]
         return sum(value or 0 for value in found) if any(value is not None for value in found) else None
 
-    rows: list[dict[str, Any]] = [
-        {"day": day} | {m: fate(day, m) for m in ("rows_in", *FATES)} for day in metrics.days
-    ]
+    rows: list[dict[str, Any]] = [{"day": day} | {m: fate(day, m) for m in ("rows_in", *FATES)} for day in metrics.days]
     rows = [row for row in rows if row["rows_in"] is not None]
     colours = dict(zip(FATES, (0, 3, 1), strict=True))
     parts = [Series(name, [row[m] for row in rows], colour=colours[m]) for m, name in FATES.items()]

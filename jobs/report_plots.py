@@ -45,9 +45,7 @@ class Series:
         return list(_COLOURS)[self.colour]
 
 
-def lines(
-    title: str, xs: Sequence[str], series: Sequence[Series], height: float, *, percent: bool = False
-) -> Markup:
+def lines(title: str, xs: Sequence[str], series: Sequence[Series], height: float, *, percent: bool = False) -> Markup:
     """A line per series over the named places `xs`, with the intervals as bars."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(4.8, height)

@@ -9,10 +9,11 @@ before `history_until`. Negatives are drawn from all that was bought on the day:
 
 import argparse
 from datetime import date
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from deltalake import DeltaTable
 
 from jobs.lake import Lake, UserError, Written, days_between
 from jobs.lake.entry import main
@@ -63,15 +64,16 @@ def _arguments(lake: Lake, settings: Settings, label: Label) -> dict[str, Any]:
 
 
 def _told(lake: Lake, label: Label, since: date, day: date) -> Written:
-    counts = {"rows": 0, "click": 0, "purchase": 0, "like": 0, "sampled": 0}
     days = (ds.field("day") >= since) & (ds.field("day") <= day)
-    names = [name for name in counts if name != "rows"]
-    for batch in lake.batches(TABLE, names, days, lake.outputs[TABLE]):
-        counts["rows"] += batch.num_rows
-        for name in names:
-            counts[name] += cast(int, pc.sum(batch[name]).as_py() or 0)
-    rows = counts.pop("rows")
-    return Written(rows_out=rows, notes={"label": label, "since": str(since), **counts})
+    counts = dict.fromkeys(["click", "purchase", "like", "sampled"], 0)
+    rows = 0
+    written = DeltaTable(lake.path(TABLE), version=lake.outputs[TABLE]).to_pyarrow_dataset()
+    for batch in written.to_batches(columns=list(counts), filter=days):
+        rows += batch.num_rows
+        for name in counts:
+            counts[name] += pc.sum(batch[name]).as_py() or 0
+    events = lake.delta("silver.events").to_pyarrow_dataset().count_rows(filter=days)
+    return Written(events, rows, notes={"label": label, "since": str(since), **counts})
 
 
 def _since(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from jobs.lake.errors import UserError
 
@@ -95,9 +100,7 @@ class Recommend(Section):
 class Settings(BaseSettings):
     """All settings of one run, frozen."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="SIDEREAL_", env_nested_delimiter="__"
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="SIDEREAL_", env_nested_delimiter="__")
 
     profile: Literal["demo", "small", "gpu"]
     logs: Logs = Logs()
@@ -146,7 +149,7 @@ def load_settings() -> Settings:
         if name.startswith("SIDEREAL_") and name.removeprefix("SIDEREAL_").split("__")[0].lower() not in known:
             raise UserError(f"setting {name} is unknown; sections are: {', '.join(sorted(known))}")
     try:
-        return Settings()  # type: ignore[call-arg]  # profile comes from the TOML file
+        return Settings()
     except ValidationError as error:
         lines = [
             f"setting {'.'.join(map(str, e['loc']))}: {e['msg'].lower()}, got {e['input']!r}" for e in error.errors()

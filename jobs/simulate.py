@@ -61,10 +61,7 @@ def write_landing(
 
 
 def _write_events(folder: Path, day: Day, file_format: Format) -> None:
-    chunks = (
-        day.events.take(slice(start, start + ROWS_AT_ONCE))
-        for start in range(0, len(day.events), ROWS_AT_ONCE)
-    )
+    chunks = (day.events.take(slice(start, start + ROWS_AT_ONCE)) for start in range(0, len(day.events), ROWS_AT_ONCE))
     if file_format == "jsonl":
         with whole(folder / "events.jsonl.gz") as file, _gzip(file) as packed:
             for rows in chunks:
@@ -94,9 +91,7 @@ def _write_items(folder: Path, day: Day, file_format: Format) -> None:
 
 
 def _count(day: Day) -> dict[str, int | str]:
-    fates = Counter(
-        dict(zip(FATES, np.bincount(day.events.fate, minlength=len(FATES)).tolist(), strict=True))
-    )
+    fates = Counter(dict(zip(FATES, np.bincount(day.events.fate, minlength=len(FATES)).tolist(), strict=True)))
     return {"day": day.day.isoformat(), "items": len(day.items), "lines": len(day.events), **fates}
 
 
@@ -114,16 +109,12 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def _gzip(file: BinaryIO) -> gzip.GzipFile:
-    return gzip.GzipFile(
-        filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0
-    )  # no name, no time: same bytes
+    return gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0)  # no name, no time: same bytes
 
 
 def main() -> int:
     assert __doc__
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--day", type=date.fromisoformat, required=True, help="the last day")
     parser.add_argument("--days", type=int, default=10)
     parser.add_argument("--out", type=Path, required=True)

@@ -102,7 +102,5 @@ def _names(before: str, index: NDArray[Any], after: str = "") -> pa.Array:
 def _stamps(day: NDArray[Any], form: str) -> pa.Array:
     """Each day (ordinal, -1 absent) in the given form."""
     first, last = int(day[day >= 0].min(initial=day.max(initial=0))), int(day.max(initial=0))
-    names = [
-        form.format(date.fromordinal(max(first, 1)) + timedelta(days=n)) for n in range(last - first + 1)
-    ]
+    names = [form.format(date.fromordinal(max(first, 1)) + timedelta(days=n)) for n in range(last - first + 1)]
     return _take(names, np.where(day < 0, -1, day - first))

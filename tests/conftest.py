@@ -1,7 +1,6 @@
 """One Spark session for the whole run, one empty lake for each test."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,12 @@ from jobs.settings import Settings, load_settings
 DATA = Path(__file__).parent / "data"
 
 
-@pytest.fixture(scope="session")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("warehouse")
-
-
 @pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
+def lake(tmp_path: Path) -> Lake:
     """An empty lake in a temporary folder; its Spark session is the same for all tests."""
     lake = Lake(tmp_path / "lake", run_id="test")
     lake.create()
-    yield lake
+    return lake
 
 
 @pytest.fixture

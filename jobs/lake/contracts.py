@@ -14,7 +14,9 @@ from deltalake import Field, Schema
 from deltalake.schema import ArrayType, MapType, PrimitiveType
 
 ROOT = Path(__file__).parent.parent.parent / "sql"
-_COLUMN = re.compile(r"(\w+)\s+([A-Z]+(?:<[^>]+>)?)(\s+NOT NULL)?(?:\s+COMMENT\s+'((?:[^']|'')*)')?\s*(?:,|$)", re.MULTILINE)
+_COLUMN = re.compile(
+    r"(\w+)\s+([A-Z]+(?:<[^>]+>)?)(\s+NOT NULL)?(?:\s+COMMENT\s+'((?:[^']|'')*)')?\s*(?:,|$)", re.MULTILINE
+)
 _PRIMITIVE = {
     "STRING": "string", "INT": "integer", "BIGINT": "long", "DOUBLE": "double", "FLOAT": "float",
     "DATE": "date", "TIMESTAMP": "timestamp", "BOOLEAN": "boolean",
@@ -85,8 +87,7 @@ def _parse(text: str) -> Contract:
     assert head, f"not a table contract: {text[:60]}"
     name, body, tail = head.groups()
     columns = tuple(
-        Column(m[1], m[2], m[3] is None, (m[4] or "").replace("''", "'"))
-        for m in _COLUMN.finditer(body.strip())
+        Column(m[1], m[2], m[3] is None, (m[4] or "").replace("''", "'")) for m in _COLUMN.finditer(body.strip())
     )
     partitions = re.search(r"PARTITIONED BY \(([^)]*)\)", tail)
     comment = re.search(r"COMMENT '((?:[^']|'')*)'", tail)

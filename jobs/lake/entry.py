@@ -62,9 +62,7 @@ def cause(error: BaseException) -> str:
     return f"unexpected {text.splitlines()[0][:300]}; the lines above say where"
 
 
-def main(
-    run: Callable[..., Written], arguments: Callable[[argparse.ArgumentParser], None] | None = None
-) -> None:
+def main(run: Callable[..., Written], arguments: Callable[[argparse.ArgumentParser], None] | None = None) -> None:
     """Run one job from the command line.
 
     Fails with a sentence on standard error: exit code 1 if a user must mend something, 2 if a retry may help.

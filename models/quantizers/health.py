@@ -71,9 +71,7 @@ def code_use(codes: Tensor, size: int) -> dict[str, float]:
     }
 
 
-def preserved_neighbours(
-    x: Tensor, codes: Tensor, *, neighbours: int, sample: int, seed: int
-) -> tuple[float, float]:
+def preserved_neighbours(x: Tensor, codes: Tensor, *, neighbours: int, sample: int, seed: int) -> tuple[float, float]:
     """Share of the nearest items by cosine that have the same c1, and the same c1 and c2.
 
     Measured on `sample` items drawn with the seed, against all items. NaN where there is no other item.

@@ -82,9 +82,7 @@ def _plus_plus(x: Tensor, weights: Tensor, codes: int, generator: torch.Generato
     return x[torch.stack(picked)]
 
 
-def move_centroids(
-    x: Tensor, weights: Tensor, labels: Tensor, distances: Tensor, centroids: Tensor
-) -> Tensor:
+def move_centroids(x: Tensor, weights: Tensor, labels: Tensor, distances: Tensor, centroids: Tensor) -> Tensor:
     """Move centroids to the mean of their rows; empty ones to the rows that are farthest from theirs."""
     codes = len(centroids)
     mass = torch.zeros(codes, dtype=x.dtype, device=x.device).index_add_(0, labels, weights)

@@ -93,18 +93,14 @@ class ResKmeansFSQ:
         codes = codes.long().cpu()
         limits = torch.tensor([len(self.centroids[0]), len(self.centroids[1]), self.sizes[2]])
         if len(codes) and bool(((codes < 0) | (codes >= limits)).any()):
-            raise ValueError(
-                f"a code is outside what this codebook gives out: {limits.tolist()} codes per level"
-            )
+            raise ValueError(f"a code is outside what this codebook gives out: {limits.tolist()} codes per level")
         first, second = self.centroids
         rebuilt = first[codes[:, 0]] + second[codes[:, 1]] + self.fsq.decode(codes[:, 2])
         return rebuilt.float()
 
     def to_rows(self) -> list[Row]:
         """All of it as rows (level, part, code, vector) of gold.codebooks; part `size` = codes asked for."""
-        rows: list[Row] = [
-            (level, "size", 0, [float(size)]) for level, size in enumerate(self.sizes, start=1)
-        ]
+        rows: list[Row] = [(level, "size", 0, [float(size)]) for level, size in enumerate(self.sizes, start=1)]
         for level, centroids in enumerate(self.centroids, start=1):
             rows += [(level, "centroid", code, vector) for code, vector in enumerate(centroids.tolist())]
         for part, weight in self.fsq.state_dict().items():
@@ -130,9 +126,7 @@ class ResKmeansFSQ:
             hidden = len(weights[_LEVELS, "encoder.0.weight"])
             fsq = BinaryFSQ(first.shape[1], _bits(sizes), hidden).double()
             shapes = fsq.state_dict()
-            fsq.load_state_dict(
-                {part: weights[_LEVELS, part].reshape(old.shape) for part, old in shapes.items()}
-            )
+            fsq.load_state_dict({part: weights[_LEVELS, part].reshape(old.shape) for part, old in shapes.items()})
         except KeyError as missing:
             raise ValueError(f"the codebook lacks level and part {missing}") from missing
         return cls((first, second), _frozen(fsq), (sizes[0], sizes[1], sizes[2]))

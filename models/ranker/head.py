@@ -18,8 +18,7 @@ class MultiGateExperts(nn.Module):
         self.expert = nn.Sequential(nn.Linear(width, experts * hidden), nn.ReLU(), nn.Dropout(dropout))
         self.gate = nn.Linear(width, tasks * experts)
         self.towers = nn.ModuleList(
-            nn.Sequential(nn.Linear(hidden, hidden // 2), nn.ReLU(), nn.Linear(hidden // 2, 1))
-            for _ in range(tasks)
+            nn.Sequential(nn.Linear(hidden, hidden // 2), nn.ReLU(), nn.Linear(hidden // 2, 1)) for _ in range(tasks)
         )
 
     def forward(self, x: Tensor) -> Tensor:

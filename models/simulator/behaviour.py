@@ -79,8 +79,7 @@ def _visits(
         lag=lag,
         items=items,
         partner=partner,
-        kept=_first_of_each(items)
-        & (np.arange(WIDTH) < rng.integers(SHORTEST, WIDTH + 1, requests)[:, None]),
+        kept=_first_of_each(items) & (np.arange(WIDTH) < rng.integers(SHORTEST, WIDTH + 1, requests)[:, None]),
     )
 
 
@@ -138,9 +137,7 @@ def _rows(
     basket = bought & (rng.random(len(shown), np.float32) < BASKET)
     partner = catalogue.partners[item, rng.integers(0, PARTNERS, len(item))]
 
-    def part(
-        mask: NDArray[np.bool_] | slice, event: int, second: Ints, items: Ints, answers: bool = True
-    ) -> Rows:
+    def part(mask: NDArray[np.bool_] | slice, event: int, second: Ints, items: Ints, answers: bool = True) -> Rows:
         visit = request[mask]
         nothing = np.full(len(visit), -1, np.int32)
         lag = visits.lag[visit]

@@ -20,9 +20,7 @@ class Truth:
     best_gauc: float  # of known users
 
 
-def measure(
-    user: Ints, clicked: NDArray[np.bool_], *, with_position: Floats, without_position: Floats
-) -> Truth:
+def measure(user: Ints, clicked: NDArray[np.bool_], *, with_position: Floats, without_position: Floats) -> Truth:
     """All arguments [impressions]; user -1 is unknown. Scores need only be monotone in the probability."""
     known = user >= 0
     return Truth(

@@ -37,9 +37,7 @@ TREE: dict[str, dict[str, tuple[str, str, str, str]]] = {
         "school": ("school backpack", "pencil case", "picture book", "reading lamp"),
     },
 }
-LEAVES: list[tuple[str, str, str]] = [
-    (top, mid, leaf) for top in TREE for mid in TREE[top] for leaf in TREE[top][mid]
-]
+LEAVES: list[tuple[str, str, str]] = [(top, mid, leaf) for top in TREE for mid in TREE[top] for leaf in TREE[top][mid]]
 BRANDS: dict[str, tuple[str, ...]] = {
     "kitchen": ("Bellavita", "Ofenhaus", "Crumb & Co", "Ironleaf", "Tamper", "Nonna"),
     "sport": ("Stride", "Velocette", "Basecamp", "Northpeak", "Tempo", "Ridgeline"),
@@ -90,9 +88,7 @@ def item_rows(
         if draw[0] >= BARE_ITEMS:
             style, colour = _pick(STYLES, draw[1]), _pick(COLOURS, draw[2])
             material, maker = _pick(MATERIALS[top], draw[3]), BRANDS[top][brand_]
-            row["title"] = f"{maker} {style} {name}, {colour}" + (
-                f", edition {version + 1}" if version else ""
-            )
+            row["title"] = f"{maker} {style} {name}, {colour}" + (f", edition {version + 1}" if version else "")
             row["category"] = [top, mid, name]
             row["attributes"] = {"brand": maker, "material": material, "colour": colour}
             if draw[4] >= WITHOUT_DESCRIPTION:

@@ -78,9 +78,7 @@ def run_row(job: str, day: date, second: int = 0, **values: Any) -> dict[str, An
     }  # fmt: skip
 
 
-def release_row(
-    number: int, day: date, kind: str = "promote", reason: str = "AUC 0.71 beats 0.70"
-) -> dict[str, Any]:
+def release_row(number: int, day: date, kind: str = "promote", reason: str = "AUC 0.71 beats 0.70") -> dict[str, Any]:
     return {
         "release": number, "kind": kind, "model_version": f"m{number}", "model_uri": f"models/m{number}",
         "codebook_version": "cb1", "encoder_version": "e1",

@@ -21,7 +21,13 @@ DAY1, DAY2, DAY3 = date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)
 
 
 def event(number: int, day: date, **fields: Any) -> dict[str, Any]:
-    base = {"event_id": f"e{number}", "user_id": "u", "item_id": "i", "event": "click", "ts": f"{day}T10:00:00Z"}
+    base = {
+        "event_id": f"e{number}",
+        "user_id": "u",
+        "item_id": "i",
+        "event": "click",
+        "ts": f"{day}T10:00:00Z",
+    }
     return base | fields
 
 
@@ -47,7 +53,11 @@ def three_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / str(DAY1), "events.jsonl.gz", [event(1, DAY1), event(2, DAY1)])
     write(folder / str(DAY1), "items.jsonl.gz", [{"item_id": "i", "title": "old"}, {"item_id": "bare"}])
     write(folder / str(DAY2), "events.jsonl.gz", [event(3, DAY2), event(3, DAY2)])
-    write(folder / str(DAY3), "events.jsonl.gz", [event(4, DAY1), event(3, DAY2, user_id="other"), event(5, DAY3)])
+    write(
+        folder / str(DAY3),
+        "events.jsonl.gz",
+        [event(4, DAY1), event(3, DAY2, user_id="other"), event(5, DAY3)],
+    )
     write(folder / str(DAY3), "items.jsonl.gz", [{"item_id": "i", "title": "new"}])
     return folder
 
@@ -168,5 +178,6 @@ def test_real_dirty_logs_add_up(lake: Lake, settings: Settings) -> None:
     written = ingest.run(lake, settings, last, data=DATA / "online_retail", since=first)
     assert written.rows_in == written.rows_out + written.rows_rejected + written.rows_duplicate
     events = lake.arrow("silver.events", ["user_id", "value", "event"])
-    assert events.num_rows == 7670 and events["user_id"].null_count == 237
+    assert events.num_rows == 7670
+    assert events["user_id"].null_count == 237
     assert sum(e == "cancel" for e in events["event"].to_pylist()) == 195

@@ -45,9 +45,7 @@ def catalogue(lake: Lake, settings: Settings, items: Iterable[str] = CATALOGUE) 
 
 def put(lake: Lake, pairs: Iterable[Pair], day: date = DAY, sources: tuple[str, ...] = ("swing",)) -> None:
     rows = [
-        {"item_a": a, "item_b": b, "source": source, "score": 1.0, "day": day}
-        for a, b in pairs
-        for source in sources
+        {"item_a": a, "item_b": b, "source": source, "score": 1.0, "day": day} for a, b in pairs for source in sources
     ]
     lake.replace("silver.item_pairs", pa.Table.from_pylist(rows, PAIRS), day=day)
 

@@ -18,9 +18,7 @@ DAY = date(2026, 11, 20)
 Row = dict[str, Any]
 
 
-def event(
-    user: str | None, item: str, kind: str = "click", hour: int = 12, day: date = DAY, **more: Any
-) -> Row:
+def event(user: str | None, item: str, kind: str = "click", hour: int = 12, day: date = DAY, **more: Any) -> Row:
     ts = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
     known = {
         "event_id": f"{user}-{item}-{kind}-{hour}-{day}",

@@ -33,9 +33,7 @@ def test_views_answer_from_the_tables_of_this_lake(lake: Lake) -> None:
     assert [row.model_version for row in spark.sql("SELECT * FROM gold.live_release").collect()] == ["m2"]
     (funnel,) = spark.sql("SELECT * FROM gold.day_funnel").collect()
     assert (funnel.impressions, funnel.clicks, funnel.ctr) == (2, 1, 0.5)
-    assert [row.title for row in spark.sql("SELECT * FROM gold.live_recommendations").collect()] == [
-        "red teapot"
-    ]
+    assert [row.title for row in spark.sql("SELECT * FROM gold.live_recommendations").collect()] == ["red teapot"]
     titles = spark.sql("SELECT title FROM gold.items_of_sid ORDER BY title").collect()
     assert [row.title for row in titles] == ["blue kettle", "red teapot"]
 

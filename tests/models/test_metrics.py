@@ -61,9 +61,7 @@ def test_calibration_is_predicted_over_observed() -> None:
     assert metrics.calibration([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize(
-    "metric", [metrics.auc, metrics.uauc, metrics.gauc, metrics.log_loss, metrics.calibration]
-)
+@pytest.mark.parametrize("metric", [metrics.auc, metrics.uauc, metrics.gauc, metrics.log_loss, metrics.calibration])
 def test_an_unknown_label_counts_nowhere(metric: metrics.Metric, rows: Rows) -> None:
     labels, scores, users = rows
     hidden = np.where(np.arange(900) % 7 == 0, np.nan, labels)
@@ -71,9 +69,7 @@ def test_an_unknown_label_counts_nowhere(metric: metrics.Metric, rows: Rows) -> 
     assert metric(hidden, scores, users) == pytest.approx(metric(labels[known], scores[known], users[known]))
 
 
-@pytest.mark.parametrize(
-    "metric", [metrics.auc, metrics.uauc, metrics.gauc, metrics.log_loss, metrics.calibration]
-)
+@pytest.mark.parametrize("metric", [metrics.auc, metrics.uauc, metrics.gauc, metrics.log_loss, metrics.calibration])
 def test_a_weight_of_two_is_the_user_drawn_twice(metric: metrics.Metric, rows: Rows) -> None:
     labels, scores, users = rows
     twice = users % 3 == 0

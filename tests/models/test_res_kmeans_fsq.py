@@ -57,12 +57,8 @@ def test_an_id_does_not_depend_on_the_items_beside_it(codebook: ResKmeansFSQ, x:
     assert torch.equal(alone, codebook.encode(x))
 
 
-def test_a_codebook_read_back_from_its_rows_in_any_order_gives_the_same_ids(
-    codebook: ResKmeansFSQ, x: Tensor
-) -> None:
-    as_stored = [
-        (level, part, code, torch.tensor(vector).tolist()) for level, part, code, vector in codebook.to_rows()
-    ]
+def test_a_codebook_read_back_from_its_rows_in_any_order_gives_the_same_ids(codebook: ResKmeansFSQ, x: Tensor) -> None:
+    as_stored = [(level, part, code, torch.tensor(vector).tolist()) for level, part, code, vector in codebook.to_rows()]
     again = ResKmeansFSQ.from_rows(as_stored[::-1])
     assert torch.equal(again.encode(x), codebook.encode(x))
     assert torch.equal(again.decode(again.encode(x)), codebook.decode(codebook.encode(x)))

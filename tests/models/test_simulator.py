@@ -40,9 +40,7 @@ def landing(tmp_path_factory: pytest.TempPathFactory) -> Landing:
 @pytest.fixture(scope="module")
 def demo() -> list[Day]:
     days = [date(2026, 11, 11) + timedelta(days=n) for n in range(10)]
-    return list(
-        simulate(days=days, items=2_000, users=600, events_per_day=12_000, new_items_per_day=20, seed=7)
-    )
+    return list(simulate(days=days, items=2_000, users=600, events_per_day=12_000, new_items_per_day=20, seed=7))
 
 
 def lines_of(path: Path) -> list[str]:
@@ -116,9 +114,7 @@ def test_the_summary_says_how_many_lines_of_each_fate_are_in_the_file(landing: L
 def test_bad_lines_do_not_take_the_identifier_of_a_good_one(landing: Landing) -> None:
     rows = parsed(lines_of(landing[0] / str(DAYS[0]) / "events.jsonl.gz"))
     good_ids = {row["event_id"] for row in good(landing[0], DAYS[0])}
-    bad = [
-        row for row in rows if row.get("event", "hover") not in EVENTS or row.get("ts", "3") > "2026-11-19"
-    ]
+    bad = [row for row in rows if row.get("event", "hover") not in EVENTS or row.get("ts", "3") > "2026-11-19"]
     assert bad
     assert good_ids.isdisjoint(row["event_id"] for row in bad)
 
@@ -240,10 +236,7 @@ def test_files_carry_neither_the_time_nor_the_name_they_were_written_under(landi
 def test_a_wrong_size_ends_in_one_sentence(tmp_path: Path) -> None:
     done = command("--users", "0", "--out", str(tmp_path))
     assert done.returncode == 1
-    assert (
-        done.stderr
-        == "simulate: items, users and events a day must be at least 1, new items a day at least 0\n"
-    )
+    assert done.stderr == "simulate: items, users and events a day must be at least 1, new items a day at least 0\n"
 
 
 def test_days_with_a_gap_are_refused() -> None:
@@ -293,9 +286,7 @@ def test_orders_join_items_of_complementary_leaves_far_more_often_than_chance(de
     orders: dict[tuple[int, int], set[int]] = {}
     for day in demo:
         bought = day.events.take((day.events.event == PURCHASE) & (day.events.fate == CLEAN))
-        for made, order, item in zip(
-            bought.made.tolist(), bought.order.tolist(), bought.item.tolist(), strict=True
-        ):
+        for made, order, item in zip(bought.made.tolist(), bought.order.tolist(), bought.item.tolist(), strict=True):
             if item in leaf:
                 orders.setdefault((made, order), set()).add(leaf[item])
     several = [leaves for leaves in orders.values() if len(leaves) > 1]
