@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from torch.nn.functional import normalize
+from transformers.utils.logging import disable_progress_bar
 
 CHUNK = 2048  # texts between two reports of progress; sorted by length within, so that padding stays small
 
@@ -16,6 +17,7 @@ def load(model: str, *, max_tokens: int) -> SentenceTransformer:
 
     raises  OSError or ValueError if there is no readable model
     """
+    disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder = SentenceTransformer(model, device=device, trust_remote_code=False)
     encoder.max_seq_length = min(max_tokens, encoder.max_seq_length or max_tokens)
