@@ -39,6 +39,7 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
     counts = {kind: _counts(lake, kind, span) for kind in KINDS}
     days |= {row.event_day for row in counts["events"] if row.reason is None}
     _replace_rejects(lake, span)
+    _refuse_mostly_bad(counts, settings)
     try:
         if days:
             where = f"day IN {tuple(str(d) for d in sorted(days))}".replace(",)", ")")
@@ -79,7 +80,8 @@ def _land(lake: Lake, files: list[LandingFile], span: dict[str, date]) -> None:
 
 
 def _parse(lake: Lake, kind: str, files: list[LandingFile]) -> DataFrame:
-    read_lines(lake.spark, files).createOrReplaceTempView("lines")
+    # Spark Connect looks a view up when the query runs: one name for both kinds would read one of them twice.
+    read_lines(lake.spark, files).createOrReplaceTempView(f"{kind.removesuffix('s')}_lines")
     return lake.transform(f"parse_{kind}")
 
 
@@ -100,6 +102,18 @@ def _replace_rejects(lake: Lake, span: dict[str, date]) -> None:
     lake.replace("bronze.rejects", lake.sql(text, **span), where=days_between(**span))
 
 
+def _refuse_mostly_bad(counts: dict[str, list[Row]], settings: Settings) -> None:
+    """raises UserError if so many lines are refused that the files cannot be what they should be."""
+    for kind, rows in counts.items():
+        lines, reasons = sum(row.lines for row in rows), _reasons(rows)
+        if lines and sum(reasons.values()) / lines > settings.logs.max_reject_share:
+            most = max(reasons, key=lambda reason: reasons[reason]).removeprefix("reject:")
+            raise UserError(
+                f"{sum(reasons.values()):,} of {lines:,} lines of {kind} are refused, most often because {most};"
+                " bronze.rejects has them with file and line (logs.max_reject_share lets more pass)"
+            )
+
+
 def _merge_items(lake: Lake, span: dict[str, date], counts: list[Row]) -> None:
     held = lake.sql("SELECT 1 FROM silver.items WHERE day BETWEEN :since AND :day LIMIT 1", **span)
     if any(row.reason is None for row in counts) or held.first():
@@ -108,8 +122,8 @@ def _merge_items(lake: Lake, span: dict[str, date], counts: list[Row]) -> None:
         lake.outputs["silver.items"] = lake.version("silver.items")
 
 
-def _reasons(counts: list[Row]) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _reasons(counts: list[Row]) -> dict[str, int]:
+    found: dict[str, int] = {}
     for row in counts:
         if row.reason is not None:
             found[f"reject:{row.reason}"] = found.get(f"reject:{row.reason}", 0) + row.lines

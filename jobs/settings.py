@@ -37,6 +37,7 @@ class Logs(Section):
     split: Literal["auto", "day", "request"] = "auto"  # request: for logs of a single day
     test_share: Share = 0.2  # of the requests, when split by request
     train_days: Count = 30
+    max_reject_share: Share = 0.5  # of the lines that are due; more stop the run
 
 
 class Pairs(Section):

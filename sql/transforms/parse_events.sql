@@ -1,11 +1,11 @@
--- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `lines`.
+-- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `event_lines`.
 WITH fields AS (
   SELECT file, line, raw, folder_day,
          from_json(raw, 'event_id STRING, user_id STRING, item_id STRING, event STRING, ts STRING, value STRING,
                          price STRING, request_id STRING, position STRING, order_id STRING, seq STRING,
                          _corrupt STRING',
                    map('columnNameOfCorruptRecord', '_corrupt')) AS f
-  FROM lines
+  FROM event_lines
 ), typed AS (
   SELECT file, line, raw, folder_day, f,
          -- a time without a date would be read as today

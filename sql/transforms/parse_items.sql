@@ -1,10 +1,10 @@
--- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `lines`.
+-- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `item_lines`.
 WITH fields AS (
   SELECT file, line, raw, folder_day,
          from_json(raw, 'item_id STRING, title STRING, description STRING, category STRING, attributes STRING,
                          price STRING, updated_at STRING,
                          _corrupt STRING', map('columnNameOfCorruptRecord', '_corrupt')) AS f
-  FROM lines
+  FROM item_lines
 ), typed AS (
   SELECT file, line, raw, folder_day, f,
          CASE WHEN f.updated_at RLIKE '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN try_cast(f.updated_at AS TIMESTAMP) END AS updated_at,

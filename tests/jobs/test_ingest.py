@@ -78,7 +78,11 @@ def test_every_line_that_is_refused_is_set_aside_with_file_line_and_reason(
         json.dumps(event(8, DAY1, event="rating")): "a rating without a value",
     }
     write(tmp_path / str(DAY1), "events.jsonl.gz", [event(0, DAY1), "", *bad])
-    written = ingest.run(lake, settings, DAY1, data=tmp_path)
+    with pytest.raises(UserError, match=r"10 of 11 lines of events are refused"):
+        ingest.run(lake, settings, DAY1, data=tmp_path)
+    assert lake.arrow("silver.events").num_rows == 0
+    lenient = settings.model_copy(update={"logs": settings.logs.model_copy(update={"max_reject_share": 1.0})})
+    written = ingest.run(lake, lenient, DAY1, data=tmp_path)
     rejects = {(r["line"], r["raw"]): r["reason"] for r in lake.arrow("bronze.rejects").to_pylist()}
     assert rejects == {(number + 3, raw): reason for number, (raw, reason) in enumerate(bad.items())}
     assert set(lake.arrow("bronze.rejects")["file"].to_pylist()) == {f"{DAY1}/events.jsonl.gz"}
