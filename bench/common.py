@@ -1,0 +1,75 @@
+"""What the benches share: the memory of a process and its children, and the machine in one line."""
+
+import os
+import platform
+import threading
+import time
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+EVERY = 0.1  # seconds between two looks at the memory
+YOUNG = 0.5  # seconds: a child that is about to become another program still shares all memory of its parent
+
+
+class Peak:
+    """The most memory that a process and its children held while the block ran.
+
+    `mib` is the sum of their resident sizes: a page that two of them share counts twice.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.mib = 0.0
+        self._process = psutil.Process(pid)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self.mib = max(self.mib, self._held() / 2**20)
+            if self._done.wait(EVERY):
+                return
+
+    def _held(self) -> int:
+        try:
+            family = [self._process, *self._process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return 0
+        return sum(_resident(one) for one in family)
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        grown = time.time() - process.create_time() > YOUNG
+        return int(process.memory_info().rss) if grown else 0
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def machine(*packages: str) -> str:
+    """Such as `Xeon 8488C, 2 cores, 23.5 GiB; Python 3.11.9, pyspark 4.1.4`."""
+    memory = psutil.virtual_memory().total / 2**30
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {cores} cores, {memory:.1f} GiB; Python {platform.python_version()}, {versions}"
+
+
+def _processor() -> str:
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
