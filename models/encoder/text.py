@@ -17,7 +17,7 @@ def load(model: str, *, max_tokens: int) -> SentenceTransformer:
 
     raises  OSError or ValueError if there is no readable model
     """
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder = SentenceTransformer(model, device=device, trust_remote_code=False)
     encoder.max_seq_length = min(max_tokens, encoder.max_seq_length or max_tokens)
