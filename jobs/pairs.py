@@ -24,6 +24,7 @@ from jobs.settings import Pairs, Settings
 from models import swing
 
 TABLE = "silver.item_pairs"
+ITEMS_AT_ONCE = 1000  # with all caps reached 16 kB each
 SCORES = pa.schema([("item", pa.int32()), ("other", pa.int32()), ("score", pa.float64())])
 # Spark's workers need not have this package.
 cloudpickle.register_pickle_by_value(swing)  # type: ignore[no-untyped-call]  # PySpark gives it no types
@@ -33,6 +34,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     caps = settings.pairs
     after = day - timedelta(days=caps.window_days)
     window = {"after": after, "day": day, "like_from": settings.logs.like_from}
+    lake.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", ITEMS_AT_ONCE)
     items = lake.transform("swing_items", **window).persist()
     items.createOrReplaceTempView("swing_items")
     users = lake.transform(

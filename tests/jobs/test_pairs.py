@@ -116,7 +116,7 @@ def test_a_verdict_is_kept_when_the_pair_is_found_again(lake: Lake, settings: Se
         ("i1", "i2", "swing", 9.0, "yes", "old", "v1", DAY - timedelta(days=2)),
         ("i1", "i2", "swing", 9.0, "no", "newer", "v2", DAY - timedelta(days=1)),
         ("i1", "i3", "swing", 9.0, "no", "of this day", "v1", DAY),
-        ("i1", "i3", "swing", 9.0, "yes", "of another", "v2", DAY - timedelta(days=1)),
+        ("i1", "i3", "swing", 9.0, "yes", "of another", "v2", DAY + timedelta(days=1)),
     ]
     given = [dict(zip(names, row, strict=True)) for row in judged]
     lake.replace("silver.item_pairs", pa.Table.from_pylist(given, contracts()["silver.item_pairs"].arrow))
