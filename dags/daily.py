@@ -45,6 +45,7 @@ ENVIRONMENT = {
     "DATA": "{{ params.data or '' }}",
     "SINCE": "{{ params.since or '' }}",
     "FORCE": "{{ '1' if params.force else '' }}",
+    "OMP_WAIT_POLICY": "PASSIVE",  # torch's idle threads must not spin while another task wants the core
 }
 HISTORY = '${SINCE:+--since "$SINCE"}'
 OPTIONS = {"ingest": f'--data "$DATA" {HISTORY}', "samples": HISTORY}

@@ -5,6 +5,7 @@
 Reads silver.items. Writes gold.item_embeddings, partition (encoder_version, day).
 """
 
+import os
 from datetime import date
 
 import pyarrow as pa
@@ -27,10 +28,13 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     version = encoder_version(settings.encoder)
     items = lake.arrow("silver.items", ["item_id", "content_hash", "text"])
     known = lake.arrow(TABLE, ["item_id", "content_hash"], ds.field("encoder_version") == version)
+    if os.environ.get("FORCE"):  # the DAG's parameter: embed everything again, into this day
+        known = known.slice(0, 0)
     todo = items.join(known, ["item_id", "content_hash"], join_type="left anti").sort_by("item_id")
     if todo.num_rows:
         mine = (ds.field("encoder_version") == version) & (ds.field("day") == day)
         kept = lake.arrow(TABLE, where=mine)  # a rerun adds to what this day has embedded already
+        kept = kept.filter(pc.invert(pc.is_in(kept["content_hash"], todo["content_hash"])))
         rows = pa.concat_tables([kept.cast(contracts()[TABLE].arrow), _embed(settings.encoder, todo, version, day)])
         lake.replace(TABLE, rows, encoder_version=version, day=day)
     _measure(lake, version, day)

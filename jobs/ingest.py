@@ -11,18 +11,21 @@ import argparse
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from expectations import silver_events, silver_items
 from jobs.checks import check
 from jobs.lake import Lake, UserError, Written, days_between
+from jobs.lake.contracts import ROOT
 from jobs.lake.entry import main
 from jobs.landing import LandingFile, landing_files, read_lines
 from jobs.metrics import metric_rows, write_metrics
 from jobs.settings import Settings
 
+Row = dict[str, Any]
 KINDS = ("events", "items")
 FATES = ("rows_in", "rows_out", "rows_rejected", "rows_duplicate")
 
@@ -33,11 +36,11 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         raise UserError(f"--since {since} is after --day {day}")
     files = [f for f in landing_files(data) if f.day is None or span["since"] <= f.day <= day]
     print(f"landing {len(files)} files of {data} for {span['since']} to {day}", file=sys.stderr)
-    before = lake.sql("SELECT DISTINCT day FROM silver.events WHERE landed_day BETWEEN :since AND :day", **span)
-    days = {row.day for row in before.collect()}  # that an earlier run of these days wrote
+    before = lake.rows("SELECT DISTINCT day FROM silver.events WHERE landed_day BETWEEN :since AND :day", **span)
+    days = {row["day"] for row in before}  # that an earlier run of these days wrote
     _land(lake, files, span)
     counts = {kind: _counts(lake, kind, span) for kind in KINDS}
-    days |= {row.event_day for row in counts["events"] if row.reason is None}
+    days |= {row["event_day"] for row in counts["events"] if row["reason"] is None}
     _replace_rejects(lake, span)
     _refuse_mostly_bad(counts, settings)
     try:
@@ -90,7 +93,7 @@ def _counts(lake: Lake, kind: str, span: dict[str, date]) -> list[Row]:
     key = "event_day" if kind == "events" else "day"
     text = f"""SELECT {key}, reason, count(*) AS lines FROM bronze.raw_{kind}
                WHERE day BETWEEN :since AND :day GROUP BY {key}, reason"""
-    return lake.sql(text, **span).collect()
+    return lake.rows(text, **span)
 
 
 def _replace_rejects(lake: Lake, span: dict[str, date]) -> None:
@@ -105,7 +108,7 @@ def _replace_rejects(lake: Lake, span: dict[str, date]) -> None:
 def _refuse_mostly_bad(counts: dict[str, list[Row]], settings: Settings) -> None:
     """raises UserError if so many lines are refused that the files cannot be what they should be."""
     for kind, rows in counts.items():
-        lines, reasons = sum(row.lines for row in rows), _reasons(rows)
+        lines, reasons = sum(row["lines"] for row in rows), _reasons(rows)
         if lines and sum(reasons.values()) / lines > settings.logs.max_reject_share:
             most = max(reasons, key=lambda reason: reasons[reason]).removeprefix("reject:")
             raise UserError(
@@ -115,8 +118,8 @@ def _refuse_mostly_bad(counts: dict[str, list[Row]], settings: Settings) -> None
 
 
 def _merge_items(lake: Lake, span: dict[str, date], counts: list[Row]) -> None:
-    held = lake.sql("SELECT 1 FROM silver.items WHERE day BETWEEN :since AND :day LIMIT 1", **span)
-    if any(row.reason is None for row in counts) or held.first():
+    held = lake.rows("SELECT 1 FROM silver.items WHERE day BETWEEN :since AND :day LIMIT 1", **span)
+    if held or any(row["reason"] is None for row in counts):
         lake.transform("latest_items", **span).createOrReplaceTempView("latest")
         lake.transform("merge_items", **span).collect()
         lake.outputs["silver.items"] = lake.version("silver.items")
@@ -125,30 +128,33 @@ def _merge_items(lake: Lake, span: dict[str, date], counts: list[Row]) -> None:
 def _reasons(counts: list[Row]) -> dict[str, int]:
     found: dict[str, int] = {}
     for row in counts:
-        if row.reason is not None:
-            found[f"reject:{row.reason}"] = found.get(f"reject:{row.reason}", 0) + row.lines
+        if row["reason"] is not None:
+            found[f"reject:{row['reason']}"] = found.get(f"reject:{row['reason']}", 0) + row["lines"]
     return found
 
 
 def _event_fates(lake: Lake, counts: list[Row], span: dict[str, date], days: list[date]) -> dict[str, int]:
     """raises RuntimeError unless rows in = rows out + rejects + duplicates, each counted on its own."""
-    fates = lake.transform("event_fates", **span, days=days).first() if days else None
-    out = lake.sql("SELECT count(*) AS n FROM silver.events WHERE landed_day BETWEEN :since AND :day", **span).first()
-    assert out is not None
-    return _balanced(counts, out.n, fates.rows_duplicate if fates else 0, "events")
+    text = (ROOT / "transforms" / "event_fates.sql").read_text()
+    duplicate = lake.rows(text, **span, days=days)[0]["rows_duplicate"] if days else 0
+    return _balanced(counts, _written(lake, "silver.events", "landed_day", span), int(duplicate), "events")
 
 
 def _item_fates(lake: Lake, counts: list[Row], span: dict[str, date]) -> dict[str, int]:
     """An older version of an item, or the same one again, counts as duplicate."""
-    lines = sum(row.lines for row in counts if row.reason is None)
-    out = lake.sql("SELECT count(*) AS n FROM silver.items WHERE day BETWEEN :since AND :day", **span).first()
-    assert out is not None
-    return _balanced(counts, out.n, lines - out.n, "items")
+    lines = sum(row["lines"] for row in counts if row["reason"] is None)
+    out = _written(lake, "silver.items", "day", span)
+    return _balanced(counts, out, lines - out, "items")
+
+
+def _written(lake: Lake, table: str, column: str, span: dict[str, date]) -> int:
+    found = lake.rows(f"SELECT count(*) AS n FROM {table} WHERE {column} BETWEEN :since AND :day", **span)
+    return int(found[0]["n"])
 
 
 def _balanced(counts: list[Row], out: int, duplicate: int, kind: str) -> dict[str, int]:
-    rejected = sum(row.lines for row in counts if row.reason is not None)
-    fates = dict(zip(FATES, (sum(row.lines for row in counts), out, rejected, duplicate), strict=True))
+    rejected = sum(row["lines"] for row in counts if row["reason"] is not None)
+    fates = dict(zip(FATES, (sum(row["lines"] for row in counts), out, rejected, duplicate), strict=True))
     if fates["rows_in"] != out + rejected + duplicate or duplicate < 0:
         raise RuntimeError(f"{kind} do not add up: {fates}; rows in must be rows out + rejected + duplicate")
     return fates
