@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import tempfile
+from copy import copy
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -60,9 +61,10 @@ def _context(lake: Lake) -> Any:
 def _validate(context: Any, table: str, suite: ModuleType, frame: Any) -> list[ExpectationValidationResult]:
     asset = context.data_sources.add_or_update_spark("lake").add_dataframe_asset(table)
     rows = asset.add_batch_definition_whole_dataframe("rows")
-    for expectation in suite.WARNING:
+    warnings = [copy(expectation) for expectation in suite.WARNING]  # a suite keeps those that it is given
+    for expectation in warnings:
         expectation.severity = "warning"
-    expected = gx.ExpectationSuite(name=table, expectations=[*suite.CRITICAL, *suite.WARNING])
+    expected = gx.ExpectationSuite(name=table, expectations=[*map(copy, suite.CRITICAL), *warnings])
     definition = gx.ValidationDefinition(name=table, data=rows, suite=context.suites.add_or_update(expected))
     validation = context.validation_definitions.add_or_update(definition)
     result = validation.run(batch_parameters={"dataframe": frame}, result_format="BASIC")

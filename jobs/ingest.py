@@ -8,7 +8,6 @@ silver.items. With --since it lands the days before as history in one go.
 """
 
 import argparse
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,12 @@ from jobs.lake.contracts import ROOT
 from jobs.lake.entry import main
 from jobs.landing import LandingFile, landing_files, read_lines
 from jobs.metrics import metric_rows, write_metrics
+from jobs.progress import steps
 from jobs.settings import Settings
 
 Row = dict[str, Any]
 KINDS = ("events", "items")
+MANY = 100_000  # rows that are worth a Spark write
 FATES = ("rows_in", "rows_out", "rows_rejected", "rows_duplicate")
 
 
@@ -35,24 +36,31 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
     if span["since"] > day:
         raise UserError(f"--since {since} is after --day {day}")
     files = [f for f in landing_files(data) if f.day is None or span["since"] <= f.day <= day]
-    print(f"landing {len(files)} files of {data} for {span['since']} to {day}", file=sys.stderr)
-    before = lake.rows("SELECT DISTINCT day FROM silver.events WHERE landed_day BETWEEN :since AND :day", **span)
-    days = {row["day"] for row in before}  # that an earlier run of these days wrote
+    step = steps()
+    step(f"landing {len(files)} files of {data} for {span['since']} to {day}")
+    before = lake.query("SELECT DISTINCT day FROM silver.events WHERE landed_day BETWEEN :since AND :day", **span)
+    days = set(before["day"].to_pylist())  # that an earlier run of these days wrote
     _land(lake, files, span)
     counts = {kind: _counts(lake, kind, span) for kind in KINDS}
     days |= {row["event_day"] for row in counts["events"] if row["reason"] is None}
-    _replace_rejects(lake, span)
+    lines = {kind: sum(row["lines"] for row in counts[kind]) for kind in KINDS}
+    step(f"landed {lines['events']:,} event and {lines['items']:,} item lines; setting bad ones aside")
+    _replace_rejects(lake, span, counts)
     _refuse_mostly_bad(counts, settings)
     try:
+        step(f"keeping each event of {len(days)} days once")
         if days:
             where = f"day IN {tuple(str(d) for d in sorted(days))}".replace(",)", ")")
             lake.replace("silver.events", lake.transform("clean_events", days=sorted(days)), where=where)
+        step("merging items")
         _merge_items(lake, span, counts["items"])
+        step("checking the tables")
         checks = check(lake, "silver.events", silver_events, sorted(days)) + check(lake, "silver.items", silver_items)
     except UserError:
         lake.undo("silver.events")
         lake.undo("silver.items")
         raise
+    step("counting what became of every line")
     fates = {
         "events": _event_fates(lake, counts["events"], span, sorted(days)),
         "items": _item_fates(lake, counts["items"], span),
@@ -67,16 +75,19 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
 def _land(lake: Lake, files: list[LandingFile], span: dict[str, date]) -> None:
     """Read each line once into bronze.
 
-    A line without a date, in a file outside day folders, is due on the first day of such files.
+    In files outside day folders, a line without a date is due on their first event day.
     """
     parsed = {kind: _parse(lake, kind, [f for f in files if f.kind == kind]) for kind in KINDS}
     first = span["day"]
     if any(f.day is None for f in files):
         parsed = {kind: frame.persist() for kind, frame in parsed.items()}
         known = [frame.agg(F.min("day")).first() for frame in parsed.values()]
-        first = min([row[0] for row in known if row and row[0]], default=first)
+        first = next((row[0] for row in known if row and row[0]), first)
     for kind, frame in parsed.items():
-        frame = frame.withColumn("day", F.coalesce("day", F.lit(first))).withColumn("run_id", F.lit(lake.run_id))
+        day = F.coalesce("day", F.lit(first))
+        if kind == "items" and any(f.day is None for f in files):
+            day = F.greatest(day, F.lit(first))  # what the shop had before its first event is there from then on
+        frame = frame.withColumn("day", day).withColumn("run_id", F.lit(lake.run_id))
         due = frame.where(F.col("day").between(span["since"], span["day"]))
         lake.replace(f"bronze.raw_{kind}", due, where=days_between(**span))
         frame.unpersist()
@@ -93,16 +104,17 @@ def _counts(lake: Lake, kind: str, span: dict[str, date]) -> list[Row]:
     key = "event_day" if kind == "events" else "day"
     text = f"""SELECT {key}, reason, count(*) AS lines FROM bronze.raw_{kind}
                WHERE day BETWEEN :since AND :day GROUP BY {key}, reason"""
-    return lake.rows(text, **span)
+    return list(lake.query(text, **span).to_pylist())
 
 
-def _replace_rejects(lake: Lake, span: dict[str, date]) -> None:
+def _replace_rejects(lake: Lake, span: dict[str, date], counts: dict[str, list[Row]]) -> None:
     text = " UNION ALL ".join(
         f"""SELECT '{kind}' AS source, file, line, raw, reason, run_id, day FROM bronze.raw_{kind}
             WHERE reason IS NOT NULL AND day BETWEEN :since AND :day"""
         for kind in KINDS
     )
-    lake.replace("bronze.rejects", lake.sql(text, **span), where=days_between(**span))
+    few = sum(sum(_reasons(rows).values()) for rows in counts.values()) < MANY
+    lake.replace("bronze.rejects", (lake.query if few else lake.sql)(text, **span), where=days_between(**span))
 
 
 def _refuse_mostly_bad(counts: dict[str, list[Row]], settings: Settings) -> None:
@@ -118,8 +130,8 @@ def _refuse_mostly_bad(counts: dict[str, list[Row]], settings: Settings) -> None
 
 
 def _merge_items(lake: Lake, span: dict[str, date], counts: list[Row]) -> None:
-    held = lake.rows("SELECT 1 FROM silver.items WHERE day BETWEEN :since AND :day LIMIT 1", **span)
-    if held or any(row["reason"] is None for row in counts):
+    held = lake.query("SELECT 1 FROM silver.items WHERE day BETWEEN :since AND :day LIMIT 1", **span)
+    if held.num_rows or any(row["reason"] is None for row in counts):
         lake.transform("latest_items", **span).createOrReplaceTempView("latest")
         lake.transform("merge_items", **span).collect()
         lake.outputs["silver.items"] = lake.version("silver.items")
@@ -136,7 +148,7 @@ def _reasons(counts: list[Row]) -> dict[str, int]:
 def _event_fates(lake: Lake, counts: list[Row], span: dict[str, date], days: list[date]) -> dict[str, int]:
     """raises RuntimeError unless rows in = rows out + rejects + duplicates, each counted on its own."""
     text = (ROOT / "transforms" / "event_fates.sql").read_text()
-    duplicate = lake.rows(text, **span, days=days)[0]["rows_duplicate"] if days else 0
+    duplicate = lake.query(text, **span, days=days)["rows_duplicate"][0].as_py() if days else 0
     return _balanced(counts, _written(lake, "silver.events", "landed_day", span), int(duplicate), "events")
 
 
@@ -148,8 +160,8 @@ def _item_fates(lake: Lake, counts: list[Row], span: dict[str, date]) -> dict[st
 
 
 def _written(lake: Lake, table: str, column: str, span: dict[str, date]) -> int:
-    found = lake.rows(f"SELECT count(*) AS n FROM {table} WHERE {column} BETWEEN :since AND :day", **span)
-    return int(found[0]["n"])
+    found = lake.query(f"SELECT count(*) AS n FROM {table} WHERE {column} BETWEEN :since AND :day", **span)
+    return int(found["n"][0].as_py())
 
 
 def _balanced(counts: list[Row], out: int, duplicate: int, kind: str) -> dict[str, int]:

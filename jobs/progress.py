@@ -20,3 +20,13 @@ def progress(what: str, every: float = 3.0) -> Callable[[int, int], None]:
         print(f"{what} [{bar:<20}] {done:,} of {total:,}, {now - started:.0f} s", file=sys.stderr, flush=True)
 
     return tell
+
+
+def steps() -> Callable[[str], None]:
+    """A callback that tells what is being done now, and how long the job has been at it."""
+    started = time.monotonic()
+
+    def tell(what: str) -> None:
+        print(f"{time.monotonic() - started:.0f} s: {what}", file=sys.stderr, flush=True)
+
+    return tell

@@ -115,7 +115,7 @@ class Lake:
         dataset = self.delta(name, version).to_pyarrow_dataset()
         yield from dataset.to_batches(columns=columns, filter=where, batch_readahead=2, fragment_readahead=1)
 
-    def rows(self, text: str, **args: Any) -> list[dict[str, Any]]:
+    def query(self, text: str, **args: Any) -> pa.Table:
         """A small answer to SQL over any tables: DuckDB streams their files, which takes no JVM.
 
         text  as for `sql`, in what Spark and DuckDB both understand
@@ -125,8 +125,7 @@ class Lake:
             for name in {match[0] for match in _TABLE.finditer(text)}:
                 engine.register(name.replace(".", "_"), self.delta(name).to_pyarrow_dataset())
             named = _TABLE.sub(lambda match: f"{match[1]}_{match[2]}", _values(text, args))
-            found: list[dict[str, Any]] = engine.sql(named).to_arrow_table().to_pylist()
-            return found
+            return engine.sql(named).to_arrow_table()
 
     def replace(self, name: str, rows: pa.Table | DataFrame, where: str | None = None, **partition: date | str) -> int:
         """Put `rows` in place of a partition (`day=...`), of what `where` says, or of the whole table.
@@ -148,6 +147,7 @@ class Lake:
         else:
             writer = rows.select(contract.names).write.format("delta").mode("overwrite")
             writer = writer.option("userMetadata", self.run_id)
+            writer = writer.option("optimizeWrite", "true")  # one file for each day, not one for each day and task
             if predicate:
                 writer = writer.option("replaceWhere", predicate)
             writer.save(self.path(name))
