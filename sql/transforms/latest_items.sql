@@ -10,7 +10,7 @@ WITH touched AS (
   FROM bronze.raw_items r LEFT SEMI JOIN touched USING (item_id)
   WHERE r.reason IS NULL
 ), texts AS (
-  SELECT *, concat_ws('. ', title, concat_ws(' > ', category), description, attributes) AS described
+  SELECT *, concat_ws('. ', title, nullif(concat_ws(' > ', category), ''), description, attributes) AS described
   FROM ranked WHERE nth = 1
 )
 SELECT item_id, title, description, category, attributes, price, updated_at,

@@ -48,7 +48,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     write_landing(root / "landing", days=DAYS, items=300, users=150, events_per_day=3000, new_items_per_day=10, seed=3)
     small: dict[str, Section] = {
         "quantizer": Quantizer(sizes=(16, 16, 64), fsq_steps=100),
-        "ranker": Ranker(epochs=2, gsu_dim=32),
+        "ranker": Ranker(epochs=4, batch=128, gsu_dim=32),
     }
     small["gate"] = Gate(max_drop=1.0)  # so that the second day has a release of its own to roll back
     settings = load_settings().model_copy(update=small)

@@ -183,5 +183,5 @@ def test_real_dirty_logs_add_up(lake: Lake, settings: Settings) -> None:
     assert written.rows_in == written.rows_out + written.rows_rejected + written.rows_duplicate
     events = lake.arrow("silver.events", ["user_id", "value", "event"])
     assert events.num_rows == 7670
-    assert events["user_id"].null_count == 237
+    assert events["user_id"].null_count == 2250
     assert sum(e == "cancel" for e in events["event"].to_pylist()) == 195
