@@ -73,7 +73,10 @@ def main(run: Callable[..., Written], arguments: Callable[[argparse.ArgumentPars
     parser.add_argument("--day", type=_day, required=True, help="the day to work on, as 2026-11-20")
     if arguments:
         arguments(parser)
-    options = vars(parser.parse_args())
+    try:
+        options = vars(parser.parse_args())
+    except SystemExit as stop:  # argparse ends with 2, which the DAG would try again
+        sys.exit(1 if stop.code else 0)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
