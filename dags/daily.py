@@ -15,7 +15,7 @@ runs go one at a time, oldest first.
 - `profile`: demo (simulated logs), small (real logs, one CPU) or gpu (large encoder, one GPU).
 - `data`: the landing folder that holds the day's events and items.
 - `since`: also lands the days from this date on as history, in one go. Empty: only the day itself.
-- `force`: do the work again even where it was done before (embeddings, verdicts).
+- `force`: embed every item again, also those whose text and encoder are unchanged.
 
 **When a task is red.** Its log ends in the cause in one sentence. Mend that, then clear the task: it and what
 follows run again. Each task is tried three times, waiting longer each time. A challenger that does not
