@@ -20,7 +20,7 @@ from jobs.checks import check
 from jobs.lake import Lake, UserError, Written, days_between
 from jobs.lake.contracts import ROOT
 from jobs.lake.entry import main
-from jobs.landing import LandingFile, landing_files, read_lines
+from jobs.landing import FIELDS, LandingFile, landing_files, read_lines
 from jobs.metrics import metric_rows, write_metrics
 from jobs.progress import steps
 from jobs.settings import Settings
@@ -95,8 +95,8 @@ def _land(lake: Lake, files: list[LandingFile], span: dict[str, date]) -> None:
 
 def _parse(lake: Lake, kind: str, files: list[LandingFile]) -> DataFrame:
     # Spark Connect looks a view up when the query runs: one name for both kinds would read one of them twice.
-    read_lines(lake.spark, files).createOrReplaceTempView(f"{kind.removesuffix('s')}_lines")
-    return lake.transform(f"parse_{kind}")
+    read_lines(lake.spark, kind, files).createOrReplaceTempView(f"{kind.removesuffix('s')}_lines")
+    return lake.transform(f"parse_{kind}", fields=FIELDS[kind])
 
 
 def _counts(lake: Lake, kind: str, span: dict[str, date]) -> list[Row]:

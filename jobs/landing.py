@@ -21,14 +21,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark import cloudpickle
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, MapType, StructType
 
 from jobs.lake import UserError
 
 NAME = re.compile(r"(events|items)[^/]*?\.(jsonl|json|csv|parquet)(\.gz)?$")
 DAY_FOLDER = re.compile(r"(?:day=)?(\d{4}-\d{2}-\d{2})")
-LINES = "file string, line bigint, raw string, folder_day date"
+TEXT_LINES = "file string, line bigint, raw string, folder_day date"
+FIELDS = {  # of a line, all as text
+    "events": "event_id STRING, user_id STRING, item_id STRING, event STRING, ts STRING, value STRING, price STRING,"
+    " request_id STRING, position STRING, order_id STRING, seq STRING, _corrupt STRING",
+    "items": "item_id STRING, title STRING, description STRING, category STRING, attributes STRING, price STRING,"
+    " updated_at STRING, _corrupt STRING",
+}
+GLOB = re.compile(r"[\\{}\[\]*?]")  # what Spark reads as a pattern in a path
 BLOCK = 8 << 20
 TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
 NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_string)
@@ -71,8 +79,8 @@ def landing_files(folder: Path, last: date | None = None) -> list[LandingFile]:
     return found
 
 
-def check_parquet(file: LandingFile) -> None:
-    """raises UserError if a column of a Parquet file has a type that its name does not allow."""
+def parquet_columns(file: LandingFile) -> tuple[tuple[str, str], ...]:
+    """Names and types. raises UserError if a column has a type that its name does not allow."""
     try:
         schema = pq.read_schema(file.path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -82,32 +90,45 @@ def check_parquet(file: LandingFile) -> None:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         if allowed and not any(test(kind) for test in allowed):
             raise UserError(f"{file.name}: column {field.name} is {field.type}, expected {words}; convert it and retry")
+    return tuple((field.name, str(field.type)) for field in schema)
 
 
-def read_lines(spark: SparkSession, files: list[LandingFile]) -> DataFrame:
-    """Every line of the files: file, line (from 1), raw, folder_day. Blank lines are no lines."""
-    parts = []
-    text = [f for f in files if f.format != "parquet"]
-    if text:
-        rows = [(f.path, f.name, f.format, f.day) for f in text]
-        listed = spark.createDataFrame(rows, "path string, name string, format string, day date")
-        parts.append(listed.repartition(len(rows), "path").mapInArrow(_read_text, LINES))
-    for file in files:
-        if file.format == "parquet":
-            check_parquet(file)
+def read_lines(spark: SparkSession, kind: str, files: list[LandingFile]) -> DataFrame:
+    """Every line of the files of a kind: file, line (from 1), raw (JSON), folder_day, fields. Blank lines are no lines.
+
+    `fields` is a struct of `FIELDS` for a line of Parquet, and null for one that is yet to be parsed.
+    """
+    text = [file for file in files if file.format != "parquet"]
+    rows = [(file.path, file.name, file.format, file.day) for file in text]
+    listed = spark.createDataFrame(rows, "path string, name string, format string, day date")
+    lines = listed.repartition(max(len(text), 1), "path").mapInArrow(_read_text, TEXT_LINES)
+    parts = [lines.withColumn("fields", F.lit(None).cast(f"STRUCT<{FIELDS[kind]}>"))]
+    alike: dict[tuple[tuple[str, str], ...], list[LandingFile]] = {}
     for file in (f for f in files if f.format == "parquet"):
-        frame = spark.read.parquet(file.path)
-        raw = F.to_json(F.struct("*"), {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"})
-        line = (F.col("_metadata.row_index") + 1).alias("line")
-        parts.append(
-            frame.select(
-                F.lit(file.name).alias("file"),
-                line,
-                raw.alias("raw"),
-                F.lit(file.day).cast("date").alias("folder_day"),
-            )
-        )
-    return reduce(DataFrame.unionAll, parts) if parts else spark.createDataFrame([], LINES)
+        alike.setdefault(parquet_columns(file), []).append(file)
+    return reduce(DataFrame.unionAll, parts + [_read_parquet(spark, kind, group) for group in alike.values()])
+
+
+def _read_parquet(spark: SparkSession, kind: str, files: list[LandingFile]) -> DataFrame:
+    """Files with the same columns, read as one; their typed columns are not parsed a second time."""
+    frame = spark.read.parquet(*[GLOB.sub(r"\\\g<0>", file.path) for file in files])
+    named = [(file.path, file.name, file.day) for file in files]
+    names = F.broadcast(spark.createDataFrame(named, "path string, file string, folder_day date"))
+    given = F.struct(*[_as_text(frame, field.split()[0]) for field in FIELDS[kind].split(",")])
+    raw = F.to_json(F.struct("*"), {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"})
+    line = (F.col("_metadata.row_index") + 1).alias("line")
+    address = F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B"))  # which would be decoded to a blank
+    path = F.regexp_replace(F.url_decode(address), "^file:/+", "/").alias("path")
+    lines = frame.select(path, line, raw.alias("raw"), given.alias("fields")).join(names, "path", "left")
+    file = F.coalesce("file", F.raise_error(F.concat(F.lit("no file was listed as "), "path"))).alias("file")
+    return lines.select(file, "line", "raw", "folder_day", "fields")
+
+
+def _as_text(frame: DataFrame, name: str) -> Column:
+    if name not in frame.columns:
+        return F.lit(None).cast("string").alias(name)
+    nested = isinstance(frame.schema[name].dataType, ArrayType | MapType | StructType)
+    return (F.to_json(name) if nested else F.col(name).cast("string")).alias(name)
 
 
 def _read_text(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -1,10 +1,7 @@
 -- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `event_lines`.
 WITH fields AS (
   SELECT file, line, raw, folder_day,
-         from_json(raw, 'event_id STRING, user_id STRING, item_id STRING, event STRING, ts STRING, value STRING,
-                         price STRING, request_id STRING, position STRING, order_id STRING, seq STRING,
-                         _corrupt STRING',
-                   map('columnNameOfCorruptRecord', '_corrupt')) AS f
+         coalesce(fields, from_json(raw, :fields, map('columnNameOfCorruptRecord', '_corrupt'))) AS f
   FROM event_lines
 ), typed AS (
   SELECT file, line, raw, folder_day, f,

@@ -1,9 +1,7 @@
 -- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `item_lines`.
 WITH fields AS (
   SELECT file, line, raw, folder_day,
-         from_json(raw, 'item_id STRING, title STRING, description STRING, category STRING, attributes STRING,
-                         price STRING, updated_at STRING,
-                         _corrupt STRING', map('columnNameOfCorruptRecord', '_corrupt')) AS f
+         coalesce(fields, from_json(raw, :fields, map('columnNameOfCorruptRecord', '_corrupt'))) AS f
   FROM item_lines
 ), typed AS (
   SELECT file, line, raw, folder_day, f,

@@ -139,19 +139,39 @@ def test_a_file_outside_day_folders_gives_each_day_its_lines(lake: Lake, setting
     ]
 
 
-def test_parquet_lands_like_json_and_a_wrong_column_type_is_named(
-    lake: Lake, settings: Settings, tmp_path: Path
-) -> None:
-    folder = tmp_path / str(DAY1)
-    folder.mkdir()
-    good = pa.Table.from_pylist([event(1, DAY1, value=2), event(2, DAY1, value=3)])
-    pq.write_table(good, folder / "events.parquet")
-    ingest.run(lake, settings, DAY1, data=tmp_path)
-    assert lake.arrow("silver.events")["value"].to_pylist() == [2.0, 3.0]
-    pq.write_table(good.set_column(4, "ts", pa.array([1, 2])), folder / "events.parquet")
+def test_parquet_lands_like_json(settings: Settings, tmp_path: Path) -> None:
+    rows = [event(1, DAY1, value=2.5), event(2, DAY1, item_id=None), event(3, DAY2), event(1, DAY1, user_id="other")]
+    more = [event(4, DAY1, position=7, price=0.1)]
+    item = {"item_id": "i", "title": "t", "category": ["a", "b"], "attributes": {"brand": "x"}, "price": 3.0}
+    names = ("events+1 [é].{}", "events 2.{}", "items%20.{}")  # what a path may hold and a pattern or address may not
+    for rows_of, name in zip((rows, more, [item]), names, strict=True):
+        write(tmp_path / "json" / str(DAY1), name.format("jsonl.gz"), list(rows_of))
+        table = pa.Table.from_pylist(rows_of)
+        if "ts" in table.column_names:
+            typed = table["ts"].cast(pa.timestamp("us", "UTC"))
+            table = table.set_column(table.column_names.index("ts"), "ts", typed)
+        folder = tmp_path / "parquet" / str(DAY1)
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, folder / name.format("parquet"))
+    found = []
+    for form in ("json", "parquet"):
+        lake = Lake(tmp_path / "lakes" / form)
+        lake.create()
+        lenient = settings.model_copy(update={"logs": settings.logs.model_copy(update={"max_reject_share": 1.0})})
+        ingest.run(lake, lenient, DAY1, data=tmp_path / form)
+        rejects = [(r["file"].split(".")[0], r["line"], r["reason"]) for r in lake.arrow("bronze.rejects").to_pylist()]
+        items = lake.arrow("silver.items", ["item_id", "text", "category", "attributes", "price"]).to_pylist()
+        found.append((content(lake, "silver.events", [*EVENT, "price", "position"]), items, sorted(rejects)))
+    assert found[0] == found[1]
+    assert [reject[2] for reject in found[1][2]] == ["item_id is missing", "ts is in the future"]
+
+
+def test_a_wrong_parquet_column_type_is_named(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / str(DAY1)).mkdir()
+    good = pa.Table.from_pylist([event(1, DAY1)])
+    pq.write_table(good.set_column(4, "ts", pa.array([1])), tmp_path / str(DAY1) / "events.parquet")
     with pytest.raises(UserError, match=r"events\.parquet: column ts is int64, expected a timestamp"):
         ingest.run(lake, settings, DAY1, data=tmp_path)
-    assert lake.arrow("silver.events")["value"].to_pylist() == [2.0, 3.0]
 
 
 def test_a_failed_check_leaves_the_table_as_it_was(
