@@ -39,8 +39,8 @@ lint: setup ## style and types
 	@.venv/jobs/bin/ruff format --check .
 	@.venv/jobs/bin/mypy
 
-clean: ## remove the tables in lake/ and all state (.state/: Airflow, simulated logs); environments stay
-	@rm -rf lake .state spark-warehouse metastore_db derby.log .pytest_cache .ruff_cache .mypy_cache bench/out
+clean: ## remove the tables in LAKE and the state of its runs (Airflow, simulated logs); environments stay
+	@python3 bin/clean.py
 
 distclean: clean ## remove the environments as well
 	@rm -rf .venv

@@ -58,6 +58,9 @@ class Airflow:
     def pause(self, paused: bool) -> None:
         self.call("PATCH", "", is_paused=paused)
 
+    def paused(self) -> bool:
+        return bool(self.call("GET", "")["is_paused"])
+
     def unfinished(self) -> list[str]:
         """Runs that an earlier, interrupted process left behind."""
         states = "&".join(f"state={state}" for state in ("queued", "running"))

@@ -25,13 +25,13 @@ def environment(state: Path, host: str, port: int) -> dict[str, str]:
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": 2,
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": True,
-        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "CORE__EXECUTION_API_SERVER_URL": f"{address(host, port)}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         **secrets_of(home),
         "API__HOST": host,
         "API__PORT": port,
-        "API__BASE_URL": f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}",
+        "API__BASE_URL": address(host, port),
         "API__INSTANCE_NAME": "Sidereal",
         # The scheduler looks for work every 0.2 s instead of every second: a run is many short tasks.
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.2,
@@ -44,6 +44,11 @@ def environment(state: Path, host: str, port: int) -> dict[str, str]:
     }
     chosen = {f"AIRFLOW__{key}": str(value) for key, value in settings.items()}
     return {**os.environ, **chosen, "AIRFLOW_HOME": str(home), "NO_COLOR": "1"}
+
+
+def address(host: str, port: int) -> str:
+    """Where a server that listens on `host` is reached from this machine."""
+    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
 
 
 def secrets_of(home: Path) -> dict[str, str]:

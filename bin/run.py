@@ -111,6 +111,7 @@ def follow(
     """One DAG run for each day, in order; stops at the first that fails."""
     for run_id in airflow.unfinished():
         airflow.fail(run_id)
+    paused = airflow.paused()
     airflow.pause(False)
     watch = Watch(airflow, place.state / "airflow/logs", console, services.check)
     try:
@@ -120,7 +121,7 @@ def follow(
             watch.follow(day, run_id)
             params = {**params, "since": None}
     finally:
-        airflow.pause(True)
+        airflow.pause(paused)
     show(json.loads(job("summary", "--days", *days)), console)
 
 

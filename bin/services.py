@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -114,13 +115,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_spark(services: Services, state: Path, memory: str = "1500m") -> str:
-    """Start a Spark Connect server for all tasks of the run; returns the value of SPARK_REMOTE."""
+def start_spark(services: Services, state: Path) -> str:
+    """The value of SPARK_REMOTE: as it is set, or of a Spark Connect server started here for all tasks of the run."""
+    if remote := os.environ.get("SPARK_REMOTE"):
+        return remote
+    memory = os.environ.get("SPARK_DRIVER_MEMORY") or "1500m"
+    master = os.environ.get("SPARK_MASTER") or "local[*]"
     port = free_port()
     config = {
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": port,
-        "spark.driver.host": "127.0.0.1",
         "spark.local.dir": state / "spark",
         "spark.sql.warehouse.dir": state / "warehouse",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -131,8 +135,9 @@ def start_spark(services: Services, state: Path, memory: str = "1500m") -> str:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
-    command = [str(SPARK_SUBMIT), "--master", "local[*]", "--driver-memory", memory]
-    for key, value in config.items():
+    command = [str(SPARK_SUBMIT), "--master", master, "--driver-memory", memory]
+    local = {"spark.driver.host": "127.0.0.1"} if master.startswith("local") else {}
+    for key, value in {**config, **local}.items():
         command += ["--conf", f"{key}={value}"]
     command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
     python = str(REPOSITORY / ".venv/jobs/bin/python")
@@ -142,10 +147,10 @@ def start_spark(services: Services, state: Path, memory: str = "1500m") -> str:
 
 def listening(address: str) -> bool:
     """Whether something answers at `address`, written as in SPARK_REMOTE."""
-    host, port = address.split("//")[1].split(":")
+    where = urlsplit(address)
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex((host, int(port))) == 0
+        return probe.connect_ex((where.hostname or "127.0.0.1", where.port or 15002)) == 0
 
 
 if __name__ == "__main__":

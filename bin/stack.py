@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from airflow_api import Airflow
-from airflow_env import AIRFLOW, environment, prepare
+from airflow_env import AIRFLOW, address, environment, prepare
 from place import Place
 from services import ServiceError, Services
 
@@ -29,7 +29,7 @@ def start_airflow(services: Services, place: Place, host: str, port: int, extra:
     env = {**environment(place.state, host, port), **extra, "LAKE": place.lake}
     prepare(env)
     moment = datetime.now(UTC)
-    client = Airflow(f"http://127.0.0.1:{port}", place.state / "airflow/passwords.json")
+    client = Airflow(address(host, port), place.state / "airflow/passwords.json")
     services.start("api-server", [str(AIRFLOW), "api-server"], env)
     services.start("dag-processor", [str(AIRFLOW), "dag-processor"], env)
     services.start("scheduler", [str(AIRFLOW), "scheduler", "--skip-serve-logs"], env)

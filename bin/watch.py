@@ -88,8 +88,8 @@ class Watch:
         if mark in told:
             return
         told.add(mark)
-        if task["state"] == "success":
-            self._print(day, task, "done", "green")
+        if task["state"] in ("success", "skipped"):
+            self._print(day, task, "done" if task["state"] == "success" else "nothing to publish", "green")
         if task["state"] == "up_for_retry":
             cause = last_output(task_log(self.logs, run_id, task))
             self._print(day, task, f"will be tried again: {cause}", "yellow")

@@ -21,8 +21,8 @@ runs go one at a time, oldest first.
 follows run again. Each task is tried three times, waiting longer each time. A challenger that does not
 beat the champion is no failure: yesterday's champion stays live.
 
-**After a run.** `promote` marks the asset `sidereal://release` when it has succeeded; schedule a DAG on that
-asset to follow releases.
+**After a run.** `promote` marks the asset `sidereal://release`, on which other DAGs can be scheduled, when it has
+published a release; it is skipped when there was nothing to publish.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pathlib import Path
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable, Param, chain
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RELEASE = Asset("sidereal://release")
@@ -49,7 +49,7 @@ ENVIRONMENT = {
 }
 HISTORY = '${SINCE:+--since "$SINCE"}'
 OPTIONS = {"ingest": f'--data "$DATA" {HISTORY}', "samples": HISTORY}
-GPU = ("embed", "quantize", "train", "recommend")
+GPU = ("embed", "train")
 
 
 class Job(BashOperator):
@@ -62,6 +62,8 @@ class Job(BashOperator):
             raise AirflowFailException(result.output)
         if result.exit_code != 0:
             raise AirflowException(f"exit code {result.exit_code}; the last line was: {result.output}")
+        if '"released": false' in result.output:
+            raise AirflowSkipException(result.output)
         return result.output
 
 
@@ -76,6 +78,7 @@ def job(name: str) -> Job:
         append_env=True,
         pool="gpu" if name in GPU else "default_pool",
         outlets=[RELEASE] if name == "promote" else [],
+        trigger_rule="none_failed" if name == "report" else "all_success",
     )
 
 
@@ -86,11 +89,7 @@ with DAG(
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    default_args={
-        "retries": 2,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": True,
-    },
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": True},
     params={
         "day": Param(None, type=["null", "string"], format="date"),
         "profile": Param(os.environ.get("PROFILE") or "demo", enum=["demo", "small", "gpu"]),

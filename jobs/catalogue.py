@@ -30,9 +30,12 @@ def current_vectors(lake: Lake, encoder_version: str) -> tuple[list[str], NDArra
     """
     items = lake.arrow("silver.items", ["item_id", "content_hash"])
     mine = ds.field("encoder_version") == encoder_version
-    table = lake.arrow("gold.item_embeddings", ["item_id", "content_hash", "vector"], mine)
+    table = lake.arrow("gold.item_embeddings", ["item_id", "content_hash", "vector", "day"], mine)
     rows = table.drop_columns("vector").append_column("row", pa.array(np.arange(table.num_rows)))
-    found = rows.join(items, ["item_id", "content_hash"], join_type="inner").sort_by("item_id")
+    found = rows.join(items, ["item_id", "content_hash"], join_type="inner")
+    found = found.sort_by([("item_id", "ascending"), ("day", "descending")])
+    ids = found["item_id"].to_pylist()  # what was embedded again by force is there twice: the newest counts
+    found = found.filter(pa.array([one != before for one, before in zip(ids, [None, *ids], strict=False)], pa.bool_()))
     vectors = vectors_matrix(table["vector"])
     order = found["row"].to_numpy()
     return found["item_id"].to_pylist(), vectors[order] if len(order) else vectors[:0]

@@ -79,8 +79,7 @@ def _kind(one: ExpectationValidationResult) -> str:
 
 
 def _title(one: ExpectationValidationResult) -> str:
-    """Such as `column_values_to_not_be_null(ts)`."""
+    """Such as `column_values_to_not_be_null(ts)`, or the words of an expectation that is a query."""
     config = one.expectation_config
     assert config is not None
-    columns = config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", []))
-    return f"{config.type.removeprefix('expect_')}({columns})"
+    return config.description or f"{config.type.removeprefix('expect_')}({config.kwargs.get('column') or ''})"

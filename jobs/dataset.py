@@ -120,18 +120,19 @@ def load_histories(
     where = (ds.field("day") <= day) & event.isin(POSITIVE) & liked & ds.field("user_id").is_valid()
 
     def stream() -> Iterator[pa.RecordBatch]:
-        return lake.batches("silver.events", ["user_id", "item_id", "ts"], where)
+        return lake.batches("silver.events", ["user_id", "item_id", "ts", "seq"], where)
 
     names = [pc.unique(also), *(pc.unique(batch["user_id"]) for batch in stream())]
     users = pc.unique(pa.chunked_array(names, pa.string()))
     users = users.take(pc.sort_indices(users))
-    parts: list[tuple[NDArray[np.integer], ...]] = [(np.zeros(0, np.int64),) * 3]
+    parts: list[tuple[NDArray[np.integer], ...]] = [(np.zeros(0, np.int64),) * 4]
     for batch in stream():
         of = pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int32)
         what = catalogue.index(batch["item_id"]).astype(np.int32)
-        parts.append((of, what, batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()))
-    user, item, ts = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    return users, Histories.from_arrays(user, item, ts, len(users))
+        ts = batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+        parts.append((of, what, ts, pc.fill_null(batch["seq"], 0).to_numpy()))
+    user, item, when, seq = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return users, Histories.from_arrays(user, item, when, len(users), seq)
 
 
 def searched(data: Dataset, rows: Rows, settings: Settings, *, latest: bool = False) -> Samples:
@@ -153,7 +154,7 @@ def _split(samples: pa.Table, settings: Settings, day: date) -> tuple[NDArray[np
     days = samples["day"].to_numpy()
     split = settings.logs.split
     if split == "auto":
-        split = "day" if len(np.unique(days)) != 1 else "request"
+        split = "request" if set(np.unique(days)) == {np.datetime64(day)} else "day"
     if split == "day":
         return days == np.datetime64(day), split
     request = pc.coalesce(samples["request_id"], samples["sample_id"])

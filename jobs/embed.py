@@ -11,6 +11,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from safetensors import SafetensorError
 
 from jobs.catalogue import vectors_column
 from jobs.encoders import encoder_location, encoder_version
@@ -34,7 +35,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     if todo.num_rows:
         mine = (ds.field("encoder_version") == version) & (ds.field("day") == day)
         kept = lake.arrow(TABLE, where=mine)  # a rerun adds to what this day has embedded already
-        kept = kept.filter(pc.invert(pc.is_in(kept["content_hash"], todo["content_hash"])))
+        kept = kept.filter(pc.invert(pc.is_in(kept["item_id"], todo["item_id"])))
         rows = pa.concat_tables([kept.cast(contracts()[TABLE].arrow), _embed(settings.encoder, todo, version, day)])
         lake.replace(TABLE, rows, encoder_version=version, day=day)
     _measure(lake, version, day)
@@ -47,7 +48,7 @@ def _embed(settings: Encoder, todo: pa.Table, version: str, day: date) -> pa.Tab
     location = encoder_location(settings)
     try:
         encoder = text.load(location, max_tokens=settings.max_tokens)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
             f"encoder.model: {location} cannot be loaded ({str(error).splitlines()[0][:200]});"
             " give a folder with config.json, tokenizer and *.safetensors"

@@ -23,7 +23,7 @@ def encoder_location(settings: Encoder) -> str:
             raise UserError(f"the package {EMBEDDED}, which holds the default encoder, is missing: run `make setup`")
         return str(Path(spec.origin).parent / "model")
     folder = Path(settings.model)
-    if folder.is_absolute() or settings.model.startswith("."):
+    if folder.is_absolute() or settings.model.startswith(".") or folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(f"encoder.model: {folder} holds no config.json; expected a Hugging Face model folder")
         if not list(folder.glob("*.safetensors")):
@@ -32,14 +32,19 @@ def encoder_location(settings: Encoder) -> str:
 
 
 def encoder_version(settings: Encoder) -> str:
-    """Encoder, weights and token limit in one name; equal versions give equal vectors."""
+    """Encoder, weights and token limit in one name.
+
+    Equal versions give equal vectors up to rounding (see `models.encoder.text.load`), save for a Hugging Face
+    name, which stands for whatever its repository holds: give a folder to pin it.
+    """
     location = encoder_location(settings)
     if settings.model == "embedded":
         name = f"minilm-l6-{version(EMBEDDED)}"
     else:
-        name = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(settings.model).name)
+        folder = Path(location)
+        name = re.sub(r"[^A-Za-z0-9.-]+", "-", folder.name if folder.is_dir() else location)
         digest = hashlib.sha256()
-        for weights in sorted(Path(location).glob("*.safetensors")):
+        for weights in sorted(folder.glob("*.safetensors")):
             with weights.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
             name = f"{name}-{digest.hexdigest()[:8]}"

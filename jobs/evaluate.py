@@ -18,7 +18,6 @@ from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import live, load_card, load_model
 from jobs.settings import Settings
-from jobs.train import model_version
 from models import metrics
 from models.ranker.model import Ranker
 from models.ranker.training import predict
@@ -35,8 +34,8 @@ Floats = NDArray[np.floating]
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
-    version = model_version(settings, day)
-    if not trained(lake, version, day):
+    version = trained(lake, settings, day)
+    if version is None:
         write_metrics(lake, "evaluate", day, [])
         return Written(notes={"skipped": "nothing was trained for this day"})
     uri = f"models/{version}"
@@ -59,10 +58,11 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     return Written(len(data.test), len(data.test), notes={"auc": auc, "model_version": version})
 
 
-def trained(lake: Lake, version: str, day: date) -> bool:
-    """Whether train made a challenger for this day with these settings."""
-    where = (ds.field("day") == day) & (ds.field("job") == "train") & (ds.field("version") == version)
-    return bool(lake.arrow("gold.metrics", ["job"], where).num_rows)
+def trained(lake: Lake, settings: Settings, day: date) -> str | None:
+    """The version that train made for this day with these settings, None if it made none."""
+    where = (ds.field("day") == day) & (ds.field("job") == "train")
+    versions = set(lake.arrow("gold.metrics", ["version"], where)["version"].to_pylist())
+    return next((version for version in versions if version.startswith(f"{day}-{settings.hash}-")), None)
 
 
 def _scores(data: Dataset, settings: Settings, model: Ranker, *, latest: bool) -> Floats:

@@ -9,7 +9,6 @@ import pyarrow.dataset as ds
 from jobs.lake import Lake
 from jobs.model_store import live
 from jobs.settings import Settings
-from jobs.train import model_version
 
 Found = dict[tuple[str, str, str, str], dict[str, Any]]  # job, model, slice, metric
 
@@ -18,7 +17,8 @@ Found = dict[tuple[str, str, str, str], dict[str, Any]]  # job, model, slice, me
 class Decision:
     """What becomes of the day.
 
-    kind   promote (the challenger goes live), keep (the champion stays), or none (nothing to publish)
+    kind   promote (the challenger goes live), keep (the champion stays), none (nothing to publish yet), or past (a
+           later day is live: what was published on this day stays as it is)
     uri    the model that is live after it, if any
     """
 
@@ -31,9 +31,7 @@ def decide(lake: Lake, settings: Settings, day: date) -> Decision:
     """Whether the challenger goes live. A gate that says no is no failure: the champion stays."""
     newest = live(lake)
     if newest and newest["day"] > day:
-        return Decision(
-            "none", None, f"a release of a later day ({newest['day']}) is live; a backfill changes no release"
-        )
+        return Decision("past", None, f"a release of a later day ({newest['day']}) is live; a backfill changes none")
     champion = live(lake, before=str(day))
     uri = str(champion["model_uri"]) if champion else None
     found: Found = {
@@ -48,7 +46,7 @@ def decide(lake: Lake, settings: Settings, day: date) -> Decision:
     refusal = _refusal(found, challenger, settings)
     if refusal:
         return Decision(keep, uri, refusal)
-    new = f"models/{model_version(settings, day)}/challenger"
+    new = f"models/{challenger['version']}/challenger"
     if champion is None:
         return Decision("promote", new, f"the first model: {metric.upper()} {challenger['value']:.4f}")
     old = found[("evaluate", "champion", "all", metric)]

@@ -20,7 +20,7 @@ from jobs.checks import check
 from jobs.lake import Lake, UserError, Written, days_between
 from jobs.lake.contracts import ROOT
 from jobs.lake.entry import main
-from jobs.landing import FIELDS, LandingFile, landing_files, read_lines
+from jobs.landing import LandingFile, check_readable, fields_type, landing_files, read_lines
 from jobs.metrics import metric_rows, write_metrics
 from jobs.progress import steps
 from jobs.settings import Settings
@@ -35,12 +35,18 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
     span = {"since": since or day, "day": day}
     if span["since"] > day:
         raise UserError(f"--since {since} is after --day {day}")
-    files = [f for f in landing_files(data) if f.day is None or span["since"] <= f.day <= day]
+    every = landing_files(data)
+    first = min((f.day for f in every if f.kind == "events" and f.day), default=None)
+    files = [f for f in every if f.day is None or span["since"] <= f.day <= day]
     step = steps()
     step(f"landing {len(files)} files of {data} for {span['since']} to {day}")
     before = lake.query("SELECT DISTINCT day FROM silver.events WHERE landed_day BETWEEN :since AND :day", **span)
     days = set(before["day"].to_pylist())  # that an earlier run of these days wrote
-    _land(lake, files, span)
+    try:
+        _land(lake, files, span, first)
+    except Exception:
+        check_readable(files)
+        raise
     counts = {kind: _counts(lake, kind, span) for kind in KINDS}
     days |= {row["event_day"] for row in counts["events"] if row["reason"] is None}
     lines = {kind: sum(row["lines"] for row in counts[kind]) for kind in KINDS}
@@ -56,37 +62,40 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         _merge_items(lake, span, counts["items"])
         step("checking the tables")
         checks = check(lake, "silver.events", silver_events, sorted(days)) + check(lake, "silver.items", silver_items)
-    except UserError:
+        step("counting what became of every line")
+        fates = {
+            "events": _event_fates(lake, counts["events"], span, sorted(days)),
+            "items": _item_fates(lake, counts["items"], span),
+        }
+    except BaseException:
         lake.undo("silver.events")
         lake.undo("silver.items")
         raise
-    step("counting what became of every line")
-    fates = {
-        "events": _event_fates(lake, counts["events"], span, sorted(days)),
-        "items": _item_fates(lake, counts["items"], span),
-    }
     rows = [row for kind in KINDS for row in metric_rows("rows", kind, fates[kind])]
     rows += [r for kind in KINDS for r in metric_rows("rows", kind, _reasons(counts[kind]))]
+    rows += _touched(counts["events"], days)
     write_metrics(lake, "ingest", day, rows + checks)
     total = {fate: sum(fates[kind][fate] for kind in KINDS) for fate in FATES}
     return Written(**total, notes={"files": len(files), "event_days": len(days)})
 
 
-def _land(lake: Lake, files: list[LandingFile], span: dict[str, date]) -> None:
+def _land(lake: Lake, files: list[LandingFile], span: dict[str, date], first: date | None) -> None:
     """Read each line once into bronze.
 
-    In files outside day folders, a line without a date is due on their first event day.
+    In files outside day folders, a line without a date is due on the first event day of all: that of the first
+    day folder (`first`) or of the lines themselves.
     """
     parsed = {kind: _parse(lake, kind, [f for f in files if f.kind == kind]) for kind in KINDS}
-    first = span["day"]
     if any(f.day is None for f in files):
         parsed = {kind: frame.persist() for kind, frame in parsed.items()}
-        known = [frame.agg(F.min("day")).first() for frame in parsed.values()]
-        first = next((row[0] for row in known if row and row[0]), first)
+        least = [row[0] for row in (frame.agg(F.min("day")).first() for frame in parsed.values()) if row]
+        first = min((day for day in (first, least[0]) if day), default=least[1])
     for kind, frame in parsed.items():
-        day = F.coalesce("day", F.lit(first))
+        day = F.coalesce("day", F.lit(first or span["day"]))
         if kind == "items" and any(f.day is None for f in files):
-            day = F.greatest(day, F.lit(first))  # what the shop had before its first event is there from then on
+            day = F.greatest(
+                day, F.lit(first or span["day"])
+            )  # what the shop had before its first event is there from then on
         frame = frame.withColumn("day", day).withColumn("run_id", F.lit(lake.run_id))
         due = frame.where(F.col("day").between(span["since"], span["day"]))
         lake.replace(f"bronze.raw_{kind}", due, where=days_between(**span))
@@ -96,7 +105,7 @@ def _land(lake: Lake, files: list[LandingFile], span: dict[str, date]) -> None:
 def _parse(lake: Lake, kind: str, files: list[LandingFile]) -> DataFrame:
     # Spark Connect looks a view up when the query runs: one name for both kinds would read one of them twice.
     read_lines(lake.spark, kind, files).createOrReplaceTempView(f"{kind.removesuffix('s')}_lines")
-    return lake.transform(f"parse_{kind}", fields=FIELDS[kind])
+    return lake.transform(f"parse_{kind}", fields=f"ARRAY<{fields_type(kind)}>")
 
 
 def _counts(lake: Lake, kind: str, span: dict[str, date]) -> list[Row]:
@@ -143,6 +152,15 @@ def _reasons(counts: list[Row]) -> dict[str, int]:
         if row["reason"] is not None:
             found[f"reject:{row['reason']}"] = found.get(f"reject:{row['reason']}", 0) + row["lines"]
     return found
+
+
+def _touched(counts: list[Row], days: set[date]) -> list[Row]:
+    """Good lines for each event day that was written again, so that samples can follow late lines."""
+    lines = dict.fromkeys(days, 0)
+    for row in counts:
+        if row["reason"] is None:
+            lines[row["event_day"]] += row["lines"]
+    return [row for day in sorted(days) for row in metric_rows("event_days", str(day), {"lines": lines[day]})]
 
 
 def _event_fates(lake: Lake, counts: list[Row], span: dict[str, date], days: list[date]) -> dict[str, int]:

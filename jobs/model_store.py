@@ -1,5 +1,6 @@
 """Models as folders of safetensors and JSON below `<LAKE>/models/<model_version>`."""
 
+import hashlib
 import json
 import tempfile
 from dataclasses import asdict, dataclass
@@ -25,26 +26,36 @@ class Card:
     codebook_version: str
     day: str
     k: int
-    gsu_dim: int
+
+
+def digest(models: dict[str, ranker.Ranker], items: pa.Array) -> str:
+    """Eight hex digits of all weights and the items that they belong to: other weights, another address."""
+    found = hashlib.sha256("\n".join(items.to_pylist()).encode())
+    for name, model in sorted(models.items()):
+        found.update(name.encode())
+        for key, tensor in sorted(model.state_dict().items()):
+            found.update(key.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:8]
 
 
 def save_model(lake: Lake, name: str, model: ranker.Ranker, card: Card, items: pa.Array) -> str:
     """Write a model and its item list. returns its address relative to the lake.
 
-    The folder is complete before it appears under its name, so a killed run leaves no half model.
+    The folder is complete before it appears under its name, so a killed run leaves no half model. One that is
+    there already has the same weights, and may be live: it is left alone.
     """
     uri = f"models/{card.model_version}/{name}"
+    store, root = pafs.FileSystem.from_uri(_uri(lake))
+    if store.get_file_info(f"{root}/{uri}").type != pafs.FileType.NotFound:
+        return uri
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / name
         folder.mkdir()
         ranker.save(model, folder)
         (folder / "card.json").write_text(json.dumps(asdict(card), indent=1) + "\n")
         (folder / "items.json").write_text(json.dumps(items.to_pylist()))
-        store, root = pafs.FileSystem.from_uri(_uri(lake))
         store.create_dir(f"{root}/models/{card.model_version}", recursive=True)
         _copy(folder, store, f"{root}/{uri}.part")
-        if store.get_file_info(f"{root}/{uri}").type != pafs.FileType.NotFound:
-            store.delete_dir(f"{root}/{uri}")
         store.move(f"{root}/{uri}.part", f"{root}/{uri}")
     return uri
 

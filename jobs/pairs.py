@@ -18,8 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyspark import cloudpickle
 
+from expectations import silver_item_pairs
+from jobs.checks import check
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
+from jobs.metrics import write_metrics
 from jobs.settings import Pairs, Settings
 from models import swing
 
@@ -44,6 +47,12 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     scores.createOrReplaceTempView("swing_scores")
     lake.replace(TABLE, lake.transform("swing_pairs", day=day), day=day)
     items.unpersist()
+    try:
+        checks = check(lake, TABLE, silver_item_pairs, [day])
+    except BaseException:
+        lake.undo(TABLE)
+        raise
+    write_metrics(lake, "pairs", day, checks)
     return _told(lake, after, day)
 
 

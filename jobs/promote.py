@@ -21,7 +21,7 @@ from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import live, load_card
 from jobs.settings import Settings
-from jobs.tracking import register
+from jobs.tracking import mark, register
 
 TABLE = "gold.releases"
 PUBLISHED = (
@@ -32,13 +32,13 @@ PUBLISHED = (
 
 def run(lake: Lake, settings: Settings, day: date, rollback: bool = False) -> Written:
     if rollback:
-        return _rollback(lake, day)
+        return _rollback(lake)
     decision = decide(lake, settings, day)
-    promoted = metric_rows("challenger", "all", {"promoted": decision.kind == "promote"})
-    if decision.uri is None:
+    if decision.kind != "past":
+        promoted = metric_rows("challenger", "all", {"promoted": decision.kind == "promote"})
         write_metrics(lake, "promote", day, promoted)
+    if decision.uri is None:
         return Written(notes={"released": False, "promoted": False, "reason": decision.reason})
-    write_metrics(lake, "promote", day, promoted)
     register(lake, settings, day, decision)
     number = _publish(lake, day, decision)
     notes = {
@@ -73,8 +73,11 @@ def _publish(lake: Lake, day: date, decision: Decision) -> int:
     return number
 
 
-def _rollback(lake: Lake, day: date) -> Written:
-    """The newest release whose model is not the live one goes live again."""
+def _rollback(lake: Lake) -> Written:
+    """The newest release whose model is not the live one goes live again, as a release of the live one's day.
+
+    So the next day finds it as its champion.
+    """
     rows = sorted(lake.arrow(TABLE).to_pylist(), key=lambda r: r["release"], reverse=True)
     if not rows:
         raise UserError("there is no release yet, so there is nothing to roll back to")
@@ -88,8 +91,10 @@ def _rollback(lake: Lake, day: date) -> Written:
         "kind": "rollback",
         "reason": reason,
         "run_id": lake.run_id,
+        "day": rows[0]["day"],
     }
-    _write(lake, row | {"day": max(day, rows[0]["day"])})
+    mark(lake, row["model_uri"])
+    _write(lake, row)
     return Written(
         rows_out=1, notes={"release": row["release"], "model_version": row["model_version"], "reason": reason}
     )

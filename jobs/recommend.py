@@ -36,6 +36,8 @@ TRIGGERS, NEIGHBOURS = 10, 50  # QARM V2, section 6
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
     decision = decide(lake, settings, day)
+    if decision.kind == "past":
+        return Written(notes={"skipped": decision.reason})
     if decision.uri is None:
         lake.replace(TABLE, pa.Table.from_pylist([], contracts()[TABLE].arrow), day=day)
         write_metrics(lake, "recommend", day, [])

@@ -41,6 +41,7 @@ def page(lake: Lake, settings: Settings, day: date, truth: dict[str, dict[str, f
     metrics = read.metrics_until(lake, day)
     decision = read.decision(lake, day)
     runs = read.newest_runs(lake, day)
+    checks = [row for job in ("ingest", "pairs") for row in metrics.of(day, job, "checks")]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -60,8 +61,8 @@ def page(lake: Lake, settings: Settings, day: date, truth: dict[str, dict[str, f
         training=_training(metrics, day),
         fates=_fates(metrics),
         rejects=read.rejects(lake, day),
-        failed=[row for row in metrics.of(day, "ingest", "checks") if row["value"] != 1],
-        checked=len(metrics.of(day, "ingest", "checks")),
+        failed=[row for row in checks if row["value"] != 1],
+        checked=len(checks),
         codes=_codes(lake, metrics, day, decision),
         collisions=_collisions(metrics),
         slices=_slices(metrics, day),

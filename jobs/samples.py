@@ -8,7 +8,7 @@ before `history_until`. Negatives are drawn from all that was bought on the day:
 """
 
 import argparse
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal
 
 import pyarrow.compute as pc
@@ -29,9 +29,27 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
         raise UserError(f"--since {since} lies after --day {day}")
     label = chosen_label(lake, settings, day)
     arguments = _arguments(lake, settings, label)
-    samples = lake.transform(f"samples_{label}", since=since, day=day, **arguments)
-    lake.replace(TABLE, samples, where=days_between(since, day))
+    spans = _spans(lake, since, day)
+    for first, last in spans:
+        samples = lake.transform(f"samples_{label}", since=first, day=last, **arguments)
+        lake.replace(TABLE, samples, where=days_between(first, last))
     return _told(lake, label, since, day)
+
+
+def _spans(lake: Lake, since: date, day: date) -> list[tuple[date, date]]:
+    """The days to build, as stretches: since to day, and those built before whose events ingest changed since.
+
+    A late line changes its own day, and the next one, which may hold the rest of a request begun before midnight.
+    """
+    built = {date.fromisoformat(partition["day"]) for partition in lake.delta(TABLE).partitions()}
+    mine = (ds.field("day") == day) & (ds.field("job") == "ingest") & (ds.field("model") == "event_days")
+    touched = {date.fromisoformat(text) for text in lake.arrow("gold.metrics", ["slice"], mine)["slice"].to_pylist()}
+    stale = built & (touched | {one + timedelta(days=1) for one in touched})
+    spans: list[tuple[date, date]] = []
+    for one in sorted(stale | {since + timedelta(days=n) for n in range((day - since).days + 1)}):
+        follows = spans and one - spans[-1][1] == timedelta(days=1)
+        spans[-1:] = [(spans[-1][0], one)] if follows else [*spans[-1:], (one, one)]
+    return spans
 
 
 def chosen_label(lake: Lake, settings: Settings, day: date) -> Label:

@@ -7,13 +7,15 @@ the job at start with a message that names the key.
 import hashlib
 import os
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -21,7 +23,17 @@ from jobs.lake.errors import UserError
 
 PROFILES = Path(__file__).parent.parent / "profiles"
 Share = Annotated[float, Field(ge=0, le=1)]
+Part = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _power_of_two(size: int) -> int:
+    if size & (size - 1):
+        raise ValueError("the FSQ level has one bit for each dimension: its size must be a power of two")
+    return size
+
+
+BinaryCount = Annotated[int, Field(ge=2), AfterValidator(_power_of_two)]
 
 
 class Section(BaseModel):
@@ -35,7 +47,7 @@ class Logs(Section):
     like_from: float = 4.0  # a rating of at least this is a like
     negatives: Count = 4  # drawn for each purchase where nothing was shown
     split: Literal["auto", "day", "request"] = "auto"  # request: for logs of a single day
-    test_share: Share = 0.2  # of the requests, when split by request
+    test_share: Part = 0.2  # of the requests, when split by request
     train_days: Count = 30
     max_reject_share: Share = 0.5  # of the lines that are due; more stop the run
 
@@ -61,21 +73,21 @@ class Encoder(Section):
 
 
 class Quantizer(Section):
-    sizes: tuple[Count, Count, Count] = (256, 256, 256)
+    sizes: tuple[Count, Count, BinaryCount] = (256, 256, 256)
     kmeans_iterations: Count = 20
     fsq_steps: Count = 600
     seed: int = 0
 
 
 class Ranker(Section):
-    dim: Count = 16
+    dim: int = Field(default=16, ge=4, multiple_of=4)  # four heads share it
     k: Count = 50  # history items that GSU hands to ESU
     gsu_dim: Count = 64  # PCA of the item embeddings
     max_history: Count = 10_000
     epochs: Count = 6
     batch: Count = 1024
     lr: float = Field(2e-3, gt=0)
-    valid_share: Share = 0.1
+    valid_share: Part = 0.1
     patience: Count = 1
     experts: Count = 4
     seed: int = 0
@@ -151,6 +163,12 @@ def load_settings() -> Settings:
             raise UserError(f"setting {name} is unknown; sections are: {', '.join(sorted(known))}")
     try:
         return Settings()
+    except TOMLDecodeError as error:
+        raise UserError(f"{path} is not readable as TOML: {error}") from None
+    except SettingsError as error:
+        raise UserError(
+            f"{error}: lists are written as JSON, for example SIDEREAL_QUANTIZER__SIZES=[64,64,256]"
+        ) from None
     except ValidationError as error:
         lines = [
             f"setting {'.'.join(map(str, e['loc']))}: {e['msg'].lower()}, got {e['input']!r}" for e in error.errors()

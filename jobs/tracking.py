@@ -3,6 +3,7 @@
 import os
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
@@ -11,6 +12,9 @@ import pyarrow.dataset as ds
 from jobs.gate import Decision
 from jobs.lake import Lake
 from jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 NAME = "sidereal-ranker"
 ALIAS = "champion"
@@ -22,9 +26,7 @@ def register(lake: Lake, settings: Settings, day: date, decision: Decision) -> N
     MLFLOW_TRACKING_URI chooses the server; by default an SQLite file in the lake. The alias mirrors
     gold.releases, which is what readers go by: it is set just before, and a rerun sets it again.
     """
-    from mlflow import MlflowClient  # slow to import: only here
-
-    client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or _default(lake))
+    client = _client(lake)
     experiment = client.get_experiment_by_name("daily")
     number = experiment.experiment_id if experiment else client.create_experiment("daily")
     run = client.create_run(number, run_name=str(day), tags={"day": str(day), "sidereal.run_id": lake.run_id})
@@ -35,12 +37,24 @@ def register(lake: Lake, settings: Settings, day: date, decision: Decision) -> N
         if row["value"] is not None:
             client.log_metric(run.info.run_id, f"{row['model']}.{row['metric']}", row["value"])
     client.set_terminated(run.info.run_id)
+    mark(lake, str(decision.uri), run.info.run_id)
+
+
+def mark(lake: Lake, uri: str, run_id: str | None = None) -> None:
+    """Put the alias on a model of the lake, which is registered if it is not yet."""
+    client = _client(lake)
     if not client.search_registered_models(f"name = '{NAME}'"):
         client.create_registered_model(NAME)
-    source = f"{lake.root}/{decision.uri}"
+    source = f"{lake.root}/{uri}"
     known = [v for v in client.search_model_versions(f"name = '{NAME}'") if v.source == source]
-    version = known[0] if known else client.create_model_version(NAME, source, run.info.run_id)
+    version = known[0] if known else client.create_model_version(NAME, source, run_id)
     client.set_registered_model_alias(NAME, ALIAS, version.version)
+
+
+def _client(lake: Lake) -> "MlflowClient":
+    from mlflow import MlflowClient  # slow to import: only here
+
+    return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or _default(lake))
 
 
 def _default(lake: Lake) -> str:

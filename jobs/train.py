@@ -15,16 +15,12 @@ from jobs.encoders import encoder_version
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import Card, save_model
+from jobs.model_store import Card, digest, save_model
 from jobs.progress import progress
 from jobs.quantize import live_codebook
 from jobs.settings import Settings
 from models.ranker.model import Ranker
 from models.ranker.training import Epoch, Samples, fit
-
-
-def model_version(settings: Settings, day: date) -> str:
-    return f"{day}-{settings.hash}"
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
@@ -36,15 +32,16 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     data = load_dataset(lake, settings, catalogue, day)
     if not len(data.test) or not len(data.train):
         return _skip(lake, day, f"{len(data.train)} samples to train on and {len(data.test)} of the day to judge by")
-    version = model_version(settings, day)
-    card = Card(version, encoder, codebook, str(day), settings.ranker.k, settings.ranker.gsu_dim)
-    rows = []
+    models, curves = {}, {}
     for name in ("challenger", "din"):
-        model = build(data, settings, semantic=name == "challenger")
+        models[name] = build(data, settings, semantic=name == "challenger")
         found = searched(data, data.train, settings, latest=name == "din")
-        curve = train(model, found, settings, name)
+        curves[name] = train(models[name], found, settings, name)
+    version = f"{day}-{settings.hash}-{digest(models, catalogue.ids)}"
+    card = Card(version, encoder, codebook, str(day), settings.ranker.k)
+    for name, model in models.items():
         save_model(lake, name, model, card, catalogue.ids)
-        rows += [row for epoch in curve for row in _curve_rows(name, epoch, version)]
+    rows = [row for name, curve in curves.items() for epoch in curve for row in _curve_rows(name, epoch, version)]
     write_metrics(lake, "train", day, rows)
     notes = {"model_version": version, "tasks": data.tasks, "split": data.split}
     return Written(len(data.train), len(data.train), notes=notes)

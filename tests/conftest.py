@@ -10,6 +10,7 @@ os.environ.setdefault("SPARK_MASTER", "local[2]")
 
 from jobs.lake import Lake
 from jobs.settings import Settings, load_settings
+from tests import chain
 
 DATA = Path(__file__).parent / "data"
 
@@ -25,3 +26,9 @@ def lake(tmp_path: Path) -> Lake:
 @pytest.fixture
 def settings() -> Settings:
     return load_settings()
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> chain.Chain:
+    """Simulated days through every job; a test that writes to this lake leaves the newest release a release."""
+    return chain.make(tmp_path_factory.mktemp("chain"))

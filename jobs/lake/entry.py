@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 import uuid
@@ -28,7 +29,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 _CAUSES = {  # part of an engine's error -> what a tired person needs to know
-    "No space left on device": "the disk is full: free some space, then run this again; nothing was published",
+    "No space left on device": "the disk of {lake} or of {temporary} is full: free some space, then run this again;"
+    " nothing was published",
     "ConcurrentAppend": "another run wrote the same table at the same time: let it finish, then run this again",
     "ConcurrentDelete": "another run wrote the same table at the same time: let it finish, then run this again",
     "ConcurrentModification": "another run wrote the same table at the same time: let it finish, then run this again",
@@ -58,7 +60,8 @@ def cause(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"
     for part, meaning in _CAUSES.items():
         if part in text:
-            return meaning.format(memory=os.environ.get("SPARK_DRIVER_MEMORY", "2g"))
+            memory = os.environ.get("SPARK_DRIVER_MEMORY", "2g")
+            return meaning.format(memory=memory, lake=lake_root(), temporary=tempfile.gettempdir())
     return f"unexpected {text.splitlines()[0][:300]}; the lines above say where"
 
 

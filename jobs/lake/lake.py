@@ -181,9 +181,12 @@ class Lake:
         return self.sql((ROOT / "transforms" / f"{name}.sql").read_text(), **args)
 
     def undo(self, name: str) -> None:
-        """Put a table back to the version before this run wrote it, if it did."""
+        """Put a table back to the version before this run wrote it, if it did and nobody else wrote since."""
         if name in self.outputs:
-            DeltaTable(self.path(name)).restore(self.outputs.pop(name) - 1)
+            table, written = DeltaTable(self.path(name)), self.outputs.pop(name)
+            if table.version() != written:
+                raise RuntimeError(f"another run wrote {name} after version {written}: run ingest of its day again")
+            table.restore(written - 1)
 
 
 def lake_root() -> str:

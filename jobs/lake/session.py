@@ -20,7 +20,6 @@ CONFIG = {
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
     "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY", "2g"),
-    "spark.driver.host": "127.0.0.1",
     "spark.sql.sources.partitionOverwriteMode": "static",
 }
 SESSION_CONFIG = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.shuffle.partitions")
@@ -36,7 +35,10 @@ def spark_session(warehouse: str) -> SparkSession:
         for key in SESSION_CONFIG:
             builder = builder.config(key, CONFIG[key])
         return builder.getOrCreate()
-    builder = SparkSession.builder.appName("sidereal").master(os.environ.get("SPARK_MASTER", "local[*]"))
+    master = os.environ.get("SPARK_MASTER", "local[*]")
+    builder = SparkSession.builder.appName("sidereal").master(master)
+    if master.startswith("local"):
+        builder = builder.config("spark.driver.host", "127.0.0.1")
     for key, value in CONFIG.items():
         builder = builder.config(key, value)
     session = builder.config("spark.sql.warehouse.dir", warehouse).getOrCreate()

@@ -19,7 +19,7 @@ def load(model: str, *, max_tokens: int) -> SentenceTransformer:
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    encoder = SentenceTransformer(model, device=device, trust_remote_code=False)
+    encoder = SentenceTransformer(model, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True})
     encoder.max_seq_length = min(max_tokens, encoder.max_seq_length or max_tokens)
     matrix_units = device == "cuda" or torch.cpu._is_amx_tile_supported()
     return encoder.bfloat16() if matrix_units else encoder  # half the work or less, cosine to float32 0.9999

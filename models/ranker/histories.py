@@ -24,19 +24,20 @@ class Histories:
     ts: Int64s
 
     @classmethod
-    def from_arrays(cls, users: Ints, items: Ints, ts: Ints, n_users: int) -> "Histories":
+    def from_arrays(cls, users: Ints, items: Ints, ts: Ints, n_users: int, seq: Ints | None = None) -> "Histories":
         """Sort events [events] into histories; the order they come in does not matter.
 
-        Events of one user at the same microsecond are ordered by item.
+        Events of one user at the same microsecond are ordered by seq (the log's own order), then by item.
         raises   ValueError if lengths differ or a user or item index is out of range
         """
-        if not len(users) == len(items) == len(ts):
-            raise ValueError(f"users, items and ts differ in length: {len(users)}, {len(items)}, {len(ts)}")
+        seq = np.zeros(len(ts), np.int64) if seq is None else seq
+        if not len(users) == len(items) == len(ts) == len(seq):
+            raise ValueError(f"users, items, ts and seq differ in length: {[len(x) for x in (users, items, ts, seq)]}")
         if len(users) and (users.min() < 0 or users.max() >= n_users):
             raise ValueError(f"a user index is outside [0, {n_users})")
         if len(items) and items.min() < 0:
             raise ValueError("an item index is negative")
-        order = np.lexsort((items, ts, users))
+        order = np.lexsort((items, seq, ts, users))
         offsets = np.zeros(n_users + 1, dtype=np.int64)
         np.cumsum(np.bincount(users, minlength=n_users), out=offsets[1:])
         return cls(offsets, items[order].astype(np.int32), ts[order].astype(np.int64))

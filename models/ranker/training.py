@@ -69,7 +69,6 @@ def fit(
     lr: float,
     valid_share: float,
     patience: int,
-    weight_decay: float = 0.0,
     progress: Progress | None = None,
 ) -> list[Epoch]:
     """Train the model in place and leave it at the epoch with the best validation AUC.
@@ -88,7 +87,7 @@ def fit(
         raise ValueError("no training row has a label")
     seen = np.unique(np.concatenate([train.target, train.topk.ravel()]))
     model.known[torch.from_numpy(seen[seen >= 0]).long()] = True
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
     shuffle = np.random.default_rng(seed)
     curve: list[Epoch] = []
     best, best_epoch, best_state = -math.inf, 0, {}

@@ -5,6 +5,5 @@ WITH events AS (
   WHERE reason IS NULL AND event_day IN :days
   GROUP BY event_day, event_id
 )
-SELECT count_if(first_day BETWEEN :since AND :day) AS rows_out,
-       coalesce(sum(lines), 0) - count_if(first_day BETWEEN :since AND :day) AS rows_duplicate
+SELECT coalesce(sum(lines), 0) - count_if(first_day BETWEEN :since AND :day) AS rows_duplicate
 FROM events

@@ -1,10 +1,12 @@
 -- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `event_lines`.
-WITH fields AS (
+WITH parsed AS (
   SELECT file, line, raw, folder_day,
-         coalesce(fields, from_json(raw, :fields, map('columnNameOfCorruptRecord', '_corrupt'))) AS f
+         CASE WHEN fields IS NULL THEN from_json('[' || raw || ']', :fields) ELSE array(fields) END AS objects
   FROM event_lines
+), fields AS (
+  SELECT *, get(objects, 0) AS f FROM parsed
 ), typed AS (
-  SELECT file, line, raw, folder_day, f,
+  SELECT file, line, raw, folder_day, objects, f,
          -- a time without a date would be read as today
          CASE WHEN f.ts RLIKE '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN try_cast(f.ts AS TIMESTAMP) END AS ts,
          try_cast(f.value AS DOUBLE) AS value, try_cast(f.price AS DOUBLE) AS price,
@@ -16,7 +18,7 @@ WITH fields AS (
 )
 SELECT file, line, raw,
        CASE
-         WHEN f._corrupt IS NOT NULL OR raw NOT LIKE '{%}' THEN 'not a JSON object'
+         WHEN coalesce(size(objects), 0) <> 1 OR f IS NULL OR raw NOT LIKE '{%}' THEN 'not a JSON object'
          WHEN coalesce(f.event_id, '') = '' THEN 'event_id is missing'
          WHEN coalesce(f.item_id, '') = '' THEN 'item_id is missing'
          WHEN coalesce(f.event, '') = '' THEN 'event is missing'

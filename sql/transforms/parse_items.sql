@@ -1,10 +1,12 @@
 -- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `item_lines`.
-WITH fields AS (
+WITH parsed AS (
   SELECT file, line, raw, folder_day,
-         coalesce(fields, from_json(raw, :fields, map('columnNameOfCorruptRecord', '_corrupt'))) AS f
+         CASE WHEN fields IS NULL THEN from_json('[' || raw || ']', :fields) ELSE array(fields) END AS objects
   FROM item_lines
+), fields AS (
+  SELECT *, get(objects, 0) AS f FROM parsed
 ), typed AS (
-  SELECT file, line, raw, folder_day, f,
+  SELECT file, line, raw, folder_day, objects, f,
          CASE WHEN f.updated_at RLIKE '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN try_cast(f.updated_at AS TIMESTAMP) END AS updated_at,
          try_cast(f.price AS DOUBLE) AS price,
          CASE WHEN f.category LIKE '[%' THEN from_json(f.category, 'ARRAY<STRING>')
@@ -15,7 +17,7 @@ WITH fields AS (
 )
 SELECT file, line, raw,
        CASE
-         WHEN f._corrupt IS NOT NULL OR raw NOT LIKE '{%}' THEN 'not a JSON object'
+         WHEN coalesce(size(objects), 0) <> 1 OR f IS NULL OR raw NOT LIKE '{%}' THEN 'not a JSON object'
          WHEN coalesce(f.item_id, '') = '' THEN 'item_id is missing'
          WHEN f.updated_at IS NOT NULL AND updated_at IS NULL THEN 'updated_at is not an ISO 8601 time'
          WHEN to_date(updated_at) > due THEN 'updated_at is in the future'

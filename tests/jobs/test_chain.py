@@ -1,8 +1,6 @@
-"""Two simulated days through every job: what is published, what stays, what a rerun leaves alone."""
+"""Days through every job: what is published, what stays, what a rerun leaves alone."""
 
-import hashlib
-import json
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,59 +8,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from jobs import embed, evaluate, gate, ingest, judge, pairs, promote, quantize, recommend, samples, train
+from jobs import embed, gate, promote, recommend, tracking, train
+from jobs.catalogue import current_vectors
 from jobs.dataset import load_catalogue, load_dataset, searched
 from jobs.lake import Lake
-from jobs.lake.contracts import contracts
 from jobs.metrics import metric_rows, write_metrics
-from jobs.settings import Gate, Quantizer, Ranker, Section, Settings, load_settings
-from jobs.simulate import write_landing
-
-LAST = date(2026, 11, 20)
-DAYS = [LAST - timedelta(days=n) for n in (4, 3, 2, 1, 0)]
-AFTER_INGEST = (samples, pairs, embed, judge, quantize, train, evaluate, recommend, promote)
-NOT_CONTENT = {"run_id", "tables", "file"}  # differ from run to run by design
-Ran = tuple[Lake, Settings, Path]
+from jobs.settings import Gate
+from tests.chain import DAYS, LAST, Chain, content, run_day
 
 
-def run_day(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> None:
-    ingest.run(lake, settings, day, data=data, since=since)
-    samples.run(lake, settings, day, since=since)
-    for job in AFTER_INGEST[1:]:
-        job.run(lake, settings, day)
-
-
-def content(lake: Lake) -> dict[str, str]:
-    """A hash of the sorted rows of every table that is not a log."""
-    found = {}
-    for name in contracts().keys() - {"ops.runs"}:
-        columns = [c for c in contracts()[name].names if c not in NOT_CONTENT]
-        rows = sorted(map(repr, lake.arrow(name, columns).to_pylist()))
-        found[name] = hashlib.sha256("\n".join(rows).encode()).hexdigest()
-    return found
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    root = tmp_path_factory.mktemp("chain")
-    write_landing(root / "landing", days=DAYS, items=300, users=150, events_per_day=3000, new_items_per_day=10, seed=3)
-    small: dict[str, Section] = {
-        "quantizer": Quantizer(sizes=(16, 16, 64), fsq_steps=100),
-        "ranker": Ranker(epochs=4, batch=128, gsu_dim=32),
-    }
-    small["gate"] = Gate(max_drop=1.0)  # so that the second day has a release of its own to roll back
-    settings = load_settings().model_copy(update=small)
-    lake = Lake(root / "lake", run_id="test")
-    lake.create()
-    run_day(lake, settings, DAYS[-2], root / "landing", since=DAYS[0])
-    before = {r["item_id"]: r["sid"] for r in lake.arrow("gold.semantic_ids").to_pylist()}
-    (root / "ids.json").write_text(json.dumps(before))
-    run_day(lake, settings, LAST, root / "landing")
-    return lake, settings, root
-
-
-def test_a_release_names_the_version_of_every_table_and_a_model_that_is_there(ran: Ran) -> None:
-    lake = ran[0]
+def test_a_release_names_the_version_of_every_table_and_a_model_that_is_there(ran: Chain) -> None:
+    lake = ran.lake
     releases = sorted(lake.arrow("gold.releases").to_pylist(), key=lambda r: r["release"])
     assert [r["day"] for r in releases] == DAYS[-2:]
     assert releases[0]["kind"] == "promote"
@@ -71,8 +27,8 @@ def test_a_release_names_the_version_of_every_table_and_a_model_that_is_there(ra
         assert lake.arrow(name, version=version).num_rows > 0
 
 
-def test_challenger_champion_and_din_are_judged_on_the_same_rows(ran: Ran) -> None:
-    rows = [r for r in ran[0].arrow("gold.metrics").to_pylist() if r["job"] == "evaluate" and r["day"] == LAST]
+def test_challenger_champion_and_din_are_judged_on_the_same_rows(ran: Chain) -> None:
+    rows = [r for r in ran.lake.arrow("gold.metrics").to_pylist() if r["job"] == "evaluate" and r["day"] == LAST]
     auc = {r["model"]: r for r in rows if r["metric"] == "auc" and r["slice"] == "all"}
     assert {"challenger", "champion", "din", "challenger_minus_champion", "challenger_minus_din"} == set(auc)
     assert len({r["rows"] for r in auc.values()}) == 1
@@ -80,32 +36,30 @@ def test_challenger_champion_and_din_are_judged_on_the_same_rows(ran: Ran) -> No
     assert auc["challenger"]["value"] > 0.55
 
 
-def test_a_published_id_does_not_move_when_new_items_arrive(ran: Ran) -> None:
-    lake, _, root = ran
-    before = json.loads((root / "ids.json").read_text())
+def test_a_published_id_does_not_move_when_new_items_arrive(ran: Chain) -> None:
+    lake = ran.lake
+    before = {r["item_id"]: r["sid"] for r in Lake(ran.before).arrow("gold.semantic_ids").to_pylist()}
     after = {r["item_id"]: r["sid"] for r in lake.arrow("gold.semantic_ids").to_pylist()}
     assert {item: after[item] for item in before} == before
     assert len(after) > len(before)
     assert len(set(lake.arrow("gold.semantic_ids")["codebook_version"].to_pylist())) == 1
 
 
-def test_running_a_day_again_ends_in_the_same_tables(ran: Ran) -> None:
-    lake, settings, root = ran
-    before = content(lake)
-    run_day(lake, settings, LAST, root / "landing")
-    after = content(lake)
-    assert [name for name in before if before[name] != after[name]] == []
+def test_running_a_day_again_ends_in_the_same_tables(ran: Chain) -> None:
+    run_day(ran.lake, ran.settings, LAST, ran.landing)
+    after = content(ran.lake)
+    assert [name for name in after if ran.content[name] != after[name]] == []
 
 
-def test_only_items_whose_text_changed_are_embedded(ran: Ran) -> None:
-    lake, settings, _ = ran
+def test_only_items_whose_text_changed_are_embedded(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
     assert embed.run(lake, settings, LAST).rows_out == 0
     vectors = lake.arrow("gold.item_embeddings", ["item_id", "content_hash"])
     assert vectors.num_rows == len({tuple(r.values()) for r in vectors.to_pylist()})
 
 
-def test_recommendations_are_ranked_by_score_and_hold_nothing_seen(ran: Ran) -> None:
-    lake, settings, _ = ran
+def test_recommendations_are_ranked_by_score_and_hold_nothing_seen(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
     rows = lake.arrow("gold.recommendations").filter(pc.field("day") == LAST)
     seen = lake.arrow("silver.events").filter(pc.field("event").isin(["click", "purchase"]))
     pairs_seen = {(r["user_id"], r["item_id"]) for r in seen.to_pylist()}
@@ -121,8 +75,8 @@ def test_recommendations_are_ranked_by_score_and_hold_nothing_seen(ran: Ran) -> 
         assert scores == sorted(scores, reverse=True)
 
 
-def test_no_feature_sees_what_happens_at_or_after_the_sample(ran: Ran, tmp_path: Path) -> None:
-    lake, settings, _ = ran
+def test_no_feature_sees_what_happens_at_or_after_the_sample(ran: Chain, tmp_path: Path) -> None:
+    lake, settings = ran.lake, ran.settings
     encoder = lake.arrow("gold.codebooks")["encoder_version"][0].as_py()
     codebook = lake.arrow("gold.codebooks")["codebook_version"][0].as_py()
     catalogue = load_catalogue(lake, settings, encoder, codebook)
@@ -146,8 +100,8 @@ def test_no_feature_sees_what_happens_at_or_after_the_sample(ran: Ran, tmp_path:
         assert (before.topk[~earlier] != after.topk[~earlier]).any()  # the shuffle is seen where it is the past
 
 
-def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Ran) -> None:
-    lake, settings, _ = ran
+def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
     settings = settings.model_copy(update={"gate": Gate()})
     day = LAST + timedelta(days=1)
 
@@ -165,18 +119,53 @@ def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Ran) -> No
     assert gate.decide(lake, settings, day).kind == "keep"  # nothing was trained
 
 
-def test_a_backfill_of_an_older_day_publishes_nothing(ran: Ran) -> None:
-    lake, settings, _ = ran
+def test_a_backfill_of_an_older_day_publishes_nothing(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
     before = lake.arrow("gold.releases").num_rows
     written = promote.run(lake, settings, DAYS[1])
     assert written.notes["released"] is False
     assert lake.arrow("gold.releases").num_rows == before
 
 
-def test_rollback_publishes_the_release_before_again(ran: Ran) -> None:
-    lake, settings, _ = ran
+def test_running_an_older_day_again_leaves_what_it_published(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
+    before = content(lake)
+    for job in (recommend, promote):
+        assert job.run(lake, settings, DAYS[-2]).rows_out == 0
+    assert content(lake) == before
+
+
+def test_training_a_released_day_otherwise_leaves_the_released_model_alone(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
+    live = max(lake.arrow("gold.releases").to_pylist(), key=lambda r: r["release"])
+    weights = Path(lake.root) / live["model_uri"] / "model.safetensors"
+    before = weights.read_bytes()
+    seed = settings.ranker.model_copy(update={"seed": 5, "epochs": 1})
+    written = train.run(lake, settings.model_copy(update={"ranker": seed}), LAST)
+    assert written.notes["model_version"] != live["model_version"]
+    assert weights.read_bytes() == before
+    train.run(lake, settings, LAST)
+
+
+def test_after_a_rollback_the_model_before_is_champion_and_has_the_alias(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
     releases = sorted(lake.arrow("gold.releases").to_pylist(), key=lambda r: r["release"])
-    promote.run(lake, settings, LAST, rollback=True)
+    promote.run(lake, settings, LAST + timedelta(days=40), rollback=True)
     newest = max(lake.arrow("gold.releases").to_pylist(), key=lambda r: r["release"])
     assert (newest["kind"], newest["model_version"]) == ("rollback", releases[0]["model_version"])
     assert newest["tables"] == releases[0]["tables"]
+    next_day = gate.decide(lake, settings, LAST + timedelta(days=1))
+    assert (next_day.kind, next_day.uri) == ("keep", releases[0]["model_uri"])
+    marked = tracking._client(lake).get_model_version_by_alias(tracking.NAME, tracking.ALIAS)
+    assert marked.source == f"{lake.root}/{releases[0]['model_uri']}"
+
+
+def test_items_embedded_again_by_force_are_in_the_catalogue_once(ran: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, settings = ran.lake, ran.settings
+    version = lake.arrow("gold.codebooks")["encoder_version"][0].as_py()
+    before = current_vectors(lake, version)
+    monkeypatch.setenv("FORCE", "1")
+    assert embed.run(lake, settings, LAST + timedelta(days=1)).rows_out == len(before[0])
+    after = current_vectors(lake, version)
+    assert after[0] == before[0]
+    assert np.allclose(after[1], before[1], atol=0.02)

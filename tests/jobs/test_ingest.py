@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from great_expectations import expectations as gxe
@@ -68,6 +69,9 @@ def test_every_line_that_is_refused_is_set_aside_with_file_line_and_reason(
     bad = {
         "{not json": "not a JSON object",
         '["a list"]': "not a JSON object",
+        json.dumps(event(20, DAY1)) + json.dumps(event(21, DAY1)): "not a JSON object",
+        json.dumps(event(22, DAY1)) + ", " + json.dumps(event(23, DAY1)): "not a JSON object",
+        json.dumps(event(24, DAY1))[:-2] + "}": "not a JSON object",
         json.dumps(event(1, DAY1, event_id="")): "event_id is missing",
         json.dumps({k: v for k, v in event(2, DAY1).items() if k != "item_id"}): "item_id is missing",
         json.dumps(event(3, DAY1, event="teleport")): "event is of an unknown type",
@@ -78,7 +82,7 @@ def test_every_line_that_is_refused_is_set_aside_with_file_line_and_reason(
         json.dumps(event(8, DAY1, event="rating")): "a rating without a value",
     }
     write(tmp_path / str(DAY1), "events.jsonl.gz", [event(0, DAY1), "", *bad])
-    with pytest.raises(UserError, match=r"10 of 11 lines of events are refused"):
+    with pytest.raises(UserError, match=r"13 of 14 lines of events are refused"):
         ingest.run(lake, settings, DAY1, data=tmp_path)
     assert lake.arrow("silver.events").num_rows == 0
     lenient = settings.model_copy(update={"logs": settings.logs.model_copy(update={"max_reject_share": 1.0})})
@@ -86,7 +90,7 @@ def test_every_line_that_is_refused_is_set_aside_with_file_line_and_reason(
     rejects = {(r["line"], r["raw"]): r["reason"] for r in lake.arrow("bronze.rejects").to_pylist()}
     assert rejects == {(number + 3, raw): reason for number, (raw, reason) in enumerate(bad.items())}
     assert set(lake.arrow("bronze.rejects")["file"].to_pylist()) == {f"{DAY1}/events.jsonl.gz"}
-    assert (written.rows_in, written.rows_out, written.rows_rejected) == (11, 1, 10)
+    assert (written.rows_in, written.rows_out, written.rows_rejected) == (14, 1, 13)
 
 
 def test_days_landed_out_of_order_or_twice_end_in_the_same_tables(
@@ -115,6 +119,8 @@ def test_a_late_event_goes_to_its_own_day_and_a_repeated_one_is_counted_once(
         "e4": (DAY1, DAY3, "u"), "e5": (DAY3, DAY3, "u"),
     }  # fmt: skip
     assert (written.rows_in, written.rows_out, written.rows_rejected, written.rows_duplicate) == (10, 7, 0, 3)
+    told = lake.arrow("gold.metrics", where=ds.field("model") == "event_days").to_pylist()
+    assert {row["slice"]: row["value"] for row in told} == {str(DAY1): 3, str(DAY2): 3, str(DAY3): 1}
 
 
 def test_a_corrected_file_replaces_what_it_said_before(lake: Lake, settings: Settings, tmp_path: Path) -> None:
@@ -148,7 +154,7 @@ def test_parquet_lands_like_json(settings: Settings, tmp_path: Path) -> None:
         write(tmp_path / "json" / str(DAY1), name.format("jsonl.gz"), list(rows_of))
         table = pa.Table.from_pylist(rows_of)
         if "ts" in table.column_names:
-            typed = table["ts"].cast(pa.timestamp("us", "UTC"))
+            typed = table["ts"].cast(pa.timestamp("us" if rows_of is rows else "ns", "UTC"))  # pandas writes ns
             table = table.set_column(table.column_names.index("ts"), "ts", typed)
         folder = tmp_path / "parquet" / str(DAY1)
         folder.mkdir(parents=True, exist_ok=True)
@@ -164,6 +170,27 @@ def test_parquet_lands_like_json(settings: Settings, tmp_path: Path) -> None:
         found.append((content(lake, "silver.events", [*EVENT, "price", "position"]), items, sorted(rejects)))
     assert found[0] == found[1]
     assert [reject[2] for reject in found[1][2]] == ["item_id is missing", "ts is in the future"]
+
+
+def test_items_beside_day_folders_are_landed_once(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    for day, number in ((DAY1, 1), (DAY2, 2)):
+        write(tmp_path / str(day), "events.jsonl.gz", [event(number, day)])
+    write(tmp_path, "items.jsonl.gz", [{"item_id": "i"}, {"item_id": "j", "updated_at": f"{DAY2}T00:00:00Z"}])
+    landed = [ingest.run(lake, settings, day, data=tmp_path).rows_in for day in (DAY1, DAY2)]
+    assert landed == [2, 2]  # an event and an item each
+    due = {row["item_id"]: row["day"] for row in lake.arrow("bronze.raw_items").to_pylist()}
+    assert due == {"i": DAY1, "j": DAY2}
+
+
+def test_a_file_that_ends_in_the_middle_is_named_and_nothing_is_landed(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    write(tmp_path / str(DAY1), "events.jsonl.gz", [event(number, DAY1, price=number / 7) for number in range(999)])
+    file = tmp_path / str(DAY1) / "events.jsonl.gz"
+    file.write_bytes(file.read_bytes()[:-4000])
+    with pytest.raises(UserError, match=rf"{DAY1}/events\.jsonl\.gz cannot be read to its end"):
+        ingest.run(lake, settings, DAY1, data=tmp_path)
+    assert lake.arrow("bronze.raw_events").num_rows == 0
 
 
 def test_a_wrong_parquet_column_type_is_named(lake: Lake, settings: Settings, tmp_path: Path) -> None:

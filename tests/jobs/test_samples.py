@@ -1,7 +1,7 @@
 """Which examples a log gives, with which labels, and that they know nothing of the future."""
 
 import random
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from jobs import samples
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
+from jobs.metrics import metric_rows, write_metrics
 from jobs.settings import Settings, load_settings
 
 DAY = date(2026, 11, 20)
@@ -217,6 +218,18 @@ def test_the_label_follows_what_the_whole_log_up_to_the_day_holds(lake: Lake, se
     ):  # fmt: skip
         put(lake, rows)
         assert samples.chosen_label(lake, settings, DAY) == label
+
+
+def test_a_late_line_changes_the_samples_of_its_own_day_and_of_no_other(lake: Lake, settings: Settings) -> None:
+    shown = event("a", "impression", "u", "i", at("10:00:00", 19), request_id="r")
+    put(lake, [shown, event("b", "impression", "u", "i", at("10:00:00"), request_id="s")])
+    samples.run(lake, settings, DAY, since=DAY - timedelta(days=1))
+    late = event("c", "click", "u", "i", at("10:01:00", 19), request_id="r")
+    put(lake, [shown, late, event("b", "impression", "u", "i", at("10:00:00"), request_id="s")])
+    write_metrics(lake, "ingest", DAY, metric_rows("event_days", str(DAY - timedelta(days=1)), {"lines": 1}))
+    samples.run(lake, settings, DAY)
+    clicks = {row["sample_id"]: row["click"] for row in lake.arrow("gold.samples").to_pylist()}
+    assert clicks == {"a": 1, "b": 0}
 
 
 def test_a_day_without_events_is_an_empty_success(lake: Lake, settings: Settings) -> None:

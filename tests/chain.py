@@ -1,0 +1,77 @@
+"""Five simulated days through every job, which tests then look at from several sides."""
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from jobs import embed, evaluate, ingest, judge, pairs, promote, quantize, recommend, samples, train
+from jobs.lake import Lake
+from jobs.lake.contracts import contracts
+from jobs.settings import Settings, load_settings
+from jobs.simulate import write_landing
+
+LAST = date(2026, 11, 20)
+DAYS = [LAST - timedelta(days=n) for n in (4, 3, 2, 1, 0)]
+AFTER_SAMPLES = (pairs, embed, judge, quantize, train, evaluate, recommend, promote)
+NOT_CONTENT = {"run_id", "tables", "file"}  # differ from run to run by design
+SMALL = {
+    "SIDEREAL_QUANTIZER__SIZES": "[16,16,64]",
+    "SIDEREAL_QUANTIZER__FSQ_STEPS": "100",
+    "SIDEREAL_RANKER__EPOCHS": "4",
+    "SIDEREAL_RANKER__BATCH": "128",
+    "SIDEREAL_RANKER__GSU_DIM": "32",
+    "SIDEREAL_GATE__MAX_DROP": "1.0",  # so that the last day has a release of its own to roll back
+}
+
+
+@dataclass(frozen=True)
+class Chain:
+    lake: Lake
+    settings: Settings
+    landing: Path
+    before: Path  # the lake as it was before the last day
+    content: dict[str, str]  # of its tables after the last day
+
+
+def run_day(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> None:
+    ingest.run(lake, settings, day, data=data, since=since)
+    samples.run(lake, settings, day, since=since)
+    for job in AFTER_SAMPLES:
+        job.run(lake, settings, day)
+
+
+def content(lake: Lake) -> dict[str, str]:
+    """A hash of the sorted rows of every table that is not a log."""
+    found = {}
+    for name in sorted(contracts().keys() - {"ops.runs"}):
+        columns = [c for c in contracts()[name].names if c not in NOT_CONTENT]
+        rows = sorted(map(repr, lake.arrow(name, columns).to_pylist()))
+        found[name] = hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    return found
+
+
+def small_settings() -> Settings:
+    """Settings of a model that is trained in seconds."""
+    held = {name: os.environ.get(name) for name in SMALL}
+    os.environ.update(SMALL)
+    try:
+        return load_settings()
+    finally:
+        for name, value in held.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def make(root: Path) -> Chain:
+    landing, settings = root / "landing", small_settings()
+    write_landing(landing, days=DAYS, items=300, users=150, events_per_day=3000, new_items_per_day=10, seed=3)
+    lake = Lake(root / "lake", run_id="test")
+    lake.create()
+    run_day(lake, settings, DAYS[-2], landing, since=DAYS[0])
+    shutil.copytree(root / "lake", root / "before")
+    run_day(lake, settings, LAST, landing)
+    return Chain(lake, settings, landing, root / "before", content(lake))
