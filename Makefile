@@ -26,10 +26,10 @@ sql: setup ## a Spark SQL shell on the tables
 	@$(JOBS_PYTHON) -m jobs.sql
 
 rollback: setup ## restore the release before
-	@$(JOBS_PYTHON) -m jobs.promote --rollback --day $$(date -u +%F)
+	@$(JOBS_PYTHON) -m jobs.promote --rollback --day $$(date -u +%F) >/dev/null
 
 bench: setup ## one bench: B=etl ARGS="--data <folder>"
-	@$(JOBS_PYTHON) bench/$(or $(B),$(error say which, for example: make bench B=etl)).py $(ARGS)
+	@$(JOBS_PYTHON) bench/$(if $(wildcard bench/$(B).py),$(B),$(error say which: make bench B=etl)).py $(ARGS)
 
 test: setup ## all tests
 	@$(JOBS_PYTHON) -m pytest tests

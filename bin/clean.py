@@ -9,7 +9,7 @@ from pathlib import Path
 
 from place import REPOSITORY, InUse, Place
 
-LAKE = ("bronze", "silver", "gold", "ops", "models", "reports", "data_docs", "gx", "spark-warehouse")
+LAKE = ("bronze", "silver", "gold", "ops", "models", "reports", "data_docs", "gx", "locks", "spark-warehouse")
 CACHES = ("spark-warehouse", "metastore_db", "derby.log", ".pytest_cache", ".ruff_cache", ".mypy_cache", "bench/out")
 
 
@@ -35,6 +35,7 @@ def main() -> int:
         remove(path)
     if lake.is_dir() and not any(lake.iterdir()):  # whatever else lies in it is not ours to remove
         lake.rmdir()
+    print(f"removed the tables in {lake} and what their runs kept in {place.state}")
     return 0
 
 

@@ -46,9 +46,10 @@ def job(name: str, *arguments: str) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
-def simulate(folder: Path) -> None:
+def simulate(folder: Path, console: Console) -> None:
     """Write the simulated logs once; the same command writes the same lines."""
     if not (folder / "complete").exists():
+        console.print(f"Simulating {SIMULATED['days']} days of logs in {folder} ...", soft_wrap=True)
         job("simulate", "--day", SIMULATED["last"], "--days", SIMULATED["days"], "--out", str(folder))
         (folder / "complete").touch()
 
@@ -83,11 +84,12 @@ def run(place: Place, services: Services, console: Console) -> None:
     landing = Path(data).resolve() if data else place.state / "landing"
     if data and not landing.is_dir():
         raise Mistake(f"DATA={data} is not a folder; give one in the landing format (see README)")
+    os.environ["PROFILE"] = profile
+    job("settings")
     console.print("Starting Spark and Airflow ...")
     remote = start_spark(services, place.state)
     if not data:
-        console.print(f"Simulating {SIMULATED['days']} days of logs in {landing} ...", soft_wrap=True)
-        simulate(landing)
+        simulate(landing, console)
     days, since = choose(json.loads(job("days", "--data", str(landing))), first, last)
     # Cron schedules stay off: this process alone decides which days run. Logs and tables stay for `make ui`.
     extra = {"SPARK_REMOTE": remote, "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False"}

@@ -17,6 +17,10 @@ def show(rows: list[Row], console: Console) -> None:
         console.print()
         console.print(title, style="bold")
         console.print(table)
+    console.print()
+    for row in rows:
+        why = row["reason"] or "no release; the log of its task promote says why"
+        console.print(f"{row['day']}: {why}", soft_wrap=True, markup=False)
     console.print(f"\nReport: {rows[-1]['report']}", soft_wrap=True, markup=False)
 
 

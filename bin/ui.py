@@ -21,10 +21,11 @@ def serve(place: Place, services: Services) -> NoReturn:
     port = int(os.environ.get("PORT") or free_port())
     data = os.path.abspath(os.environ.get("DATA") or place.state / "landing")
     print("Starting Airflow ...", flush=True)
-    start_airflow(services, place, host, port, {"DATA": data})
+    profile = os.environ.get("PROFILE") or ("small" if os.environ.get("DATA") else "demo")
+    start_airflow(services, place, host, port, {"DATA": data, "PROFILE": profile})
     user, password = next(iter(json.loads((place.state / "airflow/passwords.json").read_text()).items()))
     print(f"http://{host}:{port}/dags/daily\n  user      {user}\n  password  {password}", flush=True)
-    print("Ctrl-C stops it.", flush=True)
+    print("The DAG runs nothing until it is switched on. Ctrl-C stops the server.", flush=True)
     while True:
         services.check()
         time.sleep(1)

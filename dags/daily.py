@@ -5,9 +5,12 @@ ones, embeds new and changed items, gives them semantic IDs, builds training sam
 compares it with yesterday's champion, computes every user's top-K, promotes the challenger if it is better
 and writes a report. Each task replaces its own day in one commit: clearing it, to run it again, is safe.
 
+**Switch it on.** While the DAG is paused, triggered runs and backfills wait. Switching it on runs the day that just
+ended at once.
+
 **Which day.** A scheduled run starts at midnight UTC and processes the day that just ended: the start of its
 data interval. A run triggered by hand processes `day` if it is given. A backfill takes a range of dates; its
-runs go one at a time, oldest first.
+runs go one at a time, oldest first, but beside other runs; a job then waits for the same job of another run.
 
 **Parameters.**
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from copy import copy
@@ -31,7 +32,11 @@ def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = N
     if days is not None and not days:
         return []
     frame = lake.sql(f"SELECT * FROM {table}" + (" WHERE day IN :days" if days else ""), days=days or [])
-    result = _validate(_context(lake), table, suite, frame)
+    try:
+        result = _validate(_context(lake), table, suite, frame)
+    except Exception:  # a run that was killed may have left half a file behind: its folder is made anew
+        shutil.rmtree(docs(lake).parent / "gx", ignore_errors=True)
+        result = _validate(_context(lake), table, suite, frame)
     told = {_title(one): bool(one.success) for one in result}
     failed = [_title(one) for one in result if not one.success and _kind(one) == "critical"]
     for one in result:

@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs.dataset import Dataset, Rows, load_catalogue, load_dataset, searched
-from jobs.lake import Lake, Written
+from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import live, load_card, load_model
@@ -59,10 +59,16 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
 
 
 def trained(lake: Lake, settings: Settings, day: date) -> str | None:
-    """The version that train made for this day with these settings, None if it made none."""
+    """The version that train made for this day, None if it made none.
+
+    raises  UserError if it made one with other settings
+    """
     where = (ds.field("day") == day) & (ds.field("job") == "train")
     versions = set(lake.arrow("gold.metrics", ["version"], where)["version"].to_pylist())
-    return next((version for version in versions if version.startswith(f"{day}-{settings.hash}-")), None)
+    mine = [version for version in versions if version and version.startswith(f"{day}-{settings.hash}-")]
+    if versions and not mine:
+        raise UserError(f"{day} was trained with other settings than these: run train of this day again first")
+    return mine[0] if mine else None
 
 
 def _scores(data: Dataset, settings: Settings, model: Ranker, *, latest: bool) -> Floats:

@@ -19,9 +19,9 @@ from expectations import silver_events, silver_items
 from jobs.checks import check
 from jobs.lake import Lake, UserError, Written, days_between
 from jobs.lake.contracts import ROOT
-from jobs.lake.entry import main
+from jobs.lake.entry import a_day, main
 from jobs.landing import LandingFile, check_readable, fields_type, landing_files, read_lines
-from jobs.metrics import metric_rows, write_metrics
+from jobs.metrics import metric_rows, touched_days, write_metrics
 from jobs.progress import steps
 from jobs.settings import Settings
 
@@ -39,21 +39,21 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
     first = min((f.day for f in every if f.kind == "events" and f.day), default=None)
     files = [f for f in every if f.day is None or span["since"] <= f.day <= day]
     step = steps()
-    step(f"landing {len(files)} files of {data} for {span['since']} to {day}")
+    step(f"reading {len(files)} files for {span['since']} to {day}")
     before = lake.query("SELECT DISTINCT day FROM silver.events WHERE landed_day BETWEEN :since AND :day", **span)
-    days = set(before["day"].to_pylist())  # that an earlier run of these days wrote
+    days = set(before["day"].to_pylist()) | touched_days(lake, day)  # that an earlier run of these days wrote
     try:
         _land(lake, files, span, first)
     except Exception:
         check_readable(files)
         raise
-    counts = {kind: _counts(lake, kind, span) for kind in KINDS}
-    days |= {row["event_day"] for row in counts["events"] if row["reason"] is None}
-    lines = {kind: sum(row["lines"] for row in counts[kind]) for kind in KINDS}
-    step(f"landed {lines['events']:,} event and {lines['items']:,} item lines; setting bad ones aside")
-    _replace_rejects(lake, span, counts)
-    _refuse_mostly_bad(counts, settings)
     try:
+        counts = {kind: _counts(lake, kind, span) for kind in KINDS}
+        days |= {row["event_day"] for row in counts["events"] if row["reason"] is None}
+        lines = {kind: sum(row["lines"] for row in counts[kind]) for kind in KINDS}
+        step(f"landed {lines['events']:,} event and {lines['items']:,} item lines; setting bad ones aside")
+        _replace_rejects(lake, span, counts)
+        _refuse_mostly_bad(counts, settings)
         step(f"keeping each event of {len(days)} days once")
         if days:
             where = f"day IN {tuple(str(d) for d in sorted(days))}".replace(",)", ")")
@@ -67,9 +67,9 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
             "events": _event_fates(lake, counts["events"], span, sorted(days)),
             "items": _item_fates(lake, counts["items"], span),
         }
-    except BaseException:
-        lake.undo("silver.events")
-        lake.undo("silver.items")
+    except BaseException:  # bronze.rejects stays: it says what was wrong
+        for table in ("silver.items", "silver.events", "bronze.raw_items", "bronze.raw_events"):
+            lake.undo(table)
         raise
     rows = [row for kind in KINDS for row in metric_rows("rows", kind, fates[kind])]
     rows += [r for kind in KINDS for r in metric_rows("rows", kind, _reasons(counts[kind]))]
@@ -88,7 +88,8 @@ def _land(lake: Lake, files: list[LandingFile], span: dict[str, date], first: da
     parsed = {kind: _parse(lake, kind, [f for f in files if f.kind == kind]) for kind in KINDS}
     if any(f.day is None for f in files):
         parsed = {kind: frame.persist() for kind, frame in parsed.items()}
-        least = [row[0] for row in (frame.agg(F.min("day")).first() for frame in parsed.values()) if row]
+        good = [frame.where("reason IS NULL") for frame in parsed.values()]
+        least = [row[0] for row in (frame.agg(F.min("day")).first() for frame in good) if row]
         first = min((day for day in (first, least[0]) if day), default=least[1])
     for kind, frame in parsed.items():
         day = F.coalesce("day", F.lit(first or span["day"]))
@@ -141,6 +142,7 @@ def _refuse_mostly_bad(counts: dict[str, list[Row]], settings: Settings) -> None
 def _merge_items(lake: Lake, span: dict[str, date], counts: list[Row]) -> None:
     held = lake.query("SELECT 1 FROM silver.items WHERE day BETWEEN :since AND :day LIMIT 1", **span)
     if held.num_rows or any(row["reason"] is None for row in counts):
+        lake.keep("silver.items")
         lake.transform("latest_items", **span).createOrReplaceTempView("latest")
         lake.transform("merge_items", **span).collect()
         lake.outputs["silver.items"] = lake.version("silver.items")
@@ -192,7 +194,7 @@ def _balanced(counts: list[Row], out: int, duplicate: int, kind: str) -> dict[st
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="landing folder")
-    parser.add_argument("--since", type=date.fromisoformat, help="land the days from here to --day as history")
+    parser.add_argument("--since", type=a_day, help="land the days from here to --day as history")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, MapType, StructType
+from pyspark.sql.types import ArrayType, DoubleType, FloatType, MapType, StructType
 
 from jobs.lake import UserError
 from jobs.landing_text import TEXT_LINES, read_text
@@ -54,7 +54,7 @@ def landing_files(folder: Path) -> list[LandingFile]:
     if not folder.is_dir():
         raise UserError(f"landing folder {folder} does not exist; give --data (or DATA=) a folder with events.jsonl.gz")
     found = []
-    for path in sorted(p for p in [*folder.glob("*"), *folder.glob("*/*")] if p.is_file()):
+    for path in sorted(p for p in [*folder.glob("*"), *folder.glob("*/*")] if p.is_file() or p.is_symlink()):
         match = NAME.fullmatch(path.name)
         parent = DAY_FOLDER.fullmatch(path.parent.name) if path.parent != folder else None
         if match is None or (path.parent != folder and parent is None):
@@ -63,6 +63,8 @@ def landing_files(folder: Path) -> list[LandingFile]:
             day = date.fromisoformat(parent[1]) if parent else None
         except ValueError:
             raise UserError(f"{path.parent} is named like a day, but there is no such day; rename the folder") from None
+        if not path.is_file():
+            raise UserError(f"{path} is a link to a file that is not there; land the file, or remove the link")
         form = "jsonl" if match[2] == "json" else match[2]
         found.append(LandingFile(match[1], form, str(path.resolve()), str(path.relative_to(folder)), day))
     if not found:
@@ -95,6 +97,9 @@ def parquet_columns(file: LandingFile) -> tuple[tuple[str, str], ...]:
         schema = pq.read_schema(file.path)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{file.name} is not readable as Parquet: {str(error).splitlines()[0]}") from None
+    names = [name.lower() for name in schema.names]
+    if not names or len(set(names)) < len(names) or "_metadata" in names:
+        raise UserError(f"{file.name}: its columns {schema.names} must differ in name, and none be called _metadata")
     for field in schema:
         allowed, words = PARQUET_TYPES.get(field.name, ((), ""))
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
@@ -134,7 +139,7 @@ def _read_parquet(
     frame = spark.read.parquet(*[GLOB.sub(r"\\\g<0>", file.path) for file in files])
     named = [(file.path, file.name, file.day) for file in files]
     names = F.broadcast(spark.createDataFrame(named, "path string, file string, folder_day date"))
-    nanos = [name for name, kind in columns if kind.startswith("timestamp[ns")]
+    nanos = [name for name, kind in columns if kind.startswith("timestamp[ns") and "." not in name]
     frame = frame.withColumns({name: F.timestamp_micros(F.floor(F.col(name) / 1000)) for name in nanos})
     given = F.struct(*[_as_text(frame, name) for name in FIELDS[kind].split()])
     raw = F.to_json(F.struct("*"), {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"})
@@ -149,5 +154,9 @@ def _read_parquet(
 def _as_text(frame: DataFrame, name: str) -> Column:
     if name not in frame.columns:
         return F.lit(None).cast("string").alias(name)
-    nested = isinstance(frame.schema[name].dataType, ArrayType | MapType | StructType)
-    return (F.to_json(name) if nested else F.col(name).cast("string")).alias(name)
+    kind, column = frame.schema[name].dataType, F.col(name)
+    if isinstance(kind, ArrayType | MapType | StructType):
+        return F.to_json(name).alias(name)
+    if isinstance(kind, DoubleType | FloatType) and name in ("position", "seq"):  # pandas writes 2.0 beside a null
+        column = F.when(column == F.floor(column), F.floor(column)).otherwise(column)
+    return column.cast("string").alias(name)

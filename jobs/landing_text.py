@@ -13,6 +13,7 @@ from pyspark import cloudpickle
 
 TEXT_LINES = "file string, line bigint, raw string, folder_day date"
 BLOCK = 8 << 20
+BOM = b"\xef\xbb\xbf"  # which some programs put before the first line
 
 
 def read_text(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -38,6 +39,8 @@ def _json_lines(path: str) -> Iterator[tuple[pa.Array, pa.Array]]:
         while True:
             block = stream.read(BLOCK)
             data = rest + block
+            if first == 1:
+                data = data.removeprefix(BOM)
             if block:
                 cut = data.rfind(b"\n") + 1
                 data, rest = data[:cut], data[cut:]
@@ -68,11 +71,13 @@ def _utf8(raw: pa.BinaryArray) -> pa.StringArray:
 def _csv_lines(path: str) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Blocks of (line numbers, rows as JSON with empty fields left out)."""
     with pa.input_stream(path, compression="detect") as stream:
-        reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline=""))
+        csv.field_size_limit(1 << 30)
+        reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline=""))
         numbers, rows = [], []
         for row in reader:
             numbers.append(reader.line_num)
-            rows.append(json.dumps({key: value for key, value in row.items() if key and value}))
+            known = json.dumps({key: value for key, value in row.items() if key and value})
+            rows.append(f"more fields than the header: {known} {row[None]}" if None in row else known)
             if len(rows) == 65536:
                 yield pa.array(numbers), pa.array(rows)
                 numbers, rows = [], []

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
@@ -39,3 +40,9 @@ def write_metrics(lake: Lake, job: str, day: date, rows: list[dict[str, Any]]) -
     """Replace what `job` measured on `day`."""
     full = [row | {"job": job, "day": day} for row in rows]
     lake.replace(TABLE, pa.Table.from_pylist(full, contracts()[TABLE].arrow), day=day, job=job)
+
+
+def touched_days(lake: Lake, day: date) -> set[date]:
+    """The event days that ingest of `day` wrote when it last ran."""
+    mine = (ds.field("day") == day) & (ds.field("job") == "ingest") & (ds.field("model") == "event_days")
+    return {date.fromisoformat(text) for text in lake.arrow("gold.metrics", ["slice"], mine)["slice"].to_pylist()}

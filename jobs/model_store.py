@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import torch
+from safetensors import SafetensorError
 
 from jobs.dataset import Catalogue, load_codes
 from jobs.lake import Lake, UserError
@@ -75,8 +76,12 @@ def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
     store, root = pafs.FileSystem.from_uri(_uri(lake))
     with tempfile.TemporaryDirectory() as made:
         pafs.copy_files(f"{root}/{uri}", made, source_filesystem=store, destination_filesystem=pafs.LocalFileSystem())
-        old = ranker.load(Path(made))
-        items = pa.array(json.loads((Path(made) / "items.json").read_text()), pa.string())
+        try:
+            old = ranker.load(Path(made))
+            items = pa.array(json.loads((Path(made) / "items.json").read_text()), pa.string())
+        except (OSError, ValueError, SafetensorError) as error:
+            what = str(error).splitlines()[0]
+            raise UserError(f"model {uri} is damaged ({what}): remove its folder and train its day again") from None
     index = torch.from_numpy(pc.fill_null(pc.index_in(catalogue.ids, items), -1).to_numpy().copy()).long()
     codes = catalogue.codes
     if card.codebook_version != catalogue.codebook_version:

@@ -23,6 +23,7 @@ from jobs.checks import check
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
 from jobs.metrics import write_metrics
+from jobs.progress import steps
 from jobs.settings import Pairs, Settings
 from models import swing
 
@@ -37,6 +38,8 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     caps = settings.pairs
     after = day - timedelta(days=caps.window_days)
     window = {"after": after, "day": day, "like_from": settings.logs.like_from}
+    step = steps()
+    step("finding who acted on what")
     lake.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", ITEMS_AT_ONCE)
     items = lake.transform("swing_items", **window).persist()
     items.createOrReplaceTempView("swing_items")
@@ -45,8 +48,10 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     )
     scores = users.mapInArrow(best_pairs(caps), "item INT, other INT, score DOUBLE")
     scores.createOrReplaceTempView("swing_scores")
+    step("scoring pairs")
     lake.replace(TABLE, lake.transform("swing_pairs", day=day), day=day)
     items.unpersist()
+    step("checking pairs")
     try:
         checks = check(lake, TABLE, silver_item_pairs, [day])
     except BaseException:

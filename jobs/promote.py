@@ -8,6 +8,7 @@ every table. --rollback publishes the release before the live one again, as a ne
 """
 
 import argparse
+import sys
 from datetime import date
 from typing import Any
 
@@ -81,9 +82,12 @@ def _rollback(lake: Lake) -> Written:
     rows = sorted(lake.arrow(TABLE).to_pylist(), key=lambda r: r["release"], reverse=True)
     if not rows:
         raise UserError("there is no release yet, so there is nothing to roll back to")
-    before = next((r for r in rows[1:] if r["model_version"] != rows[0]["model_version"]), None)
+    made = [r for r in rows if r["kind"] != "rollback"]
+    origin = next(r for r in made if r["model_version"] == rows[0]["model_version"])  # a second rollback goes further
+    older = [r for r in made if r["release"] < origin["release"]]
+    before = next((r for r in older if r["model_version"] != rows[0]["model_version"]), None)
     if before is None:
-        raise UserError(f"every release so far has the model {rows[0]['model_version']}: nothing to roll back to")
+        raise UserError(f"no release before the model {rows[0]['model_version']} has another: nothing to roll back to")
     load_card(lake, before["model_uri"])  # raises if its files are gone
     reason = f"rolled back from release {rows[0]['release']} to release {before['release']}"
     row = before | {
@@ -95,6 +99,7 @@ def _rollback(lake: Lake) -> Written:
     }
     mark(lake, row["model_uri"])
     _write(lake, row)
+    print(f"Release {row['release']} is live: {reason}, model {row['model_version']}.", file=sys.stderr, flush=True)
     return Written(
         rows_out=1, notes={"release": row["release"], "model_version": row["model_version"], "reason": reason}
     )

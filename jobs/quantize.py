@@ -47,7 +47,8 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     codes = codebook.encode(torch.from_numpy(vectors[new])).numpy()
     if new.any():
         kept = lake.arrow(IDS, where=have & (ds.field("day") == day))  # a rerun adds to this day's own
-        rows = pa.concat_tables([kept.cast(contracts()[IDS].arrow), _rows(np.array(items)[new], codes, version, day)])
+        fresh = _rows(np.array(items, dtype=object)[new], codes, version, day)
+        rows = pa.concat_tables([kept.cast(contracts()[IDS].arrow), fresh])
         lake.replace(IDS, rows, codebook_version=version, day=day)
     _measure(lake, codebook, items, vectors, version, day)
     return Written(len(items), int(new.sum()), 0, int((~new).sum()), {"codebook_version": version})

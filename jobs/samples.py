@@ -16,7 +16,9 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from jobs.lake import Lake, UserError, Written, days_between
-from jobs.lake.entry import main
+from jobs.lake.entry import a_day, main
+from jobs.metrics import touched_days
+from jobs.progress import steps
 from jobs.settings import Settings
 
 TABLE = "gold.samples"
@@ -27,13 +29,13 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
     since = since or day
     if since > day:
         raise UserError(f"--since {since} lies after --day {day}")
-    label = chosen_label(lake, settings, day)
-    arguments = _arguments(lake, settings, label)
-    spans = _spans(lake, since, day)
-    for first, last in spans:
-        samples = lake.transform(f"samples_{label}", since=first, day=last, **arguments)
+    step = steps()
+    for first, last in _spans(lake, since, day):
+        step(f"building samples of {first} to {last}")
+        label = chosen_label(lake, settings, max(last, day))
+        samples = lake.transform(f"samples_{label}", since=first, day=last, **_arguments(lake, settings, label))
         lake.replace(TABLE, samples, where=days_between(first, last))
-    return _told(lake, label, since, day)
+    return _told(lake, chosen_label(lake, settings, day), since, day)
 
 
 def _spans(lake: Lake, since: date, day: date) -> list[tuple[date, date]]:
@@ -42,9 +44,11 @@ def _spans(lake: Lake, since: date, day: date) -> list[tuple[date, date]]:
     A late line changes its own day, and the next one, which may hold the rest of a request begun before midnight.
     """
     built = {date.fromisoformat(partition["day"]) for partition in lake.delta(TABLE).partitions()}
-    mine = (ds.field("day") == day) & (ds.field("job") == "ingest") & (ds.field("model") == "event_days")
-    touched = {date.fromisoformat(text) for text in lake.arrow("gold.metrics", ["slice"], mine)["slice"].to_pylist()}
+    touched = touched_days(lake, day)
     stale = built & (touched | {one + timedelta(days=1) for one in touched})
+    firsts = touched & {first_day(lake, event) for event in ("impression", "rating", "click", "purchase")}
+    if firsts:  # a backfill brought the first event of a kind: what later days know of it changes
+        stale |= {one for one in built if one > min(firsts)}
     spans: list[tuple[date, date]] = []
     for one in sorted(stale | {since + timedelta(days=n) for n in range((day - since).days + 1)}):
         follows = spans and one - spans[-1][1] == timedelta(days=1)
@@ -95,7 +99,7 @@ def _told(lake: Lake, label: Label, since: date, day: date) -> Written:
 
 
 def _since(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--since", type=date.fromisoformat, help="the first day to rebuild; by default --day")
+    parser.add_argument("--since", type=a_day, help="the first day to rebuild; by default --day")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ the job at start with a message that names the key.
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Literal
@@ -23,6 +24,7 @@ from jobs.lake.errors import UserError
 
 PROFILES = Path(__file__).parent.parent / "profiles"
 Share = Annotated[float, Field(ge=0, le=1)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -37,7 +39,7 @@ BinaryCount = Annotated[int, Field(ge=2), AfterValidator(_power_of_two)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Logs(Section):
@@ -48,12 +50,12 @@ class Logs(Section):
     negatives: Count = 4  # drawn for each purchase where nothing was shown
     split: Literal["auto", "day", "request"] = "auto"  # request: for logs of a single day
     test_share: Part = 0.2  # of the requests, when split by request
-    train_days: Count = 30
+    train_days: Days = 30
     max_reject_share: Share = 0.5  # of the lines that are due; more stop the run
 
 
 class Pairs(Section):
-    window_days: Count = 30
+    window_days: Days = 30
     users_per_item: Count = 40  # caps: work grows with their square
     items_per_user: Count = 100
     pairs_per_item: Count = 10
@@ -76,7 +78,7 @@ class Quantizer(Section):
     sizes: tuple[Count, Count, BinaryCount] = (256, 256, 256)
     kmeans_iterations: Count = 20
     fsq_steps: Count = 600
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 class Ranker(Section):
@@ -90,7 +92,7 @@ class Ranker(Section):
     valid_share: Part = 0.1
     patience: Count = 1
     experts: Count = 4
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 class Gate(Section):
@@ -106,7 +108,7 @@ class Gate(Section):
 class Recommend(Section):
     k: Count = 20
     candidates: Count = 200
-    active_days: Count = 30
+    active_days: Days = 30
     exclude_seen: bool = True
 
 
@@ -171,6 +173,15 @@ def load_settings() -> Settings:
         ) from None
     except ValidationError as error:
         lines = [
-            f"setting {'.'.join(map(str, e['loc']))}: {e['msg'].lower()}, got {e['input']!r}" for e in error.errors()
+            f"setting {'.'.join(map(str, e['loc']))} "
+            + ("is unknown" if e["type"] == "extra_forbidden" else f"is wrong: {e['msg'].lower()}, got {e['input']!r}")
+            for e in error.errors()
         ]
         raise UserError(f"{'; '.join(lines)} (from {path.name} or SIDEREAL_* variables)") from None
+
+
+if __name__ == "__main__":  # `make run` asks before it starts anything
+    try:
+        print(load_settings().model_dump_json())
+    except UserError as error:
+        sys.exit(str(error))

@@ -163,7 +163,7 @@ def main() -> None:
     print(f"Starting Spark on {lake.root} ...", file=sys.stderr, flush=True)
     try:
         names = register(lake.spark, lake)
-        if statement:
+        if statement is not None:
             print(answer(lake.spark, statement.strip().rstrip(";")))
             return
     except (UserError, PySparkException) as error:

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from jobs import embed, evaluate, ingest, judge, pairs, promote, quantize, recommend, samples, train
+from jobs.dataset import load_catalogue, load_dataset, searched
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.settings import Settings, load_settings
@@ -75,3 +80,33 @@ def make(root: Path) -> Chain:
     shutil.copytree(root / "lake", root / "before")
     run_day(lake, settings, LAST, landing)
     return Chain(lake, settings, landing, root / "before", content(lake))
+
+
+def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake) -> None:
+    """No feature of a test row changes when everything from its moment on happens to other items.
+
+    other  an empty lake
+    """
+    book = lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
+    catalogue = load_catalogue(lake, settings, **book)
+    data = load_dataset(lake, settings, catalogue, day)
+    before = searched(data, data.test, settings)
+    events = lake.arrow("silver.events")
+    at = events.column_names.index("item_id")
+    shuffled = pa.array(np.random.default_rng(0).permutation(events["item_id"].to_pylist()))
+    other.create()
+    for name in ("silver.items", "gold.samples", "gold.item_embeddings", "gold.semantic_ids"):
+        other.replace(name, lake.arrow(name))
+    seen = 0
+    cuts = [np.median(data.train.ts), *np.quantile(data.test.ts, [0.1, 0.5, 0.9])]
+    for cut in np.array(cuts).astype(np.int64):
+        later = pc.greater_equal(events["ts"].cast(pa.int64()), int(cut))
+        other.replace("silver.events", events.set_column(at, "item_id", pc.if_else(later, shuffled, events["item_id"])))
+        changed = load_dataset(other, settings, catalogue, day)
+        after = searched(changed, changed.test, settings)
+        earlier = data.test.ts <= cut
+        assert (before.topk[earlier] == after.topk[earlier]).all()
+        assert (before.sims[earlier] == after.sims[earlier]).all()
+        assert (data.test.length[earlier] == changed.test.length[earlier]).all()
+        seen += int((before.topk[~earlier] != after.topk[~earlier]).sum())
+    assert seen  # where it is the past, the shuffle is seen

@@ -1,6 +1,7 @@
 """The shared entry point of all jobs: arguments, settings, ledger row, last JSON line, errors in a sentence."""
 
 import argparse
+import fcntl
 import json
 import logging
 import os
@@ -11,7 +12,8 @@ import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -31,6 +33,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 _CAUSES = {  # part of an engine's error -> what a tired person needs to know
     "No space left on device": "the disk of {lake} or of {temporary} is full: free some space, then run this again;"
     " nothing was published",
+    "disk is full": "the disk of {lake} or of {temporary} is full: free some space, then run this again",
+    "disk I/O error": "the disk of {lake} or of {temporary} is full or fails: free some space, then run this again",
     "ConcurrentAppend": "another run wrote the same table at the same time: let it finish, then run this again",
     "ConcurrentDelete": "another run wrote the same table at the same time: let it finish, then run this again",
     "ConcurrentModification": "another run wrote the same table at the same time: let it finish, then run this again",
@@ -40,7 +44,8 @@ _CAUSES = {  # part of an engine's error -> what a tired person needs to know
 }
 
 
-def _day(text: str) -> date:
+def a_day(text: str) -> date:
+    """The type of an argument that is a day."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -58,6 +63,8 @@ def cause(error: BaseException) -> str:
     if isinstance(error, UserError):
         return str(error)
     text = f"{type(error).__name__}: {error}"
+    if error.__cause__:
+        text += f" ({error.__cause__})"
     for part, meaning in _CAUSES.items():
         if part in text:
             memory = os.environ.get("SPARK_DRIVER_MEMORY", "2g")
@@ -73,7 +80,7 @@ def main(run: Callable[..., Written], arguments: Callable[[argparse.ArgumentPars
     job = sys.modules[run.__module__].__spec__
     name = (job.name if job else run.__module__).removeprefix("jobs.")
     parser = argparse.ArgumentParser(prog=f"python -m jobs.{name}", description=sys.modules[run.__module__].__doc__)
-    parser.add_argument("--day", type=_day, required=True, help="the day to work on, as 2026-11-20")
+    parser.add_argument("--day", type=a_day, required=True, help="the day to work on, as 2026-11-20")
     if arguments:
         arguments(parser)
     try:
@@ -94,13 +101,34 @@ def main(run: Callable[..., Written], arguments: Callable[[argparse.ArgumentPars
         sys.exit(2)
 
 
+@contextmanager
+def alone(lake: Lake, name: str) -> Iterator[None]:
+    """Wait until no other run of this job works on the lake, so that two days' runs do not collide.
+
+    On an object store there is no such lock: Delta refuses the second of two commits that collide.
+    """
+    if "://" in lake.root:
+        yield
+        return
+    folder = Path(lake.root) / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / name, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another run of {name} on {lake.root}", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _run(name: str, run: Callable[..., Written], day: date, options: dict[str, object]) -> None:
     born = psutil.Process().create_time()
     settings = load_settings()
     lake = Lake(lake_root(), run_id=uuid.uuid4().hex[:12])
     startup = time.time() - born
-    lake.create()
-    written = run(lake, settings, day, **options)
+    with alone(lake, name):
+        lake.create()
+        written = run(lake, settings, day, **options)
     seconds = time.time() - born
     row = {
         "run_id": lake.run_id,

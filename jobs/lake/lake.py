@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.contracts import ROOT, contracts
@@ -37,7 +38,7 @@ class Written:
 def literal(value: date | str | int | float | Iterable[date]) -> str:
     """A value as a SQL literal, several as a list; text is quoted, so that it can never be read as SQL."""
     if isinstance(value, date):
-        return f"DATE'{value:%Y-%m-%d}'"
+        return f"DATE'{value.isoformat()}'"
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, str):
@@ -63,6 +64,7 @@ class Lake:
         self.run_id = run_id
         self.inputs: dict[str, int] = {}
         self.outputs: dict[str, int] = {}
+        self.before: dict[str, int] = {}
         self.spark_seconds = 0.0
 
     def path(self, name: str) -> str:
@@ -91,7 +93,10 @@ class Lake:
     def delta(self, name: str, version: int | None = None) -> DeltaTable:
         if not DeltaTable.is_deltatable(self.path(name)):
             raise UserError(f"table {name} is not in {self.root}; run `python -m jobs.ingest` first, or check LAKE")
-        table = DeltaTable(self.path(name), version=version)
+        try:
+            table = DeltaTable(self.path(name), version=version)
+        except DeltaError as error:
+            raise UserError(self._damaged(name, error)) from None
         self.inputs.setdefault(name, table.version())
         return table
 
@@ -106,7 +111,14 @@ class Lake:
         version: int | None = None,
     ) -> pa.Table:
         """The rows as one Arrow table: for tables that grow with the catalogue, not with the events."""
-        return self.delta(name, version).to_pyarrow_dataset().to_table(columns=columns, filter=where)
+        try:
+            return self.delta(name, version).to_pyarrow_dataset().to_table(columns=columns, filter=where)
+        except FileNotFoundError as error:
+            raise UserError(self._damaged(name, error)) from None
+
+    def _damaged(self, name: str, error: Exception) -> str:
+        told = str(error).splitlines()[0][:200]
+        return f"table {name} in {self.root} is damaged ({told}); restore its folder, or run all days into a new one"
 
     def batches(
         self, name: str, columns: list[str], where: ds.Expression | None = None, version: int | None = None
@@ -136,6 +148,7 @@ class Lake:
             raise ValueError(f"a partition value may not hold a quote: {partition}")
         predicate = where or " AND ".join(f"{key} = '{value}'" for key, value in partition.items()) or None
         contract = contracts()[name]
+        self.keep(name)
         if isinstance(rows, pa.Table):
             write_deltalake(
                 self.path(name),
@@ -180,15 +193,29 @@ class Lake:
         """Run `sql/transforms/<name>.sql`."""
         return self.sql((ROOT / "transforms" / f"{name}.sql").read_text(), **args)
 
+    def keep(self, name: str) -> None:
+        """Remember a table's version before it is written, for `undo`."""
+        self.before[name] = self.version(name)
+
     def undo(self, name: str) -> None:
-        """Put a table back to the version before this run wrote it, if it did and nobody else wrote since."""
-        if name in self.outputs:
-            table, written = DeltaTable(self.path(name)), self.outputs.pop(name)
+        """Put a table back to the version before this run last wrote it, if it did and nobody else wrote since."""
+        written, before = self.outputs.pop(name, None), self.before.pop(name, None)
+        if written is not None and before is not None and written != before:
+            table = DeltaTable(self.path(name))
             if table.version() != written:
                 raise RuntimeError(f"another run wrote {name} after version {written}: run ingest of its day again")
-            table.restore(written - 1)
+            table.restore(before)
 
 
 def lake_root() -> str:
-    """`LAKE`, by default `lake/` below the current folder."""
-    return os.environ.get("LAKE") or "lake"
+    """`LAKE`, by default `lake/` below the current folder.
+
+    raises  UserError if the tables cannot lie there
+    """
+    root = os.environ.get("LAKE") or "lake"
+    if "://" not in root:
+        if odd := sorted(set(str(Path(root).resolve())) & set("%?#")):
+            raise UserError(f"LAKE={root}: a path with {' '.join(odd)} is read as an address; choose another folder")
+        if Path(root).exists() and not Path(root).is_dir():
+            raise UserError(f"LAKE={root} is not a folder")
+    return root

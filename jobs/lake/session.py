@@ -17,12 +17,16 @@ CONFIG = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.ansi.enabled": "true",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # what Arrow reads without a cast
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
     "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY", "2g"),
     "spark.sql.sources.partitionOverwriteMode": "static",
 }
-SESSION_CONFIG = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.shuffle.partitions")
+SESSION_CONFIG = (
+    "spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.shuffle.partitions",
+    "spark.sql.parquet.outputTimestampType",
+)  # fmt: skip
 
 
 def spark_session(warehouse: str) -> SparkSession:

@@ -1,6 +1,9 @@
 -- Put the view `latest` into silver.items; items whose only lines are gone from the landing folder leave.
 MERGE INTO silver.items AS t USING latest AS s ON t.item_id = s.item_id
-WHEN MATCHED AND (t.content_hash <> s.content_hash OR t.file <> s.file OR t.line <> s.line OR t.day <> s.day)
+WHEN MATCHED AND NOT (
+  t.content_hash = s.content_hash AND t.file = s.file AND t.line = s.line AND t.day = s.day AND t.price <=> s.price
+  AND t.updated_at <=> s.updated_at AND t.title <=> s.title AND t.description <=> s.description
+  AND t.category <=> s.category AND t.attributes <=> s.attributes)
   THEN UPDATE SET *
 WHEN NOT MATCHED THEN INSERT *
 WHEN NOT MATCHED BY SOURCE AND t.day BETWEEN :since AND :day THEN DELETE

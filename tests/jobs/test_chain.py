@@ -4,17 +4,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from jobs import embed, gate, promote, recommend, tracking, train
+from jobs import embed, evaluate, gate, promote, recommend, tracking, train
 from jobs.catalogue import current_vectors
-from jobs.dataset import load_catalogue, load_dataset, searched
-from jobs.lake import Lake
+from jobs.lake import Lake, UserError
 from jobs.metrics import metric_rows, write_metrics
 from jobs.settings import Gate
-from tests.chain import DAYS, LAST, Chain, content, run_day
+from tests.chain import DAYS, LAST, Chain, assert_no_future, content, run_day
 
 
 def test_a_release_names_the_version_of_every_table_and_a_model_that_is_there(ran: Chain) -> None:
@@ -76,28 +74,7 @@ def test_recommendations_are_ranked_by_score_and_hold_nothing_seen(ran: Chain) -
 
 
 def test_no_feature_sees_what_happens_at_or_after_the_sample(ran: Chain, tmp_path: Path) -> None:
-    lake, settings = ran.lake, ran.settings
-    encoder = lake.arrow("gold.codebooks")["encoder_version"][0].as_py()
-    codebook = lake.arrow("gold.codebooks")["codebook_version"][0].as_py()
-    catalogue = load_catalogue(lake, settings, encoder, codebook)
-    data = load_dataset(lake, settings, catalogue, LAST)
-    before = searched(data, data.test, settings)
-    events = lake.arrow("silver.events")
-    at = events.column_names.index("item_id")
-    shuffled = pa.array(np.random.default_rng(0).permutation(events["item_id"].to_pylist()))
-    other = Lake(tmp_path / "other")
-    other.create()
-    for name in ("silver.items", "gold.samples", "gold.item_embeddings", "gold.semantic_ids"):
-        other.replace(name, lake.arrow(name))
-    for cut in np.quantile(data.test.ts, [0.1, 0.5, 0.9]).astype(np.int64):
-        later = pc.greater_equal(events["ts"].cast(pa.int64()), int(cut))  # from here on, all happens to other items
-        other.replace("silver.events", events.set_column(at, "item_id", pc.if_else(later, shuffled, events["item_id"])))
-        changed = load_dataset(other, settings, catalogue, LAST)
-        after = searched(changed, changed.test, settings)
-        earlier = data.test.ts <= cut
-        assert (before.topk[earlier] == after.topk[earlier]).all()
-        assert (before.sims[earlier] == after.sims[earlier]).all()
-        assert (before.topk[~earlier] != after.topk[~earlier]).any()  # the shuffle is seen where it is the past
+    assert_no_future(ran.lake, ran.settings, LAST, Lake(tmp_path / "other"))
 
 
 def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Chain) -> None:
@@ -144,6 +121,8 @@ def test_training_a_released_day_otherwise_leaves_the_released_model_alone(ran: 
     written = train.run(lake, settings.model_copy(update={"ranker": seed}), LAST)
     assert written.notes["model_version"] != live["model_version"]
     assert weights.read_bytes() == before
+    with pytest.raises(UserError, match="was trained with other settings"):
+        evaluate.run(lake, settings, LAST)
     train.run(lake, settings, LAST)
 
 
@@ -154,6 +133,8 @@ def test_after_a_rollback_the_model_before_is_champion_and_has_the_alias(ran: Ch
     newest = max(lake.arrow("gold.releases").to_pylist(), key=lambda r: r["release"])
     assert (newest["kind"], newest["model_version"]) == ("rollback", releases[0]["model_version"])
     assert newest["tables"] == releases[0]["tables"]
+    with pytest.raises(UserError, match="no release before the model"):  # and not back to the one that was left
+        promote.run(lake, settings, LAST, rollback=True)
     next_day = gate.decide(lake, settings, LAST + timedelta(days=1))
     assert (next_day.kind, next_day.uri) == ("keep", releases[0]["model_uri"])
     marked = tracking._client(lake).get_model_version_by_alias(tracking.NAME, tracking.ALIAS)

@@ -232,6 +232,19 @@ def test_a_late_line_changes_the_samples_of_its_own_day_and_of_no_other(lake: La
     assert clicks == {"a": 1, "b": 0}
 
 
+def test_a_backfill_that_brings_the_first_click_changes_what_later_days_know(lake: Lake, settings: Settings) -> None:
+    later = event("b", "impression", "u", "i", at("10:00:00"), request_id="s")
+    put(lake, [later])
+    samples.run(lake, settings, DAY)
+    assert written(lake)["b"]["click"] is None
+    day = DAY - timedelta(days=3)
+    shown = [event("a", kind, "u", "i", at("10:00:00", 17), request_id="r") for kind in ("impression", "click")]
+    put(lake, [shown[0], shown[1] | {"event_id": "c"}, later])
+    write_metrics(lake, "ingest", day, metric_rows("event_days", str(day), {"lines": 2}))
+    samples.run(lake, settings, day)
+    assert {key: row["click"] for key, row in written(lake).items()} == {"a": 1, "b": 0}
+
+
 def test_a_day_without_events_is_an_empty_success(lake: Lake, settings: Settings) -> None:
     assert samples.run(lake, settings, DAY).rows_out == 0
 
