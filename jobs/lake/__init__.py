@@ -1,6 +1,7 @@
-"""Everything that touches storage: Spark session, Delta tables, contracts, run ledger, entry point."""
+"""The tables: Spark session, Delta tables, contracts, run ledger, entry point."""
 
 from jobs.lake.errors import UserError
-from jobs.lake.lake import Lake, Written, days_between
+from jobs.lake.lake import Lake, Written
+from jobs.lake.literals import days_between
 
 __all__ = ["Lake", "UserError", "Written", "days_between"]

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -19,8 +19,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.contracts import ROOT, contracts
 from jobs.lake.errors import UserError
+from jobs.lake.literals import with_values
 
-_PARAMETER = re.compile(r"(?<!:):([a-z_]+)\b")
 _TABLE = re.compile(r"\b(bronze|silver|gold|ops)\.([a-z_]+)\b")
 
 
@@ -33,27 +33,6 @@ class Written:
     rows_rejected: int = 0
     rows_duplicate: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
-
-
-def literal(value: date | str | int | float | Iterable[date]) -> str:
-    """A value as a SQL literal, several as a list; text is quoted, so that it can never be read as SQL."""
-    if isinstance(value, date):
-        return f"DATE'{value.isoformat()}'"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return "(" + ", ".join(map(literal, value)) + ")"
-
-
-def days_between(since: date, day: date) -> str:
-    """A `where` for `replace`. Delta 4.4 cannot replace by BETWEEN."""
-    return f"day >= '{since}' AND day <= '{day}'"
-
-
-def _values(text: str, args: dict[str, Any]) -> str:
-    """SQL with its `:name` parameters written out as literals."""
-    return _PARAMETER.sub(lambda match: literal(args[match[1]]) if match[1] in args else match[0], text)
 
 
 class Lake:
@@ -136,7 +115,7 @@ class Lake:
             engine.execute("SET TimeZone = 'UTC'")
             for name in {match[0] for match in _TABLE.finditer(text)}:
                 engine.register(name.replace(".", "_"), self.delta(name).to_pyarrow_dataset())
-            named = _TABLE.sub(lambda match: f"{match[1]}_{match[2]}", _values(text, args))
+            named = _TABLE.sub(lambda match: f"{match[1]}_{match[2]}", with_values(text, args))
             return engine.sql(named).to_arrow_table()
 
     def replace(self, name: str, rows: pa.Table | DataFrame, where: str | None = None, **partition: date | str) -> int:
@@ -186,8 +165,7 @@ class Lake:
             self.delta(name)
             return f"delta.`{self.path(name).replace('`', '``')}`"
 
-        # Spark 4.1 binds parameters in its own parser, which Delta's extension replaces: `args=` stays unbound.
-        return self.spark.sql(_TABLE.sub(by_path, _values(text, args)))
+        return self.spark.sql(_TABLE.sub(by_path, with_values(text, args)))
 
     def transform(self, name: str, **args: Any) -> DataFrame:
         """Run `sql/transforms/<name>.sql`."""
