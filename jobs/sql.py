@@ -22,7 +22,7 @@ from jobs.lake.lake import lake_root
 HISTORY = ROOT.parent / ".state" / "sql_history"
 EXAMPLE = "SELECT * FROM gold.day_funnel ORDER BY day;"
 ROWS_SHOWN = 100
-WIDTH = 60  # of a column; longer values are cut
+WIDTH = 60  # of a column on a terminal; longer values are cut
 
 
 def register(spark: SparkSession, lake: Lake) -> list[str]:
@@ -71,6 +71,8 @@ def answer(spark: SparkSession, statement: str) -> str:
         return table(spark.sql(statement))
     except PySparkException as error:
         raise UserError(_sentence(error.getMessage() or str(error))) from None
+    except (ValueError, OverflowError) as error:  # a time that Python cannot hold
+        raise UserError(f"a value cannot be shown: {error}") from None
     except Py4JJavaError as error:
         raise UserError(_sentence(str(error.java_exception))) from None
 
@@ -82,11 +84,12 @@ def _sentence(message: str) -> str:
 
 
 def table(frame: DataFrame) -> str:
-    """The first rows, aligned: numbers to the right, the rest to the left."""
+    """The first rows, aligned: numbers to the right, the rest to the left; whole values where nobody is looking."""
     if not frame.columns:
         return "done"
     rows = frame.limit(ROWS_SHOWN + 1).collect()
-    cells = [[_cell(value) for value in row] for row in rows[:ROWS_SHOWN]]
+    width = WIDTH if sys.stdout.isatty() else None
+    cells = [[_cell(value, width) for value in row] for row in rows[:ROWS_SHOWN]]
     widths = [max(map(len, column)) for column in zip(frame.columns, *cells, strict=True)]
     right = [any(isinstance(row[n], int | float) for row in rows) for n in range(len(widths))]
 
@@ -104,10 +107,10 @@ def _counted(rows: int) -> str:
     return "1 row" if rows == 1 else f"{rows} rows"
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, width: int | None) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
     text = " ".join(text.split())
-    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+    return text if width is None or len(text) <= width else text[: width - 1] + "…"
 
 
 def _typed() -> Iterator[str]:
@@ -168,8 +171,9 @@ def main() -> None:
             return
     except (UserError, PySparkException) as error:
         sys.exit(f"sql failed: {_sentence(str(error))}")
-    print(f"Tables and views of {lake.root}:\n  " + "\n  ".join(names))
-    print(f"For example: {EXAMPLE}\nStatements end with `;`, the shell with `quit` or Ctrl-D.", flush=True)
+    known = "\n  ".join([f"Tables and views of {lake.root}:", *names])
+    print(f"{known}\nFor example: {EXAMPLE}", file=sys.stderr)
+    print("Statements end with `;`, the shell with `quit` or Ctrl-D.", file=sys.stderr, flush=True)
     well = shell(lake.spark)
     if not well and not sys.stdin.isatty():
         sys.exit(1)
