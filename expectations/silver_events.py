@@ -7,7 +7,7 @@ CRITICAL = [
     gxe.ExpectColumnValuesToNotBeNull(column="item_id"),
     gxe.ExpectColumnValuesToNotBeNull(column="ts"),
     gxe.ExpectColumnValuesToBeInSet(column="event", value_set=["impression", "click", "purchase", "cancel", "rating"]),
-    gxe.UnexpectedRowsExpectation(  # ExpectCompoundColumnsToBeUnique sorts all rows, twice
+    gxe.UnexpectedRowsExpectation(
         description="each event of a day is there once",
         unexpected_rows_query="SELECT day, event_id FROM {batch} GROUP BY day, event_id HAVING count(*) > 1",
     ),
