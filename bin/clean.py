@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from place import REPOSITORY, InUse, Place
+from place import REPOSITORY, Place
 
 LAKE = ("bronze", "silver", "gold", "ops", "models", "reports", "data_docs", "gx", "locks", "spark-warehouse")
 CACHES = ("spark-warehouse", "metastore_db", "derby.log", ".pytest_cache", ".ruff_cache", ".mypy_cache", "bench/out")
@@ -20,24 +20,18 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def main() -> int:
+def main() -> None:
     place = Place(os.environ.get("LAKE") or "lake")
     if "://" in place.lake:
-        print(f"make clean: {place.lake} is not a local folder; remove it with the tools of its store", file=sys.stderr)
-        return 1
-    try:
-        place.lock()
-    except InUse as error:
-        print(f"make clean: {error}", file=sys.stderr)
-        return 1
+        sys.exit(f"make clean: {place.lake} is not a local folder; remove it with the tools of its store")
+    place.hold("make clean")
     lake = Path(place.lake)
     for path in [*(lake / name for name in (*LAKE, "mlflow.db")), *(REPOSITORY / name for name in CACHES), place.state]:
         remove(path)
     if lake.is_dir() and not any(lake.iterdir()):  # whatever else lies in it is not ours to remove
         lake.rmdir()
     print(f"removed the tables in {lake} and what their runs kept in {place.state}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

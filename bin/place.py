@@ -6,13 +6,10 @@ import fcntl
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-class InUse(Exception):
-    """Another process works on this lake: one sentence that names it."""
 
 
 class Place:
@@ -32,13 +29,13 @@ class Place:
     def logs(self) -> Path:
         return self.state / "logs"
 
-    def lock(self) -> None:
-        """Hold the lake until this process ends; raise InUse if another one holds it."""
+    def hold(self, command: str) -> None:
+        """Hold the lake until this process ends; end `command` with one sentence if another one holds it."""
         file = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(file, 100).decode().strip() or "a process that has just started"
-            raise InUse(f"{self.lake} is in use by {holder}: wait until it ends, or stop it") from None
+            sys.exit(f"{command}: {self.lake} is in use by {holder}: wait until it ends, or stop it")
         os.truncate(file, 0)
         os.write(file, f"process {os.getpid()}".encode())

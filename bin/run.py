@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from datetime import date
@@ -21,29 +20,16 @@ from pathlib import Path
 from types import FrameType
 
 from airflow_api import Airflow
-from place import REPOSITORY, InUse, Place
+from job import Mistake, job
+from place import Place
 from rich.console import Console
 from services import ServiceError, Services, free_port, listening, on_signals, start_spark
 from stack import start_airflow, wait_for
 from summary import show
 from watch import TaskFailed, Watch
 
-PYTHON = str(REPOSITORY / ".venv/jobs/bin/python")
 SIMULATED = {"last": "2026-11-20", "days": "10"}
 DAYS = 3
-
-
-class Mistake(Exception):
-    """Something the user can mend: one sentence."""
-
-
-def job(name: str, *arguments: str) -> str:
-    """Run a job and return the last line that it printed; its mistake becomes ours."""
-    command = [PYTHON, "-m", f"jobs.{name}", *arguments]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    if done.returncode:
-        raise Mistake(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"jobs.{name} failed")
-    return done.stdout.strip().splitlines()[-1]
 
 
 def simulate(folder: Path, console: Console) -> None:
@@ -137,11 +123,7 @@ def main() -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     place = Place(os.environ.get("LAKE") or "lake")
     os.environ["LAKE"] = place.lake
-    try:
-        place.lock()
-    except InUse as error:
-        errors.print(f"make run: {error}", markup=False)
-        return 1
+    place.hold("make run")
     services = Services(place.logs)
     try:
         run(place, services, console)

@@ -10,7 +10,8 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-from place import InUse, Place
+from job import Mistake, job
+from place import Place
 from services import ServiceError, Services, free_port, on_signals
 from stack import start_airflow
 
@@ -20,8 +21,10 @@ def serve(place: Place, services: Services) -> NoReturn:
     host = os.environ.get("HOST") or "127.0.0.1"
     port = int(os.environ.get("PORT") or free_port())
     data = os.path.abspath(os.environ.get("DATA") or place.state / "landing")
-    print("Starting Airflow ...", flush=True)
     profile = os.environ.get("PROFILE") or ("small" if os.environ.get("DATA") else "demo")
+    os.environ["PROFILE"] = profile
+    job("settings")
+    print("Starting Airflow ...", flush=True)
     start_airflow(services, place, host, port, {"DATA": data, "PROFILE": profile})
     user, password = next(iter(json.loads((place.state / "airflow/passwords.json").read_text()).items()))
     print(f"http://{host}:{port}/dags/daily\n  user      {user}\n  password  {password}", flush=True)
@@ -38,15 +41,11 @@ def stop(_signum: int, _frame: FrameType | None) -> None:
 def main() -> int:
     on_signals(stop)
     place = Place(os.environ.get("LAKE") or "lake")
-    try:
-        place.lock()
-    except InUse as error:
-        print(f"make ui: {error}", file=sys.stderr)
-        return 1
+    place.hold("make ui")
     services = Services(place.logs)
     try:
         serve(place, services)
-    except ServiceError as error:
+    except (Mistake, ServiceError) as error:
         print(f"make ui: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

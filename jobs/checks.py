@@ -1,10 +1,13 @@
 """Great Expectations inside a Spark job: one run per table, Data Docs beside the tables."""
 
+import fcntl
 import logging
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from datetime import date
 from pathlib import Path
@@ -32,10 +35,7 @@ def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = N
     if days is not None and not days:
         return []
     frame = lake.sql(f"SELECT * FROM {table}" + (" WHERE day IN :days" if days else ""), days=days or [])
-    try:
-        result = _validate(_context(lake), table, suite, frame)
-    except Exception:  # a run that was killed may have left half a file behind: its folder is made anew
-        shutil.rmtree(docs(lake).parent / "gx", ignore_errors=True)
+    with _project(docs(lake).parent):
         result = _validate(_context(lake), table, suite, frame)
     told = {_title(one): bool(one.success) for one in result}
     failed = [_title(one) for one in result if not one.success and _kind(one) == "critical"]
@@ -51,6 +51,22 @@ def docs(lake: Lake) -> Path:
     """The folder of the Data Docs pages: in the lake, or a temporary one if the lake is remote."""
     root = Path(tempfile.gettempdir()) / "sidereal" if "://" in lake.root else Path(lake.root)
     return root / "data_docs"
+
+
+@contextmanager
+def _project(root: Path) -> Iterator[None]:
+    """Great Expectations' files, `root`/gx, for one check at a time.
+
+    A check that was killed or failed may leave half a file behind: then the folder is made anew.
+    """
+    (root / "locks").mkdir(parents=True, exist_ok=True)
+    with open(root / "locks" / "gx", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if file.tell() and (root / "gx").exists():
+            shutil.rmtree(root / "gx")
+        print("a check began", file=file, flush=True)
+        yield
+        file.truncate(0)
 
 
 def _context(lake: Lake) -> Any:

@@ -20,7 +20,7 @@ from jobs.checks import check
 from jobs.lake import Lake, UserError, Written, days_between
 from jobs.lake.contracts import ROOT
 from jobs.lake.entry import a_day, main
-from jobs.landing import LandingFile, check_readable, fields_type, landing_files, read_lines
+from jobs.landing import LandingFile, fields_type, landing_files, naming_the_file, read_lines
 from jobs.metrics import metric_rows, touched_days, write_metrics
 from jobs.progress import steps
 from jobs.settings import Settings
@@ -43,11 +43,8 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
     before = lake.query("SELECT DISTINCT day FROM silver.events WHERE landed_day BETWEEN :since AND :day", **span)
     days = set(before["day"].to_pylist()) | touched_days(lake, day)  # that an earlier run of these days wrote
     try:
-        _land(lake, files, span, first)
-    except Exception:
-        check_readable(files)
-        raise
-    try:
+        with naming_the_file(files):
+            _land(lake, files, span, first)
         counts = {kind: _counts(lake, kind, span) for kind in KINDS}
         days |= {row["event_day"] for row in counts["events"] if row["reason"] is None}
         lines = {kind: sum(row["lines"] for row in counts[kind]) for kind in KINDS}
@@ -94,9 +91,8 @@ def _land(lake: Lake, files: list[LandingFile], span: dict[str, date], first: da
     for kind, frame in parsed.items():
         day = F.coalesce("day", F.lit(first or span["day"]))
         if kind == "items" and any(f.day is None for f in files):
-            day = F.greatest(
-                day, F.lit(first or span["day"])
-            )  # what the shop had before its first event is there from then on
+            # What the shop had before its first event is there from then on.
+            day = F.greatest(day, F.lit(first or span["day"]))
         frame = frame.withColumn("day", day).withColumn("run_id", F.lit(lake.run_id))
         due = frame.where(F.col("day").between(span["since"], span["day"]))
         lake.replace(f"bronze.raw_{kind}", due, where=days_between(**span))

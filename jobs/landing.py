@@ -6,6 +6,8 @@ the folder itself (each line is due on its own date) or in a day folder, `2026-1
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
@@ -72,11 +74,20 @@ def landing_files(folder: Path) -> list[LandingFile]:
     return found
 
 
-def check_readable(files: list[LandingFile]) -> None:
-    """Read files to their end, which takes time: for when Spark failed and only says where in its own code.
+@contextmanager
+def naming_the_file(files: list[LandingFile]) -> Iterator[None]:
+    """Where Spark fails and only says where in its own code, name the file that it could not read, if there is one.
 
-    raises  UserError naming the first file that cannot be read
+    raises  UserError naming the first file that cannot be read to its end, else what Spark raised
     """
+    try:
+        yield
+    except Exception:  # whatever it was: it is raised again unless a file explains it
+        _check_readable(files)
+        raise
+
+
+def _check_readable(files: list[LandingFile]) -> None:
     for file in files:
         try:
             if file.format == "parquet":

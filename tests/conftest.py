@@ -10,7 +10,8 @@ os.environ.setdefault("SPARK_MASTER", "local[2]")
 
 from jobs.lake import Lake
 from jobs.settings import Settings, load_settings
-from tests import chain
+from jobs.simulate import write_landing
+from tests import chain, simulated
 
 DATA = Path(__file__).parent / "data"
 
@@ -32,3 +33,10 @@ def settings() -> Settings:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> chain.Chain:
     """Simulated days through every job; a test that writes to this lake leaves the newest release a release."""
     return chain.make(tmp_path_factory.mktemp("chain"))
+
+
+@pytest.fixture(scope="session")
+def landing(tmp_path_factory: pytest.TempPathFactory) -> simulated.Landing:
+    """A few simulated days as a landing folder, and what its summary says; no test writes to it."""
+    out = tmp_path_factory.mktemp("landing")
+    return out, write_landing(out, days=simulated.DAYS, faults=0.02, **simulated.SIZES)

@@ -1,0 +1,118 @@
+"""Whom the GSU finds: nothing of the future, the most alike, each as often as it happened."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.ranker import Histories, latest, pca, search
+
+ITEMS, K = 60, 6
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, dtype=np.int64)
+
+
+@pytest.fixture
+def histories() -> Histories:
+    """User 0: items 3, 4, 5 at 10, 20, 30. User 1: nothing. User 2: items 7, 7 at 15, 25."""
+    return Histories.from_arrays(ints(2, 0, 0, 2, 0), ints(7, 5, 3, 7, 4), ints(25, 30, 10, 15, 20), 3)
+
+
+def test_a_history_ends_before_an_event_of_the_same_microsecond(histories: Histories) -> None:
+    ends = histories.ends(ints(0, 0, 2), ints(20, 21, 25))
+    assert histories.lengths(ints(0, 0, 2), ends).tolist() == [1, 2, 1]
+
+
+def test_an_item_of_the_future_is_never_found(histories: Histories) -> None:
+    vectors = torch.eye(10)  # the future item 5 would be a perfect match
+    end = histories.ends(ints(0), ints(30))
+    assert search(histories, vectors, ints(0), ints(5), end, k=3)[0].tolist() == [[4, 3, -1]]
+    assert latest(histories, ints(0), end, k=3).tolist() == [[4, 3, -1]]
+
+
+def test_ends_agree_with_counting_for_every_user() -> None:
+    rng = np.random.default_rng(0)
+    users, ts = rng.integers(0, 9, 300), rng.integers(0, 50, 300)
+    many = Histories.from_arrays(users, rng.integers(0, ITEMS, 300), ts, 10)
+    user, until = rng.integers(0, 10, 200), rng.integers(-5, 60, 200)
+    counted = [int(((users == u) & (ts < t)).sum()) for u, t in zip(user, until, strict=True)]
+    assert many.lengths(user, many.ends(user, until)).tolist() == counted
+
+
+def test_histories_do_not_depend_on_the_order_of_events() -> None:
+    rng = np.random.default_rng(1)
+    users, items, ts = rng.integers(0, 5, 100), rng.integers(0, ITEMS, 100), rng.integers(0, 9, 100)
+    order = rng.permutation(100)
+    one = Histories.from_arrays(users, items, ts, 5)
+    other = Histories.from_arrays(users[order], items[order], ts[order], 5)
+    assert (one.items == other.items).all()
+    assert (one.ts == other.ts).all()
+
+
+def test_an_unknown_user_index_is_refused() -> None:
+    with pytest.raises(ValueError, match="user index"):
+        Histories.from_arrays(ints(3), ints(0), ints(0), 3)
+
+
+def test_a_world_without_events_has_empty_histories() -> None:
+    empty = Histories.from_arrays(ints(), ints(), ints(), 2)
+    end = empty.ends(ints(0, 1), ints(5, 5))
+    assert latest(empty, ints(0, 1), end, k=2).tolist() == [[-1, -1]] * 2
+    assert search(empty, torch.eye(3), ints(0, 1), ints(0, 1), end, k=2)[0].tolist() == [[-1, -1]] * 2
+
+
+def test_padding_does_not_win_over_an_unlike_item() -> None:
+    vectors = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [-0.5, 0.5]])
+    two = Histories.from_arrays(ints(0, 0, 1, 1, 1), ints(1, 2, 1, 1, 1), ints(1, 2, 1, 2, 3), 2)
+    items, sims = search(two, vectors, ints(0, 1), ints(0, 0), two.ends(ints(0, 1), ints(9, 9)), k=3)
+    assert items.tolist() == [[2, 1, -1], [1, 1, 1]]
+    assert sims[0].tolist() == [-0.5, -1.0, 0.0]
+
+
+def test_repeated_events_are_found_as_often_as_they_happened(histories: Histories) -> None:
+    end = histories.ends(ints(2), ints(99))
+    assert search(histories, torch.eye(10), ints(2), ints(7), end, k=3)[0].tolist() == [[7, 7, -1]]
+
+
+def test_only_the_latest_events_of_a_very_long_history_are_searched(histories: Histories) -> None:
+    end = histories.ends(ints(0), ints(99))
+    found, _ = search(histories, torch.eye(10), ints(0), ints(3), end, k=3, max_history=2)
+    assert found.tolist() == [[5, 4, -1]]
+
+
+@pytest.mark.parametrize("items_per_event", [0, 40])
+def test_search_agrees_with_a_full_sort_whatever_shares_its_batch(
+    monkeypatch: pytest.MonkeyPatch, items_per_event: int
+) -> None:
+    monkeypatch.setattr("models.ranker.gsu.SCORES_PER_BATCH", 64)
+    monkeypatch.setattr("models.ranker.gsu.ITEMS_PER_EVENT", items_per_event)
+    rng = np.random.default_rng(3)
+    users, items, ts = rng.integers(0, 20, 900), rng.integers(0, ITEMS, 900), np.arange(900)
+    many = Histories.from_arrays(users, items, ts, 20)
+    vectors = torch.from_numpy(rng.integers(-2, 3, (ITEMS, 3)).astype(np.float32))  # many ties
+    user, target, until = rng.integers(0, 20, 70), rng.integers(0, ITEMS, 70), rng.integers(0, 900, 70)
+    found, sims = search(many, vectors, user, target, many.ends(user, until), k=K)
+    for row in range(70):
+        past = items[(users == user[row]) & (ts < until[row])][::-1].copy()
+        scores = (vectors[past] @ vectors[target[row]]).numpy()
+        best = np.argsort(-scores, kind="stable")[:K]
+        assert found[row, : len(best)].tolist() == past[best].tolist()
+        assert sims[row, : len(best)].tolist() == scores[best].tolist()
+
+
+def test_pca_keeps_similarities_and_has_one_sign() -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(50, 4, generator=generator) @ torch.randn(4, 12, generator=generator)
+    reduced = pca(vectors, 4)
+    centred = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
+    torch.testing.assert_close(reduced @ reduced.T, centred @ centred.T, atol=1e-4, rtol=0)
+    for order in (torch.arange(11, -1, -1), torch.arange(12).roll(5), torch.arange(12).roll(7)):
+        torch.testing.assert_close(pca(vectors[:, order], 4), reduced, atol=1e-4, rtol=0)
+
+
+def test_pca_refuses_what_it_cannot_reduce() -> None:
+    with pytest.raises(ValueError, match="lower dim"):
+        pca(torch.zeros(5, 3), 4)
+    with pytest.raises(ValueError, match="NaN"):
+        pca(torch.full((5, 3), torch.nan), 2)
