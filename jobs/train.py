@@ -10,8 +10,8 @@ from datetime import date
 
 import torch
 
+from jobs.aligned import live_encoder
 from jobs.dataset import Dataset, load_catalogue, load_dataset, searched
-from jobs.encoders import encoder_version
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
@@ -24,7 +24,7 @@ from models.ranker.training import Epoch, Samples, fit
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
-    encoder = encoder_version(settings.encoder)
+    encoder = live_encoder(lake, settings, day).version
     codebook = live_codebook(lake, settings, encoder)
     if codebook is None:
         return _skip(lake, day, "there is no codebook: no item was embedded yet")

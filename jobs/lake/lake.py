@@ -146,6 +146,16 @@ class Lake:
         self.outputs[name] = self.version(name)
         return self.outputs[name]
 
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Add rows in one atomic commit."""
+        write_deltalake(
+            self.path(name),
+            rows.select(contracts()[name].names).cast(contracts()[name].arrow),
+            mode="append",
+            commit_properties=CommitProperties(custom_metadata={"run_id": self.run_id}),
+        )
+        self.outputs[name] = self.version(name)
+
     # --- Spark: rows by the million ---
 
     @cached_property

@@ -1,0 +1,103 @@
+"""Items and tokens a second of our embedding beside `SentenceTransformer.encode`, same weights, same run.
+
+    make bench B=embed ARGS="--data <landing folder> [--json embed.json]"
+
+Each way embeds all items `--repeats` times, in turn, after a warm-up on 512 items; the median counts. Asserts nothing.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from common import machine
+from items import item_texts
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from sentence_transformers import SentenceTransformer
+
+from jobs.encoders import encoder_location
+from jobs.settings import Encoder
+from models.encoder import text
+
+Vectors = NDArray[np.float32]
+Way = Callable[[list[str]], Vectors]
+
+
+def ways(location: str, settings: Encoder) -> dict[str, Way]:
+    """The peer first; ours in float32 and, where the processor has it, in bfloat16."""
+
+    def ours(precision: torch.dtype) -> Way:
+        encoder = text.load(location, max_tokens=settings.max_tokens).to(precision)
+        return lambda texts: text.embed(encoder, texts, tokens_per_batch=settings.tokens_per_batch)
+
+    peer = SentenceTransformer(location, device="cuda" if torch.cuda.is_available() else "cpu")
+    peer.max_seq_length = settings.max_tokens
+    found: dict[str, Way] = {
+        "SentenceTransformer.encode, float32": lambda texts: np.asarray(peer.encode(texts, normalize_embeddings=True)),
+        "ours, float32": ours(torch.float32),
+    }
+    return found | ({"ours, bfloat16": ours(torch.bfloat16)} if text.fast_bfloat16() else {})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="landing folder with items*.jsonl.gz")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--repeats", type=int, default=3)
+    flags = parser.parse_args()
+    texts = list(item_texts(flags.data).values())
+    if not texts:
+        sys.exit(f"embed: {flags.data} holds no items*.jsonl.gz")
+    settings = Encoder()
+    compared = ways(encoder_location(settings), settings)
+    counter = text.load(encoder_location(settings), max_tokens=settings.max_tokens)
+    tokens = sum(map(len, text.tokens_of(counter, texts)))
+    seconds: dict[str, list[float]] = {name: [] for name in compared}
+    vectors: dict[str, Vectors] = {}
+    for way in compared.values():
+        way(texts[:512])
+    for _ in range(flags.repeats):
+        for name, way in compared.items():
+            started = perf_counter()
+            vectors[name] = way(texts)
+            seconds[name].append(perf_counter() - started)
+    rows = [_row(name, seconds, vectors, len(texts), tokens) for name in compared]
+    _show(rows, f"{len(texts):,} items, {tokens:,} tokens; {machine('torch', 'sentence-transformers')}")
+    if flags.json:
+        flags.json.write_text(json.dumps(rows, indent=1))
+
+
+def _row(
+    name: str, seconds: dict[str, list[float]], vectors: dict[str, Vectors], items: int, tokens: int
+) -> dict[str, str | float]:
+    peer = next(iter(seconds))
+    median = statistics.median(seconds[name])
+    return {
+        "way": name,
+        "items_per_second": round(items / median, 1),
+        "tokens_per_second": round(tokens / median),
+        "slowest": round(items / max(seconds[name]), 1),
+        "fastest": round(items / min(seconds[name]), 1),
+        "times_peer": round(statistics.median(seconds[peer]) / median, 2),
+        "lowest_cosine": round(float((vectors[name] * vectors[peer]).sum(axis=1).min()), 6),
+    }
+
+
+def _show(rows: list[dict[str, str | float]], title: str) -> None:
+    table = Table(title=title)
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), justify="left" if column == "way" else "right")
+    for row in rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int | float) else value for value in row.values()))
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Tune the encoder on the item pairs that the judge kept.
+
+    python -m jobs.align --day 2026-11-20
+
+Reads silver.item_pairs, silver.items. Writes the tuned encoder to `<LAKE>/models/encoders/<encoder_version>` and a
+row to gold.encoders, partition day; `embed` then compares it with the live one. It starts from the encoder of the
+settings each time, so that the same pairs give the same encoder. Interrupted, it goes on where it stopped.
+"""
+
+import hashlib
+import json
+import tempfile
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from jobs.aligned import TABLE, Pairs, base_encoder, folder_name, kept_pairs, places, tuned_before
+from jobs.encoders import Located, load_sentence
+from jobs.lake import Lake, Written
+from jobs.lake.contracts import contracts
+from jobs.lake.entry import main
+from jobs.model_store import store_folder
+from jobs.progress import progress
+from jobs.settings import Settings
+
+
+def run(lake: Lake, settings: Settings, day: date) -> Written:
+    base = base_encoder(settings)
+    pairs, held_out = kept_pairs(lake, settings, day)
+    version = aligned_version(base, pairs, settings)
+    if reason := unchanged(lake, settings, day, version, len(pairs)):
+        return Written(notes={"skipped": reason})
+    losses = tune_encoder(lake, settings, base, pairs, version)
+    row = {
+        "encoder_version": version, "base_version": base.version, "pairs": len(pairs), "held_out": len(held_out),
+        "day": day,
+    }  # fmt: skip
+    lake.replace(TABLE, pa.Table.from_pylist([row], contracts()[TABLE].arrow), day=day)
+    return Written(len(pairs), len(pairs), notes={"encoder_version": version, "held_out": len(held_out), **losses})
+
+
+def aligned_version(base: Located, pairs: Pairs, settings: Settings) -> str:
+    """The base encoder, and a digest of all that tuning it depends on."""
+    told = json.dumps([settings.align.model_dump(exclude={"every_days", "min_pairs"}), pairs])
+    return f"{base.version}-aligned-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+
+def unchanged(lake: Lake, settings: Settings, day: date, version: str, pairs: int) -> str | None:
+    """Why there is nothing to tune on this day, None if there is."""
+    align = settings.align
+    if not align.every_days:
+        return "align.every_days is 0: the encoder stays as it came"
+    if pairs < align.min_pairs:
+        return f"{pairs:,} pairs were kept to tune on, fewer than align.min_pairs = {align.min_pairs:,}"
+    before = tuned_before(lake, settings, day)
+    if any(row["encoder_version"] == version for row in before):
+        return f"{version} was tuned on the same pairs already"
+    if before and day - before[0]["day"] < timedelta(days=align.every_days) and before[0]["day"] != day:
+        return f"tuned on {before[0]['day']}, less than align.every_days = {align.every_days} days ago"
+    return None
+
+
+def tune_encoder(lake: Lake, settings: Settings, base: Located, pairs: Pairs, version: str) -> dict[str, float]:
+    """Tune and store. returns the first and the last losses"""
+    from models.encoder import sentence, text, tuning  # heavy: only when there is something to tune
+
+    wanted = sorted({item for pair in pairs for item in pair})
+    rows = lake.arrow("silver.items", ["item_id", "text"], ds.field("item_id").isin(wanted)).sort_by("item_id")
+    encoder = load_sentence(base, settings.encoder).float()
+    align = settings.align
+    plan = tuning.Plan(
+        **align.model_dump(include={"epochs", "items_per_batch", "items_per_chunk", "lr", "temperature", "seed"}),
+        answer_weight=align.answer_weight,
+    )
+    work = Path(tempfile.gettempdir()) / f"sidereal-{version}.safetensors"
+    losses = tuning.tune(
+        sentence.TunableSentence(encoder, bf16=text.fast_bfloat16()),
+        sentence.collator(encoder, rows["text"].to_pylist()),
+        places(pairs, rows["item_id"].to_pylist()),
+        rows.num_rows,
+        plan,
+        checkpoint=work,
+        progress=progress("tuning the encoder"),
+    )
+    with tempfile.TemporaryDirectory() as made:
+        encoder.save(made, create_model_card=False, safe_serialization=True)
+        store_folder(lake, Path(made), folder_name(version))
+    work.unlink(missing_ok=True)
+    return {"loss": losses[-1].contrastive} if losses else {}
+
+
+if __name__ == "__main__":
+    main(run)

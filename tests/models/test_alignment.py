@@ -1,0 +1,174 @@
+"""Training on pairs: the cached gradient, several ranks, an interruption, and what the batches hold."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+from models.encoder.alignment import Encoded, backward, contrastive, sum_gradients
+from models.encoder.batches import Ints, Partners, batches
+from models.encoder.retrieval import hit_rates
+from models.encoder.tuning import Plan, tune
+
+ITEMS = 40
+
+
+class Toy(nn.Module):
+    """An encoder that answers too: its answers' loss is that of telling the item from its vector."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        torch.manual_seed(7)
+        self.table = nn.Embedding(ITEMS, 16)
+        self.layers = nn.Sequential(nn.Linear(16, 16), nn.Tanh(), nn.Dropout(dropout), nn.Linear(16, 8))
+        self.head = nn.Linear(8, ITEMS)
+
+    def forward(self, items: torch.Tensor) -> Encoded:
+        vectors = self.layers(self.table(items))
+        asked = items % 3 == 0  # not every item has answers
+        nll = F.cross_entropy(self.head(vectors[asked]), items[asked], reduction="sum")
+        return Encoded(vectors, nll, int(asked.sum()))
+
+
+def collate(items: Ints) -> torch.Tensor:
+    return torch.from_numpy(items)
+
+
+def pairs() -> Ints:
+    """Items of the same remainder by 8 belong together."""
+    return np.array([(a, b) for a in range(ITEMS) for b in range(a + 1, ITEMS) if a % 8 == b % 8], np.int64)
+
+
+def plan(**other: float) -> Plan:
+    settings = {"epochs": 4, "items_per_batch": 20, "items_per_chunk": 20, "lr": 0.02, "temperature": 0.1}
+    return Plan(**(settings | {"answer_weight": 0.5, "seed": 3} | other))  # type: ignore[arg-type]  # a test's shorthand
+
+
+def gradients(model: nn.Module, items: Ints, chunk: int) -> list[torch.Tensor]:
+    chunks = [collate(items[start : start + chunk]) for start in range(0, len(items), chunk)]
+    positive = torch.from_numpy(Partners(pairs(), ITEMS).matrix(items))
+    model.zero_grad()
+    backward(model, chunks, positive, temperature=0.1, answer_weight=0.5, seed=5)
+    return [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+
+def test_the_cached_gradient_is_that_of_the_whole_batch() -> None:
+    model, items = Toy(), np.arange(0, 30)
+    vectors, nll, tokens = model(collate(items))
+    positive = torch.from_numpy(Partners(pairs(), ITEMS).matrix(items))
+    (contrastive(vectors, positive, temperature=0.1) + 0.5 * nll / tokens).backward()
+    plain = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    for chunk in (30, 7, 1):
+        for one, other in zip(gradients(model, items, chunk), plain, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
+def test_dropout_falls_alike_in_both_passes_of_the_cache() -> None:
+    model, items = Toy(dropout=0.5), np.arange(0, 30)
+    first, again = gradients(model, items, 10), gradients(model, items, 10)
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+    seen = []
+    model.layers[2].register_forward_hook(lambda *args: seen.append(args[2].detach() == 0))
+    gradients(model, items, 10)
+    assert [bool((seen[n] == seen[n + 3]).all()) for n in range(3)] == [True] * 3
+    assert not (seen[0] == seen[1]).all()
+
+
+def _rank(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    model, items = Toy(), np.arange(0, 30)
+    mine = items[rank * 15 : rank * 15 + 15]
+    positive = torch.from_numpy(Partners(pairs(), ITEMS).matrix(items))
+    backward(model, [collate(mine[:10]), collate(mine[10:])], positive, temperature=0.1, answer_weight=0.5, seed=5)
+    sum_gradients(list(model.parameters()))
+    tune(trained := Toy(), collate, pairs(), ITEMS, plan(epochs=2))
+    found = {f"g{n}": p.grad for n, p in enumerate(model.parameters())} | trained.state_dict()
+    save_file({name: value for name, value in found.items() if value is not None}, folder / f"{rank}.safetensors")
+    dist.destroy_process_group()
+
+
+def test_two_ranks_give_the_gradient_and_the_weights_of_one_with_the_joint_batch(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_rank, (tmp_path,), nprocs=2)  # type: ignore[no-untyped-call]  # torch gives it none
+    ranks = [load_file(tmp_path / f"{rank}.safetensors") for rank in range(2)]
+    model = Toy()
+    one = {f"g{n}": grad for n, grad in enumerate(gradients(model, np.arange(0, 30), 30))}
+    tune(trained := Toy(), collate, pairs(), ITEMS, plan(epochs=2))
+    for name, value in (one | trained.state_dict()).items():
+        torch.testing.assert_close(ranks[0][name], value, atol=1e-5, rtol=0)
+        assert torch.equal(ranks[0][name], ranks[1][name])
+
+
+class StopError(Exception):
+    pass
+
+
+def _stop_at(step: int, done: int, _: int) -> None:
+    if done == step:
+        raise StopError
+
+
+def test_an_interrupted_training_ends_in_the_very_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.encoder.tuning.SAVE_EVERY", 3)
+    whole, stopped = Toy(dropout=0.2), Toy(dropout=0.2)
+    steps = len(tune(whole, collate, pairs(), ITEMS, plan(epochs=3)))
+    with pytest.raises(StopError):
+        tune(
+            stopped, collate, pairs(), ITEMS, plan(epochs=3),
+            checkpoint=tmp_path / "kept.safetensors", progress=partial(_stop_at, 4),
+        )  # fmt: skip
+    again = Toy(dropout=0.2)
+    done_again = tune(again, collate, pairs(), ITEMS, plan(epochs=3), checkpoint=tmp_path / "kept.safetensors")
+    assert len(done_again) == steps - 3
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_training_brings_partners_together() -> None:
+    model = Toy()
+    everything = torch.arange(ITEMS)
+
+    def found() -> float:
+        vectors = F.normalize(model.eval()(everything).vectors.detach(), dim=1).numpy()
+        return hit_rates(vectors, pairs(), (4,))[4]
+
+    before = found()
+    curve = tune(model, collate, pairs(), ITEMS, plan(epochs=40, answer_weight=0.0))
+    assert curve[-1].contrastive < curve[0].contrastive / 2
+    assert found() > max(0.9, before)
+
+
+def test_a_partner_is_no_negative() -> None:
+    vectors = torch.nn.functional.normalize(torch.randn(6, 4), dim=1)
+    positive = torch.zeros(6, 6, dtype=torch.bool)
+    positive[0, 1] = positive[1, 0] = positive[0, 2] = positive[2, 0] = True
+    expected = []
+    scores = (vectors @ vectors.T / 0.1).exp()
+    for a, b, rest in ((0, 1, [3, 4, 5]), (0, 2, [3, 4, 5]), (1, 0, [2, 3, 4, 5]), (2, 0, [1, 3, 4, 5])):
+        expected.append(-torch.log(scores[a, b] / (scores[a, b] + scores[a, rest].sum())))
+    torch.testing.assert_close(contrastive(vectors, positive, temperature=0.1), torch.stack(expected).mean())
+
+
+def test_an_epoch_holds_every_item_that_has_a_partner_and_each_item_has_one_in_its_batch() -> None:
+    known = pairs()[pairs().max(axis=1) < 32]
+    partners = Partners(known, ITEMS)
+    epoch = list(batches(partners, items_per_batch=10, seed=1, epoch=0))
+    assert set(np.concatenate(epoch)) == set(range(32))
+    assert all(len(batch) <= 10 and (np.diff(batch) > 0).all() for batch in epoch)
+    assert all(partners.matrix(batch).any(axis=1).all() for batch in epoch)
+    other = list(batches(partners, items_per_batch=10, seed=1, epoch=1))
+    assert [batch.tolist() for batch in epoch] != [batch.tolist() for batch in other]
+    shuffled = Partners(np.random.default_rng(0).permutation(known)[:, ::-1], ITEMS)
+    again = list(batches(shuffled, items_per_batch=10, seed=1, epoch=0))
+    assert [batch.tolist() for batch in again] == [batch.tolist() for batch in epoch]
+
+
+def test_an_item_as_similar_as_the_partner_stands_before_it() -> None:
+    vectors = np.array([[1, 0], [0.8, 0.6], [0.8, 0.6], [0, 1]], np.float32)
+    one = np.array([[0, 1]])
+    assert hit_rates(vectors, one, (1, 2)) == {1: 0.0, 2: 1.0}
