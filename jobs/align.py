@@ -2,9 +2,10 @@
 
     python -m jobs.align --day 2026-11-20
 
-Reads silver.item_pairs, silver.items. Writes the tuned encoder to `<LAKE>/models/encoders/<encoder_version>` and a
-row to gold.encoders, partition day; `embed` then compares it with the live one. It starts from the encoder of the
-settings each time, so that the same pairs give the same encoder. Interrupted, it goes on where it stopped.
+Reads silver.item_pairs, silver.items. Writes the tuned encoder to `<LAKE>/models/encoders/<encoder_version>`, the
+vectors of the whole catalogue to gold.item_embeddings and, last, whether it finds the partners of held-out pairs
+better than the live encoder, and so takes its place, to gold.encoders, partition day. It starts from the encoder of
+the settings each time, so that the same pairs give the same encoder. Interrupted, it goes on where it stopped.
 """
 
 import hashlib
@@ -16,12 +17,24 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from jobs.aligned import TABLE, Pairs, base_encoder, folder_name, kept_pairs, places, tuned_before
+from jobs.aligned import (
+    TABLE,
+    Pairs,
+    base_encoder,
+    folder_name,
+    kept_pairs,
+    live_encoder,
+    located,
+    places,
+    tuned_before,
+)
+from jobs.catalogue import current_vectors
+from jobs.embed import embed_missing
 from jobs.encoders import Located, load_sentence
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
-from jobs.model_store import store_folder
+from jobs.model_store import store_folder, stored
 from jobs.progress import progress
 from jobs.settings import Settings
 
@@ -29,21 +42,40 @@ from jobs.settings import Settings
 def run(lake: Lake, settings: Settings, day: date) -> Written:
     base = base_encoder(settings)
     pairs, held_out = kept_pairs(lake, settings, day)
-    version = aligned_version(base, pairs, settings)
+    items = item_texts(lake, pairs)
+    version = aligned_version(base, pairs, items, settings)
     if reason := unchanged(lake, settings, day, version, len(pairs)):
         return Written(notes={"skipped": reason})
-    losses = tune_encoder(lake, settings, base, pairs, version)
-    row = {
-        "encoder_version": version, "base_version": base.version, "pairs": len(pairs), "held_out": len(held_out),
-        "day": day,
-    }  # fmt: skip
+    tune_encoder(lake, settings, base, pairs, items, version)
+    live, tuned = live_encoder(lake, settings, day - timedelta(days=1)), located(lake, version)
+    found = {}
+    for name, encoder in (("hr_at_10", tuned), ("hr_at_10_live", live)):
+        embed_missing(lake, settings, encoder, day)
+        found[name] = hit_rate(lake, encoder, held_out)
+    told = {"pairs": len(pairs), "held_out": len(held_out), **found, "live": found["hr_at_10"] > found["hr_at_10_live"]}
+    row = {"encoder_version": version, "base_version": base.version, **told, "day": day}
     lake.replace(TABLE, pa.Table.from_pylist([row], contracts()[TABLE].arrow), day=day)
-    return Written(len(pairs), len(pairs), notes={"encoder_version": version, "held_out": len(held_out), **losses})
+    return Written(len(pairs), len(pairs), notes={"encoder_version": version, **told})
 
 
-def aligned_version(base: Located, pairs: Pairs, settings: Settings) -> str:
+def hit_rate(lake: Lake, encoder: Located, held_out: Pairs) -> float:
+    """HR@10 of an encoder on pairs that none was tuned on, in the whole catalogue."""
+    from models.encoder.retrieval import hit_rates
+
+    items, vectors = current_vectors(lake, encoder.version)
+    return hit_rates(vectors, places(held_out, items), (10,))[10]
+
+
+def item_texts(lake: Lake, pairs: Pairs) -> pa.Table:
+    """Items of the pairs with their texts, sorted by item_id."""
+    wanted = sorted({item for pair in pairs for item in pair})
+    return lake.arrow("silver.items", ["item_id", "text"], ds.field("item_id").isin(wanted)).sort_by("item_id")
+
+
+def aligned_version(base: Located, pairs: Pairs, items: pa.Table, settings: Settings) -> str:
     """The base encoder, and a digest of all that tuning it depends on."""
-    told = json.dumps([settings.align.model_dump(exclude={"every_days", "min_pairs"}), pairs])
+    how = settings.align.model_dump(exclude={"every_days", "min_pairs"})
+    told = json.dumps([how, pairs, items.to_pydict()])
     return f"{base.version}-aligned-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
@@ -62,12 +94,12 @@ def unchanged(lake: Lake, settings: Settings, day: date, version: str, pairs: in
     return None
 
 
-def tune_encoder(lake: Lake, settings: Settings, base: Located, pairs: Pairs, version: str) -> dict[str, float]:
-    """Tune and store. returns the first and the last losses"""
+def tune_encoder(lake: Lake, settings: Settings, base: Located, pairs: Pairs, items: pa.Table, version: str) -> None:
+    """Tune and store, unless that was done before."""
     from models.encoder import sentence, text, tuning  # heavy: only when there is something to tune
 
-    wanted = sorted({item for pair in pairs for item in pair})
-    rows = lake.arrow("silver.items", ["item_id", "text"], ds.field("item_id").isin(wanted)).sort_by("item_id")
+    if stored(lake, folder_name(version)):
+        return
     encoder = load_sentence(base, settings.encoder).float()
     align = settings.align
     plan = tuning.Plan(
@@ -75,11 +107,11 @@ def tune_encoder(lake: Lake, settings: Settings, base: Located, pairs: Pairs, ve
         answer_weight=align.answer_weight,
     )
     work = Path(tempfile.gettempdir()) / f"sidereal-{version}.safetensors"
-    losses = tuning.tune(
+    tuning.tune(
         sentence.TunableSentence(encoder, bf16=text.fast_bfloat16()),
-        sentence.collator(encoder, rows["text"].to_pylist()),
-        places(pairs, rows["item_id"].to_pylist()),
-        rows.num_rows,
+        sentence.collator(encoder, items["text"].to_pylist()),
+        places(pairs, items["item_id"].to_pylist()),
+        items.num_rows,
         plan,
         checkpoint=work,
         progress=progress("tuning the encoder"),
@@ -88,7 +120,6 @@ def tune_encoder(lake: Lake, settings: Settings, base: Located, pairs: Pairs, ve
         encoder.save(made, create_model_card=False, safe_serialization=True)
         store_folder(lake, Path(made), folder_name(version))
     work.unlink(missing_ok=True)
-    return {"loss": losses[-1].contrastive} if losses else {}
 
 
 if __name__ == "__main__":

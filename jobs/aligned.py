@@ -1,17 +1,15 @@
-"""Encoders that were tuned: which one is live on a day, which one waits to be compared, and on which pairs."""
+"""Encoders that were tuned: which one is live on a day, and the pairs they are tuned and compared on."""
 
 import hashlib
 from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs.encoders import Located, encoder_location, encoder_version
 from jobs.lake import Lake
-from jobs.lake.contracts import contracts
 from jobs.model_store import local_folder
 from jobs.settings import Settings
 
@@ -30,27 +28,12 @@ def live_encoder(lake: Lake, settings: Settings, day: date) -> Located:
     """The newest tuned encoder that was better by this day; the settings' own where there is none."""
     base = base_encoder(settings)
     rows = _rows(lake, base.version, (ds.field("day") <= day) & ds.field("live"))
-    return _located(lake, rows[0]["encoder_version"]) if rows else base
-
-
-def candidate(lake: Lake, settings: Settings, day: date) -> Located | None:
-    """The encoder that was tuned for this day and is not compared yet."""
-    rows = _rows(lake, base_encoder(settings).version, (ds.field("day") == day) & ds.field("live").is_null())
-    return _located(lake, rows[0]["encoder_version"]) if rows else None
+    return located(lake, rows[0]["encoder_version"]) if rows else base
 
 
 def tuned_before(lake: Lake, settings: Settings, day: date) -> list[dict[str, Any]]:
     """What was tuned up to and with this day, newest first."""
     return _rows(lake, base_encoder(settings).version, ds.field("day") <= day)
-
-
-def decide(lake: Lake, settings: Settings, day: date, hr_at_10: float, hr_at_10_live: float) -> Located:
-    """Write down whether the day's candidate was better. returns the encoder that is live now"""
-    rows = lake.arrow(TABLE, where=ds.field("day") == day).to_pylist()
-    found = {"hr_at_10": hr_at_10, "hr_at_10_live": hr_at_10_live, "live": hr_at_10 > hr_at_10_live}
-    decided = [row | found for row in rows]
-    lake.replace(TABLE, pa.Table.from_pylist(decided, contracts()[TABLE].arrow), day=day)
-    return live_encoder(lake, settings, day)
 
 
 def kept_pairs(lake: Lake, settings: Settings, day: date) -> tuple[Pairs, Pairs]:
@@ -63,11 +46,6 @@ def kept_pairs(lake: Lake, settings: Settings, day: date) -> tuple[Pairs, Pairs]
     return [pair for pair in pairs if pair not in out], sorted(out)
 
 
-def held_out(lake: Lake, settings: Settings, items: list[str], day: date) -> NDArray[np.int64]:
-    """[pairs, 2] places in `items` of the day's held-out pairs."""
-    return places(kept_pairs(lake, settings, day)[1], items)
-
-
 def places(pairs: Pairs, items: list[str]) -> NDArray[np.int64]:
     """[pairs, 2] places in `items`; pairs of an item that is not there are left out."""
     place = {item: n for n, item in enumerate(items)}
@@ -78,7 +56,8 @@ def folder_name(version: str) -> str:
     return f"models/encoders/{version}"
 
 
-def _located(lake: Lake, version: str) -> Located:
+def located(lake: Lake, version: str) -> Located:
+    """A tuned encoder."""
     return Located(str(local_folder(lake, folder_name(version))), version)
 
 

@@ -1,10 +1,9 @@
-"""Embed the items whose text or encoder changed, and let a newly tuned encoder go live if it is better.
+"""Embed the items whose text or encoder changed.
 
     python -m jobs.embed --day 2026-11-20
 
-Reads silver.items, silver.item_pairs and gold.encoders. Writes gold.item_embeddings, partition (encoder_version,
-day), a chunk of items at a time, so that an interrupted run goes on where it stopped; and, where `align` tuned an
-encoder for this day, to gold.encoders whether it is live.
+Reads silver.items and gold.encoders. Writes gold.item_embeddings, partition (encoder_version, day), a chunk of items
+at a time, so that an interrupted run goes on where it stopped.
 """
 
 import os
@@ -16,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs.aligned import candidate, decide, held_out, live_encoder
-from jobs.catalogue import current_vectors, vectors_column
+from jobs.aligned import base_encoder, live_encoder
+from jobs.catalogue import vectors_column
 from jobs.encoders import Located, load_sentence
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
@@ -32,16 +31,14 @@ ITEMS_AT_ONCE = 65_536  # one commit each
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
-    live, tuned = live_encoder(lake, settings, day), candidate(lake, settings, day)
-    items, embedded = embed_missing(lake, settings, live, day)
-    measured = metric_rows("encoder", "all", _embedded_on(lake, live.version, day), version=live.version)
-    if tuned:
-        embedded += embed_missing(lake, settings, tuned, day)[1]
-        found = compared(lake, settings, live, tuned, day)
-        live = decide(lake, settings, day, **found)
-        measured += metric_rows("encoder", "held_out_pairs", found, version=tuned.version)
-    write_metrics(lake, "embed", day, measured)
-    return Written(items, embedded, 0, max(0, items - embedded), {"encoder_version": live.version})
+    encoder = live_encoder(lake, settings, day)
+    items, embedded = embed_missing(lake, settings, encoder, day)
+    if settings.judge.kind == "similarity":  # which judges by the encoder as it came: tuned on its own verdicts, an
+        embed_missing(lake, settings, base_encoder(settings), day)  # encoder would agree with itself
+    mine = (ds.field("encoder_version") == encoder.version) & (ds.field("day") == day)
+    values = {"items_embedded": lake.arrow(TABLE, ["item_id"], mine).num_rows}
+    write_metrics(lake, "embed", day, metric_rows("encoder", "all", values, version=encoder.version))
+    return Written(items, embedded, 0, items - embedded, {"encoder_version": encoder.version})
 
 
 def embed_missing(lake: Lake, settings: Settings, encoder: Located, day: date) -> tuple[int, int]:
@@ -53,7 +50,12 @@ def embed_missing(lake: Lake, settings: Settings, encoder: Located, day: date) -
     todo = items.join(known, KEY, join_type="left anti")
     if todo.num_rows:
         _forget(lake, todo, encoder.version, day)
-        _embed(lake, settings, encoder, todo, day)
+        if settings.encoder.spark_parts:
+            from jobs.embed_spark import embed_on_executors
+
+            embed_on_executors(lake, settings.encoder, encoder, todo, day, progress("embedding items"))
+        else:
+            _embed(lake, settings, encoder, todo, day)
     return items.num_rows, todo.num_rows
 
 
@@ -103,22 +105,6 @@ def _forget(lake: Lake, todo: pa.Table, version: str, day: date) -> None:
             TABLE, rows.filter(pc.invert(pc.is_in(rows["item_id"], todo["item_id"]))).cast(contracts()[TABLE].arrow),
             encoder_version=version, day=day,
         )  # fmt: skip
-
-
-def compared(lake: Lake, settings: Settings, live: Located, tuned: Located, day: date) -> dict[str, float]:
-    """HR@10 on pairs that the tuned encoder never saw, of both encoders, in the whole catalogue."""
-    from models.encoder.retrieval import hit_rates
-
-    found = {}
-    for name, encoder in (("hr_at_10", tuned), ("hr_at_10_live", live)):
-        items, vectors = current_vectors(lake, encoder.version)
-        found[name] = hit_rates(vectors, held_out(lake, settings, items, day), (10,))[10]
-    return found
-
-
-def _embedded_on(lake: Lake, version: str, day: date) -> dict[str, float]:
-    mine = (ds.field("encoder_version") == version) & (ds.field("day") == day)
-    return {"items_embedded": lake.arrow(TABLE, ["item_id"], mine).num_rows}
 
 
 if __name__ == "__main__":

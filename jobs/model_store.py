@@ -61,10 +61,15 @@ def save_model(lake: Lake, name: str, model: ranker.Ranker, card: Card, items: p
 def store_folder(lake: Lake, folder: Path, uri: str) -> None:
     """Copy a folder into the lake, unless there is one of that name: what it holds is in its name."""
     store, root = pafs.FileSystem.from_uri(_uri(lake))
-    if store.get_file_info(f"{root}/{uri}").type == pafs.FileType.NotFound:
+    if not stored(lake, uri):
         store.create_dir(f"{root}/{uri}".rpartition("/")[0], recursive=True)
         _copy(folder, store, f"{root}/{uri}.part")
         store.move(f"{root}/{uri}.part", f"{root}/{uri}")
+
+
+def stored(lake: Lake, uri: str) -> bool:
+    store, root = pafs.FileSystem.from_uri(_uri(lake))
+    return bool(store.get_file_info(f"{root}/{uri}").type != pafs.FileType.NotFound)
 
 
 @cache

@@ -146,14 +146,18 @@ class Lake:
         self.outputs[name] = self.version(name)
         return self.outputs[name]
 
-    def append(self, name: str, rows: pa.Table) -> None:
+    def append(self, name: str, rows: pa.Table | DataFrame) -> None:
         """Add rows in one atomic commit."""
-        write_deltalake(
-            self.path(name),
-            rows.select(contracts()[name].names).cast(contracts()[name].arrow),
-            mode="append",
-            commit_properties=CommitProperties(custom_metadata={"run_id": self.run_id}),
-        )
+        if isinstance(rows, pa.Table):
+            write_deltalake(
+                self.path(name),
+                rows.select(contracts()[name].names).cast(contracts()[name].arrow),
+                mode="append",
+                commit_properties=CommitProperties(custom_metadata={"run_id": self.run_id}),
+            )
+        else:
+            writer = rows.select(contracts()[name].names).write.format("delta").mode("append")
+            writer.option("userMetadata", self.run_id).save(self.path(name))
         self.outputs[name] = self.version(name)
 
     # --- Spark: rows by the million ---

@@ -1,0 +1,152 @@
+"""Tuning the encoder in the daily run, and whether it goes live; embedding that goes on, here or on Spark."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import Pooling, Transformer
+from transformers import AutoTokenizer, BertConfig, BertModel
+
+from jobs import align, embed
+from jobs.aligned import base_encoder, kept_pairs, live_encoder
+from jobs.catalogue import current_vectors
+from jobs.encoders import encoder_location
+from jobs.lake import Lake
+from jobs.lake.contracts import contracts
+from jobs.settings import Align, Encoder, Settings, load_settings
+from lake_rows import DAY, put
+
+KINDS = ("tea", "soap", "lamp", "rope", "drum", "cake", "boot", "vase")
+WORDS = ("red", "small", "old", "fine", "light", "round", "soft", "plain")  # an item goes with those of its own word
+
+
+@pytest.fixture(scope="module")
+def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of one layer with random weights and the default encoder's words."""
+    folder = tmp_path_factory.mktemp("encoder") / "small"
+    tokenizer = AutoTokenizer.from_pretrained(encoder_location(Encoder()))
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    bert = BertModel(BertConfig(vocab_size=len(tokenizer), **sizes))
+    bert.save_pretrained(folder / "bert")
+    tokenizer.save_pretrained(folder / "bert")
+    words = Transformer(str(folder / "bert"))
+    SentenceTransformer(modules=[words, Pooling(32)], device="cpu").save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture
+def settings(small_encoder: Path) -> Settings:
+    settings = load_settings()
+    return settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"model": str(small_encoder)})})
+
+
+def catalogue(lake: Lake, settings: Settings, **align_settings: Any) -> Settings:
+    """64 items; those that share their first word, not their kind, are bought together."""
+    texts = {f"{kind}-{word}": f"{word} {kind}" for kind in KINDS for word in WORDS}
+    items = [
+        {"item_id": item, "title": text, "text": text, "content_hash": text, "file": "items", "line": 1, "day": DAY}
+        for item, text in texts.items()
+    ]
+    put(lake, "silver.items", items[:20])
+    lake.append("silver.items", pa.Table.from_pylist(items[20:], contracts()["silver.items"].arrow))
+    pairs = [
+        (a, b, "yes" if a.split("-")[1] == b.split("-")[1] else "no")
+        for a in texts for b in texts if a < b and (a.split("-")[1] == b.split("-")[1] or a[0] == b[0] == "t")
+    ]  # fmt: skip
+    put(
+        lake, "silver.item_pairs",
+        [{"item_a": a, "item_b": b, "source": "swing", "score": 1.0, "verdict": verdict, "day": DAY}
+         for a, b, verdict in pairs],
+    )  # fmt: skip
+    chosen = Align(
+        **({"every_days": 1, "min_pairs": 10, "epochs": 20, "items_per_batch": 64, "lr": 0.01} | align_settings)
+    )
+    return settings.model_copy(update={"align": chosen})
+
+
+def test_a_tuned_encoder_that_finds_held_out_partners_better_goes_live(lake: Lake, settings: Settings) -> None:
+    settings = catalogue(lake, settings)
+    embed.run(lake, settings, DAY)
+    told = align.run(lake, settings, DAY).notes
+    assert told["live"]
+    assert told["hr_at_10"] > told["hr_at_10_live"] + 0.2
+    train, held_out = kept_pairs(lake, settings, DAY)
+    assert held_out
+    assert not set(train) & set(held_out)
+    assert all(a.split("-")[1] == b.split("-")[1] for a, b in train + held_out), "the judge dropped the others"
+    live = live_encoder(lake, settings, DAY)
+    assert live.version == told["encoder_version"]
+    assert live_encoder(lake, settings, DAY - timedelta(days=1)) == base_encoder(settings)
+    assert len(current_vectors(lake, live.version)[0]) == 64
+    assert "same pairs" in align.run(lake, settings, DAY).notes["skipped"]
+    assert embed.run(lake, settings, DAY).rows_out == 0
+
+
+def test_an_encoder_that_is_no_better_stays_out(lake: Lake, settings: Settings) -> None:
+    settings = catalogue(lake, settings, lr=1e-9, epochs=1)
+    embed.run(lake, settings, DAY)
+    assert align.run(lake, settings, DAY).notes["live"] is False
+    assert live_encoder(lake, settings, DAY) == base_encoder(settings)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [({"every_days": 0}, "align.every_days is 0"), ({"min_pairs": 10_000}, "fewer than align.min_pairs = 10,000")],
+)
+def test_a_day_without_tuning_says_why(lake: Lake, settings: Settings, changed: dict[str, int], reason: str) -> None:
+    settings = catalogue(lake, settings, **changed)
+    assert reason in align.run(lake, settings, DAY).notes["skipped"]
+    assert lake.arrow("gold.encoders").num_rows == 0
+
+
+class StopError(Exception):
+    pass
+
+
+def test_embedding_goes_on_after_the_last_chunk_that_was_written(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = catalogue(lake, settings)
+    monkeypatch.setattr(embed, "ITEMS_AT_ONCE", 1)
+    append, left = Lake.append, [1]
+
+    def dying(self: Lake, *args: Any) -> None:
+        if not left:
+            raise StopError
+        left.pop()
+        append(self, *args)
+
+    monkeypatch.setattr(Lake, "append", dying)
+    with pytest.raises(StopError):
+        embed.run(lake, settings, DAY)
+    held = lake.arrow("gold.item_embeddings").num_rows
+    monkeypatch.setattr(Lake, "append", append)
+    assert embed.run(lake, settings, DAY).rows_out == 64 - held
+    assert lake.arrow("gold.item_embeddings").num_rows == 64
+
+
+def test_vectors_from_sparks_executors_are_those_of_this_process(lake: Lake, settings: Settings) -> None:
+    settings = catalogue(lake, settings)
+    embed.run(lake, settings, DAY)
+    version = base_encoder(settings).version
+    items, here = current_vectors(lake, version)
+    put(lake, "gold.item_embeddings", [])
+    on_spark = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"spark_parts": 1})})
+    assert embed.run(lake, on_spark, DAY).rows_out == 64
+    there = current_vectors(lake, version)
+    assert there[0] == items
+    assert np.einsum("id,id->i", here, there[1]).min() > 0.999
+
+
+def test_a_day_before_the_tuning_keeps_its_own_encoder(lake: Lake, settings: Settings) -> None:
+    settings = catalogue(lake, settings, epochs=2)
+    row = {"encoder_version": "tuned", "base_version": base_encoder(settings).version, "pairs": 1, "held_out": 1}
+    put(lake, "gold.encoders", [row | {"hr_at_10": 0.5, "hr_at_10_live": 0.4, "live": True, "day": DAY}])
+    assert live_encoder(lake, settings, DAY).version == "tuned"
+    assert live_encoder(lake, settings, date(2026, 11, 19)) == base_encoder(settings)
