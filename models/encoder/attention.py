@@ -59,23 +59,19 @@ def fastest(device: torch.device) -> Kernel:
 
 def flex(batch: Batch, input_share: float) -> Attend:
     """Flex attention; a score's bias is worked out inside the kernel."""
-    on_gpu = batch.row.device.type == "cuda"
-    row, segment, size, inputs_open = batch.row, batch.segment, len(batch.row), input_share > 0
+    row, segment, inputs_open = batch.row, batch.segment, input_share > 0
 
     def mask(_b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return sees(row, segment, query, key, inputs_open=inputs_open)
 
-    make: Callable[..., Any] = (
-        compiled(create_block_mask) if on_gpu else create_block_mask
-    )  # else it first fills a dense mask
-    blocks = make(mask, None, None, size, size, row.device)
+    blocks = fused(create_block_mask, row.device.type)(mask, None, None, len(row), len(row), row.device)
     bias = torch.tensor(math.log(input_share) if inputs_open else 0.0, device=row.device)
 
     def score(value: Tensor, _b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return value + torch.where(reads_input(segment, query, key), bias, 0.0)
 
     def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        out: Tensor = (compiled(flex_attention) if on_gpu else flex_attention)(
+        out: Tensor = fused(flex_attention, row.device.type)(
             query,
             key,
             value,
@@ -90,8 +86,9 @@ def flex(batch: Batch, input_share: float) -> Attend:
 
 
 @cache
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return torch.compile(function)
+def fused(function: Callable[..., Any], device: str) -> Callable[..., Any]:
+    """Compiled on a GPU, where it would otherwise fill [queries, keys]; as it stands on a CPU, to compare with."""
+    return torch.compile(function) if device == "cuda" else function
 
 
 def by_rows(batch: Batch, input_share: float) -> Attend:
