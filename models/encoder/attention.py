@@ -88,7 +88,7 @@ def flex(batch: Batch, input_share: float) -> Attend:
 @cache
 def fused(function: Callable[..., Any], device: str) -> Callable[..., Any]:
     """Compiled on a GPU, where it would otherwise fill [queries, keys]; as it stands on a CPU, to compare with."""
-    return torch.compile(function) if device == "cuda" else function
+    return torch.compile(function, dynamic=True) if device == "cuda" else function
 
 
 def by_rows(batch: Batch, input_share: float) -> Attend:

@@ -1,30 +1,34 @@
-"""The three-segment encoder: what answers can learn from, and that the fast way is the right way."""
+"""The three-segment encoder: what an answer can learn from, and that the fast way is the right way."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from torch.nn.functional import cosine_similarity, cross_entropy
+from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from models.encoder.attention import by_rows, dense, flex
-from models.encoder.segments import Batch, collate
-from models.encoder.three_segment import Encoded, ThreeSegmentEncoder
+from models.encoder.attention import Attend, Kernel, by_rows, dense, flex
+from models.encoder.segments import Batch, Segment, collate
+from models.encoder.three_segment import ThreeSegmentEncoder
 from models.encoder.weights import load, load_frozen, save
 
 VOCABULARY, EMBS = 97, 3
+Questions = list[tuple[list[int], list[int]]]
 
 
-def tiny(layers: int = 2) -> Qwen3ForCausalLM:
-    torch.manual_seed(0)
+def tiny(seed: int = 0) -> Qwen3ForCausalLM:
+    torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=VOCABULARY,
         hidden_size=32,
         intermediate_size=64,
-        num_hidden_layers=layers,
+        num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=16,
@@ -34,14 +38,141 @@ def tiny(layers: int = 2) -> Qwen3ForCausalLM:
     return Qwen3ForCausalLM(config)
 
 
-def tokens(length: int, seed: int) -> list[int]:
-    return torch.randint(1, VOCABULARY, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+def words(length: int, generator: torch.Generator) -> list[int]:
+    return torch.randint(1, VOCABULARY, (length,), generator=generator).tolist()
 
 
-def packed(seed: int = 0, rows: int = 5) -> Batch:
-    """Rows of random lengths; one has no questions, one no input."""
-    lengths = torch.randint(1, 20, (rows, 5), generator=torch.Generator().manual_seed(seed)).tolist()
-    inputs = [tokens(row[0], seed + i) for i, row in enumerate(lengths)]
-    questions = [[(tokens(row[k], i), tokens(row[k + 1], i)) for k in (1, 3)] for i, row in enumerate(lengths)]
-    inputs[1], questions[2] = [], []
-    return collate(inputs, questions, embs=EMBS, max_input=99, max_questions=999)
+def rows(seed: int = 0) -> tuple[list[list[int]], list[Questions]]:
+    """Inputs and questions of random lengths; the third item has no questions."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, 20, (4, 5), generator=generator).tolist()
+    inputs = [words(row[0], generator) for row in lengths]
+    questions: list[Questions] = [
+        [(words(row[k], generator), words(row[k + 1], generator)) for k in (1, 3)] for row in lengths
+    ]
+    questions[2] = []
+    return inputs, questions
+
+
+def packed(inputs: Sequence[list[int]], questions: Sequence[Questions] | None) -> Batch:
+    return collate(inputs, questions, embs=EMBS, max_input=99, max_questions=99)
+
+
+def without_emb(kernel: Kernel) -> Kernel:
+    """The same attention, but no gradient passes through what others read at <EMB>."""
+
+    def cut_kernel(batch: Batch, input_share: float) -> Attend:
+        attend = kernel(batch, input_share)
+        emb = (batch.segment == Segment.EMB)[:, None]
+
+        def cut(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+            return attend(query, key.detach().where(emb, key), value.detach().where(emb, value), scale)
+
+        return cut
+
+    return cut_kernel
+
+
+def gradient_at_inputs(encoder: ThreeSegmentEncoder, batch: Batch, input_share: float = 0.0) -> Tensor:
+    """Length of the gradient of the answers' loss at the embedding of every input token."""
+    seen: list[Tensor] = []
+    table = encoder.model.get_input_embeddings()
+    hook = table.register_forward_hook(lambda _module, _args, out: seen.append(out))
+    nll = encoder(batch, input_share=input_share).nll
+    hook.remove()
+    return torch.autograd.grad(nll, seen[0])[0][batch.segment == Segment.INPUT].norm(dim=1)
+
+
+@pytest.mark.parametrize("kernel", [by_rows, dense])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_answer_learns_from_the_input_through_the_emb_tokens_only(kernel: Kernel, seed: int) -> None:
+    encoder, batch = ThreeSegmentEncoder(tiny(seed), embs=EMBS), packed(*rows(seed))
+    asked = (batch.row != 2)[batch.segment == Segment.INPUT]
+    encoder.kernel = kernel
+    assert (gradient_at_inputs(encoder, batch)[asked] > 0).all()
+    encoder.kernel = without_emb(kernel)
+    assert (gradient_at_inputs(encoder, batch) == 0).all()
+    assert (gradient_at_inputs(encoder, batch, input_share=0.01)[asked] > 0).all()
+
+
+@pytest.mark.parametrize("input_share", [0.0, 0.3, 1.0])
+def test_fast_and_reference_attention_agree_in_vectors_losses_and_gradients(input_share: float) -> None:
+    encoder, batch = ThreeSegmentEncoder(tiny(), embs=EMBS), packed(*rows())
+    results = []
+    for kernel in (dense, by_rows):
+        encoder.kernel = kernel
+        out = encoder(batch, input_share=input_share)
+        loss = out.nll / out.answer_tokens + out.vectors.square().mean()
+        results.append((out.vectors, out.nll / out.answer_tokens, *torch.autograd.grad(loss, encoder.parameters())))
+    for fast, reference in zip(*results, strict=True):
+        torch.testing.assert_close(fast, reference, rtol=1e-3, atol=1e-4)
+    encoder.kernel = flex
+    with torch.no_grad():  # flex attention has no backward pass on CPU
+        out = encoder(batch, input_share=input_share)
+    torch.testing.assert_close(out.vectors, results[0][0], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(out.nll / out.answer_tokens, results[0][1], rtol=1e-3, atol=1e-4)
+
+
+def test_with_the_whole_input_share_it_is_the_plain_causal_model() -> None:
+    model = tiny()
+    encoder = ThreeSegmentEncoder(model, embs=EMBS)
+    inputs, questions = rows()
+    vectors, nll = [], 0.0
+    for row in zip(inputs, questions, strict=True):
+        batch = packed([row[0]], [row[1]])
+        plain = tiny()
+        with torch.no_grad():
+            embedded = plain.get_input_embeddings()(batch.tokens)
+            embedded[batch.emb] = encoder.emb
+            out = plain(inputs_embeds=embedded[None], output_hidden_states=True)
+            vectors.append(out.hidden_states[-1][0, batch.emb[0]].mean(0))
+            nll += float(cross_entropy(out.logits[0, batch.answer - 1], batch.tokens[batch.answer], reduction="sum"))
+    with torch.no_grad():
+        ours = encoder(packed(inputs, questions), input_share=1.0)
+    torch.testing.assert_close(ours.vectors, torch.stack(vectors), rtol=1e-4, atol=1e-5)
+    assert float(ours.nll) == pytest.approx(nll, rel=1e-5)
+    assert ours.answer_tokens == sum(len(answer) for row in questions for _, answer in row)
+
+
+def test_packed_rows_do_not_influence_each_other() -> None:
+    encoder = ThreeSegmentEncoder(tiny(), embs=EMBS)
+    inputs, questions = rows()
+    with torch.no_grad():
+        together = encoder(packed(inputs, questions))
+        alone = [encoder(packed([text], [asked])) for text, asked in zip(inputs, questions, strict=True)]
+    torch.testing.assert_close(together.vectors, torch.cat([out.vectors for out in alone]), rtol=1e-4, atol=1e-5)
+    assert float(together.nll) == pytest.approx(sum(float(out.nll) for out in alone), rel=1e-5)
+
+
+def test_questions_and_the_warm_start_leave_the_vectors_as_they_are() -> None:
+    encoder = ThreeSegmentEncoder(tiny(), embs=EMBS)
+    inputs, questions = rows()
+    with torch.no_grad():
+        vectors = encoder.embed(packed(inputs, None))
+        asked = [encoder(packed(inputs, questions), input_share=share).vectors for share in (0.0, 0.5)]
+        silent = encoder(packed(inputs, None))
+    for other in (*asked, silent.vectors):
+        torch.testing.assert_close(other, vectors, rtol=1e-4, atol=1e-5)
+    assert (float(silent.nll), silent.answer_tokens) == (0.0, 0)
+
+
+def test_question_tokens_carry_no_loss() -> None:
+    encoder = ThreeSegmentEncoder(tiny(), embs=EMBS)
+    with torch.no_grad():
+        nothing = encoder(packed([[5, 6]], [[([7, 8, 9], [])]]))
+    assert (float(nothing.nll), nothing.answer_tokens) == (0.0, 0)
+
+
+def test_what_an_item_is_asked_about_gets_into_its_emb_tokens() -> None:
+    """Same question, four items: without a way through <EMB> the loss could not fall below log 4."""
+    encoder = ThreeSegmentEncoder(tiny(), embs=EMBS)
+    batch = packed([[item, 20] for item in range(1, 5)], [[([30], [40 + item])] for item in range(1, 5)])
+    optimiser = torch.optim.AdamW(encoder.parameters(), lr=3e-3)
+    losses = []
+    for step in range(40):
+        out = encoder(batch, input_share=max(0.0, 1 - step / 20))
+        losses.append(float(out.nll) / out.answer_tokens)
+        optimiser.zero_grad()
+        out.nll.backward()
+        optimiser.step()
+    assert losses[-1] < 0.1 < 1.38 < losses[0]
