@@ -64,7 +64,8 @@ class ThreeSegmentEncoder(nn.Module):
         self.kernel: Kernel | None = None  # None: the fastest of the device
         table = embeddings(model).weight.detach().float()
         self.emb = nn.Parameter(torch.randn(embs, table.shape[1]) * table.std())
-        model.get_decoder().set_attn_implementation(NAME)  # type: ignore[no-untyped-call]
+        decoder: PreTrainedModel = model.get_decoder()  # type: ignore[no-untyped-call]
+        decoder.set_attn_implementation(NAME)
         if rank is not None:
             add_adapters(model, rank)
         vision.freeze_tower(model)
@@ -72,7 +73,7 @@ class ThreeSegmentEncoder(nn.Module):
             for parameter in model.parameters():
                 parameter.data = parameter.data.to(torch.float32 if parameter.requires_grad else torch.bfloat16)
         if checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+            decoder.activation_checkpointing_enable()  # type: ignore[no-untyped-call]
 
     def forward(self, batch: Batch, *, input_share: float = 0.0) -> Encoded:
         """Encode rows and read the answers.

@@ -26,10 +26,14 @@ def freeze_tower(model: PreTrainedModel) -> None:
 def arguments(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:
     """What the model must be told beside the tokens' embeddings; nothing where a batch has no image.
 
-    raises  ValueError if the image tokens are not as many as the images' patches
+    raises  ValueError if the batch does not hold as many image tokens as its images need
     """
-    if batch.pixels is None:
+    if batch.pixels is None or batch.grid is None:
         return {}
+    needed = int(batch.grid.prod(1).sum()) // model.config.vision_config.spatial_merge_size**2
+    held = int((batch.tokens == model.config.image_token_id).sum())
+    if needed != held:
+        raise ValueError(f"the images need {needed} image tokens, the batch holds {held}: were inputs cut too short?")
     base: Any = model.base_model
     images = base.get_image_features(batch.pixels, batch.grid, return_dict=True)
     return {"position_ids": positions(model, batch), "mm_encoder_outputs": {"image": images}}

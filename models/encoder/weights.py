@@ -50,7 +50,7 @@ def load(
     embs = len(saved["emb"]) if saved else embs
     encoder = ThreeSegmentEncoder(plain(source, bf16), embs=embs, rank=rank, bf16=bf16, checkpointing=checkpointing)
     put(encoder, saved)
-    return encoder
+    return encoder.train()
 
 
 def load_frozen(source: str, *, bf16: bool = False) -> ThreeSegmentEncoder:

@@ -1,61 +1,15 @@
 """The three-segment encoder: what an answer can learn from, and that the fast way is the right way."""
 
-from collections.abc import Sequence
-from itertools import pairwise
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
-from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import MistralConfig, MistralForCausalLM
 
 from models.encoder.attention import Attend, Kernel, by_rows, dense, flex
-from models.encoder.segments import Batch, Segment, collate
+from models.encoder.segments import Batch, Segment
 from models.encoder.three_segment import ThreeSegmentEncoder
-from models.encoder.weights import load, load_frozen, save
-
-VOCABULARY, EMBS = 97, 3
-Questions = list[tuple[list[int], list[int]]]
-
-
-def tiny(seed: int = 0) -> Qwen3ForCausalLM:
-    torch.manual_seed(seed)
-    config = Qwen3Config(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        initializer_range=0.3,  # far from uniform attention
-        tie_word_embeddings=True,
-    )
-    return Qwen3ForCausalLM(config)
-
-
-def words(length: int, generator: torch.Generator) -> list[int]:
-    return torch.randint(1, VOCABULARY, (length,), generator=generator).tolist()
-
-
-def rows(seed: int = 0) -> tuple[list[list[int]], list[Questions]]:
-    """Inputs and questions of random lengths; the third item has no questions."""
-    generator = torch.Generator().manual_seed(seed)
-    lengths = torch.randint(1, 20, (4, 5), generator=generator).tolist()
-    inputs = [words(row[0], generator) for row in lengths]
-    questions: list[Questions] = [
-        [(words(row[k], generator), words(row[k + 1], generator)) for k in (1, 3)] for row in lengths
-    ]
-    questions[2] = []
-    return inputs, questions
-
-
-def packed(inputs: Sequence[list[int]], questions: Sequence[Questions] | None) -> Batch:
-    return collate(inputs, questions, embs=EMBS, max_input=99, max_questions=99)
+from tests.llm import EMBS, packed, rows, tiny_llm
 
 
 def without_emb(kernel: Kernel) -> Kernel:
@@ -86,7 +40,7 @@ def gradient_at_inputs(encoder: ThreeSegmentEncoder, batch: Batch, input_share: 
 @pytest.mark.parametrize("kernel", [by_rows, dense])
 @pytest.mark.parametrize("seed", range(3))
 def test_an_answer_learns_from_the_input_through_the_emb_tokens_only(kernel: Kernel, seed: int) -> None:
-    encoder, batch = ThreeSegmentEncoder(tiny(seed), embs=EMBS), packed(*rows(seed))
+    encoder, batch = ThreeSegmentEncoder(tiny_llm(seed), embs=EMBS), packed(*rows(seed))
     asked = (batch.row != 2)[batch.segment == Segment.INPUT]
     encoder.kernel = kernel
     assert (gradient_at_inputs(encoder, batch)[asked] > 0).all()
@@ -97,7 +51,7 @@ def test_an_answer_learns_from_the_input_through_the_emb_tokens_only(kernel: Ker
 
 @pytest.mark.parametrize("input_share", [0.0, 0.3, 1.0])
 def test_fast_and_reference_attention_agree_in_vectors_losses_and_gradients(input_share: float) -> None:
-    encoder, batch = ThreeSegmentEncoder(tiny(), embs=EMBS), packed(*rows())
+    encoder, batch = ThreeSegmentEncoder(tiny_llm(), embs=EMBS), packed(*rows())
     results = []
     for kernel in (dense, by_rows):
         encoder.kernel = kernel
@@ -114,13 +68,12 @@ def test_fast_and_reference_attention_agree_in_vectors_losses_and_gradients(inpu
 
 
 def test_with_the_whole_input_share_it_is_the_plain_causal_model() -> None:
-    model = tiny()
-    encoder = ThreeSegmentEncoder(model, embs=EMBS)
+    encoder = ThreeSegmentEncoder(tiny_llm(), embs=EMBS)
     inputs, questions = rows()
     vectors, nll = [], 0.0
     for row in zip(inputs, questions, strict=True):
         batch = packed([row[0]], [row[1]])
-        plain = tiny()
+        plain = tiny_llm()
         with torch.no_grad():
             embedded = plain.get_input_embeddings()(batch.tokens)
             embedded[batch.emb] = encoder.emb
@@ -135,7 +88,7 @@ def test_with_the_whole_input_share_it_is_the_plain_causal_model() -> None:
 
 
 def test_packed_rows_do_not_influence_each_other() -> None:
-    encoder = ThreeSegmentEncoder(tiny(), embs=EMBS)
+    encoder = ThreeSegmentEncoder(tiny_llm(), embs=EMBS)
     inputs, questions = rows()
     with torch.no_grad():
         together = encoder(packed(inputs, questions))
@@ -145,7 +98,7 @@ def test_packed_rows_do_not_influence_each_other() -> None:
 
 
 def test_questions_and_the_warm_start_leave_the_vectors_as_they_are() -> None:
-    encoder = ThreeSegmentEncoder(tiny(), embs=EMBS)
+    encoder = ThreeSegmentEncoder(tiny_llm(), embs=EMBS)
     inputs, questions = rows()
     with torch.no_grad():
         vectors = encoder.embed(packed(inputs, None))
@@ -157,7 +110,7 @@ def test_questions_and_the_warm_start_leave_the_vectors_as_they_are() -> None:
 
 
 def test_question_tokens_carry_no_loss() -> None:
-    encoder = ThreeSegmentEncoder(tiny(), embs=EMBS)
+    encoder = ThreeSegmentEncoder(tiny_llm(), embs=EMBS)
     with torch.no_grad():
         nothing = encoder(packed([[5, 6]], [[([7, 8, 9], [])]]))
     assert (float(nothing.nll), nothing.answer_tokens) == (0.0, 0)
@@ -165,14 +118,62 @@ def test_question_tokens_carry_no_loss() -> None:
 
 def test_what_an_item_is_asked_about_gets_into_its_emb_tokens() -> None:
     """Same question, four items: without a way through <EMB> the loss could not fall below log 4."""
-    encoder = ThreeSegmentEncoder(tiny(), embs=EMBS)
+    encoder = ThreeSegmentEncoder(tiny_llm(), embs=EMBS)
     batch = packed([[item, 20] for item in range(1, 5)], [[([30], [40 + item])] for item in range(1, 5)])
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=3e-3)
     losses = []
     for step in range(40):
         out = encoder(batch, input_share=max(0.0, 1 - step / 20))
-        losses.append(float(out.nll) / out.answer_tokens)
+        losses.append(float(out.nll.detach()) / out.answer_tokens)
         optimiser.zero_grad()
         out.nll.backward()
         optimiser.step()
     assert losses[-1] < 0.1 < 1.38 < losses[0]
+
+
+def gradients(encoder: ThreeSegmentEncoder) -> tuple[Tensor, ...]:
+    out = encoder(packed(*rows()), input_share=0.5)
+    return torch.autograd.grad(out.nll / out.answer_tokens + out.vectors.square().mean(), encoder.parameters())
+
+
+def test_gradient_checkpointing_changes_no_gradient() -> None:
+    encoders = []
+    for checkpointing in (False, True):
+        model = tiny_llm()
+        torch.manual_seed(1)  # of the <EMB> rows
+        encoders.append(ThreeSegmentEncoder(model, embs=EMBS, checkpointing=checkpointing).train())
+    calls = []
+    encoders[1].model.base_model.layers[0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+    for ours, plain in zip(gradients(encoders[1]), gradients(encoders[0]), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-7)
+    assert len(calls) == 2  # forward, and once more on the way back
+
+
+@pytest.mark.parametrize("rank", [None, 4])
+def test_bf16_computes_nearly_the_same_and_trains_in_float32(rank: int | None) -> None:
+    encoders = []
+    for bf16 in (False, True):
+        model = tiny_llm()
+        torch.manual_seed(1)
+        encoders.append(ThreeSegmentEncoder(model, embs=EMBS, rank=rank, bf16=bf16))
+    outs = [encoder(packed(*rows())) for encoder in encoders]
+    assert cosine_similarity(outs[0].vectors, outs[1].vectors).min() > 0.999
+    assert float(outs[1].nll.detach()) == pytest.approx(float(outs[0].nll.detach()), rel=0.02)
+    assert not torch.equal(outs[0].vectors, outs[1].vectors)
+    for parameter in encoders[1].parameters():
+        assert parameter.dtype == (torch.float32 if parameter.requires_grad else torch.bfloat16)
+
+
+@pytest.mark.parametrize("input_share", [-0.1, 1.1, float("nan")])
+def test_an_input_share_that_is_no_share_is_refused(input_share: float) -> None:
+    with pytest.raises(ValueError, match="input_share"):
+        ThreeSegmentEncoder(tiny_llm(), embs=EMBS)(packed(*rows()), input_share=input_share)
+
+
+def test_a_model_with_attention_that_the_kernels_do_not_know_is_refused() -> None:
+    config = MistralConfig(
+        vocab_size=97, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, head_dim=16,
+        num_key_value_heads=2, sliding_window=8,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="sliding_window"):
+        ThreeSegmentEncoder(MistralForCausalLM(config), embs=EMBS).embed(packed(*rows()))
