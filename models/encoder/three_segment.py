@@ -73,7 +73,7 @@ class ThreeSegmentEncoder(nn.Module):
             for parameter in model.parameters():
                 parameter.data = parameter.data.to(torch.float32 if parameter.requires_grad else torch.bfloat16)
         if checkpointing:
-            decoder.activation_checkpointing_enable()  # type: ignore[no-untyped-call]
+            decoder.activation_checkpointing_enable()
 
     def forward(self, batch: Batch, *, input_share: float = 0.0) -> Encoded:
         """Encode rows and read the answers.

@@ -110,7 +110,7 @@ def test_a_saved_vision_language_encoder_is_loaded_to_the_same_vectors(tmp_path:
     with torch.no_grad():
         for parameter in encoder.parameters():
             if parameter.requires_grad:
-                parameter += 0.05
+                parameter.add_(0.05)
     save(encoder, tmp_path, tiny_tokenizer())
     again = load(str(tmp_path), rank=4)
     torch.testing.assert_close(again.embed(packed(pixels())), encoder.embed(packed(pixels())))
