@@ -45,7 +45,7 @@ def forward(
     """What transformers calls in every layer; `attend` comes with the call of the model."""
     if dropout or any(asked.get(name) is not None for name in BEYOND):
         raise ValueError(f"the three-segment encoder knows neither attention dropout nor {', '.join(BEYOND)}")
-    # under autocast a norm leaves queries and keys in float32, and flex wants one type
+    # under autocast norms and rotary positions leave queries and keys in float32, where kernels are slow
     out = attend(query.to(value.dtype), key.to(value.dtype), value, scaling)
     return out.transpose(1, 2), None
 

@@ -84,6 +84,7 @@ class ThreeSegmentEncoder(nn.Module):
         """
         if not 0 <= input_share <= 1:
             raise ValueError(f"input_share must lie in [0, 1], not {input_share}")
+        batch = batch.to(self.emb.device)
         with self.precision():
             states = self.states(batch, input_share)
             nll = self.nll(states[batch.answer - 1], batch.tokens[batch.answer])
@@ -91,6 +92,7 @@ class ThreeSegmentEncoder(nn.Module):
 
     def embed(self, batch: Batch) -> Tensor:
         """The vectors of rows [rows, dim] float32, of any length; questions are not needed."""
+        batch = batch.to(self.emb.device)
         with self.precision():
             return self.states(batch, 0.0)[batch.emb].float().mean(1)
 

@@ -63,8 +63,10 @@ def load_frozen(source: str, *, bf16: bool = False) -> ThreeSegmentEncoder:
         raise ValueError(f"{source} has no {BESIDE}: it was never trained to embed")
     encoder = ThreeSegmentEncoder(plain(source, bf16), embs=len(saved["emb"]), rank=rank, bf16=bf16)
     put(encoder, saved)
-    encoder.requires_grad_(False)
-    return encoder.to(torch.bfloat16 if bf16 else torch.float32).eval()
+    for parameter in encoder.requires_grad_(False).parameters():
+        if bf16:  # not .to(): the frequencies of rotary positions, a buffer, must stay in float32
+            parameter.data = parameter.data.bfloat16()
+    return encoder.eval()
 
 
 def plain(source: str, bf16: bool) -> PreTrainedModel:

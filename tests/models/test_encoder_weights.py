@@ -61,6 +61,7 @@ def test_an_encoder_trained_in_bf16_embeds_in_bf16(tmp_path: Path, rank: int | N
     frozen = load_frozen(str(tmp_path), bf16=True)
     assert {parameter.dtype for parameter in frozen.parameters()} == {torch.bfloat16}
     assert not any(parameter.requires_grad for parameter in frozen.parameters())
+    assert {buffer.dtype for buffer in frozen.buffers()} == {torch.float32}  # rotary positions need it
     vectors = frozen.embed(packed(*rows()))
     assert vectors.dtype == torch.float32
     assert cosine_similarity(vectors, encoder.embed(packed(*rows()))).min() > 0.999
