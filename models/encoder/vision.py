@@ -23,6 +23,11 @@ def freeze_tower(model: PreTrainedModel) -> None:
             parameter.requires_grad_(PROJECTOR in name)
 
 
+def projector(model: PreTrainedModel) -> dict[str, Tensor]:
+    """The tensors of the projector, empty for a text model."""
+    return {name: t for name, t in model.state_dict().items() if f".{TOWER}" in name and PROJECTOR in name}
+
+
 def arguments(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:
     """What the model must be told beside the tokens' embeddings; nothing where a batch has no image.
 

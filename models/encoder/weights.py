@@ -1,7 +1,8 @@
 """A three-segment encoder in a folder: an ordinary Hugging Face model, and what was put beside it.
 
-config.json, model*.safetensors, tokenizer files    the language model without its adapters
-encoder.safetensors                                 <EMB> rows and adapters; metadata: rank
+config.json, model*.safetensors, tokenizer files   the language model without its adapters
+encoder.safetensors                                <EMB> rows, adapters (metadata: their rank), and the projector of a
+                                                   vision-language model again, as the model's file has one type for all
 """
 
 from pathlib import Path
@@ -18,7 +19,9 @@ from transformers import (
     PreTrainedTokenizerBase,
     ProcessorMixin,
 )
+from transformers.utils.logging import disable_progress_bar
 
+from models.encoder import vision
 from models.encoder.lora import adapters, without_adapters
 from models.encoder.three_segment import ThreeSegmentEncoder
 
@@ -29,7 +32,7 @@ def save(encoder: ThreeSegmentEncoder, folder: Path, tokenizer: PreTrainedTokeni
     """Write all that load() needs. The tokenizer, or the processor of a vision-language model, goes with it."""
     encoder.model.save_pretrained(folder, state_dict=without_adapters(encoder.model))
     tokenizer.save_pretrained(folder)
-    tensors = adapters(encoder.model) | {"emb": encoder.emb.detach()}
+    tensors = adapters(encoder.model) | vision.projector(encoder.model) | {"emb": encoder.emb.detach()}
     rank = {} if encoder.rank is None else {"rank": str(encoder.rank)}
     save_file({name: t.contiguous().cpu() for name, t in tensors.items()}, folder / BESIDE, metadata=rank)
 
@@ -70,6 +73,7 @@ def load_frozen(source: str, *, bf16: bool = False) -> ThreeSegmentEncoder:
 
 
 def plain(source: str, bf16: bool) -> PreTrainedModel:
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     kind = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
     dtype = "auto" if bf16 else torch.float32
@@ -78,7 +82,7 @@ def plain(source: str, bf16: bool) -> PreTrainedModel:
 
 
 def beside(source: str) -> tuple[dict[str, Tensor], int | None]:
-    """<EMB> rows and adapters of a folder, and the adapters' rank; nothing for a model that save() did not write."""
+    """What stands beside the model in a folder, and the adapters' rank; nothing where save() did not write."""
     path = Path(source) / BESIDE
     if not path.exists():
         return {}, None

@@ -105,14 +105,17 @@ def test_fast_and_reference_attention_agree_on_images_too() -> None:
     torch.testing.assert_close(out.nll, reference.nll, rtol=1e-3, atol=1e-4)
 
 
-def test_a_saved_vision_language_encoder_is_loaded_to_the_same_vectors(tmp_path: Path) -> None:
-    encoder = ThreeSegmentEncoder(tiny_vision(), embs=EMBS, rank=4)
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_saved_vision_language_encoder_is_loaded_to_the_same_vectors(tmp_path: Path, bf16: bool) -> None:
+    encoder = ThreeSegmentEncoder(tiny_vision(), embs=EMBS, rank=4, bf16=bf16)
     with torch.no_grad():
         for parameter in encoder.parameters():
             if parameter.requires_grad:
-                parameter.add_(0.05)
+                parameter.add_(0.0501)
     save(encoder, tmp_path, tiny_tokenizer())
-    again = load(str(tmp_path), rank=4)
+    again = load(str(tmp_path), rank=4, bf16=bf16)
+    for (name, ours), parameter in zip(again.named_parameters(), encoder.parameters(), strict=True):
+        assert ours.equal(parameter), name
     torch.testing.assert_close(again.embed(packed(pixels())), encoder.embed(packed(pixels())))
 
 
