@@ -1,1 +1,1 @@
-"""Item encoders: text in, unit vectors out."""
+"""Item encoders: text in, vectors out."""

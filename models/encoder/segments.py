@@ -1,0 +1,142 @@
+"""The three segments of a row, and who sees whom (QARM V2, arXiv 2602.08559).
+
+    [input tokens] [<EMB> tokens] [question, answer, question, answer, ...]
+
+Input is causal over input. <EMB> sees input and earlier <EMB>. Questions and answers see <EMB> and earlier questions
+and answers, never the input: all that an answer needs must pass through <EMB>.
+
+Rows are packed one behind the other into a single sequence, without padding; a token sees its own row only.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+
+class Segment(IntEnum):
+    INPUT = 0
+    EMB = 1
+    QUESTION = 2
+    ANSWER = 3  # the only tokens whose next-token loss counts
+
+
+QuestionAnswer = tuple[Sequence[int], Sequence[int]]  # the tokens of a question, the tokens of its answer
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Packed rows.
+
+    tokens    [tokens] int64 of the vocabulary; 0 at <EMB>, whose embeddings are the encoder's own
+    row       [tokens] int64 the row of a token, from 0, ascending
+    position  [tokens] int64 place in the row
+    segment   [tokens] int64 a Segment
+    emb       [rows, embs] int64 where the <EMB> tokens stand
+    answer    [answer tokens] int64 where the answer tokens stand
+    pixels    [patches, values] float32 image patches in the order of the image tokens, as the model's processor gives
+    grid      [images, 3] int64 patches of each image in time, height and width
+    """
+
+    tokens: Tensor
+    row: Tensor
+    position: Tensor
+    segment: Tensor
+    emb: Tensor
+    answer: Tensor
+    pixels: Tensor | None = None
+    grid: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: t.to(device, non_blocking=True) for name, t in tensors.items() if t is not None})
+
+
+def collate(
+    inputs: Sequence[Sequence[int]],
+    questions: Sequence[Sequence[QuestionAnswer]] | None = None,
+    *,
+    embs: int,
+    max_input: int,
+    max_questions: int = 0,
+    pixels: Tensor | None = None,
+    grid: Tensor | None = None,
+) -> Batch:
+    """Pack rows.
+
+    inputs         [rows] the tokens of each item; its first max_input stay (so images come first)
+    questions      [rows] the questions of each item and their answers; None to embed only
+    embs           <EMB> tokens a row
+    max_questions  tokens a row; a pair that does not fit whole ends the row
+    raises         ValueError if there is no row, or not one list of questions a row
+    """
+    if not inputs:
+        raise ValueError("a batch needs at least one row")
+    texts = [list(tokens[:max_input]) for tokens in inputs]
+    pairs = [fitting(row, max_questions) for row in questions] if questions is not None else [[] for _ in texts]
+    if len(pairs) != len(texts):
+        raise ValueError(f"{len(texts)} inputs, but questions for {len(pairs)}")
+    tails = [
+        [part for pair in row for part in zip(pair, (Segment.QUESTION, Segment.ANSWER), strict=True)] for row in pairs
+    ]
+    rows = [[(text, Segment.INPUT), ([0] * embs, Segment.EMB), *tail] for text, tail in zip(texts, tails, strict=True)]
+    lengths = [sum(len(tokens) for tokens, _ in row) for row in rows]
+    segment = integers(chain.from_iterable([kind] * len(tokens) for row in rows for tokens, kind in row))
+    return Batch(
+        tokens=integers(chain.from_iterable(tokens for row in rows for tokens, _ in row)),
+        row=torch.arange(len(rows)).repeat_interleave(integers(lengths)),
+        position=torch.cat([torch.arange(length) for length in lengths]),
+        segment=segment,
+        emb=(segment == Segment.EMB).nonzero().view(len(rows), embs),
+        answer=(segment == Segment.ANSWER).nonzero().squeeze(1),
+        pixels=pixels,
+        grid=grid,
+    )
+
+
+def fitting(pairs: Sequence[QuestionAnswer], max_tokens: int) -> list[QuestionAnswer]:
+    """The first pairs that have at most max_tokens tokens together: half an answer would teach to break off."""
+    kept: list[QuestionAnswer] = []
+    for question, answer in pairs:
+        max_tokens -= len(question) + len(answer)
+        if max_tokens < 0:
+            break
+        kept.append((question, answer))
+    return kept
+
+
+def integers(values: Iterable[int]) -> Tensor:
+    return torch.tensor(list(values), dtype=torch.int64)
+
+
+def sees(row: Tensor, segment: Tensor, query: Tensor, key: Tensor, *, inputs_open: bool) -> Tensor:
+    """Whether token `query` sees token `key`: the rule that every mask here is made of.
+
+    row, segment  [tokens] int64; row -1 is padding, which is seen by nobody and sees nothing
+    query, key    int64 places, of shapes that broadcast
+    inputs_open   warm start: questions and answers see the input too, which makes a row plainly causal
+    returns       bool, of the broadcast shape
+    """
+    causal = (row[query] == row[key]) & (row[key] >= 0) & (key <= query)
+    if inputs_open:
+        return causal
+    return causal & ~reads_input(segment, query, key)
+
+
+def reads_input(segment: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    """Whether `query` is of a question or an answer and `key` of the input; shapes as in sees()."""
+    return (segment[query] >= int(Segment.QUESTION)) & (segment[key] == int(Segment.INPUT))
+
+
+def dense_mask(row: Tensor, segment: Tensor, *, inputs_open: bool = False) -> Tensor:
+    """The whole mask, to read and to compare with.
+
+    row, segment  [tokens] int64
+    returns       [queries, keys] bool, true = sees
+    """
+    place = torch.arange(len(row), device=row.device)
+    return sees(row, segment, place[:, None], place[None, :], inputs_open=inputs_open)
