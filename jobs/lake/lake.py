@@ -50,7 +50,7 @@ class Lake:
         return f"{self.root}/{name.replace('.', '/')}"
 
     def create(self) -> None:
-        """Make the tables that are not there yet."""
+        """Make the tables that are not there yet, and add the columns that an older lake's tables lack."""
         for name, contract in contracts().items():
             if not DeltaTable.is_deltatable(self.path(name)):
                 DeltaTable.create(
@@ -60,8 +60,11 @@ class Lake:
                     mode="ignore",
                     description=contract.comment,
                 )
+            table = DeltaTable(self.path(name), without_files=True)
+            there = {field.name for field in table.schema().fields}
+            if new := [column.delta for column in contract.columns if column.name not in there]:
+                table.alter.add_columns(new)
             if contract.checks:
-                table = DeltaTable(self.path(name))
                 known = table.metadata().configuration
                 missing = {k: v for k, v in contract.checks.items() if f"delta.constraints.{k}" not in known}
                 if missing:
@@ -145,6 +148,16 @@ class Lake:
             writer.save(self.path(name))
         self.outputs[name] = self.version(name)
         return self.outputs[name]
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Add rows in one atomic commit."""
+        write_deltalake(
+            self.path(name),
+            rows.select(contracts()[name].names).cast(contracts()[name].arrow),
+            mode="append",
+            commit_properties=CommitProperties(custom_metadata={"run_id": self.run_id}),
+        )
+        self.outputs[name] = self.version(name)
 
     # --- Spark: rows by the million ---
 
