@@ -215,7 +215,11 @@ def load_settings() -> Settings:
     except ValidationError as error:
         lines = [
             f"setting {'.'.join(map(str, e['loc']))} "
-            + ("is unknown" if e["type"] == "extra_forbidden" else f"is wrong: {e['msg'].lower()}, got {e['input']!r}")
+            + (
+                "is unknown"
+                if e["type"] == "extra_forbidden"
+                else f"is wrong: {e['msg'].lower()}" + ("" if e["loc"][-1] == "endpoint" else f", got {e['input']!r}")
+            )
             for e in error.errors()
         ]
         raise UserError(f"{'; '.join(lines)} (from {path.name} or SIDEREAL_* variables)") from None

@@ -30,7 +30,9 @@ def tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     spelled.decoder = decoders.ByteLevel()
     spelled.add_special_tokens(list(SPECIAL))
     spelled.add_tokens([AddedToken(word, normalized=False) for word in words])
-    told = PreTrainedTokenizerFast(tokenizer_object=spelled, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    told = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=spelled, eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
     told.chat_template = CHATML
     return told
 
@@ -41,7 +43,8 @@ def random_lm(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
         vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=8192, initializer_range=0.3,
     )  # fmt: skip
-    return LlamaForCausalLM(config).eval()
+    model: LlamaForCausalLM = LlamaForCausalLM(config)
+    return model
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ def put(lake: Lake, titles: list[str | None], source: str = "swing") -> None:
 
 
 def rows(lake: Lake, table: str) -> list[dict[str, Any]]:
-    return lake.arrow(table).sort_by([("item_a", "ascending")]).to_pylist()
+    return list(lake.arrow(table).sort_by("item_a").to_pylist())
 
 
 def judged(lake: Lake, settings: Settings, reasoning: bool = True, **models: str) -> list[dict[str, Any]]:
@@ -107,16 +107,17 @@ class Server:
         self.folder, self.asked = folder, list[str]()
 
     def start(self) -> None:
-        self.serve = Serve(
+        self.serve: Any = Serve(
             force_model=str(self.folder), host="127.0.0.1", port=self.port, device="cpu", non_blocking=True
         )
-        handle = self.serve._chat_handler.handle_request
+        handler: Any = self.serve._chat_handler
+        handle = handler.handle_request
 
         async def noting(body: dict[str, Any], request_id: str) -> Any:
             self.asked.append(body["messages"][-1]["content"])
             return await handle(body, request_id)
 
-        self.serve._chat_handler.handle_request = noting
+        handler.handle_request = noting
         wait(lambda: self.serve.server.started)
 
     def stop(self) -> None:

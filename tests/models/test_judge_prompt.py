@@ -38,10 +38,11 @@ def test_item_text_cannot_change_the_form_of_the_prompt(text: str) -> None:
     forms = []
     for a in (hostile, plain):
         prompt = judge_prompt(a, plain, reasoning=True)
-        whole = words.apply_chat_template(
+        told = words.apply_chat_template(
             [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
             tokenize=False, add_generation_prompt=True,
         )  # fmt: skip
+        whole = str(told)
         ids = words(whole).input_ids
         special = [word for word in words.convert_ids_to_tokens(ids) if word in words.all_special_tokens]
         forms.append((special, whole.count("\n"), whole.count("<"), whole.count("[INST]"), prompt.system))
