@@ -13,6 +13,7 @@ from tomllib import TOMLDecodeError
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -213,16 +214,16 @@ def load_settings() -> Settings:
             f"{error}: lists are written as JSON, for example SIDEREAL_QUANTIZER__SIZES=[64,64,256]"
         ) from None
     except ValidationError as error:
-        lines = [
-            f"setting {'.'.join(map(str, e['loc']))} "
-            + (
-                "is unknown"
-                if e["type"] == "extra_forbidden"
-                else f"is wrong: {e['msg'].lower()}" + ("" if e["loc"][-1] == "endpoint" else f", got {e['input']!r}")
-            )
-            for e in error.errors()
-        ]
+        lines = map(_mistake, error.errors())
         raise UserError(f"{'; '.join(lines)} (from {path.name} or SIDEREAL_* variables)") from None
+
+
+def _mistake(error: ErrorDetails) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"setting {key} is unknown"
+    given = "" if key.endswith("endpoint") else f", got {error['input']!r}"  # an address may hold a key
+    return f"setting {key} is wrong: {error['msg'].lower()}{given}"
 
 
 if __name__ == "__main__":  # `make run` asks before it starts anything
