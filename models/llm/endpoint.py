@@ -64,8 +64,9 @@ class Endpoint:
             raise ConnectionError(f"{self.url} does not answer, {tries}: {self._told(error)}") from None
         except openai.APIError as error:
             raise Refused(f"{self.url} refuses {self.model}: {self._told(error)}") from None
-        text = got.choices[0].message.content if got.choices else None
-        return Reply(text or "", time.perf_counter() - started)
+        if not getattr(got, "choices", None):  # a web page, for example
+            raise Refused(f"{self.url} answers, but not as an OpenAI-compatible endpoint does")
+        return Reply(got.choices[0].message.content or "", time.perf_counter() - started)
 
     def _told(self, error: openai.APIError) -> str:
         """The first line of an error; a server may repeat the key that it was given."""

@@ -109,6 +109,12 @@ def test_the_key_is_told_to_the_endpoint_only(
     assert KEY not in str(caught.value) + repr(caught.value) + caplog.text
 
 
+def test_a_server_of_another_kind_is_named(server: Server) -> None:
+    server.steps = [(204, {"content-type": "text/html"})]
+    with pytest.raises(Refused, match="not as an OpenAI-compatible endpoint does"):
+        replies(endpoint(server), 1)
+
+
 def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.llm.endpoint.TRIES_AGAIN", 1)
     nowhere = Endpoint(url="http://127.0.0.1:9/v1", model="m", api_key=KEY, concurrency=1, timeout=1)
