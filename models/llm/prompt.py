@@ -65,14 +65,12 @@ def item_json(item: Mapping[str, Any]) -> str:
 
     item  title, category (broad to narrow) and attributes (JSON text) as in silver.items; each may be None
     """
-    told: dict[str, Any] = {}
-    if item["title"]:
-        told["title"] = neutral(item["title"], TITLE)
-    if item["category"]:
-        told["category"] = neutral(" / ".join(c for c in item["category"] if c), TITLE)
-    if attributes := attribute_texts(item["attributes"]):
-        told["attributes"] = _capped(attributes)
-    return json.dumps(told, ensure_ascii=False)
+    told = {
+        "title": neutral(item["title"] or "", TITLE),
+        "category": neutral(" / ".join(filter(None, item["category"] or [])), TITLE),
+        "attributes": _capped(attribute_texts(item["attributes"])),
+    }
+    return json.dumps({name: value for name, value in told.items() if value}, ensure_ascii=False)
 
 
 def attribute_texts(attributes: str | None) -> dict[str, str]:

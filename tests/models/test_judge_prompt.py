@@ -88,6 +88,10 @@ def test_long_texts_are_cut_and_stay_json() -> None:
     assert len(item("t" * 5000, attributes, ["c" * 5000])) < 1500
 
 
+def test_an_item_without_any_text_is_an_empty_object() -> None:
+    assert item(" \u200b", "{}", [""]) == item() == "{}"
+
+
 def test_attributes_that_are_no_json_are_told_as_text() -> None:
     assert json.loads(item("kettle", "red, 2 l")) == {"title": "kettle", "attributes": {"text": "red, 2 l"}}
     assert json.loads(item("kettle", "[" * 100_000))["attributes"]["text"].startswith("[[[")
