@@ -68,7 +68,7 @@ def template_questions(item: Mapping[str, Any]) -> list[Question]:
     if category:
         asked.append(Question("What is the category of the item?", category[-1]))
     if len(category) > 1:
-        asked.append(Question("In which department is the item?", category[0]))
+        asked.append(Question("What is the broadest category of the item?", category[0]))
     if title:
         asked.append(Question("What is the item called?", title))
     attributes = {name: value for name, value in attribute_texts(item["attributes"]).items() if name != "text"}

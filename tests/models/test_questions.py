@@ -26,7 +26,7 @@ def test_a_rich_item_gets_ten_questions_and_no_more() -> None:
     )
     assert found == {
         "What is the category of the item?": "moka pot",
-        "In which department is the item?": "kitchen",
+        "What is the broadest category of the item?": "kitchen",
         "What is the item called?": "Nonna classic moka pot, red",
         "Which brand does the item have?": "Nonna",
         "Which colour does the item have?": "red",
