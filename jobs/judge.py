@@ -2,140 +2,117 @@
 
     python -m jobs.judge --day 2026-11-20
 
-Reads silver.item_pairs, silver.items, gold.item_embeddings. Writes silver.item_pairs, partition day: verdict,
-reason, judge_version. What the same judge said of a pair before, on any day, is not asked again.
+Reads silver.item_pairs, silver.items and, for the similarity judge, gold.item_embeddings. Writes
+silver.item_verdicts while it judges, then silver.item_pairs, partition day: verdict, reason, judge_version,
+judge_seconds. What the same judge said of a pair before, on any day, is not asked again, also after a kill.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date
-from typing import NamedTuple, Protocol
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from numpy.typing import NDArray
 
-from jobs import settings as tree
-from jobs.catalogue import current_vectors
-from jobs.encoders import encoder_version
+from jobs.journal import Journal
+from jobs.judges import Judge, Pair, Verdict, load_judges
 from jobs.lake import Lake, Written
+from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
+from jobs.progress import progress
+from jobs.settings import Settings
 
-TABLE = "silver.item_pairs"
+TABLE, VERDICTS = "silver.item_pairs", "silver.item_verdicts"
 KEY = ["item_a", "item_b"]
-Pair = tuple[str, str]
+GIVEN = ["verdict", "reason", "judge_version", "judge_seconds"]
+AT_ONCE = 4096  # pairs whose texts are in memory
 
 
-class Verdict(NamedTuple):
-    verdict: str  # yes, no or unsure
-    reason: str
-
-
-class Judge(Protocol):
-    """Says of item pairs whether they belong together."""
-
-    @property
-    def version(self) -> str:
-        """Changes whenever a verdict could."""
-
-    def judge(self, pairs: list[Pair]) -> Iterable[Verdict]:
-        """One verdict for each pair, in their order."""
-
-
-@dataclass(frozen=True)
-class SimilarityJudge:
-    """Yes if the texts' embeddings are close, or fairly close within a category."""
-
-    version: str
-    rows: dict[str, int]  # item -> row of vectors
-    vectors: NDArray[np.float32]  # [items, dim], unit length
-    categories: dict[str, str]  # item -> its broadest category
-    min_cosine: float
-    min_cosine_same_category: float
-
-    def judge(self, pairs: list[Pair]) -> Iterable[Verdict]:
-        for a, b in pairs:
-            missing = [item for item in (a, b) if item not in self.rows]
-            if missing:
-                yield Verdict("unsure", f"no embedding of {' and '.join(missing)}")
-                continue
-            cosine = float(self.vectors[self.rows[a]] @ self.vectors[self.rows[b]])
-            yield self._verdict(cosine, self.categories.get(a), self.categories.get(b))
-
-    def _verdict(self, cosine: float, a: str | None, b: str | None) -> Verdict:
-        same = a is not None and a == b
-        least = min(self.min_cosine, self.min_cosine_same_category) if same else self.min_cosine
-        where = f"both in {a}" if same else f"in {a} and {b}" if a and b else "category unknown"
-        return Verdict("yes" if cosine >= least else "no", f"cosine {cosine:.2f}, {where}")
-
-
-def load_judge(lake: Lake, settings: tree.Settings) -> SimilarityJudge:
-    """The judge that the settings name, with the catalogue as it is now."""
-    limits, encoder = settings.judge, encoder_version(settings.encoder)
-    items, vectors = current_vectors(lake, encoder)
-    has_category = pc.list_value_length(ds.field("category")) > 0
-    broadest = lake.arrow("silver.items", ["item_id", "category"], has_category)
-    firsts = pc.list_element(broadest["category"], 0) if broadest.num_rows else pa.array([], pa.string())
-    return SimilarityJudge(
-        version=f"similarity-{limits.min_cosine:g}-{limits.min_cosine_same_category:g}-{encoder}",
-        rows={item: row for row, item in enumerate(items)},
-        vectors=vectors,
-        categories=dict(zip(broadest["item_id"].to_pylist(), firsts.to_pylist(), strict=True)),
-        min_cosine=limits.min_cosine,
-        min_cosine_same_category=limits.min_cosine_same_category,
-    )
-
-
-def run(lake: Lake, settings: tree.Settings, day: date) -> Written:
+def run(lake: Lake, settings: Settings, day: date) -> Written:
     rows = lake.arrow(TABLE, where=ds.field("day") == day)
     if not rows.num_rows:
-        return Written(notes={"pairs": 0, "asked": 0, "carried": 0})
-    return judge_rows(lake, rows, load_judge(lake, settings), day)
+        return Written(notes={"pairs": 0, "asked": 0, "carried": 0, "skipped": "no pairs were found on this day"})
+    sources = sorted(set(rows["source"].to_pylist()))
+    return judge_rows(lake, rows, load_judges(lake, settings, sources), day)
 
 
-def judge_rows(lake: Lake, rows: pa.Table, judge: Judge, day: date) -> Written:
-    """Give every pair of the day the verdict of this judge; ask only for pairs that it never judged.
+def judge_rows(lake: Lake, rows: pa.Table, judges: Mapping[str, Judge], day: date) -> Written:
+    """Give every pair of the day the verdict of its source's judge; ask only for pairs that it never judged.
 
-    A pair that it was unsure of is asked again: its items may be known by now.
+    A pair whose items the judge could not read is asked again: they may be known by now.
     """
-    pairs = _pairs(rows)
-    known = _given(lake, rows.select(KEY).group_by(KEY).aggregate([]), judge.version)
-    asked = sorted(set(pairs) - known.keys())
-    known.update(zip(asked, judge.judge(asked), strict=True))
-    filled = {
-        "verdict": [known[pair].verdict for pair in pairs],
-        "reason": [known[pair].reason for pair in pairs],
-        "judge_version": [judge.version] * len(pairs),
-    }
-    for name, values in filled.items():
-        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(values, pa.string()))
-    lake.replace(TABLE, rows, day=day)
-    counts = {"asked": len(asked), "carried": len(set(pairs)) - len(asked)}
-    return Written(len(pairs), len(pairs), notes={"pairs": len(pairs), **counts, "dropped": _dropped(rows)})
+    pairs, sources = _pairs(rows), rows["source"].to_pylist()
+    versions = {source: judges[source].version for source in judges}
+    known: dict[str, dict[Pair, Verdict]] = {}
+    asked = 0
+    for judge in {judge.version: judge for judge in judges.values()}.values():
+        mine = {pair for pair, source in zip(pairs, sources, strict=True) if versions[source] == judge.version}
+        given = known[judge.version] = _given(lake, mine, judge.version)
+        todo = sorted(mine - given.keys())
+        given.update(_asked(lake, judge, todo, day))
+        asked += len(todo)
+    verdicts = [known[versions[source]][pair] for pair, source in zip(pairs, sources, strict=True)]
+    filled = _filled(rows, verdicts, [versions[source] for source in sources])
+    notes: dict[str, Any] = {"pairs": len(pairs), "asked": asked, "carried": sum(map(len, known.values())) - asked}
+    notes |= _shares(filled)
+    if filled.equals(rows):
+        notes["skipped"] = "every pair has its verdict"
+    else:
+        lake.replace(TABLE, filled, day=day)
+    return Written(len(pairs), len(pairs), notes=notes)
 
 
 def _pairs(rows: pa.Table) -> list[Pair]:
     return list(zip(rows["item_a"].to_pylist(), rows["item_b"].to_pylist(), strict=True))
 
 
-def _given(lake: Lake, wanted: pa.Table, version: str) -> dict[Pair, Verdict]:
+def _given(lake: Lake, wanted: set[Pair], version: str) -> dict[Pair, Verdict]:
     """What this judge has said of the wanted pairs, read as a stream, as the table grows by the day."""
-    mine = (ds.field("judge_version") == version) & (ds.field("verdict") != "unsure")
+    keys = pa.table(dict(zip(KEY, zip(*sorted(wanted), strict=True), strict=True))) if wanted else None
     given: dict[Pair, Verdict] = {}
-    for batch in lake.batches(TABLE, [*KEY, "verdict", "reason"], mine):
-        found = pa.Table.from_batches([batch]).join(wanted, KEY, join_type="inner")
-        verdicts = map(Verdict, found["verdict"].to_pylist(), found["reason"].to_pylist())
+    columns = [*KEY, "verdict", "reason", "judge_seconds"]
+    for batch in lake.batches(VERDICTS, columns, ds.field("judge_version") == version) if keys else ():
+        found = pa.Table.from_batches([batch]).join(keys, KEY, join_type="inner")
+        verdicts = map(Verdict, *(found[name].to_pylist() for name in columns[2:]))
         given.update(zip(_pairs(found), verdicts, strict=True))
     return given
 
 
-def _dropped(rows: pa.Table) -> dict[str, float]:
-    """Of each source's pairs, the share that is not a yes."""
-    dropped = rows.append_column("dropped", pc.cast(pc.not_equal(rows["verdict"], "yes"), pa.float64()))
-    shares = dropped.group_by("source").aggregate([("dropped", "mean")]).sort_by("source").to_pylist()
-    return {row["source"]: round(row["dropped_mean"], 4) for row in shares}
+def _asked(lake: Lake, judge: Judge, todo: list[Pair], day: date) -> dict[Pair, Verdict]:
+    """Ask, and save each lasting verdict soon after it came."""
+    given: dict[Pair, Verdict] = {}
+    tell = progress("judging pairs")
+    with Journal(lake, VERDICTS, judge_version=judge.version, day=day) as journal:
+        for start in range(0, len(todo), AT_ONCE):
+            for (a, b), verdict in judge.judge(todo[start : start + AT_ONCE]):
+                given[a, b] = verdict
+                if verdict.lasting:
+                    told = {"verdict": verdict.verdict, "reason": verdict.reason, "judge_seconds": verdict.seconds}
+                    journal.add([{"item_a": a, "item_b": b, **told}])
+                tell(len(given), len(todo))
+    return given
+
+
+def _filled(rows: pa.Table, verdicts: list[Verdict], versions: list[str]) -> pa.Table:
+    """The pairs with their verdicts."""
+    said = [[v.verdict for v in verdicts], [v.reason for v in verdicts], versions, [v.seconds for v in verdicts]]
+    for name, values in zip(GIVEN, said, strict=True):
+        field = contracts()[TABLE].arrow.field(name)
+        rows = rows.set_column(rows.schema.get_field_index(name), field, pa.array(values, field.type))
+    return rows
+
+
+def _shares(rows: pa.Table) -> dict[str, dict[str, float]]:
+    """Of each source's pairs, the share that is not a yes, and how many are unsure."""
+    counted = rows.select(["source"])
+    counted = counted.append_column("dropped", pc.cast(pc.not_equal(rows["verdict"], "yes"), pa.float64()))
+    counted = counted.append_column("unsure", pc.cast(pc.equal(rows["verdict"], "unsure"), pa.int64()))
+    found = counted.group_by("source").aggregate([("dropped", "mean"), ("unsure", "sum")]).sort_by("source").to_pylist()
+    return {
+        "dropped": {row["source"]: round(row["dropped_mean"], 4) for row in found},
+        "unsure": {row["source"]: row["unsure_sum"] for row in found},
+    }
 
 
 if __name__ == "__main__":

@@ -105,9 +105,11 @@ def code_counts(lake: Lake, codebook: str, day: date) -> list[list[int]]:
 
 
 def judged_pairs(lake: Lake, day: date) -> list[Row]:
-    """Per source: how many pairs were judged and kept, and the closest pairs of each verdict, with titles."""
+    """Per source: how many pairs were judged, kept, dropped and unsure, by whom, and the closest pairs of each
+    verdict, with titles.
+    """
     sql = """
-        SELECT source, verdict, count(*) AS pairs,
+        SELECT source, verdict, count(*) AS pairs, max(judge_version) AS judge, sum(judge_seconds) AS seconds,
                arg_max({'item_a': item_a, 'item_b': item_b, 'reason': reason}, (score, item_a, item_b), $2)
                    AS examples
         FROM t WHERE day = $1 AND verdict IS NOT NULL
@@ -122,9 +124,18 @@ def judged_pairs(lake: Lake, day: date) -> list[Row]:
 
 
 def _kept(verdicts: list[Row]) -> Row:
-    judged = sum(row["pairs"] for row in verdicts)
-    kept = sum(row["pairs"] for row in verdicts if row["verdict"] == "yes")
-    return {"judged": judged, "kept": kept, "share": kept / judged}
+    counted = {row["verdict"]: row["pairs"] for row in verdicts}
+    judged, kept = sum(counted.values()), counted.get("yes", 0)
+    seconds = [row["seconds"] for row in verdicts if row["seconds"] is not None]
+    return {
+        "judged": judged,
+        "kept": kept,
+        "no": counted.get("no", 0),
+        "unsure": counted.get("unsure", 0),
+        "dropped": 1 - kept / judged,
+        "judge": verdicts[0]["judge"],
+        "seconds": sum(seconds) if seconds else None,
+    }
 
 
 def sample_users(lake: Lake, day: date, window: int) -> list[Row]:

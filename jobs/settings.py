@@ -6,12 +6,14 @@ the job at start with a message that names the key.
 
 import hashlib
 import os
+import re
 import sys
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -62,10 +64,49 @@ class Pairs(Section):
     alpha: float = Field(default=1.0, gt=0)  # Swing's smoothing
 
 
+def _endpoint(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[^\s@]+", url):
+        raise ValueError("expected an address such as http://127.0.0.1:8000/v1, without a name or key in it")
+    return url
+
+
+class Llm(Section):
+    """A language model: in this process, or behind an OpenAI-compatible endpoint, its key in OPENAI_API_KEY."""
+
+    model: str = Field(default="Qwen/Qwen3-0.6B", min_length=1)  # Hugging Face name or folder, or the endpoint's name
+    endpoint: Annotated[str, AfterValidator(_endpoint)] = ""  # empty: in this process
+    max_new_tokens: Count = 512
+    tokens_per_batch: Count = 16_384  # in this process
+    concurrency: Count = 16  # requests at a time, and how long one may take
+    timeout_seconds: float = Field(default=120, gt=0)
+
+
+class LargerLlm(Llm):
+    model: str = Field(default="Qwen/Qwen3-8B", min_length=1)
+
+
+class JudgeLlm(Section):
+    """A model for each source of pairs (QARM V2: the larger one for the looser pairs)."""
+
+    swing: Llm = Llm()
+    two_tower: LargerLlm = LargerLlm()
+    reasoning: bool = True  # off: the answer alone
+
+
 class Judge(Section):
-    kind: Literal["similarity"] = "similarity"
+    kind: Literal["similarity", "llm"] = "similarity"
     min_cosine: float = Field(default=0.5, ge=-1, le=1)
     min_cosine_same_category: float = Field(default=0.3, ge=-1, le=1)
+    llm: JudgeLlm = JudgeLlm()
+
+
+class AskLlm(LargerLlm):
+    max_new_tokens: Count = 1024
+
+
+class Ask(Section):
+    kind: Literal["template", "llm"] = "template"
+    llm: AskLlm = AskLlm()
 
 
 class Encoder(Section):
@@ -136,6 +177,7 @@ class Settings(BaseSettings):
     logs: Logs = Logs()
     pairs: Pairs = Pairs()
     judge: Judge = Judge()
+    ask: Ask = Ask()
     encoder: Encoder = Encoder()
     align: Align = Align()
     quantizer: Quantizer = Quantizer()
@@ -188,12 +230,16 @@ def load_settings() -> Settings:
             f"{error}: lists are written as JSON, for example SIDEREAL_QUANTIZER__SIZES=[64,64,256]"
         ) from None
     except ValidationError as error:
-        lines = [
-            f"setting {'.'.join(map(str, e['loc']))} "
-            + ("is unknown" if e["type"] == "extra_forbidden" else f"is wrong: {e['msg'].lower()}, got {e['input']!r}")
-            for e in error.errors()
-        ]
+        lines = map(_mistake, error.errors())
         raise UserError(f"{'; '.join(lines)} (from {path.name} or SIDEREAL_* variables)") from None
+
+
+def _mistake(error: ErrorDetails) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"setting {key} is unknown"
+    given = "" if key.endswith("endpoint") else f", got {error['input']!r}"  # an address may hold a key
+    return f"setting {key} is wrong: {error['msg'].lower()}{given}"
 
 
 if __name__ == "__main__":  # `make run` asks before it starts anything

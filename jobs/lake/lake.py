@@ -50,7 +50,7 @@ class Lake:
         return f"{self.root}/{name.replace('.', '/')}"
 
     def create(self) -> None:
-        """Make the tables that are not there yet."""
+        """Make the tables that are not there yet, and add the columns that an older lake's tables lack."""
         for name, contract in contracts().items():
             if not DeltaTable.is_deltatable(self.path(name)):
                 DeltaTable.create(
@@ -60,8 +60,11 @@ class Lake:
                     mode="ignore",
                     description=contract.comment,
                 )
+            table = DeltaTable(self.path(name), without_files=True)
+            there = {field.name for field in table.schema().fields}
+            if new := [column.delta for column in contract.columns if column.name not in there]:
+                table.alter.add_columns(new)
             if contract.checks:
-                table = DeltaTable(self.path(name))
                 known = table.metadata().configuration
                 missing = {k: v for k, v in contract.checks.items() if f"delta.constraints.{k}" not in known}
                 if missing:

@@ -6,6 +6,7 @@ CREATE TABLE silver.item_pairs (
   verdict       STRING          COMMENT 'yes, no or unsure; null: not judged yet',
   reason        STRING          COMMENT 'why the judge said so',
   judge_version STRING          COMMENT 'judge and settings that gave the verdict',
+  judge_seconds DOUBLE          COMMENT 'seconds that a language model took for it; null: none was asked',
   day           DATE   NOT NULL COMMENT 'the last day of the window the pair was found in'
 ) USING DELTA PARTITIONED BY (day)
   TBLPROPERTIES ('delta.constraints.ordered' = 'item_a < item_b')

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from lake_rows import DAY, put
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
 from transformers import AutoTokenizer, BertConfig, BertModel
@@ -19,7 +20,6 @@ from jobs.encoders import encoder_location
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.settings import Align, Encoder, Settings, load_settings
-from lake_rows import DAY, put
 
 KINDS = ("tea", "soap", "lamp", "rope", "drum", "cake", "boot", "vase")
 WORDS = ("red", "small", "old", "fine", "light", "round", "soft", "plain")  # an item goes with those of its own word

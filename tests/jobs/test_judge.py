@@ -1,6 +1,7 @@
 """The judge: what it says of a pair, and that it is asked once."""
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
@@ -8,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from deltalake import write_deltalake
 
 from jobs import judge
 from jobs.catalogue import vectors_column
 from jobs.encoders import encoder_version
-from jobs.judge import Pair, Verdict
+from jobs.judges import Judge, Pair, Verdict, similarity_judge
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.settings import Settings
@@ -61,14 +63,16 @@ class Recorder:
     def __init__(self, version: str, verdict: str = "yes") -> None:
         self.version, self.verdict, self.asked = version, verdict, list[Pair]()
 
-    def judge(self, pairs: list[Pair]) -> Iterable[Verdict]:
-        self.asked += pairs
-        return [Verdict(self.verdict, "because")] * len(pairs)
+    def judge(self, pairs: list[Pair]) -> Iterator[tuple[Pair, Verdict]]:
+        for pair in reversed(pairs):
+            self.asked.append(pair)
+            yield pair, Verdict(self.verdict, "because", 0.5)
 
 
-def ask(lake: Lake, by: judge.Judge, day: date = DAY) -> dict[str, Any]:
+def ask(lake: Lake, by: Judge, day: date = DAY, **others: Judge) -> dict[str, Any]:
     rows = lake.arrow("silver.item_pairs", where=ds.field("day") == day)
-    return judge.judge_rows(lake, rows, by, day).notes
+    judges = dict.fromkeys(rows["source"].to_pylist(), by) | others
+    return judge.judge_rows(lake, rows, judges, day).notes
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,7 @@ def test_similar_items_belong_together_and_less_similar_ones_within_a_category(
 
 def test_the_version_names_thresholds_and_encoder(lake: Lake, settings: Settings) -> None:
     catalogue(lake, settings)
-    version = judge.load_judge(lake, settings).version
+    version = similarity_judge(lake, settings).version
     assert version == f"similarity-0.5-0.3-{encoder_version(settings.encoder)}"
 
 
@@ -101,8 +105,10 @@ def test_a_pair_is_never_asked_twice(lake: Lake) -> None:
     put(lake, [("a", "b"), ("c", "d")])
     first, second = Recorder("one"), Recorder("one", "no")
     assert ask(lake, first)["asked"] == 2
-    assert ask(lake, second) == {"pairs": 2, "asked": 0, "carried": 2, "dropped": {"swing": 0.0}}
+    told = ask(lake, second)
+    assert (told["asked"], told["carried"], told["skipped"]) == (0, 2, "every pair has its verdict")
     assert second.asked == []
+    assert said(lake)["a", "b"]["verdict"] == "yes"
 
 
 def test_a_verdict_of_another_day_is_carried_over(lake: Lake) -> None:
@@ -122,7 +128,22 @@ def test_another_judge_is_asked_anew(lake: Lake) -> None:
     assert (said(lake)["a", "b"]["verdict"], said(lake)["a", "b"]["judge_version"]) == ("no", "two")
 
 
-def test_an_unsure_pair_is_asked_again_when_its_item_is_known(lake: Lake, settings: Settings) -> None:
+def test_a_pair_whose_answer_could_not_be_read_is_not_asked_again(lake: Lake) -> None:
+    put(lake, [("a", "b")])
+    ask(lake, Recorder("one", "unsure"))
+    again = Recorder("one", "yes")
+    assert ask(lake, again)["unsure"] == {"swing": 1}
+    assert again.asked == []
+
+
+def test_reason_version_and_seconds_stand_with_the_verdict(lake: Lake) -> None:
+    put(lake, [("a", "b")])
+    ask(lake, Recorder("one"))
+    row = said(lake)["a", "b"]
+    assert [row[name] for name in judge.GIVEN] == ["yes", "because", "one", 0.5]
+
+
+def test_a_pair_without_embedding_is_asked_again_when_its_item_is_known(lake: Lake, settings: Settings) -> None:
     catalogue(lake, settings, ["blush"])
     put(lake, [("blush", "brush")])
     judge.run(lake, settings, DAY)
@@ -136,6 +157,40 @@ def test_a_pair_from_two_sources_is_asked_once(lake: Lake) -> None:
     by = Recorder("one", "no")
     assert ask(lake, by)["dropped"] == {"swing": 1.0, "two_tower": 1.0}
     assert by.asked == [("a", "b")]
+
+
+def test_each_source_has_its_own_judge(lake: Lake) -> None:
+    put(lake, [("a", "b")], sources=("swing", "two_tower"))
+    small, large = Recorder("small", "no"), Recorder("large")
+    assert ask(lake, small, two_tower=large)["dropped"] == {"swing": 1.0, "two_tower": 0.0}
+    assert small.asked == large.asked == [("a", "b")]
+
+
+def test_verdicts_given_before_the_judge_broke_down_are_kept(lake: Lake) -> None:
+    put(lake, [("a", "b"), ("c", "d"), ("e", "f")])
+
+    class Breaking(Recorder):
+        def judge(self, pairs: list[Pair]) -> Iterator[tuple[Pair, Verdict]]:
+            yield from super().judge(pairs[:2])
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        ask(lake, Breaking("one"))
+    after = Recorder("one")
+    ask(lake, after)
+    assert after.asked == [("e", "f")]
+    assert len(said(lake)) == 3
+
+
+def test_a_lake_from_before_has_the_new_columns_added(lake: Lake) -> None:
+    put(lake, [("a", "b")])
+    older = lake.arrow("silver.item_pairs").drop_columns(["judge_seconds"])
+    path = lake.path("silver.item_pairs")
+    shutil.rmtree(path)
+    write_deltalake(path, older, partition_by=["day"])
+    lake.create()
+    ask(lake, Recorder("one"))
+    assert said(lake)["a", "b"]["judge_seconds"] == 0.5
 
 
 def test_other_days_stay_as_they_are(lake: Lake) -> None:

@@ -1,5 +1,6 @@
 """The page of a run: what it says, and that nothing in the data can break it."""
 
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -81,6 +82,27 @@ def test_text_of_items_and_lines_cannot_become_markup(lake: Lake, settings: Sett
     html = page(lake, settings)
     assert "<script" not in html
     assert html.count("&lt;script&gt;") >= 6
+
+
+def test_the_share_of_dropped_pairs_stands_beside_examples_and_their_reasons(lake: Lake, settings: Settings) -> None:
+    put_catalogue(lake, {f"i{n}": f"item {n}" for n in range(6)})
+    said = [
+        ("yes", "one use", 2.0),
+        ("no", "sold to everybody", 3.0),
+        ("no", "far apart", 0.5),
+        ("unsure", "no answer", 1.0),
+    ]
+    put(lake, "silver.item_pairs", [
+        {"item_a": f"i{n}", "item_b": "i5", "source": source, "score": 1.0, "verdict": verdict, "reason": reason,
+         "judge_version": f"judge of {source}", "judge_seconds": seconds, "day": DAY}
+        for source, verdicts in (("swing", said), ("two_tower", said[:1])) for n, (verdict, reason, seconds) in
+        enumerate(verdicts)
+    ])  # fmt: skip
+    text = " ".join(re.sub(r"<[^>]+>", " ", page(lake, settings)).split())
+    assert "swing 4 1 2 1 75.00 % 6.5 judge of swing two_tower 1 1 0 0 0.00 % 2.0 judge of two_tower" in text
+    assert "kept, closest in behaviour first item 0 ↔ item 5 (one use) dropped as unsure, closest" in text
+    assert "item 1 ↔ item 5 (sold to everybody)" in text
+    assert "closest in behaviour first item 3 ↔ item 5 (no answer) dropped, closest" in text
 
 
 def test_a_user_sees_titles_of_history_and_recommendations(lake: Lake, settings: Settings) -> None:

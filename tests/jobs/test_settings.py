@@ -11,6 +11,7 @@ from jobs.settings import load_settings
     [
         ("SIDEREAL_RANKER__EPOCHS", "many", r"ranker\.epochs.*'many'"),
         ("SIDEREAL_RANKER__EPOCH", "3", r"ranker\.epoch\b"),
+        ("SIDEREAL_JUDGE__LLM__SWING__ENDPOINT", "http://key@host/v1", "judge.llm.swing.endpoint is wrong"),
         ("SIDEREAL_RANKR__EPOCHS", "3", "SIDEREAL_RANKR__EPOCHS is unknown"),
         ("SIDEREAL_RANKER__VALID_SHARE", "1", r"ranker\.valid_share"),
         ("SIDEREAL_RANKER__DIM", "10", r"ranker\.dim"),
@@ -23,3 +24,18 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
     monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=told):
         load_settings()
+
+
+def test_a_key_in_an_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIDEREAL_JUDGE__LLM__SWING__ENDPOINT", "http://secret@host/v1")
+    with pytest.raises(UserError) as caught:
+        load_settings()
+    assert "secret" not in str(caught.value)
+
+
+def test_one_setting_of_a_language_model_leaves_the_others_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIDEREAL_JUDGE__LLM__TWO_TOWER__ENDPOINT", "http://127.0.0.1:8000/v1")
+    monkeypatch.setenv("SIDEREAL_ASK__LLM__MODEL", "one")
+    settings = load_settings()
+    assert settings.judge.llm.two_tower.model == "Qwen/Qwen3-8B"
+    assert (settings.ask.llm.model, settings.ask.llm.max_new_tokens) == ("one", 1024)

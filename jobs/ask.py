@@ -1,0 +1,122 @@
+"""Ask ten questions about each item and note their answers, by templates or by a language model.
+
+    python -m jobs.ask --day 2026-11-20
+
+Reads silver.items. Adds to silver.item_questions, partition (asker_version, day), while it asks. An item is asked
+about once for each text and asker; what a language model wrote that cannot be read is asked again by the next run.
+Templates ask only what an item's fields answer: fewer than ten questions for poor items, none for an item without any.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from jobs.journal import Journal
+from jobs.lake import Lake, UserError, Written
+from jobs.lake.entry import main
+from jobs.llm import llm_version, open_llm
+from jobs.progress import progress
+from jobs.settings import AskLlm, Settings
+from models.llm import questions as asking
+from models.llm.prompt import LanguageModel, Refused, item_json
+from models.llm.questions import Question
+
+TABLE = "silver.item_questions"
+KEY = ["item_id", "content_hash"]
+COLUMNS = [*KEY, "title", "description", "category", "attributes", "price"]
+AT_ONCE = 4096  # items whose texts are in memory
+Item = dict[str, Any]
+
+
+class Asker(Protocol):
+    version: str
+
+    def ask(self, items: list[Item]) -> Iterator[tuple[Item, list[Question] | None]]:
+        """Each item and the questions about it, as they come; None if what came could not be read."""
+
+
+@dataclass
+class Templates:
+    version: str = asking.TEMPLATE_VERSION
+
+    def ask(self, items: list[Item]) -> Iterator[tuple[Item, list[Question] | None]]:
+        for item in items:
+            yield item, asking.template_questions(item)
+
+
+class LlmAsker:
+    """Does not ask about an item without title, category and attributes."""
+
+    def __init__(self, settings: AskLlm) -> None:
+        self.settings = settings
+        self.version = f"llm-{asking.PROMPT_VERSION}-{llm_version(settings)}"
+        self.model = cache(self._open)  # at the first question
+
+    def _open(self) -> LanguageModel:
+        return open_llm(self.settings)
+
+    def ask(self, items: list[Item]) -> Iterator[tuple[Item, list[Question] | None]]:
+        texts = [item_json(item) for item in items]
+        yield from ((item, []) for item, text in zip(items, texts, strict=True) if text == "{}")
+        asked = [(item, text) for item, text in zip(items, texts, strict=True) if text != "{}"]
+        if not asked:
+            return
+        prompts = [asking.ask_prompt(text) for _, text in asked]
+        try:
+            for place, reply in self.model().reply(prompts, max_new_tokens=self.settings.max_new_tokens):
+                yield asked[place][0], asking.read_questions(reply.text)
+        except Refused as error:
+            raise UserError(f"ask.llm: {error}") from None
+
+
+def run(lake: Lake, settings: Settings, day: date) -> Written:
+    asker: Asker = LlmAsker(settings.ask.llm) if settings.ask.kind == "llm" else Templates()
+    return ask_items(lake, asker, day)
+
+
+def ask_items(lake: Lake, asker: Asker, day: date) -> Written:
+    items = lake.arrow("silver.items", KEY)
+    # Whoever has a first question has them all: an item's questions are saved in one commit.
+    known = lake.arrow(TABLE, KEY, (ds.field("asker_version") == asker.version) & (ds.field("number") == 1))
+    todo = items.join(known, KEY, join_type="left anti")
+    told = {"asked": 0, "questions": 0, "without": 0, "unparsed": 0}
+    tell = progress("asking about items")
+    with Journal(lake, TABLE, asker_version=asker.version, day=day) as journal:
+        for some in _items(lake, todo) if todo.num_rows else ():
+            for item, questions in asker.ask(some):
+                journal.add(_rows(item, questions or []))
+                told["asked"] += 1
+                told["questions"] += len(questions or [])
+                told["without"] += questions == []
+                told["unparsed"] += questions is None
+                tell(told["asked"], todo.num_rows)
+    skipped = {} if told["asked"] > told["without"] else {"skipped": "no item has a new text to ask about"}
+    done = told["asked"] - told["unparsed"]
+    notes = {**told, **skipped, "asker_version": asker.version}
+    return Written(items.num_rows, done, told["unparsed"], items.num_rows - todo.num_rows, notes)
+
+
+def _items(lake: Lake, todo: pa.Table) -> Iterator[list[Item]]:
+    """The items to ask about, some at a time."""
+    for batch in lake.batches("silver.items", COLUMNS):
+        for start in range(0, batch.num_rows, AT_ONCE):
+            some = pa.Table.from_batches([batch.slice(start, AT_ONCE)])
+            numbered = some.select(KEY).append_column("row", pa.array(np.arange(some.num_rows)))
+            rows = numbered.join(todo, KEY, join_type="inner")["row"].sort()  # a join takes no lists along
+            if len(rows):
+                yield some.take(rows).to_pylist()
+
+
+def _rows(item: Item, questions: Iterable[Question]) -> list[dict[str, Any]]:
+    key = {name: item[name] for name in KEY}
+    return [key | {"number": number} | pair._asdict() for number, pair in enumerate(questions, start=1)]
+
+
+if __name__ == "__main__":
+    main(run)

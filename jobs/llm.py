@@ -1,0 +1,49 @@
+"""Which language model the settings name: the model itself and its version."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from jobs.lake import UserError
+from jobs.settings import Llm
+from models.llm.prompt import LanguageModel, Refused
+
+
+def open_llm(settings: Llm) -> LanguageModel:
+    """raises  UserError if a local model is not there"""
+    if settings.endpoint:
+        from models.llm.endpoint import Endpoint
+
+        return Endpoint(
+            url=settings.endpoint,
+            model=settings.model,
+            api_key=os.environ.get("OPENAI_API_KEY") or "none",  # servers of one's own ask for none
+            concurrency=settings.concurrency,
+            timeout=settings.timeout_seconds,
+        )
+    from models.llm import local  # heavy: only when there is something to ask
+
+    try:
+        return local.load(settings.model, tokens_per_batch=settings.tokens_per_batch)
+    except Refused as error:
+        raise UserError(
+            f"{error}; give a folder with config.json, tokenizer and *.safetensors, or an endpoint"
+        ) from None
+
+
+def llm_version(settings: Llm) -> str:
+    """The model's name, of a local folder also its weights, and how much it may write.
+
+    A Hugging Face name or an endpoint's stands for whatever it holds: give a folder to pin it.
+    """
+    folder = Path(settings.model)
+    local = not settings.endpoint and folder.is_dir()
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", folder.resolve().name if local else settings.model)
+    if local:
+        digest = hashlib.sha256()
+        for weights in sorted(folder.glob("*.safetensors")):
+            with weights.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        name = f"{name}-{digest.hexdigest()[:8]}"
+    return f"{name}-t{settings.max_new_tokens}"

@@ -1,0 +1,74 @@
+"""A language model behind an OpenAI-compatible endpoint: several requests at a time, each tried again with back-off."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+
+import openai
+
+from models.llm.prompt import Prompt, Refused, Reply
+
+TRIES_AGAIN = 10  # waits 0.5 s, then twice as long each time, at most 8 s: together about a minute
+
+
+class Endpoint:
+    """A LanguageModel elsewhere.
+
+    url          such as http://127.0.0.1:8000/v1
+    api_key      sent to the endpoint, and told to nobody else
+    concurrency  requests under way at a time
+    timeout      seconds for one try
+    """
+
+    def __init__(self, *, url: str, model: str, api_key: str, concurrency: int, timeout: float) -> None:
+        self.url, self.model, self.concurrency, self._key = url, model, concurrency, api_key
+        # The client tries again after connection errors, time-outs, 408, 409, 429 and 5xx, and heeds Retry-After.
+        self._client = openai.OpenAI(base_url=url, api_key=api_key, timeout=timeout, max_retries=TRIES_AGAIN)
+
+    def reply(
+        self, prompts: Sequence[Prompt], *, max_new_tokens: int, choices: Sequence[str] = ()
+    ) -> Iterator[tuple[int, Reply]]:
+        """See LanguageModel; there is no common way to hold an endpoint to `choices`."""
+        todo = iter(enumerate(prompts))
+        failure: BaseException | None = None
+        under_way: dict[Future[Reply], int] = {}
+        with ThreadPoolExecutor(self.concurrency) as pool:
+            while True:
+                # After a failure nothing new is asked, but what is under way is paid for, and kept.
+                free = 0 if failure else self.concurrency - len(under_way)
+                for place, prompt in islice(todo, free):
+                    under_way[pool.submit(self._ask, prompt, max_new_tokens)] = place
+                if not under_way:
+                    break
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    place = under_way.pop(future)
+                    if error := future.exception():
+                        failure = failure or error
+                    else:
+                        yield place, future.result()
+        if failure:
+            raise failure
+
+    def _ask(self, prompt: Prompt, max_new_tokens: int) -> Reply:
+        started = time.perf_counter()
+        try:
+            got = self._client.chat.completions.create(
+                model=self.model,
+                messages=[{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
+                max_tokens=max_new_tokens,
+                temperature=0,
+            )
+        except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
+            tries = f"{TRIES_AGAIN + 1} tries"
+            raise ConnectionError(f"{self.url} does not answer, {tries}: {self._told(error)}") from None
+        except openai.APIError as error:
+            raise Refused(f"{self.url} refuses {self.model}: {self._told(error)}") from None
+        if not getattr(got, "choices", None):  # a web page, for example
+            raise Refused(f"{self.url} answers, but not as an OpenAI-compatible endpoint does")
+        return Reply(got.choices[0].message.content or "", time.perf_counter() - started)
+
+    def _told(self, error: openai.APIError) -> str:
+        """The first line of an error; a server may repeat the key that it was given."""
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        return first.replace(self._key, "***")[:300]

@@ -1,0 +1,122 @@
+"""The endpoint client: what it tries again, what it gives up on, and that it keeps the key to itself."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from models.llm.endpoint import Endpoint
+from models.llm.prompt import Prompt, Refused
+
+KEY = "sk-very-secret"
+AGAIN = {"retry-after-ms": "10"}
+Step = tuple[int, dict[str, str]]  # status and headers of one answer; status 0: none within the time-out
+
+
+class Server(ThreadingHTTPServer):
+    """Answers by the steps that it was given, then always well; notes what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.steps: list[Step] = []
+        self.asked: list[str] = []
+        self.keys: set[str] = set()
+        self.busy = self.busiest = 0
+        self.url = f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:  # http.server's name for it
+        server = self.server
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        said = body["messages"][-1]["content"]
+        server.asked.append(said)
+        server.keys.add(self.headers["authorization"])
+        server.busy += 1
+        server.busiest = max(server.busy, server.busiest)
+        status, headers = server.steps.pop(0) if server.steps else (200, {})
+        time.sleep(1.0 if status == 0 else 0.02)
+        server.busy -= 1
+        told = {"choices": [{"index": 0, "message": {"role": "assistant", "content": said.upper()}}]}
+        text = json.dumps(told if status == 200 else {"error": {"message": f"no, {self.headers['authorization']}"}})
+        self.send_response(status or 200)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+def endpoint(server: Server, concurrency: int = 4) -> Endpoint:
+    return Endpoint(url=server.url, model="m", api_key=KEY, concurrency=concurrency, timeout=0.5)
+
+
+def replies(by: Endpoint, count: int) -> dict[int, str]:
+    prompts = [Prompt("system", f"text {n}") for n in range(count)]
+    return {place: reply.text for place, reply in by.reply(prompts, max_new_tokens=5)}
+
+
+def test_each_prompt_gets_its_own_reply_with_no_more_requests_at_a_time_than_allowed(server: Server) -> None:
+    assert replies(endpoint(server, 3), 20) == {n: f"TEXT {n}" for n in range(20)}
+    assert server.busiest == 3
+    assert server.keys == {f"Bearer {KEY}"}
+
+
+@pytest.mark.parametrize("step", [(429, AGAIN), (503, AGAIN), (500, AGAIN), (0, {})])
+def test_what_may_pass_is_tried_again(server: Server, step: Step) -> None:
+    server.steps = [step, step] if step[0] else [step]
+    failures = len(server.steps)
+    assert replies(endpoint(server, 1), 2) == {0: "TEXT 0", 1: "TEXT 1"}
+    assert server.asked == ["text 0"] * (1 + failures) + ["text 1"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_a_refusal_is_not_tried_again_and_replies_under_way_are_kept(server: Server, status: int) -> None:
+    server.steps = [(status, {})]
+    got = list[str]()
+    with pytest.raises(Refused):
+        got.extend(reply.text for _, reply in endpoint(server, 4).reply([Prompt("", "x")] * 50, max_new_tokens=5))
+    assert got == ["X"] * (len(server.asked) - 1)
+    assert 4 <= len(server.asked) <= 8
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, Refused), (503, ConnectionError)])
+def test_the_key_is_told_to_the_endpoint_only(
+    server: Server, status: int, error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    server.steps = [(status, AGAIN)] * 20
+    with caplog.at_level(logging.DEBUG), pytest.raises(error) as caught:
+        replies(endpoint(server), 1)
+    assert server.url in str(caught.value)
+    assert KEY not in str(caught.value) + repr(caught.value) + caplog.text
+
+
+def test_a_server_of_another_kind_is_named(server: Server) -> None:
+    server.steps = [(204, {"content-type": "text/html"})]
+    with pytest.raises(Refused, match="not as an OpenAI-compatible endpoint does"):
+        replies(endpoint(server), 1)
+
+
+def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.llm.endpoint.TRIES_AGAIN", 1)
+    nowhere = Endpoint(url="http://127.0.0.1:9/v1", model="m", api_key=KEY, concurrency=1, timeout=1)
+    with pytest.raises(ConnectionError, match=r"http://127\.0\.0\.1:9/v1 does not answer, 2 tries"):
+        replies(nowhere, 1)
