@@ -32,7 +32,7 @@ def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(encoder_location(Encoder()))
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-    bert = BertModel(BertConfig(vocab_size=len(tokenizer), **sizes))
+    bert = BertModel(BertConfig.from_dict({"vocab_size": len(tokenizer), **sizes}))
     bert.save_pretrained(folder / "bert")
     tokenizer.save_pretrained(folder / "bert")
     words = Transformer(str(folder / "bert"))
