@@ -62,6 +62,14 @@ class Pairs(Section):
     alpha: float = Field(default=1.0, gt=0)  # Swing's smoothing
 
 
+class TwoTower(Section):
+    dim: Count = 32
+    epochs: Count = 5
+    batch: Count = 512
+    lr: float = Field(5e-3, gt=0)
+    seed: int = Field(default=0, ge=0)
+
+
 class Judge(Section):
     kind: Literal["similarity"] = "similarity"
     min_cosine: float = Field(default=0.5, ge=-1, le=1)
@@ -120,6 +128,7 @@ class Settings(BaseSettings):
     profile: Literal["demo", "small", "gpu"]
     logs: Logs = Logs()
     pairs: Pairs = Pairs()
+    two_tower: TwoTower = TwoTower()
     judge: Judge = Judge()
     encoder: Encoder = Encoder()
     quantizer: Quantizer = Quantizer()
