@@ -64,9 +64,9 @@ class Pairs(Section):
 
 class TwoTower(Section):
     dim: Count = 32
-    epochs: Count = 5
+    epochs: Count = 4
     batch: Count = 512
-    lr: float = Field(5e-3, gt=0)
+    lr: float = Field(1e-2, gt=0)
     seed: int = Field(default=0, ge=0)
 
 

@@ -19,7 +19,7 @@ from models.ranker.gsu import PADDING, latest
 from models.ranker.histories import Histories, Int32s, Int64s
 
 LAST = 50  # positives of the past that stand for a user, and among which a pair is looked for
-TEMPERATURE = 0.1
+TEMPERATURE = 0.2
 SCORES_AT_ONCE = 8_000_000
 Progress = Callable[[int, int], None]  # batches done, batches in all
 
@@ -66,10 +66,13 @@ class TwoTower(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.ids = nn.Embedding(n_items, dim, sparse=True)  # a step touches the rows that it reads
-            nn.init.normal_(self.ids.weight, std=dim**-0.5)
+            nn.init.normal_(self.ids.weight, std=0.05)
             self.weight = nn.Linear(dim, 1)
             self.recency = nn.Parameter(torch.zeros(LAST))
-            self.mix = nn.Sequential(nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim))
+            last = nn.Linear(2 * dim, dim)
+            self.mix = nn.Sequential(nn.Linear(dim, 2 * dim), nn.ReLU(), last)
+        nn.init.zeros_(last.weight)  # at first a user is the weighted mean of the items
+        nn.init.zeros_(last.bias)
 
     def items(self, rows: Tensor) -> Tensor:
         """Unit vectors [rows, dim] of items [rows] int64."""
@@ -82,7 +85,7 @@ class TwoTower(nn.Module):
         """
         padding = history == PADDING
         distinct, at = torch.unique(history.clamp(min=0), return_inverse=True)
-        items = self.items(distinct)
+        items = self.ids(distinct)
         score = F.embedding(at, self.weight(items)).squeeze(2) + self.recency[: history.shape[1]]
         share = score.masked_fill(padding, -torch.inf).softmax(dim=1)
         pooled = torch.einsum("bn,bnd->bd", share, F.embedding(at, items))
