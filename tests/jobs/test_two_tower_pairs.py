@@ -34,7 +34,7 @@ def click(user: int, item: str, second: int, day: date = DAY) -> tuple[Row, Row]
 def log(users: int = 40, each: int = 10, seed: int = 0) -> tuple[list[Row], list[Row]]:
     """Clicks of two days, of users who keep to one of four groups of items, and for each click one shown in vain."""
     rng = np.random.default_rng(seed)
-    events, samples = [], []
+    events, samples = list[Row](), list[Row]()
     for user in range(users):
         for second in rng.integers(0, 1000, each):
             item, day = f"i{rng.integers(0, 6) * 4 + user % 4:02}", DAY - timedelta(days=int(rng.integers(0, 2)))
@@ -92,7 +92,8 @@ def test_what_happens_from_the_last_moment_on_and_on_later_days_changes_nothing(
     for event, _ in later:
         event["ts"] = last[event["user_id"]]
         event["day"] = event["landed_day"] = event["ts"].date()
-    tomorrow = [click(n, f"new{n}", second, DAY + timedelta(days=1)) for n in range(40) for second in range(3)]
+    items = [(n, item) for n in range(40) for item in (f"i{n % 24:02}", f"new{n}")]
+    tomorrow = [click(n, item, second, DAY + timedelta(days=1)) for second, (n, item) in enumerate(items)]
     put(lake, events + [event for event, _ in later + tomorrow], samples + [sample for _, sample in tomorrow])
     two_tower.run(lake, settings, DAY)
     assert found(lake) == before
@@ -145,7 +146,7 @@ def test_a_day_with_too_few_clicks_has_no_pairs_and_says_why(lake: Lake, setting
     assert len(found(lake, source="swing")) == 1
 
 
-def test_purchases_count_where_nothing_was_clicked(lake: Lake, settings: Settings) -> None:
+def test_purchases_count_where_nothing_was_clicked_and_only_there(lake: Lake, settings: Settings) -> None:
     events, samples = log()
     put(lake, events, samples)
     two_tower.run(lake, settings, DAY)
@@ -154,8 +155,7 @@ def test_purchases_count_where_nothing_was_clicked(lake: Lake, settings: Setting
     put(lake, [event | {"event": "purchase"} for event in events], bought)
     two_tower.run(lake, settings, DAY)
     assert found(lake) == clicked
-    rare = [sample | {"purchase": int(n == 0)} for n, sample in enumerate(samples)]
-    put(lake, events, rare)
+    put(lake, events, [sample | {"purchase": 1 - sample["click"]} for sample in samples])
     two_tower.run(lake, settings, DAY)
     assert found(lake) == clicked
 
