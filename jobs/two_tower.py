@@ -24,7 +24,7 @@ from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.progress import progress
 from jobs.settings import Settings
-from models.two_tower import Positives, TwoTower, fit, hit_rate, split_by_time, vectors
+from models.two_tower import Positives, TwoTower, fit, hit_rate, popularity_hit_rate, split_by_time, vectors
 from models.user2item import user2item
 
 TABLE, SOURCE = "silver.item_pairs", "two_tower"
@@ -42,7 +42,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     if len(data) >= FEWEST:
         model, measured = train(data, len(items.ids), settings)
         a, b, score = user2item(vectors(model), data, pairs_per_item=settings.pairs.pairs_per_item)
-        notes = {row["metric"]: row["value"] for row in measured}
+        notes = {row["metric"]: row["value"] for row in measured if row["model"] == SOURCE}
     found = pa.table({"item_a": items.ids.take(pa.array(a)), "item_b": items.ids.take(pa.array(b)), "score": score})
     pairs = with_verdicts(lake, found, day)
     lake.replace(TABLE, pairs, day=day, source=SOURCE)
@@ -75,7 +75,9 @@ def train(data: Positives, n_items: int, settings: Settings) -> tuple[TwoTower, 
     tell = progress("training two towers")
     losses = fit(model, earlier, seed=s.seed, epochs=s.epochs, batch_size=s.batch, lr=s.lr, progress=tell)
     measured = metric_rows(SOURCE, "all", {"train_loss": losses[-1]}, rows=len(earlier))
-    measured += metric_rows(SOURCE, "held_out", {f"hr_at_{FIRST}": hit_rate(model, later, k=FIRST)}, rows=len(later))
+    popular = popularity_hit_rate(earlier, later, n_items=n_items, k=FIRST)
+    for name, hits in ((SOURCE, hit_rate(model, later, k=FIRST)), ("popularity", popular)):
+        measured += metric_rows(name, "held_out", {f"hr_at_{FIRST}": hits}, rows=len(later))
     fit(model, data, seed=s.seed, epochs=1, batch_size=s.batch, lr=s.lr)
     return model, measured
 

@@ -175,3 +175,10 @@ def hit_rate(model: TwoTower, data: Positives, *, k: int) -> float:
         own = scores.gather(1, torch.from_numpy(data.target[rows]).to(every.device).unsqueeze(1))
         hits += int(((scores >= own).sum(dim=1) <= k).sum())
     return hits / len(data) if len(data) else math.nan
+
+
+def popularity_hit_rate(earlier: Positives, later: Positives, *, n_items: int, k: int) -> float:
+    """The hit_rate of the later rows if everyone got the k most frequent targets of the earlier ones."""
+    counts = np.bincount(earlier.target, minlength=n_items)
+    as_frequent = n_items - np.searchsorted(np.sort(counts), counts[later.target])
+    return float((as_frequent <= k).mean()) if len(later) else math.nan

@@ -7,7 +7,17 @@ import pytest
 import torch
 
 from models.ranker.histories import Histories
-from models.two_tower import LAST, Positives, TwoTower, fit, hit_rate, softmax_loss, split_by_time, vectors
+from models.two_tower import (
+    LAST,
+    Positives,
+    TwoTower,
+    fit,
+    hit_rate,
+    popularity_hit_rate,
+    softmax_loss,
+    split_by_time,
+    vectors,
+)
 from models.user2item import user2item
 
 ITEMS, GROUPS, USERS, EACH = 60, 6, 150, 20
@@ -52,6 +62,14 @@ def test_the_model_finds_what_a_user_acts_on_next(model: TwoTower) -> None:
     new = acted(seed=1)
     assert hit_rate(TwoTower(n_items=ITEMS, dim=16, seed=0), new, k=ITEMS // GROUPS) < 0.6
     assert hit_rate(model, new, k=ITEMS // GROUPS) > 0.8
+
+
+def test_popularity_hits_what_was_most_frequent_before() -> None:
+    data = acted()
+    earlier, later = split_by_time(data, 0.3)
+    frequent = np.bincount(earlier.target, minlength=ITEMS)
+    hits = np.mean([(frequent >= frequent[target]).sum() <= 9 for target in later.target])
+    assert popularity_hit_rate(earlier, later, n_items=ITEMS, k=9) == hits > 0
 
 
 def test_items_of_the_same_users_are_alike(model: TwoTower) -> None:
