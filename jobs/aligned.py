@@ -37,9 +37,12 @@ def tuned_before(lake: Lake, settings: Settings, day: date) -> list[dict[str, An
 
 
 def kept_pairs(lake: Lake, settings: Settings, day: date) -> tuple[Pairs, Pairs]:
-    """The pairs of the day's window that the judge kept: those to tune on, and those held out."""
+    """The pairs of the days before that the judge kept: those to tune on, and those held out.
+
+    The day's own pairs come from what its test rows tell, which an encoder of that day must not know.
+    """
     after = day - timedelta(days=settings.pairs.window_days)
-    where = (ds.field("day") > after) & (ds.field("day") <= day) & (ds.field("verdict") == "yes")
+    where = (ds.field("day") >= after) & (ds.field("day") < day) & (ds.field("verdict") == "yes")
     rows = lake.arrow(PAIRS, ["item_a", "item_b"], where).group_by(["item_a", "item_b"]).aggregate([])
     pairs: Pairs = sorted(zip(rows["item_a"].to_pylist(), rows["item_b"].to_pylist(), strict=True))
     out = {pair for pair in pairs if hashlib.sha256("\n".join(pair).encode()).digest()[0] % HELD_OUT == 0}

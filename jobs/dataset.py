@@ -25,18 +25,24 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """Items by index: ids sorted, GSU vectors [items, dim] (0 where there is none), codes [items, 3] (-1: none)."""
+class Items:
+    """Items by index: ids sorted."""
 
     ids: pa.Array
+
+    def index(self, item_ids: pa.Array | pa.ChunkedArray) -> Ints:
+        """Index of each item, -1 if it has none."""
+        found = pc.fill_null(pc.index_in(item_ids, self.ids), -1)
+        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Catalogue(Items):
+    """Items with GSU vectors [items, dim] (0 where there is none) and codes [items, 3] (-1: none)."""
+
     vectors: torch.Tensor
     codes: torch.Tensor
     codebook_version: str
-
-    def index(self, item_ids: pa.Array | pa.ChunkedArray) -> Ints:
-        """Index of each item, -1 if it is not in the catalogue."""
-        found = pc.fill_null(pc.index_in(item_ids, self.ids), -1)
-        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,7 @@ def load_catalogue(lake: Lake, settings: Settings, encoder_version: str, codeboo
     """Every item that silver.items or the logs know."""
     known = lake.arrow("silver.items", ["item_id"])["item_id"]
     seen = [pc.unique(batch["item_id"]) for batch in lake.batches("silver.events", ["item_id"])]
-    ids = pc.unique(pa.chunked_array([*known.chunks, *seen], pa.string()))
-    ids = ids.take(pc.sort_indices(ids))
+    ids = distinct([*known.chunks, *seen])
     embedded, vectors = current_vectors(lake, encoder_version)
     dim = min(settings.ranker.gsu_dim, *vectors.shape) if len(embedded) else settings.ranker.gsu_dim
     full = torch.zeros(len(ids), dim)
@@ -103,36 +108,45 @@ def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date
     users, histories = load_histories(lake, settings, catalogue, day, samples["user_id"])
     tasks = tuple(task for task in TASKS if samples[task].null_count < samples.num_rows)
     test, split = _split(samples, settings, day)
-    rows = _rows(samples, users, catalogue, histories, tasks)
+    rows = rows_of(samples, users, catalogue, histories, tasks)
     return Dataset(catalogue, users, histories, tasks, rows.take(~test), rows.take(test), split)
 
 
 def load_histories(
-    lake: Lake, settings: Settings, catalogue: Catalogue, day: date, also: pa.ChunkedArray
+    lake: Lake, settings: Settings, items: Items, day: date, also: pa.ChunkedArray
 ) -> tuple[pa.Array, Histories]:
     """What every known user clicked, bought or liked up to and with `day`, in compact arrays.
 
     also     users who get an index even without a history
     returns  user ids, sorted, and their histories
     """
-    event = ds.field("event")
-    liked = (event != "rating") | (ds.field("value") >= settings.logs.like_from)
-    where = (ds.field("day") <= day) & event.isin(POSITIVE) & liked & ds.field("user_id").is_valid()
 
     def stream() -> Iterator[pa.RecordBatch]:
-        return lake.batches("silver.events", ["user_id", "item_id", "ts", "seq"], where)
+        return positive_events(lake, settings, day, ["user_id", "item_id", "ts", "seq"])
 
-    names = [pc.unique(also), *(pc.unique(batch["user_id"]) for batch in stream())]
-    users = pc.unique(pa.chunked_array(names, pa.string()))
-    users = users.take(pc.sort_indices(users))
+    users = distinct([pc.unique(also), *(pc.unique(batch["user_id"]) for batch in stream())])
     parts: list[tuple[NDArray[np.integer], ...]] = [(np.zeros(0, np.int64),) * 4]
     for batch in stream():
         of = pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int32)
-        what = catalogue.index(batch["item_id"]).astype(np.int32)
+        what = items.index(batch["item_id"]).astype(np.int32)
         ts = batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
         parts.append((of, what, ts, pc.fill_null(batch["seq"], 0).to_numpy()))
     user, item, when, seq = (np.concatenate(column) for column in zip(*parts, strict=True))
     return users, Histories.from_arrays(user, item, when, len(users), seq)
+
+
+def positive_events(lake: Lake, settings: Settings, day: date, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """What known users clicked, bought or liked up to and with `day`."""
+    event = ds.field("event")
+    liked = (event != "rating") | (ds.field("value") >= settings.logs.like_from)
+    where = (ds.field("day") <= day) & event.isin(POSITIVE) & liked & ds.field("user_id").is_valid()
+    return lake.batches("silver.events", columns, where)
+
+
+def distinct(parts: list[pa.Array]) -> pa.Array:
+    """The different strings of all parts, sorted."""
+    found = pc.unique(pa.chunked_array(parts, pa.string()))
+    return found.take(pc.sort_indices(found))
 
 
 def searched(data: Dataset, rows: Rows, settings: Settings, *, latest: bool = False) -> Samples:
@@ -162,9 +176,9 @@ def _split(samples: pa.Table, settings: Settings, day: date) -> tuple[NDArray[np
     return order >= (order.max(initial=-1) + 1) * (1 - settings.logs.test_share), split
 
 
-def _rows(
-    samples: pa.Table, users: pa.Array, catalogue: Catalogue, histories: Histories, tasks: tuple[str, ...]
-) -> Rows:
+def rows_of(samples: pa.Table, users: pa.Array, items: Items, histories: Histories, tasks: tuple[str, ...]) -> Rows:
+    """Samples as indices of their users and items, with where their histories end."""
+
     def micros(name: str) -> Ints:
         return np.asarray(samples[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy())
 
@@ -173,4 +187,4 @@ def _rows(
     labels = [samples[t].cast(pa.float32()).to_numpy(zero_copy_only=False) for t in tasks]
     matrix = np.stack(labels, axis=1) if labels else np.zeros((len(user), 0), np.float32)
     length = histories.lengths(user, end)
-    return Rows(user, catalogue.index(samples["item_id"]), end, length, micros("ts"), matrix)
+    return Rows(user, items.index(samples["item_id"]), end, length, micros("ts"), matrix)

@@ -2,7 +2,8 @@
 
     python -m jobs.pairs --day 2026-11-20
 
-Reads silver.events. Writes silver.item_pairs, partition day. A verdict that a pair has already is kept.
+Reads silver.events. Writes silver.item_pairs of the day and source swing. A verdict that such a pair has already
+is kept.
 
 Work is linear in the events: a user counts with the latest `items_per_user` items, an item with
 `users_per_item` of its users (chosen by hash). An item's score with another is thus a part of Swing's sum;
@@ -27,7 +28,7 @@ from jobs.progress import steps
 from jobs.settings import Pairs, Settings
 from models import swing
 
-TABLE = "silver.item_pairs"
+TABLE, SOURCE = "silver.item_pairs", "swing"
 ITEMS_AT_ONCE = 1000  # with all caps reached 16 kB each
 SCORES = pa.schema([("item", pa.int32()), ("other", pa.int32()), ("score", pa.float64())])
 # Spark's workers need not have this package.
@@ -49,7 +50,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     scores = users.mapInArrow(best_pairs(caps), "item INT, other INT, score DOUBLE")
     scores.createOrReplaceTempView("swing_scores")
     step("scoring pairs")
-    lake.replace(TABLE, lake.transform("swing_pairs", day=day), day=day)
+    lake.replace(TABLE, lake.transform("swing_pairs", day=day), day=day, source=SOURCE)
     items.unpersist()
     step("checking pairs")
     try:
@@ -93,7 +94,8 @@ def _score(batch: pa.RecordBatch, alpha: float, k: int) -> pa.RecordBatch:
 def _told(lake: Lake, after: date, day: date) -> Written:
     window = (ds.field("day") > after) & (ds.field("day") <= day)
     events = lake.delta("silver.events").to_pyarrow_dataset().count_rows(filter=window)
-    pairs = lake.arrow(TABLE, ["verdict"], ds.field("day") == day, lake.outputs[TABLE])
+    mine = (ds.field("day") == day) & (ds.field("source") == SOURCE)
+    pairs = lake.arrow(TABLE, ["verdict"], mine, lake.outputs[TABLE])
     carried = pairs.num_rows - pairs["verdict"].null_count
     return Written(events, pairs.num_rows, notes={"pairs": pairs.num_rows, "verdicts_carried": carried})
 

@@ -90,10 +90,12 @@ def _popular(histories: Histories, settings: Settings, day: date) -> NDArray[np.
 
 
 def _pairs(lake: Lake, catalogue: Catalogue, day: date) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Both directions of the pairs of the day that the judge kept, best score first."""
+    """Both directions of the pairs of the day that the judge kept: Swing's, then two-tower, best score first."""
     kept = (ds.field("day") == day) & (ds.field("verdict") == "yes")
-    rows = lake.arrow("silver.item_pairs", ["item_a", "item_b", "score"], kept)
-    rows = rows.sort_by([("score", "descending"), ("item_a", "ascending"), ("item_b", "ascending")])
+    rows = lake.arrow("silver.item_pairs", ["item_a", "item_b", "source", "score"], kept)
+    rows = rows.sort_by(
+        [("source", "ascending"), ("score", "descending"), ("item_a", "ascending"), ("item_b", "ascending")]
+    )
     a, b = catalogue.index(rows["item_a"]), catalogue.index(rows["item_b"])
     known = (a >= 0) & (b >= 0)
     return np.concatenate([a[known], b[known]]), np.concatenate([b[known], a[known]])

@@ -64,6 +64,14 @@ class Pairs(Section):
     alpha: float = Field(default=1.0, gt=0)  # Swing's smoothing
 
 
+class TwoTower(Section):
+    dim: Count = 32
+    epochs: Count = 4
+    batch: Count = 512
+    lr: float = Field(1e-2, gt=0)
+    seed: int = Field(default=0, ge=0)
+
+
 def _endpoint(url: str) -> str:
     if url and not re.fullmatch(r"https?://[^\s@]+", url):
         raise ValueError("expected an address such as http://127.0.0.1:8000/v1, without a name or key in it")
@@ -176,6 +184,7 @@ class Settings(BaseSettings):
     profile: Literal["demo", "small", "gpu"]
     logs: Logs = Logs()
     pairs: Pairs = Pairs()
+    two_tower: TwoTower = TwoTower()
     judge: Judge = Judge()
     ask: Ask = Ask()
     encoder: Encoder = Encoder()

@@ -11,7 +11,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs import ask, embed, evaluate, ingest, judge, pairs, promote, quantize, recommend, samples, train
+from jobs import (
+    align,
+    ask,
+    embed,
+    evaluate,
+    ingest,
+    judge,
+    pairs,
+    promote,
+    quantize,
+    recommend,
+    samples,
+    train,
+    two_tower,
+)
 from jobs.dataset import load_catalogue, load_dataset, searched
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
@@ -20,9 +34,10 @@ from jobs.simulate import write_landing
 
 LAST = date(2026, 11, 20)
 DAYS = [LAST - timedelta(days=n) for n in (4, 3, 2, 1, 0)]
-AFTER_SAMPLES = (pairs, embed, judge, ask, quantize, train, evaluate, recommend, promote)
+AFTER_SAMPLES = (pairs, two_tower, embed, judge, ask, align, quantize, train, evaluate, recommend, promote)
 NOT_CONTENT = {"run_id", "tables", "file"}  # differ from run to run by design
 SMALL = {
+    "SIDEREAL_TWO_TOWER__EPOCHS": "1",
     "SIDEREAL_QUANTIZER__SIZES": "[16,16,64]",
     "SIDEREAL_QUANTIZER__FSQ_STEPS": "100",
     "SIDEREAL_RANKER__EPOCHS": "4",

@@ -61,7 +61,7 @@ def catalogue(lake: Lake, settings: Settings, **align_settings: Any) -> Settings
     ]  # fmt: skip
     put(
         lake, "silver.item_pairs",
-        [{"item_a": a, "item_b": b, "source": "swing", "score": 1.0, "verdict": verdict, "day": DAY}
+        [{"item_a": a, "item_b": b, "source": "swing", "score": 1.0, "verdict": verdict, "day": DAY - timedelta(days=1)}
          for a, b, verdict in pairs],
     )  # fmt: skip
     chosen = Align(

@@ -35,6 +35,7 @@ def put(lake: Lake, rows: list[Row]) -> None:
 
 def found(lake: Lake) -> dict[tuple[str, str], Row]:
     rows = lake.arrow("silver.item_pairs").to_pylist()
+    rows = [row for row in rows if row["source"] == "swing"]
     assert len({(row["day"], row["item_a"], row["item_b"]) for row in rows}) == len(rows)
     return {(row["item_a"], row["item_b"]): row for row in rows if row["day"] == DAY}
 
@@ -117,12 +118,15 @@ def test_a_verdict_is_kept_when_the_pair_is_found_again(lake: Lake, settings: Se
         ("i1", "i2", "swing", 9.0, "no", "newer", "v2", DAY - timedelta(days=1)),
         ("i1", "i3", "swing", 9.0, "no", "of this day", "v1", DAY),
         ("i1", "i3", "swing", 9.0, "yes", "of another", "v2", DAY + timedelta(days=1)),
+        ("i2", "i3", "two_tower", 9.0, "yes", "of another source", "v2", DAY),
     ]
     given = [dict(zip(names, row, strict=True)) for row in judged]
     lake.replace("silver.item_pairs", pa.Table.from_pylist(given, contracts()["silver.item_pairs"].arrow))
     build(lake, settings, [event(user, item) for user in ("u1", "u2") for item in ("i1", "i2", "i3")])
     reasons = {pair: row["reason"] for pair, row in found(lake).items()}
     assert reasons == {("i1", "i2"): "newer", ("i1", "i3"): "of this day", ("i2", "i3"): None}
+    of_another = [row["reason"] for row in lake.arrow("silver.item_pairs").to_pylist() if row["source"] == "two_tower"]
+    assert of_another == ["of another source"]  # and its rows are left alone
 
 
 def test_a_window_without_events_empties_the_day_and_is_a_success(lake: Lake, settings: Settings) -> None:

@@ -1,0 +1,110 @@
+"""Find pairs of items by a two-tower model: what users act on, and what is most like it in their own past.
+
+    python -m jobs.two_tower --day 2026-11-20
+
+Reads gold.samples and silver.events. Writes silver.item_pairs of the day and source two_tower. A verdict that
+such a pair has already is kept. No JVM is started: the constraints of silver.item_pairs check the rows.
+
+The model knows items by their IDs alone: pairs must not depend on the encoder that is tuned on them.
+"""
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import torch
+
+from jobs.dataset import TASKS, Items, distinct, load_histories, positive_events, rows_of
+from jobs.lake import Lake, Written
+from jobs.lake.contracts import contracts
+from jobs.lake.entry import main
+from jobs.metrics import metric_rows, write_metrics
+from jobs.progress import progress
+from jobs.settings import Settings
+from models.two_tower import Positives, TwoTower, fit, hit_rate, popularity_hit_rate, split_by_time, vectors
+from models.user2item import user2item
+
+TABLE, SOURCE = "silver.item_pairs", "two_tower"
+KEY, GIVEN = ["item_a", "item_b"], ["verdict", "reason", "judge_version", "judge_seconds"]
+FEWEST = 100  # rows with a history; fewer teach nothing
+HELD_OUT = 0.1  # of the rows, the latest: they measure the model before it learns from them too
+FIRST = 50  # of all items, among which a held-out one should be
+
+
+def run(lake: Lake, settings: Settings, day: date) -> Written:
+    items, data = load_positives(lake, settings, day)
+    a, b, score = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    measured: list[dict[str, Any]] = []
+    notes: dict[str, Any] = {"skipped": f"{len(data)} positives with a history; {FEWEST} are needed"}
+    if len(data) >= FEWEST:
+        model, measured = train(data, len(items.ids), settings)
+        a, b, score = user2item(vectors(model), data, pairs_per_item=settings.pairs.pairs_per_item)
+        notes = {row["metric"]: row["value"] for row in measured if row["model"] == SOURCE}
+    found = pa.table({"item_a": items.ids.take(pa.array(a)), "item_b": items.ids.take(pa.array(b)), "score": score})
+    pairs = with_verdicts(lake, found, day)
+    lake.replace(TABLE, pairs, day=day, source=SOURCE)
+    measured += metric_rows(SOURCE, "all", {"pairs": len(a)}, rows=len(data))
+    write_metrics(lake, "two_tower", day, measured)
+    carried = pairs.num_rows - pairs["verdict"].null_count
+    return Written(len(data), len(a), notes=notes | {"pairs": len(a), "verdicts_carried": carried})
+
+
+def load_positives(lake: Lake, settings: Settings, day: date) -> tuple[Items, Positives]:
+    """The window's samples that were acted on by users with a history, and all items ever acted on until the day."""
+    seen = positive_events(lake, settings, day, ["item_id"])
+    items = Items(distinct([pc.unique(batch["item_id"]) for batch in seen]))
+    window = (ds.field("day") > day - timedelta(days=settings.pairs.window_days)) & (ds.field("day") <= day)
+    acted = (ds.field("click") == 1) | (ds.field("purchase") == 1) | (ds.field("like") == 1)
+    samples = lake.arrow("gold.samples", ["user_id", "item_id", "ts", "history_until", *TASKS], window & acted)
+    main_task = next((task for task in TASKS if pc.any(pc.equal(samples[task], 1)).as_py()), TASKS[0])
+    samples = samples.filter(ds.field(main_task) == 1)
+    users, histories = load_histories(lake, settings, items, day, samples["user_id"])
+    rows = rows_of(samples, users, items, histories, ())
+    rows = rows.take((rows.length > 0) & (rows.target >= 0))
+    return items, Positives(histories, rows.user, rows.target, rows.end, rows.ts)
+
+
+def train(data: Positives, n_items: int, settings: Settings) -> tuple[TwoTower, list[dict[str, Any]]]:
+    """A model of all rows, and metric rows of how well it foresaw the latest before it learned from them."""
+    s = settings.two_tower
+    model = TwoTower(n_items=n_items, dim=s.dim, seed=s.seed).to("cuda" if torch.cuda.is_available() else "cpu")
+    earlier, later = split_by_time(data, HELD_OUT)
+    tell = progress("training two towers")
+    losses = fit(model, earlier, seed=s.seed, epochs=s.epochs, batch_size=s.batch, lr=s.lr, progress=tell)
+    measured = metric_rows(SOURCE, "all", {"train_loss": losses[-1]}, rows=len(earlier))
+    popular = popularity_hit_rate(earlier, later, n_items=n_items, k=FIRST)
+    for name, hits in ((SOURCE, hit_rate(model, later, k=FIRST)), ("popularity", popular)):
+        measured += metric_rows(name, "held_out", {f"hr_at_{FIRST}": hits}, rows=len(later))
+    fit(model, data, seed=s.seed, epochs=1, batch_size=s.batch, lr=s.lr)
+    return model, measured
+
+
+def with_verdicts(lake: Lake, pairs: pa.Table, day: date) -> pa.Table:
+    """The pairs as rows of the table, with the verdict that this day has given them, else the newest other day."""
+    mine = (ds.field("source") == SOURCE) & ds.field("verdict").is_valid()
+    order = [(name, "ascending") for name in KEY] + [("own", "descending"), ("day", "descending")]
+    fields = [contracts()[TABLE].arrow.field(name) for name in [*KEY, *GIVEN, "day"]]
+    known = pa.schema([*fields, pa.field("own", pa.bool_())]).empty_table()
+    for batch in lake.batches(TABLE, [*KEY, *GIVEN, "day"], mine):  # a stream, as the table grows by the day
+        given = pa.Table.from_batches([batch]).join(pairs.select(KEY), KEY, join_type="inner")
+        given = given.append_column("own", pc.equal(given["day"], pa.scalar(day)))
+        known = _first_of_each(pa.concat_tables([known, given.select(known.column_names)]).sort_by(order))
+    rows = pairs.join(known.select([*KEY, *GIVEN]), KEY, join_type="left outer")
+    rows = rows.append_column("source", pa.repeat(SOURCE, len(rows))).append_column(
+        "day", pa.repeat(pa.scalar(day), len(rows))
+    )
+    return rows.select(contracts()[TABLE].names).sort_by([(name, "ascending") for name in KEY])
+
+
+def _first_of_each(rows: pa.Table) -> pa.Table:
+    """The first row of each pair."""
+    others, first = [name for name in rows.column_names if name not in KEY], pc.ScalarAggregateOptions(skip_nulls=False)
+    grouped = rows.group_by(KEY, use_threads=False).aggregate([(name, "first", first) for name in others])
+    return grouped.rename_columns([name.removesuffix("_first") for name in grouped.column_names])
+
+
+if __name__ == "__main__":
+    main(run)
