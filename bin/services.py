@@ -8,6 +8,7 @@ of a pipe; when this process ends in any way, even by SIGKILL, the pipe closes a
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -110,9 +111,15 @@ def on_signals(action: Callable[[int, FrameType | None], None] | signal.Handlers
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody uses, below those that the system hands out: a service takes seconds until it listens there."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def start_spark(services: Services, state: Path) -> str:

@@ -6,8 +6,7 @@ semantic IDs, builds training samples, trains a challenger, compares it with yes
 user's top-K, promotes the challenger if it is better and writes a report. Each task replaces its own day in one
 commit: clearing it, to run it again, is safe. A task that had nothing to do is skipped; its log says why.
 
-**Switch it on.** While the DAG is paused, triggered runs and backfills wait. Switching it on runs the day that just
-ended at once.
+**Switch it on.** While it is paused, triggered runs and backfills wait. Switching it on runs the day that just ended.
 
 **Which day.** A scheduled run starts at midnight UTC and processes the day that just ended: the start of its
 data interval. A run triggered by hand processes `day` if it is given. A backfill takes a range of dates; its
@@ -60,8 +59,8 @@ class Job(BashOperator):
     """One command. Its last line, when it fails, is the cause; code 1 is a mistake that no retry mends."""
 
     def execute(self, context: Context) -> str:
-        bash = ["bash", "-c", str(self.bash_command)]
-        result = self.subprocess_hook.run_command(bash, env=self.get_env(context), cwd=self.cwd)
+        run = ["bash", "-c", str(self.bash_command)]
+        result = self.subprocess_hook.run_command(run, env=self.get_env(context), cwd=self.cwd)
         if result.exit_code == 1:
             raise AirflowFailException(result.output)
         if result.exit_code != 0:
@@ -103,10 +102,9 @@ with DAG(
     },
 ) as dag:
     ingest, samples, pairs, two_tower = job("ingest"), job("samples"), job("pairs"), job("two_tower")
-    judge, ask, embed, train = job("judge"), job("ask"), job("embed"), job("train")
-    evaluate, recommend = job("evaluate"), job("recommend")
+    judge, embed, train, evaluate = job("judge"), job("embed"), job("train"), job("evaluate")
     chain(ingest, [pairs, samples], two_tower, judge)
-    chain(ingest, [embed, ask], job("align"), job("quantize"), train)
+    chain(ingest, [embed, job("ask")], job("align"), job("quantize"), train)
     chain(embed, judge)
-    chain(samples, train, evaluate, recommend, job("promote"), job("report"))
-    chain(judge, recommend)
+    chain(samples, train, evaluate)
+    chain([evaluate, judge], job("recommend"), job("promote"), job("report"))
