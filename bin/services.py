@@ -111,7 +111,7 @@ def on_signals(action: Callable[[int, FrameType | None], None] | signal.Handlers
 
 
 def free_port() -> int:
-    """A port that nobody uses, below those that the system hands out: a service takes seconds until it listens there."""
+    """A port that nobody uses, below those that the system hands out to others until the service listens there."""
     while True:
         port = random.randrange(15_000, 32_000)
         with socket.socket() as probe:

@@ -103,7 +103,7 @@ def tune_encoder(lake: Lake, settings: Settings, base: Located, pairs: Pairs, it
     encoder = load_sentence(base, settings.encoder).float()
     align = settings.align
     plan = tuning.Plan(
-        **align.model_dump(include={"epochs", "items_per_batch", "items_per_chunk", "lr", "temperature", "seed"}),
+        **align.model_dump(include={"steps", "items_per_batch", "items_per_chunk", "lr", "temperature", "seed"}),
         answer_weight=align.answer_weight,
     )
     work = Path(tempfile.gettempdir()) / f"sidereal-{version}.safetensors"

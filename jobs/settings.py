@@ -129,9 +129,9 @@ class Align(Section):
 
     every_days: int = Field(default=0, ge=0)  # 0: the encoder stays as it came
     min_pairs: Count = 1000  # fewer to tune on: none is tuned
-    epochs: Count = 12
-    items_per_batch: Count = 1024  # an item's negatives come from them
-    items_per_chunk: Count = 1024  # encoded at once; less memory, the same gradient
+    steps: Count = 120
+    items_per_batch: Count = 512  # an item's negatives come from them
+    items_per_chunk: Count = 512  # encoded at once; less memory, the same gradient
     lr: float = Field(default=1e-3, gt=0)
     temperature: float = Field(default=0.05, gt=0)
     answer_weight: float = Field(default=1.0, ge=0)  # of the next-token loss; decoder-only encoders alone

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Plan:
     items_per_chunk  encoded at once; less memory, the same gradient
     """
 
-    epochs: int
+    steps: int
     items_per_batch: int
     items_per_chunk: int
     lr: float
@@ -65,17 +66,16 @@ def tune(
     partners = Partners(pairs, items)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=plan.lr, weight_decay=0.01)
-    steps = sum(1 for epoch in range(plan.epochs) for _ in _batches(partners, plan, epoch))
     done = _restore(checkpoint, parameters, optimizer) if checkpoint and checkpoint.exists() else 0
     model.train()
     curve = []
-    for step, batch in enumerate(b for epoch in range(plan.epochs) for b in _batches(partners, plan, epoch)):
+    for step, batch in enumerate(islice(_batches(partners, plan), plan.steps)):
         if step < done:
             continue
         if anneal:
-            anneal(step / steps)
+            anneal(step / plan.steps)
         for group in optimizer.param_groups:
-            group["lr"] = plan.lr * _pace(step, steps)
+            group["lr"] = plan.lr * _pace(step, plan.steps)
         positive = torch.from_numpy(partners.matrix(batch)).to(parameters[0].device)
         chunks = [collate(part) for part in _chunks(batch, plan.items_per_chunk)]
         curve.append(
@@ -91,18 +91,17 @@ def tune(
         if checkpoint and (step + 1) % SAVE_EVERY == 0 and _rank() == 0:
             _save(checkpoint, parameters, optimizer, step + 1)
         if progress:
-            progress(step + 1, steps)
+            progress(step + 1, plan.steps)
     model.eval()
     return curve
 
 
-def _batches(partners: Partners, plan: Plan, epoch: int) -> Iterator[Ints]:
-    """Batches that all ranks can share evenly."""
+def _batches(partners: Partners, plan: Plan) -> Iterator[Ints]:
+    """Batches of one epoch after the other that all ranks can share evenly; none if no item has a partner."""
     ranks = dist.get_world_size() if dist.is_initialized() else 1
-    for batch in batches(partners, items_per_batch=plan.items_per_batch, seed=plan.seed, epoch=epoch):
-        even = batch[: len(batch) // ranks * ranks]
-        if len(even):
-            yield even
+    for epoch in count() if len(partners.partner) else ():
+        for batch in batches(partners, items_per_batch=plan.items_per_batch, seed=plan.seed, epoch=epoch):
+            yield batch[: len(batch) // ranks * ranks]
 
 
 def _chunks(batch: Ints, size: int) -> list[Ints]:

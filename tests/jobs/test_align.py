@@ -65,7 +65,7 @@ def catalogue(lake: Lake, settings: Settings, **align_settings: Any) -> Settings
          for a, b, verdict in pairs],
     )  # fmt: skip
     chosen = Align(
-        **({"every_days": 1, "min_pairs": 10, "epochs": 20, "items_per_batch": 64, "lr": 0.01} | align_settings)
+        **({"every_days": 1, "min_pairs": 10, "steps": 20, "items_per_batch": 64, "lr": 0.01} | align_settings)
     )
     return settings.model_copy(update={"align": chosen})
 
@@ -89,7 +89,7 @@ def test_a_tuned_encoder_that_finds_held_out_partners_better_goes_live(lake: Lak
 
 
 def test_an_encoder_that_is_no_better_stays_out(lake: Lake, settings: Settings) -> None:
-    settings = catalogue(lake, settings, lr=1e-9, epochs=1)
+    settings = catalogue(lake, settings, lr=1e-9, steps=1)
     embed.run(lake, settings, DAY)
     assert align.run(lake, settings, DAY).notes["live"] is False
     assert live_encoder(lake, settings, DAY) == base_encoder(settings)
@@ -145,7 +145,7 @@ def test_vectors_from_sparks_executors_are_those_of_this_process(lake: Lake, set
 
 
 def test_a_day_before_the_tuning_keeps_its_own_encoder(lake: Lake, settings: Settings) -> None:
-    settings = catalogue(lake, settings, epochs=2)
+    settings = catalogue(lake, settings)
     row = {"encoder_version": "tuned", "base_version": base_encoder(settings).version, "pairs": 1, "held_out": 1}
     put(lake, "gold.encoders", [row | {"hr_at_10": 0.5, "hr_at_10_live": 0.4, "live": True, "day": DAY}])
     assert live_encoder(lake, settings, DAY).version == "tuned"

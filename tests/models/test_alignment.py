@@ -46,7 +46,7 @@ def pairs() -> Ints:
 
 
 def plan(**other: float) -> Plan:
-    settings = {"epochs": 4, "items_per_batch": 20, "items_per_chunk": 20, "lr": 0.02, "temperature": 0.1}
+    settings = {"steps": 12, "items_per_batch": 20, "items_per_chunk": 20, "lr": 0.02, "temperature": 0.1}
     return Plan(**(settings | {"answer_weight": 0.5, "seed": 3} | other))  # type: ignore[arg-type]  # a test's shorthand
 
 
@@ -88,7 +88,7 @@ def _rank(rank: int, folder: Path) -> None:
     positive = torch.from_numpy(Partners(pairs(), ITEMS).matrix(items))
     backward(model, [collate(mine[:10]), collate(mine[10:])], positive, temperature=0.1, answer_weight=0.5, seed=5)
     sum_gradients(list(model.parameters()))
-    tune(trained := Toy(), collate, pairs(), ITEMS, plan(epochs=2))
+    tune(trained := Toy(), collate, pairs(), ITEMS, plan(steps=4))
     found = {f"g{n}": p.grad for n, p in enumerate(model.parameters())} | trained.state_dict()
     save_file({name: value for name, value in found.items() if value is not None}, folder / f"{rank}.safetensors")
     dist.destroy_process_group()
@@ -99,7 +99,7 @@ def test_two_ranks_give_the_gradient_and_the_weights_of_one_with_the_joint_batch
     ranks = [load_file(tmp_path / f"{rank}.safetensors") for rank in range(2)]
     model = Toy()
     one = {f"g{n}": grad for n, grad in enumerate(gradients(model, np.arange(0, 30), 30))}
-    tune(trained := Toy(), collate, pairs(), ITEMS, plan(epochs=2))
+    tune(trained := Toy(), collate, pairs(), ITEMS, plan(steps=4))
     for name, value in (one | trained.state_dict()).items():
         torch.testing.assert_close(ranks[0][name], value, atol=1e-5, rtol=0)
         assert torch.equal(ranks[0][name], ranks[1][name])
@@ -117,15 +117,15 @@ def _stop_at(step: int, done: int, _: int) -> None:
 def test_an_interrupted_training_ends_in_the_very_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.encoder.tuning.SAVE_EVERY", 3)
     whole, stopped = Toy(dropout=0.2), Toy(dropout=0.2)
-    steps = len(tune(whole, collate, pairs(), ITEMS, plan(epochs=3)))
+    tune(whole, collate, pairs(), ITEMS, plan(steps=6))
     with pytest.raises(StopError):
         tune(
-            stopped, collate, pairs(), ITEMS, plan(epochs=3),
+            stopped, collate, pairs(), ITEMS, plan(steps=6),
             checkpoint=tmp_path / "kept.safetensors", progress=partial(_stop_at, 4),
         )  # fmt: skip
     again = Toy(dropout=0.2)
-    done_again = tune(again, collate, pairs(), ITEMS, plan(epochs=3), checkpoint=tmp_path / "kept.safetensors")
-    assert len(done_again) == steps - 3
+    done_again = tune(again, collate, pairs(), ITEMS, plan(steps=6), checkpoint=tmp_path / "kept.safetensors")
+    assert len(done_again) == 3
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
 
 
@@ -138,7 +138,7 @@ def test_training_brings_partners_together() -> None:
         return hit_rates(vectors, pairs(), (4,))[4]
 
     before = found()
-    curve = tune(model, collate, pairs(), ITEMS, plan(epochs=40, answer_weight=0.0))
+    curve = tune(model, collate, pairs(), ITEMS, plan(steps=90, answer_weight=0.0))
     assert curve[-1].contrastive < curve[0].contrastive / 2
     assert found() > max(0.9, before)
 

@@ -1,0 +1,137 @@
+"""What tuning the encoder on Swing pairs is worth: item-to-item retrieval and collisions, before and after.
+
+    make bench B=align ARGS="--data <landing folder> --by users|time [--json align.json]"
+
+Pairs of one part of the log are trained on; pairs that the rest gives, and that are not among them, are searched:
+HR@K = share of them (both directions) whose other item is among the K most similar of the whole catalogue. `seen`:
+both items are in training pairs; `unseen`: at least one is not. By users: a fifth of them, drawn by the seed, is the
+rest. By time: the last fifth of the days. Asserts nothing.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from common import machine
+from items import item_texts
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from swing import Log, indices
+
+from jobs.encoders import encoder_location
+from jobs.progress import progress
+from jobs.settings import Align, Encoder, Pairs, Quantizer
+from models.encoder import text
+from models.encoder.retrieval import hit_rates
+from models.encoder.sentence import TunableSentence, collator
+from models.encoder.tuning import Plan, tune
+from models.quantizers.health import health
+from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
+
+Vectors = NDArray[np.float32]
+Places = NDArray[np.int64]
+REST = {
+    "users": "CAST('0x' || substr(md5(user_id || '-{seed}'), 1, 8) AS UBIGINT) % 5 = 0",
+    "time": "day > (SELECT min(day) + CAST(0.8 * (max(day) - min(day)) AS INTEGER) FROM log)",
+}
+
+
+def parts(log: Log, items: list[str], by: str, seed: int) -> tuple[Places, dict[str, Places]]:
+    """[pairs, 2] to train on, and to search for by split."""
+    rest, caps = REST[by].format(seed=seed), Pairs()
+    place = {item: n for n, item in enumerate(items)}
+    train = indices(log.pairs(f"NOT ({rest})", caps), place)
+    found = indices(log.pairs(rest, caps), place)
+    known = {tuple(sorted(pair)) for pair in train.tolist()}
+    new = np.array([tuple(sorted(pair)) not in known for pair in found.tolist()], bool)
+    seen = np.isin(found, train).all(axis=1)
+    return train, {"seen": found[seen & new], "unseen": found[~seen]}
+
+
+def measured(vectors: Vectors, searched: dict[str, Places], seed: int) -> dict[str, dict[str, float]]:
+    """HR of each split, and the share of items whose semantic ID another item has."""
+    q = Quantizer()
+    x = torch.from_numpy(vectors)
+    book = ResKmeansFSQ.fit(x, sizes=q.sizes, seed=seed, kmeans_iterations=q.kmeans_iterations, fsq_steps=q.fsq_steps)
+    codes = book.encode(x)
+    collision = health(x, codes, book.decode(codes), book.sizes, seed=0)["collision_rate"]
+    found = {}
+    for split, pairs in searched.items():
+        rates = hit_rates(vectors, pairs, (10, 50))
+        found[split] = {"hr_at_10": rates[10], "hr_at_50": rates[50], "collision": collision}
+    return found
+
+
+def run(log: Log, texts: dict[str, str], by: str, seed: int, align: Align) -> list[dict[str, Any]]:
+    items, settings = list(texts), Encoder()
+    train, searched = parts(log, items, by, seed)
+    print(
+        f"seed {seed}: {len(train):,} pairs to train on, { ({k: len(v) for k, v in searched.items()}) }",
+        file=sys.stderr,
+    )
+    encoder = text.load(encoder_location(settings), max_tokens=settings.max_tokens).float()
+    exact = list(texts.values())
+
+    def look() -> dict[str, dict[str, float]]:
+        vectors = text.embed(encoder, exact, tokens_per_batch=settings.tokens_per_batch)
+        return measured(vectors, searched, seed)
+
+    before, started = look(), perf_counter()
+    plan = Plan(
+        steps=align.steps, items_per_batch=align.items_per_batch, items_per_chunk=align.items_per_chunk, lr=align.lr,
+        temperature=align.temperature, answer_weight=0.0, seed=seed,
+    )  # fmt: skip
+    model = TunableSentence(encoder, bf16=text.fast_bfloat16())
+    tune(model, collator(encoder, exact), train, len(items), plan, progress=progress("tuning", every=30))
+    seconds, after = perf_counter() - started, look()
+    return [
+        {"split": split, "seed": seed, "pairs": len(searched[split])}
+        | {f"{name}_{when}": round(value[name], 4)
+           for name in ("hr_at_10", "hr_at_50", "collision")
+           for when, value in (("before", before[split]), ("after", after[split]))}
+        | {"train_pairs": len(train), "seconds": round(seconds)}
+        for split in searched
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="landing folder")
+    parser.add_argument("--by", choices=sorted(REST), required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=Align().steps)
+    parser.add_argument("--json", type=Path)
+    flags = parser.parse_args()
+    texts, log = item_texts(flags.data), Log(flags.data)
+    align = Align(steps=flags.steps)
+    rows: list[dict[str, Any]] = []
+    for seed in flags.seeds:
+        rows += run(log, texts, flags.by, seed, align)
+        if flags.json:
+            flags.json.write_text(json.dumps(rows, indent=1))
+    _show(rows, f"{flags.data.name}, {len(texts):,} items, {flags.steps} steps; {machine('torch')}")
+
+
+def _show(rows: list[dict[str, Any]], title: str) -> None:
+    table = Table(title=title)
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), justify="left" if column == "split" else "right")
+    for row in sorted(rows, key=lambda row: (row["split"], row["seed"])):
+        table.add_row(*(str(value) for value in row.values()))
+    console = Console(width=170)
+    console.print(table)
+    for split in dict.fromkeys(row["split"] for row in rows):
+        mine = [row for row in rows if row["split"] == split]
+        for k in (10, 50):
+            gain = [row[f"hr_at_{k}_after"] / row[f"hr_at_{k}_before"] - 1 for row in mine]
+            console.print(f"{split}, HR@{k}: {np.mean(gain):+.1%} (spread {min(gain):+.1%} to {max(gain):+.1%})")
+
+
+if __name__ == "__main__":
+    main()
