@@ -26,10 +26,10 @@ from swing import Log, indices
 
 from jobs.encoders import encoder_location
 from jobs.progress import progress
-from jobs.settings import Align, Encoder, Pairs, Quantizer
+from jobs.sections import Align, Encoder, Pairs, Quantizer
 from models.encoder import text
 from models.encoder.retrieval import hit_rates
-from models.encoder.sentence import TunableSentence, collator
+from models.encoder.sentence import TunableSentence
 from models.encoder.tuning import Plan, tune
 from models.quantizers.health import health
 from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
@@ -75,11 +75,10 @@ def run(log: Log, texts: dict[str, str], by: str, seed: int, align: Align) -> li
         f"seed {seed}: {len(train):,} pairs to train on, { ({k: len(v) for k, v in searched.items()}) }",
         file=sys.stderr,
     )
-    encoder = text.load(encoder_location(settings), max_tokens=settings.max_tokens).float()
-    exact = list(texts.values())
+    model = TunableSentence(encoder_location(settings), list(texts.values()), max_tokens=settings.max_tokens)
 
     def look() -> dict[str, dict[str, float]]:
-        vectors = text.embed(encoder, exact, tokens_per_batch=settings.tokens_per_batch)
+        vectors = text.embed(model.sentence, list(texts.values()), tokens_per_batch=settings.tokens_per_batch)
         return measured(vectors, searched, seed)
 
     before, started = look(), perf_counter()
@@ -87,8 +86,7 @@ def run(log: Log, texts: dict[str, str], by: str, seed: int, align: Align) -> li
         steps=align.steps, items_per_batch=align.items_per_batch, items_per_chunk=align.items_per_chunk, lr=align.lr,
         temperature=align.temperature, answer_weight=0.0, seed=seed,
     )  # fmt: skip
-    model = TunableSentence(encoder, bf16=text.fast_bfloat16())
-    tune(model, collator(encoder, exact), train, len(items), plan, progress=progress("tuning", every=30))
+    tune(model, model.collate, train, len(items), plan, progress=progress("tuning", every=30))
     seconds, after = perf_counter() - started, look()
     return [
         {"split": split, "seed": seed, "pairs": len(searched[split])}

@@ -23,8 +23,9 @@ from rich.table import Table
 from sentence_transformers import SentenceTransformer
 
 from jobs.encoders import encoder_location
-from jobs.settings import Encoder
+from jobs.sections import Encoder
 from models.encoder import text
+from models.encoder.sentence import Sentence
 
 Vectors = NDArray[np.float32]
 Way = Callable[[list[str]], Vectors]
@@ -33,17 +34,17 @@ Way = Callable[[list[str]], Vectors]
 def ways(location: str, settings: Encoder) -> dict[str, Way]:
     """The peer first; ours in float32 and, where the processor has it, in bfloat16."""
 
-    def ours(precision: torch.dtype) -> Way:
-        encoder = text.load(location, max_tokens=settings.max_tokens).to(precision)
+    def ours(bf16: bool) -> Way:
+        encoder = Sentence(location, max_tokens=settings.max_tokens, bf16=bf16)
         return lambda texts: text.embed(encoder, texts, tokens_per_batch=settings.tokens_per_batch)
 
     peer = SentenceTransformer(location, device="cuda" if torch.cuda.is_available() else "cpu")
     peer.max_seq_length = settings.max_tokens
     found: dict[str, Way] = {
         "SentenceTransformer.encode, float32": lambda texts: np.asarray(peer.encode(texts, normalize_embeddings=True)),
-        "ours, float32": ours(torch.float32),
+        "ours, float32": ours(False),
     }
-    return found | ({"ours, bfloat16": ours(torch.bfloat16)} if text.fast_bfloat16() else {})
+    return found | ({"ours, bfloat16": ours(True)} if text.fast_bfloat16() else {})
 
 
 def main() -> None:
@@ -57,8 +58,7 @@ def main() -> None:
         sys.exit(f"embed: {flags.data} holds no items*.jsonl.gz")
     settings = Encoder()
     compared = ways(encoder_location(settings), settings)
-    counter = text.load(encoder_location(settings), max_tokens=settings.max_tokens)
-    tokens = sum(map(len, text.tokens_of(counter, texts)))
+    tokens = sum(map(len, Sentence(encoder_location(settings), max_tokens=settings.max_tokens).tokens_of(texts)))
     seconds: dict[str, list[float]] = {name: [] for name in compared}
     vectors: dict[str, Vectors] = {}
     for way in compared.values():

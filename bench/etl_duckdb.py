@@ -25,7 +25,8 @@ from etl_duckdb_lines import landed
 
 from jobs.landing import landing_files
 from jobs.pairs import SCORES, best_pairs
-from jobs.settings import Pairs, load_settings
+from jobs.sections import Pairs
+from jobs.settings import load_settings
 
 SQL = Path(__file__).parent / "etl_sql"
 KINDS = ("events", "items")

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobs.pairs import SCORES, best_pairs
-from jobs.settings import Pairs
+from jobs.sections import Pairs
 
 SQL = Path(__file__).parent / "etl_sql"
 LOG = """

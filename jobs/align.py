@@ -28,9 +28,10 @@ from jobs.aligned import (
     places,
     tuned_before,
 )
+from jobs.ask import KEY, load_asker
 from jobs.catalogue import current_vectors
 from jobs.embed import embed_missing
-from jobs.encoders import Located, load_sentence
+from jobs.encoders import Located, readable
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
@@ -42,7 +43,7 @@ from jobs.settings import Settings
 def run(lake: Lake, settings: Settings, day: date) -> Written:
     base = base_encoder(settings)
     pairs, held_out = kept_pairs(lake, settings, day)
-    items = item_texts(lake, pairs)
+    items = item_texts(lake, settings, pairs)
     version = aligned_version(base, pairs, items, settings)
     if reason := unchanged(lake, settings, day, version, len(pairs)):
         return Written(notes={"skipped": reason})
@@ -66,10 +67,19 @@ def hit_rate(lake: Lake, encoder: Located, held_out: Pairs) -> float:
     return hit_rates(vectors, places(held_out, items), (10,))[10]
 
 
-def item_texts(lake: Lake, pairs: Pairs) -> pa.Table:
-    """Items of the pairs with their texts, sorted by item_id."""
+def item_texts(lake: Lake, settings: Settings, pairs: Pairs) -> pa.Table:
+    """Items of the pairs, sorted by item_id: item_id, text, questions (a list of question and answer)."""
     wanted = sorted({item for pair in pairs for item in pair})
-    return lake.arrow("silver.items", ["item_id", "text"], ds.field("item_id").isin(wanted)).sort_by("item_id")
+    items = lake.arrow("silver.items", ["item_id", "content_hash", "text"], ds.field("item_id").isin(wanted))
+    mine = ds.field("item_id").isin(wanted) & (ds.field("asker_version") == load_asker(settings).version)
+    rows = lake.arrow("silver.item_questions", [*KEY, "number", "question", "answer"], mine)
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for row in rows.sort_by([("item_id", "ascending"), ("number", "ascending")]).to_pylist():
+        found.setdefault((row["item_id"], row["content_hash"]), []).append((row["question"], row["answer"]))
+    items = items.sort_by("item_id")
+    keys = zip(items["item_id"].to_pylist(), items["content_hash"].to_pylist(), strict=True)
+    asked = pa.array([found.get(key, []) for key in keys], pa.list_(pa.list_(pa.string())))
+    return items.append_column("questions", asked)
 
 
 def aligned_version(base: Located, pairs: Pairs, items: pa.Table, settings: Settings) -> str:
@@ -96,28 +106,34 @@ def unchanged(lake: Lake, settings: Settings, day: date, version: str, pairs: in
 
 def tune_encoder(lake: Lake, settings: Settings, base: Located, pairs: Pairs, items: pa.Table, version: str) -> None:
     """Tune and store, unless that was done before."""
-    from models.encoder import sentence, text, tuning  # heavy: only when there is something to tune
+    from models.encoder import loading, tuning  # heavy: only when there is something to tune
 
     if stored(lake, folder_name(version)):
         return
-    encoder = load_sentence(base, settings.encoder).float()
     align = settings.align
+    with readable(base.location):
+        model = loading.tunable(
+            base.location, items["text"].to_pylist(), items["questions"].to_pylist(), embs=align.embs,
+            max_tokens=settings.encoder.max_tokens, rank=align.lora_rank or None, checkpointing=align.checkpointing,
+            warm_start=align.warm_start,
+        )  # fmt: skip
     plan = tuning.Plan(
         **align.model_dump(include={"steps", "items_per_batch", "items_per_chunk", "lr", "temperature", "seed"}),
         answer_weight=align.answer_weight,
     )
     work = Path(tempfile.gettempdir()) / f"sidereal-{version}.safetensors"
     tuning.tune(
-        sentence.TunableSentence(encoder, bf16=text.fast_bfloat16()),
-        sentence.collator(encoder, items["text"].to_pylist()),
+        model,
+        model.collate,
         places(pairs, items["item_id"].to_pylist()),
         items.num_rows,
         plan,
         checkpoint=work,
+        anneal=model.anneal,
         progress=progress("tuning the encoder"),
     )
     with tempfile.TemporaryDirectory() as made:
-        encoder.save(made, create_model_card=False, safe_serialization=True)
+        model.save(Path(made))
         store_folder(lake, Path(made), folder_name(version))
     work.unlink(missing_ok=True)
 

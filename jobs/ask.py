@@ -22,7 +22,8 @@ from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
 from jobs.llm import llm_version, open_llm
 from jobs.progress import progress
-from jobs.settings import AskLlm, Settings
+from jobs.sections import AskLlm
+from jobs.settings import Settings
 from models.llm import questions as asking
 from models.llm.prompt import LanguageModel, Refused, item_json
 from models.llm.questions import Question
@@ -76,8 +77,11 @@ class LlmAsker:
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
-    asker: Asker = LlmAsker(settings.ask.llm) if settings.ask.kind == "llm" else Templates()
-    return ask_items(lake, asker, day)
+    return ask_items(lake, load_asker(settings), day)
+
+
+def load_asker(settings: Settings) -> Asker:
+    return LlmAsker(settings.ask.llm) if settings.ask.kind == "llm" else Templates()
 
 
 def ask_items(lake: Lake, asker: Asker, day: date) -> Written:

@@ -7,6 +7,7 @@ at a time, so that an interrupted run goes on where it stopped.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
@@ -17,7 +18,7 @@ import pyarrow.dataset as ds
 
 from jobs.aligned import base_encoder, live_encoder
 from jobs.catalogue import vectors_column
-from jobs.encoders import Located, load_sentence
+from jobs.encoders import Located, load_embedder
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
@@ -62,10 +63,9 @@ def embed_missing(lake: Lake, settings: Settings, encoder: Located, day: date) -
 def _embed(lake: Lake, settings: Settings, encoder: Located, todo: pa.Table, day: date) -> None:
     from models.encoder import text  # heavy: only when there is something to embed
 
-    model = load_sentence(encoder, settings.encoder)
-    print(
-        f"embedding {todo.num_rows:,} items in {str(next(model.parameters()).dtype).removeprefix('torch.')}", flush=True
-    )
+    model = load_embedder(encoder, settings.encoder)
+    kind = str(model.dtype).removeprefix("torch.")
+    print(f"embedding {todo.num_rows:,} items in {kind}", file=sys.stderr)
     tell = progress("embedding items")
     done, budget = 0, settings.encoder.tokens_per_batch
     for chunk in _texts(lake, todo):

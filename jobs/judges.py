@@ -15,7 +15,8 @@ from jobs.catalogue import current_vectors
 from jobs.encoders import encoder_version
 from jobs.lake import Lake, UserError
 from jobs.llm import llm_version, open_llm
-from jobs.settings import Llm, Settings
+from jobs.sections import Llm
+from jobs.settings import Settings
 from models.llm import judge as asking
 from models.llm.prompt import LanguageModel, Refused, item_json
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from jobs.lake import UserError
-from jobs.settings import Llm
+from jobs.sections import Llm
 from models.llm.prompt import LanguageModel, Refused
 
 

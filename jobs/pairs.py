@@ -25,7 +25,8 @@ from jobs.lake import Lake, Written
 from jobs.lake.entry import main
 from jobs.metrics import write_metrics
 from jobs.progress import steps
-from jobs.settings import Pairs, Settings
+from jobs.sections import Pairs
+from jobs.settings import Settings
 from models import swing
 
 TABLE, SOURCE = "silver.item_pairs", "swing"

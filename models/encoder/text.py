@@ -1,30 +1,34 @@
-"""Texts to unit vectors, by any sentence-transformers or Hugging Face model in a local folder or by name."""
+"""Texts to unit vectors, by any encoder in a local folder or of a Hugging Face name."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sentence_transformers import SentenceTransformer
+from torch import Tensor
 from torch.nn.functional import normalize
-from transformers.utils.logging import disable_progress_bar
 
 Ints = NDArray[np.int64]
 Tokens = list[list[int]]
 CHUNK = 8192  # texts that are tokenised ahead, and sorted by length together
 
 
-def load(model: str, *, max_tokens: int) -> SentenceTransformer:
-    """The model at a folder or of a name, on the GPU where there is one, in bfloat16 where that is fast.
+class Embedder(Protocol):
+    """An encoder that is ready to embed."""
 
-    raises  OSError or ValueError if there is no readable model
-    """
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers gives it no types
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    encoder = SentenceTransformer(model, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True})
-    encoder.max_seq_length = min(max_tokens, encoder.max_seq_length or max_tokens)
-    return encoder.bfloat16() if fast_bfloat16() else encoder  # half the work or less, cosine to float32 0.9999
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def tokens_of(self, texts: Sequence[str]) -> Tokens:
+        """Token ids of each text, cut at the encoder's limit; a text cannot hold a special token."""
+
+    def vectors(self, tokens: Tokens) -> Tensor:
+        """[texts, dim], of any length."""
 
 
 def fast_bfloat16() -> bool:
@@ -35,7 +39,7 @@ def fast_bfloat16() -> bool:
 
 
 def embed(
-    encoder: SentenceTransformer,
+    encoder: Embedder,
     texts: Sequence[str],
     *,
     tokens_per_batch: int,
@@ -49,25 +53,16 @@ def embed(
     tokens_per_batch  of texts of like length together, with padding; a longer text is a batch of its own
     returns           [items, dim] float32, each of length 1
     """
-    vectors = np.zeros((len(texts), encoder.get_embedding_dimension() or 0), np.float32)
-    starts = range(0, len(texts), CHUNK)
+    vectors = np.zeros((len(texts), encoder.dim), np.float32)
     with ThreadPoolExecutor(1) as ahead:
-        waiting = ahead.submit(tokens_of, encoder, texts[:CHUNK])
-        for start in starts:
+        waiting = ahead.submit(encoder.tokens_of, texts[:CHUNK])
+        for start in range(0, len(texts), CHUNK):
             tokens = waiting.result()
-            waiting = ahead.submit(tokens_of, encoder, texts[start + CHUNK : start + 2 * CHUNK])
+            waiting = ahead.submit(encoder.tokens_of, texts[start + CHUNK : start + 2 * CHUNK])
             _embed(encoder, tokens, vectors[start : start + CHUNK], tokens_per_batch)
             if progress:
                 progress(start + len(tokens), len(texts))
     return vectors
-
-
-def tokens_of(encoder: SentenceTransformer, texts: Sequence[str]) -> Tokens:
-    """Token ids of each text, cut at the encoder's limit."""
-    if not texts:
-        return []
-    found: Tokens = encoder.tokenizer(list(texts), truncation=True, max_length=encoder.max_seq_length)["input_ids"]
-    return found
 
 
 def budgeted(lengths: Sequence[int], tokens: int) -> Iterator[Ints]:
@@ -80,15 +75,8 @@ def budgeted(lengths: Sequence[int], tokens: int) -> Iterator[Ints]:
         start += most
 
 
-def features(encoder: SentenceTransformer, tokens: Tokens) -> dict[str, torch.Tensor]:
-    """Token ids and attention mask, both [texts, longest], on the encoder's device."""
-    padded = encoder.tokenizer.pad({"input_ids": tokens}, return_tensors="pt")
-    return {name: padded[name].to(encoder.device) for name in ("input_ids", "attention_mask")}
-
-
 @torch.inference_mode()
-def _embed(encoder: SentenceTransformer, tokens: Tokens, into: NDArray[np.float32], budget: int) -> None:
-    encoder.eval()
+def _embed(encoder: Embedder, tokens: Tokens, into: NDArray[np.float32], budget: int) -> None:
     for rows in budgeted([len(ids) for ids in tokens], budget):
-        found = encoder(features(encoder, [tokens[row] for row in rows]))["sentence_embedding"]
+        found = encoder.vectors([tokens[row] for row in rows])
         into[rows] = normalize(found.float(), dim=1).cpu().numpy()

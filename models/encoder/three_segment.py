@@ -6,7 +6,6 @@ beside the vocabulary.
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,25 +14,12 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from models.encoder import vision
+from models.encoder.alignment import Encoded
 from models.encoder.attention import NAME, Kernel, fastest
 from models.encoder.lora import add_adapters
 from models.encoder.segments import Batch
 
 LOGITS = 1024  # answer tokens whose logits [tokens, vocabulary] exist at once
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """What a batch gives.
-
-    vectors        [rows, dim] float32, of any length
-    nll            [] float32, next-token loss in nats, summed over the answer tokens; 0 without any
-    answer_tokens  how many those are
-    """
-
-    vectors: Tensor
-    nll: Tensor
-    answer_tokens: int
 
 
 class ThreeSegmentEncoder(nn.Module):

@@ -11,15 +11,21 @@ import torch
 from lake_rows import DAY, put
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
-from transformers import AutoTokenizer, BertConfig, BertModel
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
-from jobs import align, embed
+from jobs import align, ask, embed
 from jobs.aligned import base_encoder, kept_pairs, live_encoder
 from jobs.catalogue import current_vectors
 from jobs.encoders import encoder_location
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
-from jobs.settings import Align, Encoder, Settings, load_settings
+from jobs.sections import Align, Encoder
+from jobs.settings import Settings, load_settings
+from models.encoder.compressed import was_tuned
+from tests.llm import tiny_llm
 
 KINDS = ("tea", "soap", "lamp", "rope", "drum", "cake", "boot", "vase")
 WORDS = ("red", "small", "old", "fine", "light", "round", "soft", "plain")  # an item goes with those of its own word
@@ -86,6 +92,25 @@ def test_a_tuned_encoder_that_finds_held_out_partners_better_goes_live(lake: Lak
     assert len(current_vectors(lake, live.version)[0]) == 64
     assert "same pairs" in align.run(lake, settings, DAY).notes["skipped"]
     assert embed.run(lake, settings, DAY).rows_out == 0
+
+
+def test_a_language_model_learns_to_answer_from_its_emb_tokens_and_goes_live(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    words = ["[UNK]", *KINDS, *WORDS, "What", "is", "the", "item", "called", "?"]
+    vocabulary = Tokenizer(WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    vocabulary.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=vocabulary, pad_token="[UNK]").save_pretrained(tmp_path)  # type: ignore[no-untyped-call]
+    tiny_llm().save_pretrained(tmp_path)
+    settings = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"model": str(tmp_path)})})
+    settings = catalogue(lake, settings, steps=40, items_per_chunk=30, lora_rank=4)
+    embed.run(lake, settings, DAY)
+    ask.run(lake, settings, DAY)
+    assert lake.arrow("silver.item_questions").num_rows >= 64
+    told = align.run(lake, settings, DAY).notes
+    assert told["live"]
+    assert told["hr_at_10"] > told["hr_at_10_live"] + 0.1
+    assert was_tuned(live_encoder(lake, settings, DAY).location)
 
 
 def test_an_encoder_that_is_no_better_stays_out(lake: Lake, settings: Settings) -> None:

@@ -13,7 +13,8 @@ from jobs import ask, journal
 from jobs.ask import Item
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
-from jobs.settings import Ask, AskLlm, Settings
+from jobs.sections import Ask, AskLlm
+from jobs.settings import Settings
 from models.llm.questions import Question
 from tests.scripted_lm import scripted_lm
 

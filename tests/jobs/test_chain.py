@@ -11,7 +11,7 @@ from jobs import embed, evaluate, gate, promote, recommend, tracking, train
 from jobs.catalogue import current_vectors
 from jobs.lake import Lake, UserError
 from jobs.metrics import metric_rows, write_metrics
-from jobs.settings import Gate
+from jobs.sections import Gate
 from tests.chain import DAYS, LAST, Chain, assert_no_future, content, run_day
 
 

@@ -19,7 +19,8 @@ from transformers.cli.serve import Serve
 from jobs import judge
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
-from jobs.settings import Judge, JudgeLlm, LargerLlm, Llm, Settings
+from jobs.sections import Judge, JudgeLlm, LargerLlm, Llm
+from jobs.settings import Settings
 from tests.scripted_lm import CUE, JUDGES, scripted_lm
 
 DAY = date(2026, 11, 20)
