@@ -41,7 +41,8 @@ def last_output(log: Path) -> str:
             continue
         if "SubprocessHook" in str(record.get("logger")) and not str(record["event"]).startswith(HOOK_TALK):
             said = str(record["event"]).split("\r")[-1]
-            return "" if said.startswith("{") else said  # the last line of a job is for programs
+            if not said.startswith("{"):  # the last line of a job is for programs
+                return said
     return ""
 
 
@@ -88,8 +89,11 @@ class Watch:
         if mark in told:
             return
         told.add(mark)
-        if task["state"] in ("success", "skipped"):
-            self._print(day, task, "done" if task["state"] == "success" else "nothing to publish", "green")
+        if task["state"] == "success":
+            self._print(day, task, "done", "green")
+        if task["state"] == "skipped":
+            said = last_output(task_log(self.logs, run_id, task))
+            self._print(day, task, said if said.startswith("skipped: ") else "skipped: nothing to publish", "green")
         if task["state"] == "up_for_retry":
             cause = last_output(task_log(self.logs, run_id, task))
             self._print(day, task, f"will be tried again: {cause}", "yellow")

@@ -41,6 +41,8 @@ from jobs.settings import Settings
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
+    if not settings.align.every_days:
+        return Written(notes={"skipped": "align.every_days is 0: the encoder stays as it came"})
     base = base_encoder(settings)
     pairs, held_out = kept_pairs(lake, settings, day)
     items = item_texts(lake, settings, pairs)
@@ -69,7 +71,7 @@ def hit_rate(lake: Lake, encoder: Located, held_out: Pairs) -> float:
 
 def item_texts(lake: Lake, settings: Settings, pairs: Pairs) -> pa.Table:
     """Items of the pairs, sorted by item_id: item_id, text, questions (a list of question and answer)."""
-    wanted = sorted({item for pair in pairs for item in pair})
+    wanted = pa.array(sorted({item for pair in pairs for item in pair}), pa.string())
     items = lake.arrow("silver.items", ["item_id", "content_hash", "text"], ds.field("item_id").isin(wanted))
     mine = ds.field("item_id").isin(wanted) & (ds.field("asker_version") == load_asker(settings).version)
     rows = lake.arrow("silver.item_questions", [*KEY, "number", "question", "answer"], mine)
@@ -92,8 +94,6 @@ def aligned_version(base: Located, pairs: Pairs, items: pa.Table, settings: Sett
 def unchanged(lake: Lake, settings: Settings, day: date, version: str, pairs: int) -> str | None:
     """Why there is nothing to tune on this day, None if there is."""
     align = settings.align
-    if not align.every_days:
-        return "align.every_days is 0: the encoder stays as it came"
     if pairs < align.min_pairs:
         return f"{pairs:,} pairs were kept to tune on, fewer than align.min_pairs = {align.min_pairs:,}"
     before = tuned_before(lake, settings, day)

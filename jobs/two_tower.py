@@ -86,7 +86,7 @@ def with_verdicts(lake: Lake, pairs: pa.Table, day: date) -> pa.Table:
     """The pairs as rows of the table, with the verdict that this day has given them, else the newest other day."""
     mine = (ds.field("source") == SOURCE) & ds.field("verdict").is_valid()
     order = [(name, "ascending") for name in KEY] + [("own", "descending"), ("day", "descending")]
-    fields = [contracts()[TABLE].arrow.field(name) for name in [*KEY, *GIVEN, "day"]]
+    fields = [contracts()[TABLE].arrow.field(name).with_nullable(True) for name in [*KEY, *GIVEN, "day"]]
     known = pa.schema([*fields, pa.field("own", pa.bool_())]).empty_table()
     for batch in lake.batches(TABLE, [*KEY, *GIVEN, "day"], mine):  # a stream, as the table grows by the day
         given = pa.Table.from_batches([batch]).join(pairs.select(KEY), KEY, join_type="inner")

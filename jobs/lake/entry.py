@@ -147,5 +147,7 @@ def _run(name: str, run: Callable[..., Written], day: date, options: dict[str, o
         "rows_duplicate": written.rows_duplicate,
     }
     write_deltalake(lake.path("ops.runs"), pa.Table.from_pylist([row], contracts()["ops.runs"].arrow), mode="append")
+    if reason := written.notes.get("skipped"):
+        print(f"skipped: {reason}", file=sys.stderr, flush=True)
     told = {**row, **written.notes, "inputs": lake.inputs, "outputs": lake.outputs}
     print(json.dumps(told, default=str), flush=True)

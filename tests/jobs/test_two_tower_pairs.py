@@ -53,7 +53,7 @@ def put(lake: Lake, events: list[Row], samples: list[Row]) -> None:
 def pair(source: str, day: date, verdict: str | None, reason: str | None, a: str = "i00", b: str = "i04") -> Row:
     version = verdict and f"v-{reason}"
     keys = {"item_a": a, "item_b": b, "source": source, "day": day, "score": 1.0}
-    return {**keys, "verdict": verdict, "reason": reason, "judge_version": version}
+    return {**keys, "verdict": verdict, "reason": reason, "judge_version": version, "judge_seconds": None}
 
 
 def found(lake: Lake, day: date = DAY, source: str = "two_tower") -> list[Row]:
