@@ -10,6 +10,7 @@ the settings each time, so that the same pairs give the same encoder. Interrupte
 
 import hashlib
 import json
+import shutil
 import tempfile
 from datetime import date, timedelta
 from pathlib import Path
@@ -31,12 +32,11 @@ from jobs.aligned import (
 from jobs.ask import KEY, load_asker
 from jobs.catalogue import current_vectors
 from jobs.embed import embed_missing
-from jobs.encoders import Located, readable
+from jobs.encoders import Located
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
 from jobs.model_store import store_folder, stored
-from jobs.progress import progress
 from jobs.settings import Settings
 
 
@@ -86,7 +86,7 @@ def item_texts(lake: Lake, settings: Settings, pairs: Pairs) -> pa.Table:
 
 def aligned_version(base: Located, pairs: Pairs, items: pa.Table, settings: Settings) -> str:
     """The base encoder, and a digest of all that tuning it depends on."""
-    how = settings.align.model_dump(exclude={"every_days", "min_pairs"})
+    how = settings.align.model_dump(exclude={"every_days", "min_pairs", "ranks"})
     told = json.dumps([how, pairs, items.to_pydict()])
     return f"{base.version}-aligned-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
@@ -106,36 +106,12 @@ def unchanged(lake: Lake, settings: Settings, day: date, version: str, pairs: in
 
 def tune_encoder(lake: Lake, settings: Settings, base: Located, pairs: Pairs, items: pa.Table, version: str) -> None:
     """Tune and store, unless that was done before."""
-    from models.encoder import loading, tuning  # heavy: only when there is something to tune
+    from jobs.align_ranks import tune_in  # heavy: only when there is something to tune
 
-    if stored(lake, folder_name(version)):
-        return
-    align = settings.align
-    with readable(base.location):
-        model = loading.tunable(
-            base.location, items["text"].to_pylist(), items["questions"].to_pylist(), embs=align.embs,
-            max_tokens=settings.encoder.max_tokens, rank=align.lora_rank or None, checkpointing=align.checkpointing,
-            warm_start=align.warm_start,
-        )  # fmt: skip
-    plan = tuning.Plan(
-        **align.model_dump(include={"steps", "items_per_batch", "items_per_chunk", "lr", "temperature", "seed"}),
-        answer_weight=align.answer_weight,
-    )
-    work = Path(tempfile.gettempdir()) / f"sidereal-{version}.safetensors"
-    tuning.tune(
-        model,
-        model.collate,
-        places(pairs, items["item_id"].to_pylist()),
-        items.num_rows,
-        plan,
-        checkpoint=work,
-        anneal=model.anneal,
-        progress=progress("tuning the encoder"),
-    )
-    with tempfile.TemporaryDirectory() as made:
-        model.save(Path(made))
-        store_folder(lake, Path(made), folder_name(version))
-    work.unlink(missing_ok=True)
+    if not stored(lake, folder_name(version)):
+        work = Path(tempfile.gettempdir()) / f"sidereal-{version}"
+        store_folder(lake, tune_in(work, settings, base, pairs, items), folder_name(version))
+        shutil.rmtree(work)
 
 
 if __name__ == "__main__":

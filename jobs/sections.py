@@ -119,6 +119,7 @@ class Align(Section):
     warm_start: Share = 0.3  # of the steps, in which the answers see less and less of the input
     lora_rank: int = Field(default=0, ge=0)  # 0: all weights are trained
     checkpointing: bool = False  # compute layers twice rather than keep what they gave
+    ranks: int = Field(default=0, ge=0)  # processes that share a batch; 0: one for each GPU, or one
     seed: int = Field(default=0, ge=0)
 
 

@@ -17,6 +17,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
 from jobs import align, ask, embed
+from jobs.align_ranks import tune_in
 from jobs.aligned import base_encoder, kept_pairs, live_encoder
 from jobs.catalogue import current_vectors
 from jobs.encoders import encoder_location
@@ -24,7 +25,9 @@ from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.sections import Align, Encoder
 from jobs.settings import Settings, load_settings
+from models.encoder import text
 from models.encoder.compressed import was_tuned
+from models.encoder.loading import load
 from tests.llm import tiny_llm
 
 KINDS = ("tea", "soap", "lamp", "rope", "drum", "cake", "boot", "vase")
@@ -38,6 +41,7 @@ def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(encoder_location(Encoder()))
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes |= {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}  # which differs between ranks
     bert = BertModel(BertConfig.from_dict({"vocab_size": len(tokenizer), **sizes}))
     bert.save_pretrained(folder / "bert")
     tokenizer.save_pretrained(folder / "bert")
@@ -111,6 +115,20 @@ def test_a_language_model_learns_to_answer_from_its_emb_tokens_and_goes_live(
     assert told["live"]
     assert told["hr_at_10"] > told["hr_at_10_live"] + 0.1
     assert was_tuned(live_encoder(lake, settings, DAY).location)
+
+
+def test_two_ranks_tune_the_encoder_that_one_tunes(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    settings = catalogue(lake, settings, steps=3)
+    base, (pairs, _) = base_encoder(settings), kept_pairs(lake, settings, DAY)
+    items = align.item_texts(lake, settings, pairs)
+    found = []
+    for ranks in (1, 2):
+        told = settings.model_copy(update={"align": settings.align.model_copy(update={"ranks": ranks})})
+        tuned = load(str(tune_in(tmp_path / str(ranks), told, base, pairs, items)), max_tokens=16)
+        found.append(text.embed(tuned, items["text"].to_pylist(), tokens_per_batch=512))
+    before = text.embed(load(base.location, max_tokens=16), items["text"].to_pylist(), tokens_per_batch=512)
+    assert np.einsum("id,id->i", *found).min() > 0.995
+    assert np.einsum("id,id->i", before, found[0]).min() < 0.95
 
 
 def test_an_encoder_that_is_no_better_stays_out(lake: Lake, settings: Settings) -> None:

@@ -1,0 +1,85 @@
+"""Tune an encoder on what lies in a folder: in this process, or in each rank that torchrun starts.
+
+    python -m torch.distributed.run --standalone --nproc-per-node 8 -m jobs.align_ranks <folder>
+
+`align` writes the folder and starts this: ranks share no lake, no lock and no ledger, only the gradient.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+import torch
+import torch.distributed as dist
+
+from jobs.aligned import Pairs, places
+from jobs.encoders import Located, readable
+from jobs.lake import UserError
+from jobs.progress import progress
+from jobs.settings import Settings
+from models.encoder.loading import tunable
+from models.encoder.tuning import Plan, tune
+
+PLAN = {"steps", "items_per_batch", "items_per_chunk", "lr", "temperature", "answer_weight", "seed"}
+MODEL = {"embs", "checkpointing", "warm_start"}
+
+
+def tune_in(folder: Path, settings: Settings, base: Located, pairs: Pairs, items: pa.Table) -> Path:
+    """Tune, going on from what an interrupted run left in the folder. returns where the tuned encoder lies"""
+    align = settings.align
+    told = {
+        "model": {"model": base.location, "max_tokens": settings.encoder.max_tokens, "rank": align.lora_rank or None}
+        | align.model_dump(include=MODEL),
+        "plan": align.model_dump(include=PLAN),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "told.json").write_text(json.dumps(told))
+    feather.write_feather(items.select(["text", "questions"]), folder / "items.arrow")
+    np.save(folder / "pairs.npy", places(pairs, items["item_id"].to_pylist()))
+    ranks = align.ranks or max(1, torch.cuda.device_count())
+    if ranks == 1:
+        tune_rank(folder)
+    else:
+        run = ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m", "jobs.align_ranks"]
+        done = subprocess.run([sys.executable, "-m", *run, str(folder)], stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            causes = [line for line in done.stderr.splitlines() if line.startswith("align: ")]
+            raise UserError(causes[0].removeprefix("align: ")) if causes else RuntimeError(done.stderr[-2000:])
+    return folder / "model"
+
+
+def tune_rank(folder: Path) -> None:
+    """One rank's part; the first one saves."""
+    told = json.loads((folder / "told.json").read_text())
+    items = feather.read_table(folder / "items.arrow", memory_map=False)
+    with readable(told["model"]["model"]):
+        model = tunable(texts=items["text"].to_pylist(), questions=items["questions"].to_pylist(), **told["model"])
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    tune(
+        model, model.collate, np.load(folder / "pairs.npy"), len(items), Plan(**told["plan"]), anneal=model.anneal,
+        checkpoint=folder / "kept.safetensors", progress=progress("tuning the encoder") if first else None,
+    )  # fmt: skip
+    if first:
+        model.save(folder / "model")
+
+
+def main() -> None:
+    gpu = torch.cuda.is_available()
+    if gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if gpu else "gloo")
+    try:
+        tune_rank(Path(sys.argv[1]))
+    except UserError as error:
+        sys.exit(f"align: {error}")
+    finally:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
