@@ -34,8 +34,9 @@ ITEMS_AT_ONCE = 65_536  # one commit each
 def run(lake: Lake, settings: Settings, day: date) -> Written:
     encoder = live_encoder(lake, settings, day)
     items, embedded = embed_missing(lake, settings, encoder, day)
-    if settings.judge.kind == "similarity":  # which judges by the encoder as it came: tuned on its own verdicts, an
-        embed_missing(lake, settings, base_encoder(settings), day)  # encoder would agree with itself
+    # The similarity judge goes by the encoder as it came: one tuned on its verdicts would agree with itself.
+    if settings.judge.kind == "similarity" and (base := base_encoder(settings)) != encoder:
+        embed_missing(lake, settings, base, day)
     mine = (ds.field("encoder_version") == encoder.version) & (ds.field("day") == day)
     values = {"items_embedded": lake.arrow(TABLE, ["item_id"], mine).num_rows}
     write_metrics(lake, "embed", day, metric_rows("encoder", "all", values, version=encoder.version))
