@@ -32,7 +32,7 @@ bench: setup ## one bench: B=etl ARGS="--data <folder>"
 	@PYTHONPATH=. $(JOBS_PYTHON) bench/$(if $(wildcard bench/$(B).py),$(B),$(error say which: make bench B=etl)).py $(ARGS)
 
 test: setup ## all tests
-	@bin/test
+	@$(JOBS_PYTHON) -m pytest tests
 
 lint: setup ## style and types
 	@.venv/jobs/bin/ruff check .
