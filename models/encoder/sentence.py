@@ -12,7 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 from models.encoder.alignment import Encoded
 from models.encoder.text import Ints, Tokens, budgeted, fast_bfloat16
 
-TOKENS_AT_ONCE = 4096  # of a training batch, with padding: on a CPU more does not make it faster
+TOKENS_AT_ONCE = 2048  # of a training batch, with padding: on a CPU more is slower
 
 
 class Sentence:
