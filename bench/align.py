@@ -71,10 +71,8 @@ def measured(vectors: Vectors, searched: dict[str, Places], seed: int) -> dict[s
 def run(log: Log, texts: dict[str, str], by: str, seed: int, align: Align) -> list[dict[str, Any]]:
     items, settings = list(texts), Encoder()
     train, searched = parts(log, items, by, seed)
-    print(
-        f"seed {seed}: {len(train):,} pairs to train on, { ({k: len(v) for k, v in searched.items()}) }",
-        file=sys.stderr,
-    )
+    counts = ", ".join(f"{len(pairs):,} {split}" for split, pairs in searched.items())
+    print(f"seed {seed}: {len(train):,} pairs to train on; to search for: {counts}", file=sys.stderr)
     model = TunableSentence(encoder_location(settings), list(texts.values()), max_tokens=settings.max_tokens)
 
     def look() -> dict[str, dict[str, float]]:
