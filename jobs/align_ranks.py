@@ -46,11 +46,20 @@ def tune_in(folder: Path, settings: Settings, base: Located, pairs: Pairs, items
         tune_rank(folder)
     else:
         run = ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m", "jobs.align_ranks"]
-        done = subprocess.run([sys.executable, "-m", *run, str(folder)], stderr=subprocess.PIPE, text=True)
-        if done.returncode:
-            causes = [line for line in done.stderr.splitlines() if line.startswith("align: ")]
-            raise UserError(causes[0].removeprefix("align: ")) if causes else RuntimeError(done.stderr[-2000:])
+        _followed([sys.executable, "-m", *run, str(folder)])
     return folder / "model"
+
+
+def _followed(command: list[str]) -> None:
+    """Run the ranks and pass on what they tell. raises UserError with the cause that one of them named"""
+    causes = []
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as ranks:
+        assert ranks.stderr is not None
+        for line in ranks.stderr:
+            sys.stderr.write(line)
+            causes += [line.strip().removeprefix("align: ")] if line.startswith("align: ") else []
+    if ranks.returncode:
+        raise (UserError(causes[0]) if causes else RuntimeError("a rank failed while tuning; its lines are above"))
 
 
 def tune_rank(folder: Path) -> None:

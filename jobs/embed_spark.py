@@ -21,8 +21,8 @@ from jobs.sections import Encoder
 ITEMS_AT_ONCE = 1_000_000  # one commit each
 COLUMNS = "item_id STRING, content_hash STRING, vector ARRAY<FLOAT>"
 MODELS = Path(__file__).parent.parent / "models"
-# What runs on an executor travels with the task. (PySpark gives cloudpickle no types.)
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]
+# What runs on an executor travels with the task.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # PySpark gives it no types
 
 
 def embed_on_executors(

@@ -68,7 +68,7 @@ def encoder_location(settings: Encoder) -> str:
 def encoder_version(settings: Encoder) -> str:
     """Encoder, weights and token limit in one name.
 
-    Equal versions give equal vectors up to rounding (see `models.encoder.text.load`), save for a Hugging Face
+    Equal versions give equal vectors up to rounding (see `models.encoder.sentence`), save for a Hugging Face
     name, which stands for whatever its repository holds: give a folder to pin it.
     """
     location = encoder_location(settings)
@@ -76,10 +76,18 @@ def encoder_version(settings: Encoder) -> str:
         name = f"minilm-l6-{version(EMBEDDED)}"
     else:
         folder = Path(location)
-        name = re.sub(r"[^A-Za-z0-9.-]+", "-", folder.name if folder.is_dir() else location)
-        digest = hashlib.sha256()
-        for weights in sorted(folder.glob("*.safetensors")):
-            with weights.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-            name = f"{name}-{digest.hexdigest()[:8]}"
+        name = pinned(folder) if folder.is_dir() else readable_name(location)
     return f"{name}-t{settings.max_tokens}"
+
+
+def pinned(folder: Path) -> str:
+    """A model folder's name and eight hex digits of its weights."""
+    digest = hashlib.sha256()
+    for weights in sorted(folder.glob("*.safetensors")):
+        with weights.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"{readable_name(folder.resolve().name)}-{digest.hexdigest()[:8]}"
+
+
+def readable_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name)

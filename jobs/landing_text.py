@@ -85,5 +85,5 @@ def _csv_lines(path: str) -> Iterator[tuple[pa.Array, pa.Array]]:
             yield pa.array(numbers), pa.array(rows)
 
 
-# Executors need no copy of this code: it travels with the task. (PySpark gives cloudpickle no types.)
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]
+# Executors need no copy of this code: it travels with the task.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # PySpark gives it no types

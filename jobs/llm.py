@@ -1,10 +1,9 @@
 """Which language model the settings name: the model itself and its version."""
 
-import hashlib
 import os
-import re
 from pathlib import Path
 
+from jobs.encoders import pinned, readable_name
 from jobs.lake import UserError
 from jobs.sections import Llm
 from models.llm.prompt import LanguageModel, Refused
@@ -39,11 +38,5 @@ def llm_version(settings: Llm) -> str:
     """
     folder = Path(settings.model)
     local = not settings.endpoint and folder.is_dir()
-    name = re.sub(r"[^A-Za-z0-9.-]+", "-", folder.resolve().name if local else settings.model)
-    if local:
-        digest = hashlib.sha256()
-        for weights in sorted(folder.glob("*.safetensors")):
-            with weights.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        name = f"{name}-{digest.hexdigest()[:8]}"
+    name = pinned(folder) if local else readable_name(settings.model)
     return f"{name}-t{settings.max_new_tokens}"

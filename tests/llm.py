@@ -34,7 +34,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """The word w7 is token 7."""
     words = Tokenizer(WordLevel({f"w{token}": token for token in range(VOCABULARY)}, unk_token="w0"))
     words.pre_tokenizer = Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=words, unk_token="w0")  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(tokenizer_object=words, unk_token="w0")  # type: ignore[no-untyped-call]  # no types
 
 
 def rows(seed: int = 0) -> tuple[list[list[int]], list[Questions]]:

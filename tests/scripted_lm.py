@@ -30,7 +30,7 @@ def tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     spelled.decoder = decoders.ByteLevel()
     spelled.add_special_tokens(list(SPECIAL))
     spelled.add_tokens([AddedToken(word, normalized=False) for word in words])
-    told = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    told = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers gives it no types
         tokenizer_object=spelled, eos_token="<|im_end|>", pad_token="<|endoftext|>"
     )
     told.chat_template = CHATML

@@ -91,7 +91,7 @@ def backward(
         part = gradient[done : done + len(encoded.vectors)]
         done += len(encoded.vectors)
         total = (encoded.vectors.float() * part).sum() + answer_weight * encoded.nll / max(tokens, 1)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()  # type: ignore[no-untyped-call]  # as above
         nll += float(encoded.nll.detach())
     return Losses(float(loss.detach()), _sum(nll, mine.device) / max(tokens, 1))
 

@@ -10,7 +10,7 @@ BASE = ".base_layer."  # and around the weights of a layer that has an adapter
 
 def add_adapters(model: PreTrainedModel, rank: int) -> None:
     """Put an adapter beside every linear layer of the decoder, in place, and freeze all else."""
-    decoder = set(model.get_decoder().modules())  # type: ignore[no-untyped-call]
+    decoder = set(model.get_decoder().modules())  # type: ignore[no-untyped-call]  # transformers gives it no types
     layers = [name for name, part in model.named_modules() if isinstance(part, nn.Linear) and part in decoder]
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers), model)
 

@@ -50,7 +50,7 @@ class ThreeSegmentEncoder(nn.Module):
         self.kernel: Kernel | None = None  # None: the fastest of the device
         table = embeddings(model).weight.detach().float()
         self.emb = nn.Parameter(torch.randn(embs, table.shape[1]) * table.std())
-        decoder: PreTrainedModel = model.get_decoder()  # type: ignore[no-untyped-call]
+        decoder: PreTrainedModel = model.get_decoder()  # type: ignore[no-untyped-call]  # transformers: no types
         decoder.set_attn_implementation(NAME)
         if rank is not None:
             add_adapters(model, rank)
@@ -107,7 +107,7 @@ class ThreeSegmentEncoder(nn.Module):
         return total
 
     def logits_nll(self, states: Tensor, targets: Tensor) -> Tensor:
-        head: nn.Linear = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        head: nn.Linear = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]  # the same
         return F.cross_entropy(head(states).float(), targets, reduction="sum")
 
 

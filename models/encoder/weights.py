@@ -73,7 +73,7 @@ def load_frozen(source: str, *, bf16: bool = False) -> ThreeSegmentEncoder:
 
 
 def plain(source: str, bf16: bool) -> PreTrainedModel:
-    disable_progress_bar()  # type: ignore[no-untyped-call]
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers gives it no types
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     kind = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
     dtype = "auto" if bf16 else torch.float32

@@ -104,7 +104,8 @@ def test_a_language_model_learns_to_answer_from_its_emb_tokens_and_goes_live(
     words = ["[UNK]", *KINDS, *WORDS, "What", "is", "the", "item", "called", "?"]
     vocabulary = Tokenizer(WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
     vocabulary.pre_tokenizer = Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=vocabulary, pad_token="[UNK]").save_pretrained(tmp_path)  # type: ignore[no-untyped-call]
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=vocabulary, pad_token="[UNK]")  # type: ignore[no-untyped-call]  # no types
+    tokenizer.save_pretrained(tmp_path)
     tiny_llm().save_pretrained(tmp_path)
     settings = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"model": str(tmp_path)})})
     settings = catalogue(lake, settings, steps=40, items_per_chunk=30, lora_rank=4)
