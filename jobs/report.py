@@ -68,6 +68,7 @@ def page(lake: Lake, settings: Settings, day: date, truth: dict[str, dict[str, f
         slices=_slices(metrics, day),
         measures=MEASURES,
         pairs=read.judged_pairs(lake, day),
+        encoders=read.encoders(lake, day),
         users=read.sample_users(lake, day, settings.recommend.active_days),
     )
 

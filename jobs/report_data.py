@@ -17,6 +17,7 @@ from jobs.lake import Lake, UserError
 Row = dict[str, Any]
 DAYS_SHOWN = 60
 EXAMPLES = 5
+ENCODERS = 10
 USERS = 3
 ITEMS = 10
 _GATED = "kind <> 'rollback'"  # promote and keep are what a run decided
@@ -136,6 +137,11 @@ def _kept(verdicts: list[Row]) -> Row:
         "judge": verdicts[0]["judge"],
         "seconds": sum(seconds) if seconds else None,
     }
+
+
+def encoders(lake: Lake, day: date) -> list[Row]:
+    """The encoders that were tuned up to this day, the newest first."""
+    return query(lake, "gold.encoders", "SELECT * FROM t WHERE day <= ? ORDER BY day DESC LIMIT ?", day, ENCODERS)
 
 
 def sample_users(lake: Lake, day: date, window: int) -> list[Row]:

@@ -1,6 +1,7 @@
 """One Spark session for the whole run, one empty lake for each test."""
 
 import os
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,14 @@ import pytest
 os.environ.setdefault("PROFILE", "demo")
 os.environ.setdefault("SPARK_MASTER", "local[2]")
 
-from jobs.lake import Lake
+from jobs import ingest
+from jobs.lake import Lake, Written
 from jobs.settings import Settings, load_settings
 from jobs.simulate import write_landing
 from tests import chain, simulated
 
 DATA = Path(__file__).parent / "data"
+RETAIL_FIRST, RETAIL_LAST = date(2011, 1, 4), date(2011, 1, 9)
 
 
 @pytest.fixture
@@ -27,6 +30,14 @@ def lake(tmp_path: Path) -> Lake:
 @pytest.fixture
 def settings() -> Settings:
     return load_settings()
+
+
+@pytest.fixture(scope="session")
+def retail(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Written]:
+    """The slice of online_retail as it was landed, and what was told of it; no test writes to it."""
+    lake = Lake(tmp_path_factory.mktemp("retail") / "lake", run_id="test")
+    lake.create()
+    return lake, ingest.run(lake, load_settings(), RETAIL_LAST, data=DATA / "online_retail", since=RETAIL_FIRST)
 
 
 @pytest.fixture(scope="session")

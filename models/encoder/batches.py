@@ -26,14 +26,19 @@ class Partners:
         found: Ints = self.partner[self.start[item] : self.start[item + 1]]
         return found
 
+    def of_each(self, items: Ints) -> tuple[Ints, Ints]:
+        """Place in `items`, and partner: one of each for every partner of each item."""
+        counts = self.start[items + 1] - self.start[items]
+        rows = np.repeat(np.arange(len(items)), counts)
+        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return rows, self.partner[np.repeat(self.start[items], counts) + offsets]
+
     def matrix(self, items: Ints) -> NDArray[np.bool_]:
         """[items, items] whether two of the given items, each given once, are partners."""
         place = np.full(self.items, -1)
         place[items] = np.arange(len(items))
-        counts = self.start[items + 1] - self.start[items]
-        rows = np.repeat(np.arange(len(items)), counts)
-        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        columns = place[self.partner[np.repeat(self.start[items], counts) + offsets]]
+        rows, partners = self.of_each(items)
+        columns = place[partners]
         found = np.zeros((len(items), len(items)), bool)
         found[rows[columns >= 0], columns[columns >= 0]] = True
         return found

@@ -14,9 +14,8 @@ import pytest
 from great_expectations import expectations as gxe
 
 from jobs import ingest
-from jobs.lake import Lake, UserError
+from jobs.lake import Lake, UserError, Written
 from jobs.settings import Settings
-from tests.conftest import DATA
 
 DAY1, DAY2, DAY3 = date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)
 
@@ -247,9 +246,8 @@ def test_a_missing_folder_is_named(lake: Lake, settings: Settings, tmp_path: Pat
         ingest.run(lake, settings, DAY1, data=tmp_path / "nowhere")
 
 
-def test_real_dirty_logs_add_up(lake: Lake, settings: Settings) -> None:
-    first, last = date(2011, 1, 4), date(2011, 1, 9)
-    written = ingest.run(lake, settings, last, data=DATA / "online_retail", since=first)
+def test_real_dirty_logs_add_up(retail: tuple[Lake, Written]) -> None:
+    lake, written = retail
     assert written.rows_in == written.rows_out + written.rows_rejected + written.rows_duplicate
     events = lake.arrow("silver.events", ["user_id", "value", "event"])
     assert events.num_rows == 7670

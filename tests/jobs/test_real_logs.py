@@ -1,5 +1,6 @@
 """Slices of real logs from the landing folder to an evaluated model; only the vectors are made up, for speed."""
 
+import shutil
 from datetime import date
 
 import numpy as np
@@ -10,11 +11,11 @@ from jobs import evaluate, ingest, quantize, samples, train
 from jobs.catalogue import vectors_column
 from jobs.dataset import load_catalogue, load_dataset
 from jobs.encoders import encoder_version
-from jobs.lake import Lake
+from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.settings import Settings
 from tests.chain import assert_no_future, small_settings
-from tests.conftest import DATA
+from tests.conftest import DATA, RETAIL_FIRST, RETAIL_LAST
 
 Landed = tuple[str, Lake, Settings, date]
 
@@ -33,15 +34,20 @@ def embed(lake: Lake, settings: Settings, day: date) -> None:
     scope="module",
     params=[
         ("ranklens", date(2021, 11, 15), date(2021, 11, 15)),
-        ("online_retail", date(2011, 1, 4), date(2011, 1, 9)),
+        ("online_retail", RETAIL_FIRST, RETAIL_LAST),
     ],
     ids=["ranklens", "online_retail"],
 )
-def landed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Landed:
+def landed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, retail: tuple[Lake, Written]
+) -> Landed:
     name, since, day = request.param
     settings, lake = small_settings(), Lake(tmp_path_factory.mktemp(name) / "lake", run_id="test")
-    lake.create()
-    ingest.run(lake, settings, day, data=DATA / name, since=since)
+    if name == "online_retail":
+        shutil.copytree(retail[0].root, lake.root)
+    else:
+        lake.create()
+        ingest.run(lake, settings, day, data=DATA / name, since=since)
     samples.run(lake, settings, day, since=since)
     embed(lake, settings, day)
     for job in (quantize, train, evaluate):

@@ -105,6 +105,14 @@ def test_the_share_of_dropped_pairs_stands_beside_examples_and_their_reasons(lak
     assert "closest in behaviour first item 3 ↔ item 5 (no answer) dropped, closest" in text
 
 
+def test_a_tuned_encoder_stands_beside_the_one_it_was_compared_with(lake: Lake, settings: Settings) -> None:
+    row = {"encoder_version": "tuned", "base_version": "base", "pairs": 4321, "held_out": 480}
+    put(lake, "gold.encoders", [row | {"hr_at_10": 0.25, "hr_at_10_live": 0.26, "live": False, "day": DAY}])
+    text = " ".join(re.sub(r"<[^>]+>", " ", page(lake, settings)).split())
+    assert f"{DAY} tuned 4,321 480 0.2500 0.2600 no: not better" in text
+    assert "the encoder is as it came" in page(lake, settings, DAY - timedelta(1))
+
+
 def test_a_user_sees_titles_of_history_and_recommendations(lake: Lake, settings: Settings) -> None:
     put_catalogue(lake, {"i1": "blue kettle", "i2": "red teapot", "i3": "shown only", "i4": "long ago"})
     times = {"i1": ("click", DAY), "i3": ("impression", DAY), "i4": ("click", DAY - timedelta(400))}

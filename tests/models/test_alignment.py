@@ -172,3 +172,11 @@ def test_an_item_as_similar_as_the_partner_stands_before_it() -> None:
     vectors = np.array([[1, 0], [0.8, 0.6], [0.8, 0.6], [0, 1]], np.float32)
     one = np.array([[0, 1]])
     assert hit_rates(vectors, one, (1, 2)) == {1: 0.0, 2: 1.0}
+
+
+def test_a_known_partner_does_not_stand_before_the_one_that_is_searched_for() -> None:
+    vectors = np.array([[1, 0], [0.9, 0.436], [0.8, 0.6], [0, 1]], np.float32)
+    one, known = np.array([[0, 2]]), np.array([[1, 0], [2, 3]])
+    assert hit_rates(vectors, one, (1,)) == {1: 0.0}
+    assert hit_rates(vectors, one, (1,), known=known) == {1: 0.5}  # 0 finds 2; 2 finds 1 first
+    assert hit_rates(vectors, one, (1,), known=np.concatenate([known, one])) == {1: 0.5}
