@@ -16,7 +16,7 @@ from time import perf_counter
 import numpy as np
 import torch
 from common import machine
-from items import item_texts
+from items import item_rows, item_text
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
     flags = parser.parse_args()
-    texts = list(item_texts(flags.data).values())
+    texts = list(map(item_text, item_rows(flags.data).values()))
     if not texts:
         sys.exit(f"embed: {flags.data} holds no items*.jsonl.gz")
     settings = Encoder()

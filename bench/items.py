@@ -1,17 +1,26 @@
-"""The items of a landing folder as the encoder reads them."""
+"""The items of a landing folder as the encoder and the judge read them."""
 
 import json
 from gzip import open as open_gz
 from pathlib import Path
+from typing import Any
+
+FIELDS = ("item_id", "title", "description", "category", "attributes")
 
 
-def item_texts(folder: Path) -> dict[str, str]:
-    """Item id to text, as `sql/transforms/latest_items.sql` joins it; the last line of an item counts."""
-    texts = {}
+def item_rows(folder: Path) -> dict[str, dict[str, Any]]:
+    """Item id to its fields, attributes as JSON text; the last line of an item counts."""
+    rows = {}
     for file in sorted(folder.glob("items*.jsonl.gz")):
         with open_gz(file, "rt") as lines:
-            for row in map(json.loads, lines):
-                parts = [row.get("title"), " > ".join(row.get("category", [])), row.get("description")]
-                parts.append(json.dumps(row["attributes"]) if row.get("attributes") else None)
-                texts[row["item_id"]] = ". ".join(part for part in parts if part) or row["item_id"]
-    return texts
+            for line in map(json.loads, lines):
+                row = {name: line.get(name) for name in FIELDS}
+                row["attributes"] = json.dumps(row["attributes"]) if row["attributes"] else None
+                rows[row["item_id"]] = row
+    return rows
+
+
+def item_text(row: dict[str, Any]) -> str:
+    """As `sql/transforms/latest_items.sql` joins it."""
+    parts = [row["title"], " > ".join(row["category"] or []), row["description"], row["attributes"]]
+    return ". ".join(part for part in parts if part) or str(row["item_id"])

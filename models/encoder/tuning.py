@@ -101,7 +101,8 @@ def _batches(partners: Partners, plan: Plan) -> Iterator[Ints]:
     ranks = dist.get_world_size() if dist.is_initialized() else 1
     for epoch in count() if len(partners.partner) else ():
         for batch in batches(partners, items_per_batch=plan.items_per_batch, seed=plan.seed, epoch=epoch):
-            yield batch[: len(batch) // ranks * ranks]
+            shuffle = np.random.default_rng([plan.seed, epoch, *batch[:2]])  # the few that are left out differ
+            yield np.sort(shuffle.permutation(batch)[: len(batch) // ranks * ranks])
 
 
 def _chunks(batch: Ints, size: int) -> list[Ints]:
