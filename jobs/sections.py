@@ -109,7 +109,7 @@ class Align(Section):
 
     every_days: int = Field(default=0, ge=0)  # 0: the encoder stays as it came
     min_pairs: Count = 1000  # fewer to tune on: none is tuned
-    steps: Count = 120
+    steps: Count = 60
     items_per_batch: Count = 512  # an item's negatives come from them
     items_per_chunk: Count = 512  # encoded at once; less memory, the same gradient
     lr: float = Field(default=1e-3, gt=0)

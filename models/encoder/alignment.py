@@ -37,10 +37,11 @@ class Losses(NamedTuple):
 
 
 def contrastive(vectors: Tensor, positive: Tensor, *, temperature: float) -> Tensor:
-    """Of each item, tell its partners from all other items of the batch.
+    """Of each item, tell its partners from the other items of the batch.
 
-    loss = mean over ordered pairs (i, j) of -log(e_ij / (e_ij + sum of e_ik over the k that are no partners
-    of i)), e = exp(cosine / temperature): a partner is never a negative.
+    loss = mean over ordered pairs (i, j) of -log(e_ij / (e_ij + sum of e_ik over the k that are neither partners
+    of i nor partners' partners)), e = exp(cosine / temperature). Most pairs that later days bring are of partners'
+    partners: pushing those apart would unlearn tomorrow's pairs (bench/README.md, align).
 
     vectors   [items, dim]
     positive  [items, items] bool, symmetric, false on the diagonal
@@ -48,7 +49,7 @@ def contrastive(vectors: Tensor, positive: Tensor, *, temperature: float) -> Ten
     """
     unit = F.normalize(vectors.float(), dim=1)
     logits = unit @ unit.T / temperature
-    others = ~positive
+    others = (positive.float() @ positive.float() == 0) & ~positive
     others.fill_diagonal_(False)
     rest = logits.masked_fill(~others, -torch.inf).logsumexp(dim=1, keepdim=True)
     losses = F.softplus(rest - logits)[positive]  # -log of a softmax over one partner and the rest
