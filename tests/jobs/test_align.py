@@ -148,10 +148,14 @@ def test_two_ranks_tune_the_encoder_that_one_tunes(lake: Lake, settings: Setting
     assert np.einsum("id,id->i", before, found[0]).min() < 0.95
 
 
-def test_an_encoder_that_is_no_better_stays_out(lake: Lake, settings: Settings) -> None:
+def test_an_encoder_that_is_no_better_stays_out(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = catalogue(lake, settings, lr=1e-9, steps=1)
+    monkeypatch.setattr(align, "COMPARED", 3)
     embed.run(lake, settings, DAY)
-    assert align.run(lake, settings, DAY).notes["live"] is False
+    told = align.run(lake, settings, DAY).notes
+    assert (told["live"], told["held_out"]) == (False, 3)
     assert live_encoder(lake, settings, DAY) == base_encoder(settings)
 
 
