@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from datetime import date, timedelta
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -23,9 +24,11 @@ from jobs.aligned import (
     Pairs,
     base_encoder,
     folder_name,
+    keep_pairs,
     kept_pairs,
     live_encoder,
     located,
+    pairs_of,
     places,
     tuned_before,
 )
@@ -39,10 +42,12 @@ from jobs.lake.entry import main
 from jobs.model_store import store_folder, stored
 from jobs.settings import Settings
 
+COMPARED = 10_000  # held-out pairs at most
+
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
     if not settings.align.every_days:
-        return Written(notes={"skipped": "align.every_days is 0: the encoder stays as it came"})
+        return Written(notes={"skipped": "align.every_days is 0: the encoder is as it came"})
     base = base_encoder(settings)
     pairs, held_out = kept_pairs(lake, settings, day)
     items = item_texts(lake, settings, pairs)
@@ -51,22 +56,24 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         return Written(notes={"skipped": reason})
     tune_encoder(lake, settings, base, pairs, items, version)
     live, tuned = live_encoder(lake, settings, day - timedelta(days=1)), located(lake, version)
+    held_out = Random(0).sample(held_out, min(len(held_out), COMPARED))
+    known = sorted({*pairs_of(tuned), *pairs_of(live)})
     found = {}
     for name, encoder in (("hr_at_10", tuned), ("hr_at_10_live", live)):
         embed_missing(lake, settings, encoder, day)
-        found[name] = hit_rate(lake, encoder, held_out, pairs)
+        found[name] = hit_rate(lake, encoder, held_out, known)
     told = {"pairs": len(pairs), "held_out": len(held_out), **found, "live": found["hr_at_10"] > found["hr_at_10_live"]}
     row = {"encoder_version": version, "base_version": base.version, **told, "day": day}
     lake.replace(TABLE, pa.Table.from_pylist([row], contracts()[TABLE].arrow), day=day)
     return Written(len(pairs), len(pairs), notes={"encoder_version": version, **told})
 
 
-def hit_rate(lake: Lake, encoder: Located, held_out: Pairs, tuned_on: Pairs) -> float:
-    """HR@10 of an encoder on pairs that none was tuned on, among all items but the partners that it was told of."""
+def hit_rate(lake: Lake, encoder: Located, held_out: Pairs, known: Pairs) -> float:
+    """HR@10 of an encoder on pairs that none was tuned on, among all items but those of known pairs."""
     from models.encoder.retrieval import hit_rates
 
     items, vectors = current_vectors(lake, encoder.version)
-    return hit_rates(vectors, places(held_out, items), (10,), known=places(tuned_on, items))[10]
+    return hit_rates(vectors, places(held_out, items), (10,), known=places(known, items))[10]
 
 
 def item_texts(lake: Lake, settings: Settings, pairs: Pairs) -> pa.Table:
@@ -94,6 +101,9 @@ def aligned_version(base: Located, pairs: Pairs, items: pa.Table, settings: Sett
 def unchanged(lake: Lake, settings: Settings, day: date, version: str, pairs: int) -> str | None:
     """Why there is nothing to tune on this day, None if there is."""
     align = settings.align
+    embedded = (ds.field("job") == "embed") & (ds.field("day") > day)
+    if lake.arrow("gold.metrics", ["day"], embedded).num_rows:
+        return "a later day has run already: what was live on this day stays as it is"
     if pairs < align.min_pairs:
         return f"{pairs:,} pairs were kept to tune on, fewer than align.min_pairs = {align.min_pairs:,}"
     before = tuned_before(lake, settings, day)
@@ -110,7 +120,9 @@ def tune_encoder(lake: Lake, settings: Settings, base: Located, pairs: Pairs, it
 
     if not stored(lake, folder_name(version)):
         work = Path(tempfile.gettempdir()) / f"sidereal-{version}"
-        store_folder(lake, tune_in(work, settings, base, pairs, items), folder_name(version))
+        made = tune_in(work, settings, base, pairs, items)
+        keep_pairs(made, pairs)
+        store_folder(lake, made, folder_name(version))
         shutil.rmtree(work)
 
 

@@ -67,8 +67,9 @@ def tune_rank(folder: Path) -> None:
     told = json.loads((folder / "told.json").read_text())
     items = feather.read_table(folder / "items.arrow", memory_map=False)
     texts, questions = items["text"].to_pylist(), items["questions"].to_pylist()
+    torch.manual_seed(told["plan"]["seed"])  # <EMB> tokens and adapters start from random weights
     with readable(told["model"]["model"]):
-        model = tunable(texts, questions, **told["model"])
+        model = tunable(texts=texts, questions=questions, **told["model"])
     first = not dist.is_initialized() or dist.get_rank() == 0
     tune(
         model, model.collate, np.load(folder / "pairs.npy"), len(items), Plan(**told["plan"]), anneal=model.anneal,

@@ -2,10 +2,14 @@
 
 import hashlib
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from jobs.encoders import Located, encoder_location, encoder_version
@@ -14,7 +18,8 @@ from jobs.model_store import local_folder
 from jobs.settings import Settings
 
 TABLE = "gold.encoders"
-PAIRS = "silver.item_pairs"
+PAIRS, KEY = "silver.item_pairs", ["item_a", "item_b"]
+TUNED_ON = "pairs.parquet"
 HELD_OUT = 10  # every tenth pair, by its hash
 Pairs = list[tuple[str, str]]
 
@@ -25,8 +30,10 @@ def base_encoder(settings: Settings) -> Located:
 
 
 def live_encoder(lake: Lake, settings: Settings, day: date) -> Located:
-    """The newest tuned encoder that was better by this day; the settings' own where there is none."""
+    """The newest tuned encoder that was better by this day; the settings' own where there is none or none is wanted."""
     base = base_encoder(settings)
+    if not settings.align.every_days:
+        return base
     rows = _rows(lake, base.version, (ds.field("day") <= day) & ds.field("live"))
     return located(lake, rows[0]["encoder_version"]) if rows else base
 
@@ -39,14 +46,28 @@ def tuned_before(lake: Lake, settings: Settings, day: date) -> list[dict[str, An
 def kept_pairs(lake: Lake, settings: Settings, day: date) -> tuple[Pairs, Pairs]:
     """The pairs of the days before that the judge kept: those to tune on, and those held out.
 
-    The day's own pairs come from what its test rows tell, which an encoder of that day must not know.
+    The day's own pairs come from what its test rows tell, which an encoder of that day must not know. The newest day
+    that judged a pair counts, and of its sources one that says yes is enough.
     """
     after = day - timedelta(days=settings.pairs.window_days)
-    where = (ds.field("day") >= after) & (ds.field("day") < day) & (ds.field("verdict") == "yes")
-    rows = lake.arrow(PAIRS, ["item_a", "item_b"], where).group_by(["item_a", "item_b"]).aggregate([])
-    pairs: Pairs = sorted(zip(rows["item_a"].to_pylist(), rows["item_b"].to_pylist(), strict=True))
+    where = (ds.field("day") >= after) & (ds.field("day") < day) & ds.field("verdict").isin(["yes", "no"])
+    rows = lake.arrow(PAIRS, [*KEY, "verdict", "day"], where)
+    rows = rows.append_column("yes", pc.if_else(pc.equal(rows["verdict"], "yes"), rows["day"], None))
+    newest = rows.group_by(KEY).aggregate([("day", "max"), ("yes", "max")])
+    pairs = sorted(_tuples(newest.filter(pc.equal(newest["day_max"], newest["yes_max"]))))
     out = {pair for pair in pairs if hashlib.sha256("\n".join(pair).encode()).digest()[0] % HELD_OUT == 0}
     return [pair for pair in pairs if pair not in out], sorted(out)
+
+
+def keep_pairs(folder: Path, pairs: Pairs) -> None:
+    """Write what an encoder was tuned on beside it."""
+    pq.write_table(pa.table(dict(zip(KEY, zip(*pairs, strict=True), strict=True))), folder / TUNED_ON)
+
+
+def pairs_of(encoder: Located) -> Pairs:
+    """What an encoder was tuned on; nothing, if it was not."""
+    file = Path(encoder.location) / TUNED_ON
+    return _tuples(pq.read_table(file)) if file.is_file() else []
 
 
 def places(pairs: Pairs, items: list[str]) -> NDArray[np.int64]:
@@ -62,6 +83,10 @@ def folder_name(version: str) -> str:
 def located(lake: Lake, version: str) -> Located:
     """A tuned encoder."""
     return Located(str(local_folder(lake, folder_name(version))), version)
+
+
+def _tuples(rows: pa.Table) -> Pairs:
+    return list(zip(*(rows[name].to_pylist() for name in KEY), strict=True))
 
 
 def _rows(lake: Lake, base: str, where: ds.Expression) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ TABLE, SOURCE = "silver.item_pairs", "two_tower"
 KEY, GIVEN = ["item_a", "item_b"], ["verdict", "reason", "judge_version", "judge_seconds"]
 FEWEST = 100  # rows with a history; fewer teach nothing
 HELD_OUT = 0.1  # of the rows, the latest: they measure the model before it learns from them too
+MEASURED = 10_000  # of these at most
 FIRST = 50  # of all items, among which a held-out one should be
 
 
@@ -75,6 +76,7 @@ def train(data: Positives, n_items: int, settings: Settings) -> tuple[TwoTower, 
     tell = progress("training two towers")
     losses = fit(model, earlier, seed=s.seed, epochs=s.epochs, batch_size=s.batch, lr=s.lr, progress=tell)
     measured = metric_rows(SOURCE, "all", {"train_loss": losses[-1]}, rows=len(earlier))
+    later = later.take(np.sort(np.random.default_rng(s.seed).permutation(len(later))[:MEASURED]))
     popular = popularity_hit_rate(earlier, later, n_items=n_items, k=FIRST)
     for name, hits in ((SOURCE, hit_rate(model, later, k=FIRST)), ("popularity", popular)):
         measured += metric_rows(name, "held_out", {f"hr_at_{FIRST}": hits}, rows=len(later))

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from models.encoder.batches import Ints, Partners
 
-ROWS = 1024  # items asked at once
+ROWS = 1024  # items asked at once, fewer where that is more than so many scores
+SCORES_AT_ONCE = 250_000_000
 NONE = np.zeros((0, 2), np.int64)
 
 
@@ -26,8 +27,9 @@ def hit_rates(
     both = np.concatenate([pairs, pairs[:, ::-1]])
     x, partners = torch.from_numpy(vectors), Partners(known, len(vectors))
     hits = dict.fromkeys(ks, 0)
-    for start in range(0, len(both), ROWS):
-        asked, wanted = both[start : start + ROWS].T
+    size = max(1, min(ROWS, SCORES_AT_ONCE // max(len(vectors), 1)))
+    for start in range(0, len(both), size):
+        asked, wanted = both[start : start + size].T
         scores = x[asked] @ x.T
         rows = np.arange(len(asked))
         partner = scores[rows, wanted].clone()

@@ -54,8 +54,8 @@ def tune(
 ) -> list[Losses]:
     """Train the model in place on pairs of items.
 
-    With `torch.distributed` every rank calls this with the same pairs. On a CPU the same arguments give the same
-    weights, also if it was interrupted and goes on from its checkpoint.
+    With `torch.distributed` every rank calls this with the same pairs, and starts from the first one's weights. On a
+    CPU the same arguments give the same weights, also if it was interrupted and goes on from its checkpoint.
 
     collate     item indices to what the model takes
     pairs       [pairs, 2] item indices
@@ -67,6 +67,8 @@ def tune(
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=plan.lr, weight_decay=0.01)
     done = _restore(checkpoint, parameters, optimizer) if checkpoint and checkpoint.exists() else 0
+    for parameter in parameters if dist.is_initialized() else ():
+        dist.broadcast(parameter.data, src=0)
     model.train()
     curve = []
     for step, batch in enumerate(islice(_batches(partners, plan), plan.steps)):
@@ -97,12 +99,18 @@ def tune(
 
 
 def _batches(partners: Partners, plan: Plan) -> Iterator[Ints]:
-    """Batches of one epoch after the other that all ranks can share evenly; none if no item has a partner."""
+    """Batches of one epoch after the other that all ranks can share evenly, until an epoch has none for them."""
     ranks = dist.get_world_size() if dist.is_initialized() else 1
-    for epoch in count() if len(partners.partner) else ():
+    for epoch in count():
+        shared = 0
         for batch in batches(partners, items_per_batch=plan.items_per_batch, seed=plan.seed, epoch=epoch):
+            size = len(batch) // ranks * ranks
             shuffle = np.random.default_rng([plan.seed, epoch, *batch[:2]])  # the few that are left out differ
-            yield np.sort(shuffle.permutation(batch)[: len(batch) // ranks * ranks])
+            if size > 1:
+                yield np.sort(shuffle.permutation(batch)[:size])
+                shared += 1
+        if not shared:
+            return
 
 
 def _chunks(batch: Ints, size: int) -> list[Ints]:

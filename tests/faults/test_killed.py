@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jobs import embed, ingest, pairs, promote, quantize, recommend, samples, train, two_tower
+from jobs import align, embed, ingest, pairs, promote, quantize, recommend, samples, train, two_tower
 from jobs.lake import Lake, Written
+from jobs.sections import Align
 from jobs.settings import Settings
 from tests.chain import AFTER_SAMPLES, LAST, SMALL, Chain, content
 from tests.conftest import DATA, RETAIL_FIRST, RETAIL_LAST
@@ -55,7 +56,7 @@ def dying(write):
             os.killpg(0, signal.SIGKILL)
         return told
     return written
-Lake.replace = dying(Lake.replace)
+Lake.replace, Lake.append = dying(Lake.replace), dying(Lake.append)
 model_store.save_model = dying(model_store.save_model)
 tracking.register = dying(tracking.register)
 sys.argv = [job, "--day", day]
@@ -64,6 +65,14 @@ runpy.run_module(f"jobs.{job}", run_name="__main__")
 # The jobs that write more than once (one commit alone is all or nothing).
 # After how many writes: pairs not checked or measured, vectors or IDs not measured, no DIN, no metrics, no release.
 KILLED = {pairs: 1, two_tower: 1, embed: 1, quantize: 1, train: 1, recommend: 1, promote: 2}
+
+
+def kill_after(writes: int, name: str, lake: Lake, **environment: str) -> None:
+    """Run a job of the last day as its own process, which dies after so many writes."""
+    command = [sys.executable, "-c", DIE, name, str(LAST), str(writes)]
+    env = {**os.environ, **SMALL, **environment, "LAKE": lake.root}
+    died = subprocess.run(command, env=env, start_new_session=True, capture_output=True, text=True)
+    assert died.returncode == -signal.SIGKILL, died.stderr
 
 
 def test_a_day_whose_jobs_were_killed_between_two_writes_ends_in_the_tables_of_an_undisturbed_one(
@@ -75,10 +84,20 @@ def test_a_day_whose_jobs_were_killed_between_two_writes_ends_in_the_tables_of_a
     samples.run(lake, ran.settings, LAST)
     for job in AFTER_SAMPLES:
         if job in KILLED:
-            command = [sys.executable, "-c", DIE, job.__name__.removeprefix("jobs."), str(LAST), str(KILLED[job])]
-            env = {**os.environ, **SMALL, "LAKE": lake.root}
-            died = subprocess.run(command, env=env, start_new_session=True, capture_output=True, text=True)
-            assert died.returncode == -signal.SIGKILL, died.stderr
+            kill_after(KILLED[job], job.__name__.removeprefix("jobs."), lake)
         job.run(lake, ran.settings, LAST)
     after = content(lake)
     assert [name for name in after if after[name] != ran.content[name]] == []
+
+
+def test_an_align_that_was_killed_between_its_vectors_and_its_row_ends_in_the_tables_of_an_undisturbed_one(
+    ran: Chain, tmp_path: Path
+) -> None:
+    chosen = {"every_days": 1, "min_pairs": 1, "steps": 1, "items_per_batch": 16}
+    settings = ran.settings.model_copy(update={"align": Align.model_validate(chosen)})
+    lakes = [Lake(shutil.copytree(ran.lake.root, tmp_path / name)) for name in ("undisturbed", "killed")]
+    kill_after(1, "align", lakes[1], **{f"SIDEREAL_ALIGN__{name.upper()}": str(n) for name, n in chosen.items()})
+    assert not lakes[1].arrow("gold.encoders").num_rows
+    found = [align.run(lake, settings, LAST).notes for lake in lakes]
+    assert found[0] == found[1]
+    assert content(lakes[0]) == content(lakes[1])

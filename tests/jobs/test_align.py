@@ -18,9 +18,9 @@ from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokeniz
 
 from jobs import align, ask, embed
 from jobs.align_ranks import tune_in
-from jobs.aligned import base_encoder, kept_pairs, live_encoder
+from jobs.aligned import Pairs, base_encoder, kept_pairs, live_encoder, pairs_of
 from jobs.catalogue import current_vectors
-from jobs.encoders import encoder_location
+from jobs.encoders import Located, encoder_location
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.sections import Align, Encoder
@@ -98,16 +98,20 @@ def test_a_tuned_encoder_that_finds_held_out_partners_better_goes_live(lake: Lak
     assert embed.run(lake, settings, DAY).rows_out == 0
 
 
-def test_a_language_model_learns_to_answer_from_its_emb_tokens_and_goes_live(
-    lake: Lake, settings: Settings, tmp_path: Path
-) -> None:
+def language_model(settings: Settings, folder: Path) -> Settings:
     words = ["[UNK]", *KINDS, *WORDS, "What", "is", "the", "item", "called", "?"]
     vocabulary = Tokenizer(WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
     vocabulary.pre_tokenizer = Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=vocabulary, pad_token="[UNK]")  # type: ignore[no-untyped-call]  # no types
-    tokenizer.save_pretrained(tmp_path)
-    tiny_llm().save_pretrained(tmp_path)
-    settings = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"model": str(tmp_path)})})
+    tokenizer.save_pretrained(folder)
+    tiny_llm().save_pretrained(folder)
+    return settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"model": str(folder)})})
+
+
+def test_a_language_model_learns_to_answer_from_its_emb_tokens_and_goes_live(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    settings = language_model(settings, tmp_path)
     settings = catalogue(lake, settings, steps=40, items_per_chunk=30, lora_rank=4)
     embed.run(lake, settings, DAY)
     ask.run(lake, settings, DAY)
@@ -116,6 +120,18 @@ def test_a_language_model_learns_to_answer_from_its_emb_tokens_and_goes_live(
     assert told["live"]
     assert told["hr_at_10"] > told["hr_at_10_live"] + 0.1
     assert was_tuned(live_encoder(lake, settings, DAY).location)
+
+
+def test_a_language_model_is_tuned_to_the_same_weights_each_time(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    settings = catalogue(lake, language_model(settings, tmp_path), steps=2, lora_rank=4)
+    base, (pairs, _) = base_encoder(settings), kept_pairs(lake, settings, DAY)
+    items = align.item_texts(lake, settings, pairs)
+    made = [tune_in(tmp_path / name, settings, base, pairs, items) for name in ("one", "again")]
+    held = [{file.name: file.read_bytes() for file in folder.glob("*.safetensors")} for folder in made]
+    assert len(held[0]) > 1
+    assert held[0] == held[1]
 
 
 def test_two_ranks_tune_the_encoder_that_one_tunes(lake: Lake, settings: Settings, tmp_path: Path) -> None:
@@ -132,10 +148,14 @@ def test_two_ranks_tune_the_encoder_that_one_tunes(lake: Lake, settings: Setting
     assert np.einsum("id,id->i", before, found[0]).min() < 0.95
 
 
-def test_an_encoder_that_is_no_better_stays_out(lake: Lake, settings: Settings) -> None:
+def test_an_encoder_that_is_no_better_stays_out(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = catalogue(lake, settings, lr=1e-9, steps=1)
+    monkeypatch.setattr(align, "COMPARED", 3)
     embed.run(lake, settings, DAY)
-    assert align.run(lake, settings, DAY).notes["live"] is False
+    told = align.run(lake, settings, DAY).notes
+    assert (told["live"], told["held_out"]) == (False, 3)
     assert live_encoder(lake, settings, DAY) == base_encoder(settings)
 
 
@@ -147,6 +167,60 @@ def test_a_day_without_tuning_says_why(lake: Lake, settings: Settings, changed: 
     settings = catalogue(lake, settings, **changed)
     assert reason in align.run(lake, settings, DAY).notes["skipped"]
     assert lake.arrow("gold.encoders").num_rows == 0
+
+
+def test_a_day_is_not_tuned_again_once_a_later_one_has_run(lake: Lake, settings: Settings) -> None:
+    settings = catalogue(lake, settings, steps=1)
+    embed.run(lake, settings, DAY)
+    first = align.run(lake, settings, DAY).notes["encoder_version"]
+    other = settings.model_copy(update={"align": settings.align.model_copy(update={"seed": 1})})
+    second = align.run(lake, other, DAY).notes["encoder_version"]
+    assert second != first, "it is the newest day"
+    embed.run(lake, settings, DAY + timedelta(days=1))
+    assert "later day" in align.run(lake, settings, DAY).notes["skipped"]
+    assert lake.arrow("gold.encoders")["encoder_version"].to_pylist() == [second]
+
+
+def test_the_newest_day_that_judged_a_pair_counts(lake: Lake, settings: Settings) -> None:
+    verdicts = [
+        ("a", 2, "swing", "yes"), ("a", 1, "swing", "no"),
+        ("b", 2, "swing", "no"), ("b", 1, "swing", "yes"), ("b", 1, "two_tower", "no"),
+        ("c", 2, "swing", "yes"), ("c", 1, "swing", "unsure"), ("c", 1, "two_tower", None),
+        ("d", 1, "swing", "unsure"),
+        ("e", 1, "swing", "yes"), ("e", 0, "swing", "no"),
+    ]  # fmt: skip
+    rows = [
+        {"item_a": a, "item_b": "z", "source": source, "score": 1.0, "verdict": v, "day": DAY - timedelta(days=before)}
+        for a, before, source, v in verdicts
+    ]
+    put(lake, "silver.item_pairs", rows)
+    train, held_out = kept_pairs(lake, settings, DAY)
+    assert sorted(train + held_out) == [("b", "z"), ("c", "z"), ("e", "z")]
+
+
+def test_what_the_live_encoder_was_tuned_on_is_no_answer_either(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = catalogue(lake, settings)
+    embed.run(lake, settings, DAY)
+    align.run(lake, settings, DAY)
+    before, live = kept_pairs(lake, settings, DAY)[0], live_encoder(lake, settings, DAY)
+    assert pairs_of(live) == before
+    rows = lake.arrow("silver.item_pairs").to_pylist()[::2]
+    put(lake, "silver.item_pairs", [row | {"day": DAY} for row in rows])
+    asked, hit_rate = [], align.hit_rate
+
+    def watched(lake: Lake, encoder: Located, held_out: Pairs, known: Pairs) -> float:
+        asked.append((encoder.version, known))
+        return hit_rate(lake, encoder, held_out, known)
+
+    monkeypatch.setattr(align, "hit_rate", watched)
+    embed.run(lake, settings, DAY + timedelta(days=1))
+    align.run(lake, settings, DAY + timedelta(days=1))
+    now = kept_pairs(lake, settings, DAY + timedelta(days=1))[0]
+    assert set(now) < set(before)
+    assert asked[1][0] == live.version
+    assert all(set(known) == set(before) for _, known in asked)
 
 
 class StopError(Exception):
@@ -194,3 +268,5 @@ def test_a_day_before_the_tuning_keeps_its_own_encoder(lake: Lake, settings: Set
     put(lake, "gold.encoders", [row | {"hr_at_10": 0.5, "hr_at_10_live": 0.4, "live": True, "day": DAY}])
     assert live_encoder(lake, settings, DAY).version == "tuned"
     assert live_encoder(lake, settings, date(2026, 11, 19)) == base_encoder(settings)
+    off = settings.model_copy(update={"align": settings.align.model_copy(update={"every_days": 0})})
+    assert live_encoder(lake, off, DAY) == base_encoder(settings)

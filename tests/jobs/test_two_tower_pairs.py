@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 from deltalake.exceptions import DeltaError
 from lake_rows import DAY, moment
@@ -182,3 +183,13 @@ def test_the_table_refuses_a_pair_without_a_score_above_0(lake: Lake) -> None:
     lake.replace(PAIRS, table(PAIRS, [pair("two_tower", DAY, None, None)]))
     with pytest.raises(DeltaError, match="1 rows failed validation check"):
         lake.replace(PAIRS, table(PAIRS, [pair("two_tower", DAY, None, None) | {"score": 0.0}]))
+
+
+def test_no_more_held_out_rows_than_wanted_are_measured(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(two_tower, "MEASURED", 7)
+    put(lake, *log())
+    two_tower.run(lake, settings, DAY)
+    held_out = ds.field("slice") == "held_out"
+    assert lake.arrow("gold.metrics", ["rows"], held_out)["rows"].to_pylist() == [7, 7]

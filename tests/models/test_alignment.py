@@ -1,6 +1,7 @@
 """Training on pairs: the cached gradient, several ranks, an interruption, and what the batches hold."""
 
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from models.encoder import retrieval
 from models.encoder.alignment import Encoded, backward, contrastive, sum_gradients
 from models.encoder.batches import Ints, Partners, batches
 from models.encoder.retrieval import hit_rates
-from models.encoder.tuning import Plan, tune
+from models.encoder.tuning import Plan, _batches, tune
 
 ITEMS = 40
 
@@ -88,7 +90,10 @@ def _rank(rank: int, folder: Path) -> None:
     positive = torch.from_numpy(Partners(pairs(), ITEMS).matrix(items))
     backward(model, [collate(mine[:10]), collate(mine[10:])], positive, temperature=0.1, answer_weight=0.5, seed=5)
     sum_gradients(list(model.parameters()))
-    tune(trained := Toy(), collate, pairs(), ITEMS, plan(steps=4))
+    trained = Toy()
+    if rank:
+        nn.init.normal_(trained.head.weight)  # a rank that began elsewhere follows the first one
+    tune(trained, collate, pairs(), ITEMS, plan(steps=4))
     found = {f"g{n}": p.grad for n, p in enumerate(model.parameters())} | trained.state_dict()
     save_file({name: value for name, value in found.items() if value is not None}, folder / f"{rank}.safetensors")
     dist.destroy_process_group()
@@ -103,6 +108,15 @@ def test_two_ranks_give_the_gradient_and_the_weights_of_one_with_the_joint_batch
     for name, value in (one | trained.state_dict()).items():
         torch.testing.assert_close(ranks[0][name], value, atol=1e-5, rtol=0)
         assert torch.equal(ranks[0][name], ranks[1][name])
+
+
+def test_a_batch_that_is_too_short_for_all_ranks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 3)
+    known = np.array([(0, 1), (0, 2), (1, 2), (3, 4)])  # a batch of three, and one of two
+    found = list(islice(_batches(Partners(known, 5), plan(items_per_batch=3)), 4))
+    assert [batch.tolist() for batch in found] == [[0, 1, 2]] * 4
+    assert list(_batches(Partners(known[3:], 5), plan())) == []
 
 
 class StopError(Exception):
@@ -173,6 +187,21 @@ def test_an_item_as_similar_as_the_partner_stands_before_it() -> None:
     vectors = np.array([[1, 0], [0.8, 0.6], [0.8, 0.6], [0, 1]], np.float32)
     one = np.array([[0, 1]])
     assert hit_rates(vectors, one, (1, 2)) == {1: 0.0, 2: 1.0}
+
+
+def test_a_hit_rate_does_not_depend_on_how_many_scores_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = F.normalize(torch.randn(ITEMS, 4, generator=torch.Generator().manual_seed(0)), dim=1).numpy()
+    whole = hit_rates(vectors, pairs(), (1, 10), known=pairs()[::2])
+    monkeypatch.setattr(retrieval, "SCORES_AT_ONCE", 3 * ITEMS)
+    seen, of_each = list[int](), Partners.of_each
+
+    def watched(self: Partners, items: Ints) -> tuple[Ints, Ints]:
+        seen.append(len(items))
+        return of_each(self, items)
+
+    monkeypatch.setattr(Partners, "of_each", watched)
+    assert hit_rates(vectors, pairs(), (1, 10), known=pairs()[::2]) == whole
+    assert max(seen) == 3
 
 
 def test_a_known_partner_does_not_stand_before_the_one_that_is_searched_for() -> None:
