@@ -5,7 +5,7 @@
 Pairs of one part of the log are trained on, pairs that the rest gives are searched: HR@K = share of them (both
 directions) whose other item is among the K most similar of all items, but for those that the training pairs name as
 its partners already. `seen`: both items are in training pairs, the pair is not; `unseen`: at least one item is in
-none; `trained`: pairs of the rest that were trained on. By users: a fifth of them, drawn by the seed, is the rest. By
+none; `trained`: pairs of the rest that were trained on; `among_all`: no partner is left out. By users: a fifth of them, drawn by the seed, is the rest. By
 time: the last fifth of the days. With --choose the rest is left alone, and the training part is split in its place:
 for whoever tries settings. With --judge the encoder is tuned twice: on all training pairs, and on those that the
 language model of [judge.llm.swing] keeps. The settings are those of PROFILE (here small, if none is named) and of
@@ -96,11 +96,16 @@ def measured(vectors: Vectors, train: Places, searched: Searched, seed: int) -> 
     found = {}
     for split, pairs in searched.items():
         rates = hit_rates(vectors, pairs, (10, 50), known=train)
-        found[split] = {"hr_at_10": rates[10], "hr_at_50": rates[50], "collision": collision}
+        among_all = hit_rates(vectors, pairs, (10,))[10]
+        found[split] = {
+            "hr_at_10": rates[10], "hr_at_50": rates[50], "hr_at_10_among_all": among_all, "collision": collision
+        }  # fmt: skip
     return found
 
 
-def tuned(texts: list[str], pairs: Places, train: Places, searched: Searched, seed: int, settings: Settings) -> list[Row]:
+def tuned(
+    texts: list[str], pairs: Places, train: Places, searched: Searched, seed: int, settings: Settings
+) -> list[Row]:
     """What is found before and after tuning on some of the training pairs; all of these count as known."""
     align, encoder = settings.align, settings.encoder
     model = TunableSentence(encoder_location(encoder), texts, max_tokens=encoder.max_tokens)
@@ -119,7 +124,7 @@ def tuned(texts: list[str], pairs: Places, train: Places, searched: Searched, se
     return [
         {"split": split, "seed": seed, "pairs": len(searched[split])}
         | {f"{name}_{when}": round(value[name], 4)
-           for name in ("hr_at_10", "hr_at_50", "collision")
+           for name in before[split]
            for when, value in (("before", before[split]), ("after", after[split]))}
         | {"train_pairs": len(pairs), "seconds": round(seconds)}
         for split in searched
@@ -156,15 +161,15 @@ def _show(rows: list[Row], title: str) -> None:
         table.add_column(column.replace("_", " "), justify="left" if column in ("split", "trained_on") else "right")
     for row in sorted(rows, key=lambda row: (row["trained_on"], row["split"], row["seed"])):
         table.add_row(*(str(value) for value in row.values()))
-    console = Console(width=180)
+    console = Console(width=230)
     console.print(table)
     for way, split in dict.fromkeys((row["trained_on"], row["split"]) for row in rows):
         mine = [row for row in rows if (row["trained_on"], row["split"]) == (way, split)]
-        for k in (10, 50):
-            gain = [r[f"hr_at_{k}_after"] / r[f"hr_at_{k}_before"] - 1 for r in mine if r[f"hr_at_{k}_before"]]
+        for name in ("hr_at_10", "hr_at_50", "hr_at_10_among_all"):
+            gain = [row[f"{name}_after"] / row[f"{name}_before"] - 1 for row in mine if row[f"{name}_before"]]
             if gain:
                 told = f"{np.mean(gain):+.1%} (spread {min(gain):+.1%} to {max(gain):+.1%})"
-                console.print(f"tuned on {way} pairs, {split}, HR@{k}: {told}")
+                console.print(f"tuned on {way} pairs, {split}, {name}: {told}")
 
 
 if __name__ == "__main__":
