@@ -4,12 +4,12 @@
 
 Pairs of one part of the log are trained on, pairs that the rest gives are searched: HR@K = share of them (both
 directions) whose other item is among the K most similar of all items, but for those that the training pairs name as
-its partners already. `seen`: both items are in training pairs, the pair is not; `unseen`: at least one item is in
-none; `trained`: pairs of the rest that were trained on; `among_all`: no partner is left out. By users: a fifth of them, drawn by the seed, is the rest. By
-time: the last fifth of the days. With --choose the rest is left alone, and the training part is split in its place:
-for whoever tries settings. With --judge the encoder is tuned twice: on all training pairs, and on those that the
-language model of [judge.llm.swing] keeps. The settings are those of PROFILE (here small, if none is named) and of
-SIDEREAL_ALIGN__...; asserts nothing.
+its partners already; `among_all`: with those. `seen`: both items are in training pairs, the pair is not; `unseen`: at
+least one item is in none; `trained`: pairs of the rest that were trained on. By users: a fifth of them, drawn by the
+seed, is the rest. By time: the last fifth of the days. With --choose the rest is left alone, and the training part is
+split in its place: for whoever tries settings. With --judge the encoder is tuned twice: on all training pairs, and on
+those that the language model of [judge.llm.swing] keeps. The settings are those of PROFILE (here small, if none is
+named) and of SIDEREAL_ALIGN__...; asserts nothing.
 """
 
 import argparse
