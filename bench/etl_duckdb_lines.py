@@ -15,7 +15,7 @@ TYPES = {
     },
     "items": {
         "item_id": "VARCHAR", "title": "VARCHAR", "description": "VARCHAR", "category": "VARCHAR[]",
-        "attributes": "VARCHAR", "price": "DOUBLE", "updated_at": "TIMESTAMPTZ",
+        "attributes": "VARCHAR", "image": "VARCHAR", "price": "DOUBLE", "updated_at": "TIMESTAMPTZ",
     },
 }  # fmt: skip
 PLACE = ("file", "line", "folder_day")  # the columns that say where a row lay

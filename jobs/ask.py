@@ -3,8 +3,9 @@
     python -m jobs.ask --day 2026-11-20
 
 Reads silver.items. Adds to silver.item_questions, partition (asker_version, day), while it asks. An item is asked
-about once for each text and asker; what a language model wrote that cannot be read is asked again by the next run.
-Templates ask only what an item's fields answer: fewer than ten questions for poor items, none for an item without any.
+about once for each text, image and asker; what a language model wrote that cannot be read is asked again by the next
+run. Templates ask only what an item's fields answer: fewer than ten questions for poor items, none for an item without
+any.
 """
 
 from collections.abc import Iterable, Iterator

@@ -26,14 +26,14 @@ NAME = re.compile(r"(events|items)[^/]*?\.(jsonl|json|csv|parquet)(\.gz)?$")
 DAY_FOLDER = re.compile(r"(?:day=)?(\d{4}-\d{2}-\d{2})")
 FIELDS = {
     "events": "event_id user_id item_id event ts value price request_id position order_id seq",
-    "items": "item_id title description category attributes price updated_at",
+    "items": "item_id title description category attributes image price updated_at",
 }
 GLOB = re.compile(r"[\\{}\[\]*?]")  # what Spark reads as a pattern in a path
 TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
 NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_string)
 TIME = (pa.types.is_timestamp, pa.types.is_string, pa.types.is_large_string)
 PARQUET_TYPES = {  # column: what it may be, and that in words
-    **dict.fromkeys(("event_id", "user_id", "item_id", "event", "title", "description"), (TEXT, "a string")),
+    **dict.fromkeys(("event_id", "user_id", "item_id", "event", "title", "description", "image"), (TEXT, "a string")),
     **dict.fromkeys(("value", "price", "position", "seq"), (NUMBER, "a number")),
     **dict.fromkeys(("ts", "updated_at"), (TIME, "a timestamp or an ISO 8601 string")),
 }

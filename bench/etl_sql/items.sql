@@ -9,6 +9,6 @@ WITH latest AS (
 ), texts AS (
   SELECT *, CASE WHEN described = '' THEN item_id ELSE described END AS text FROM latest
 )
-SELECT item_id, title, description, category, attributes, price, updated_at, text, sha256(text) AS content_hash,
-       file, line, day
+SELECT item_id, title, description, category, attributes, image, price, updated_at, text,
+       sha256(concat_ws(chr(10), text, image)) AS content_hash, file, line, day
 FROM texts

@@ -8,5 +8,6 @@ SELECT file, line, raw,
          WHEN price_given AND (price IS NULL OR isnan(price)) THEN 'price is not a number'
        END AS reason,
        item_id, nullif(trim(title), '') AS title, nullif(trim(description), '') AS description, category,
-       nullif(attributes, '') AS attributes, price, updated_at, coalesce(folder_day, CAST(updated_at AS DATE)) AS due
+       nullif(attributes, '') AS attributes, nullif(image, '') AS image, price, updated_at,
+       coalesce(folder_day, CAST(updated_at AS DATE)) AS due
 FROM ($lines)

@@ -8,6 +8,7 @@ CREATE TABLE bronze.raw_items (
   description STRING,
   category    ARRAY<STRING>,
   attributes  STRING,
+  image       STRING,
   price       DOUBLE,
   updated_at  TIMESTAMP     COMMENT 'UTC',
   run_id    STRING NOT NULL COMMENT 'ops.runs row that landed it',

@@ -9,12 +9,12 @@ WITH touched AS (
            ORDER BY coalesce(updated_at, CAST(day AS TIMESTAMP)) DESC, day DESC, file DESC, line DESC) AS nth
   FROM bronze.raw_items r LEFT SEMI JOIN touched USING (item_id)
   WHERE r.reason IS NULL
-), texts AS (
+), newest AS (
   SELECT *, concat_ws('. ', title, nullif(concat_ws(' > ', category), ''), description, attributes) AS described
   FROM ranked WHERE nth = 1
+), texts AS (
+  SELECT *, CASE WHEN described = '' THEN item_id ELSE described END AS text FROM newest
 )
-SELECT item_id, title, description, category, attributes, price, updated_at,
-       CASE WHEN described = '' THEN item_id ELSE described END AS text,
-       sha2(CASE WHEN described = '' THEN item_id ELSE described END, 256) AS content_hash,
-       file, line, day
+SELECT item_id, title, description, category, attributes, image, price, updated_at, text,
+       sha2(concat_ws(char(10), text, image), 256) AS content_hash, file, line, day
 FROM texts

@@ -30,5 +30,5 @@ SELECT file, line, raw,
          WHEN f.price IS NOT NULL AND (price IS NULL OR isnan(price)) THEN 'price is not a number'
        END AS reason,
        f.item_id, nullif(trim(f.title), '') AS title, nullif(trim(f.description), '') AS description,
-       category, nullif(f.attributes, '') AS attributes, price, updated_at, due AS day
+       category, nullif(f.attributes, '') AS attributes, nullif(f.image, '') AS image, price, updated_at, due AS day
 FROM days

@@ -151,6 +151,7 @@ def test_parquet_lands_like_json(settings: Settings, tmp_path: Path) -> None:
     rows = [event(1, DAY1, value=2.5), event(2, DAY1, item_id=None), event(3, DAY2), event(1, DAY1, user_id="other")]
     more = [event(4, DAY1, position=7, price=0.1)]
     item = {"item_id": "i", "title": "t", "category": ["a", "b"], "attributes": {"brand": "x"}, "price": 3.0}
+    item |= {"image": "i/1.jpg"}
     names = ("events+1 [é].{}", "events 2.{}", "items%20.{}")  # what a path may hold and a pattern or address may not
     for rows_of, name in zip((rows, more, [item]), names, strict=True):
         write(tmp_path / "json" / str(DAY1), name.format("jsonl.gz"), list(rows_of))
@@ -168,7 +169,8 @@ def test_parquet_lands_like_json(settings: Settings, tmp_path: Path) -> None:
         lenient = settings.model_copy(update={"logs": settings.logs.model_copy(update={"max_reject_share": 1.0})})
         ingest.run(lake, lenient, DAY1, data=tmp_path / form)
         rejects = [(r["file"].split(".")[0], r["line"], r["reason"]) for r in lake.arrow("bronze.rejects").to_pylist()]
-        items = lake.arrow("silver.items", ["item_id", "text", "category", "attributes", "price"]).to_pylist()
+        columns = ["item_id", "text", "category", "attributes", "image", "price"]
+        items = lake.arrow("silver.items", columns).to_pylist()
         found.append((content(lake, "silver.events", [*EVENT, "price", "position"]), items, sorted(rejects)))
     assert found[0] == found[1]
     assert [reject[2] for reject in found[1][2]] == ["item_id is missing", "ts is in the future"]
@@ -192,6 +194,26 @@ def test_a_corrected_price_reaches_the_item(lake: Lake, settings: Settings, tmp_
         write(tmp_path / str(DAY1), "items.jsonl.gz", [{"item_id": "i", "title": "t", "price": price}])
         ingest.run(lake, settings, DAY1, data=tmp_path)
         assert lake.arrow("silver.items")["price"].to_pylist() == [price]
+
+
+def test_the_path_of_an_image_is_kept_and_hashed_where_there_is_one(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    images = {"none": None, "empty": "", "one": "a/1.png", "other": "a/2.png"}
+    found = []
+    for changed in ({}, {"one": "a/3.png"}):
+        lines = [{"item_id": item, "title": "t", "image": image} for item, image in (images | changed).items()]
+        write(tmp_path / str(DAY1), "items.jsonl.gz", list(lines))
+        ingest.run(lake, settings, DAY1, data=tmp_path)
+        rows = lake.arrow("silver.items", ["item_id", "image", "text", "content_hash"]).to_pylist()
+        found.append({row["item_id"]: row for row in rows})
+    before, after = found
+    assert {item: row["image"] for item, row in before.items()} == images | {"empty": None}
+    assert {row["text"] for row in before.values()} == {"t"}
+    hashes = {item: row["content_hash"] for item, row in before.items()}
+    assert hashes["none"] == hashes["empty"] == hashlib.sha256(b"t").hexdigest()
+    assert len({*hashes.values(), after["one"]["content_hash"]}) == 4
+    assert after == before | {"one": after["one"] | {"image": "a/3.png"}}
 
 
 def test_items_beside_day_folders_are_landed_once(lake: Lake, settings: Settings, tmp_path: Path) -> None:
