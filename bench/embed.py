@@ -58,7 +58,7 @@ def main() -> None:
         sys.exit(f"embed: {flags.data} holds no items*.jsonl.gz")
     settings = Encoder()
     compared = ways(encoder_location(settings), settings)
-    tokens = sum(map(len, Sentence(encoder_location(settings), max_tokens=settings.max_tokens).tokens_of(texts)))
+    tokens = sum(map(len, Sentence(encoder_location(settings), max_tokens=settings.max_tokens).items(texts)))
     seconds: dict[str, list[float]] = {name: [] for name in compared}
     vectors: dict[str, Vectors] = {}
     for way in compared.values():

@@ -77,9 +77,9 @@ def hit_rate(lake: Lake, encoder: Located, held_out: Pairs, known: Pairs) -> flo
 
 
 def item_texts(lake: Lake, settings: Settings, pairs: Pairs) -> pa.Table:
-    """Items of the pairs, sorted by item_id: item_id, text, questions (a list of question and answer)."""
+    """Items of the pairs, sorted by item_id: item_id, text, image, questions (a list of question and answer)."""
     wanted = pa.array(sorted({item for pair in pairs for item in pair}), pa.string())
-    items = lake.arrow("silver.items", ["item_id", "content_hash", "text"], ds.field("item_id").isin(wanted))
+    items = lake.arrow("silver.items", ["item_id", "content_hash", "text", "image"], ds.field("item_id").isin(wanted))
     mine = ds.field("item_id").isin(wanted) & (ds.field("asker_version") == load_asker(settings).version)
     rows = lake.arrow("silver.item_questions", [*KEY, "number", "question", "answer"], mine)
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -94,7 +94,7 @@ def item_texts(lake: Lake, settings: Settings, pairs: Pairs) -> pa.Table:
 def aligned_version(base: Located, pairs: Pairs, items: pa.Table, settings: Settings) -> str:
     """The base encoder, and a digest of all that tuning it depends on."""
     how = settings.align.model_dump(exclude={"every_days", "min_pairs", "ranks"})
-    told = json.dumps([how, pairs, items.to_pydict()])
+    told = json.dumps([how, pairs, items.drop_columns("image").to_pydict()])  # content_hash stands for the image
     return f"{base.version}-aligned-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 

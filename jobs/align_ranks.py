@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from jobs.aligned import Pairs, places
-from jobs.encoders import Located, readable
+from jobs.encoders import Located, image_folder, readable
 from jobs.lake import UserError
 from jobs.progress import progress
 from jobs.settings import Settings
@@ -34,12 +34,13 @@ def tune_in(folder: Path, settings: Settings, base: Located, pairs: Pairs, items
     align = settings.align
     told = {
         "model": {"model": base.location, "max_tokens": settings.encoder.max_tokens, "rank": align.lora_rank or None}
-        | align.model_dump(include=MODEL),
+        | align.model_dump(include=MODEL)
+        | {"image_folder": image_folder(settings.encoder)},
         "plan": align.model_dump(include=PLAN),
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "told.json").write_text(json.dumps(told))
-    feather.write_feather(items.select(["text", "questions"]), folder / "items.arrow")
+    feather.write_feather(items.select(["text", "image", "questions"]), folder / "items.arrow")
     np.save(folder / "pairs.npy", places(pairs, items["item_id"].to_pylist()))
     ranks = align.ranks or max(1, torch.cuda.device_count())
     if ranks == 1:
@@ -66,10 +67,10 @@ def tune_rank(folder: Path) -> None:
     """One rank's part; the first one saves."""
     told = json.loads((folder / "told.json").read_text())
     items = feather.read_table(folder / "items.arrow", memory_map=False)
-    texts, questions = items["text"].to_pylist(), items["questions"].to_pylist()
+    texts, images, questions = (items[name].to_pylist() for name in ("text", "image", "questions"))
     torch.manual_seed(told["plan"]["seed"])  # <EMB> tokens and adapters start from random weights
     with readable(told["model"]["model"]):
-        model = tunable(texts=texts, questions=questions, **told["model"])
+        model = tunable(texts=texts, images=images, questions=questions, **told["model"])
     first = not dist.is_initialized() or dist.get_rank() == 0
     tune(
         model, model.collate, np.load(folder / "pairs.npy"), len(items), Plan(**told["plan"]), anneal=model.anneal,

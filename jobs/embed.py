@@ -1,4 +1,4 @@
-"""Embed the items whose text or encoder changed.
+"""Embed the items whose text, image or encoder changed.
 
     python -m jobs.embed --day 2026-11-20
 
@@ -70,14 +70,17 @@ def _embed(lake: Lake, settings: Settings, encoder: Located, todo: pa.Table, day
     tell = progress("embedding items")
     done, budget = 0, settings.encoder.tokens_per_batch
     for chunk in _texts(lake, todo):
+        texts, images = chunk["text"].to_pylist(), chunk["image"].to_pylist()
         vectors = text.embed(
-            model, chunk["text"].to_pylist(), tokens_per_batch=budget, progress=partial(_tell, tell, done, len(todo))
+            model, texts, images, tokens_per_batch=budget, progress=partial(_tell, tell, done, len(todo))
         )
-        rows = chunk.drop_columns("text").append_column("vector", vectors_column(vectors))
+        rows = chunk.select(KEY).append_column("vector", vectors_column(vectors))
         for name, value in {"encoder_version": encoder.version, "day": day}.items():
             rows = rows.append_column(name, pa.repeat(pa.scalar(value), len(chunk)))
         lake.append(TABLE, rows)
         done += len(chunk)
+    if told := model.left_out():
+        print(told, file=sys.stderr)
 
 
 def _tell(tell: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
@@ -85,9 +88,9 @@ def _tell(tell: Callable[[int, int], None], before: int, total: int, done: int, 
 
 
 def _texts(lake: Lake, todo: pa.Table) -> Iterator[pa.Table]:
-    """The items to do with their texts, `ITEMS_AT_ONCE` at a time."""
+    """The items to do with their texts and images, `ITEMS_AT_ONCE` at a time."""
     waiting: list[pa.Table] = []
-    for batch in lake.batches("silver.items", [*KEY, "text"]):
+    for batch in lake.batches("silver.items", [*KEY, "text", "image"]):
         waiting.append(pa.Table.from_batches([batch]).join(todo, KEY, join_type="left semi"))
         if sum(map(len, waiting)) >= ITEMS_AT_ONCE:
             yield pa.concat_tables(waiting)

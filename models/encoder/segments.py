@@ -61,14 +61,14 @@ def collate(
     questions: Sequence[Sequence[QuestionAnswer]] | None = None,
     *,
     embs: int,
-    max_input: int,
+    max_input: int | None = None,
     max_questions: int = 0,
     pixels: Tensor | None = None,
     grid: Tensor | None = None,
 ) -> Batch:
     """Pack rows.
 
-    inputs         [rows] the tokens of each item; its first max_input stay (so images come first)
+    inputs         [rows] the tokens of each item; its first max_input stay (so images come first), all if None
     questions      [rows] the questions of each item and their answers; None to embed only
     embs           <EMB> tokens a row
     max_questions  tokens a row; a pair that does not fit whole ends the row

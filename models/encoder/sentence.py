@@ -41,18 +41,25 @@ class Sentence:
     def dtype(self) -> torch.dtype:
         return next(self.model.parameters()).dtype
 
-    def tokens_of(self, texts: Sequence[str]) -> Tokens:
+    def items(self, texts: Sequence[str], images: Sequence[str | None] = ()) -> Tokens:
+        """Token ids; images are not looked at."""
         if not texts:
             return []
         cut = {"truncation": True, "max_length": self.model.max_seq_length}
         found: Tokens = self.model.tokenizer(list(texts), **cut)["input_ids"]
         return found
 
-    def vectors(self, tokens: Tokens) -> Tensor:
-        padded = self.model.tokenizer.pad({"input_ids": tokens}, return_tensors="pt")
-        features = {name: padded[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
+    def collate(self, items: Sequence[list[int]]) -> dict[str, Tensor]:
+        padded = self.model.tokenizer.pad({"input_ids": list(items)}, return_tensors="pt")
+        return {name: padded[name] for name in ("input_ids", "attention_mask")}
+
+    def vectors(self, batch: dict[str, Tensor]) -> Tensor:
+        features = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
         found: Tensor = self.model(features)["sentence_embedding"]
         return found
+
+    def left_out(self) -> str:
+        return ""
 
 
 class TunableSentence(nn.Module):
@@ -65,7 +72,7 @@ class TunableSentence(nn.Module):
         super().__init__()
         self.sentence = Sentence(model, max_tokens=max_tokens, bf16=False)
         self.layers = self.sentence.model
-        self.tokens = self.sentence.tokens_of(texts)
+        self.tokens = self.sentence.items(texts)
 
     def collate(self, items: Ints) -> Tokens:
         return [self.tokens[item] for item in items]
@@ -78,7 +85,7 @@ class TunableSentence(nn.Module):
         parts, order = [], []
         for rows in budgeted([len(ids) for ids in batch], TOKENS_AT_ONCE):
             with torch.autocast(self.layers.device.type, torch.bfloat16, enabled=fast_bfloat16()):
-                parts.append(self.sentence.vectors([batch[row] for row in rows]).float())
+                parts.append(self.sentence.vectors(self.sentence.collate([batch[row] for row in rows])).float())
             order.append(rows)
         joint = torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(order)))]
         return Encoded(joint, joint.new_zeros(()), 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from models.encoder.segments import Batch
 
@@ -26,6 +26,15 @@ def freeze_tower(model: PreTrainedModel) -> None:
 def projector(model: PreTrainedModel) -> dict[str, Tensor]:
     """The tensors of the projector, empty for a text model."""
     return {name: t for name, t in model.state_dict().items() if f".{TOWER}" in name and PROJECTOR in name}
+
+
+def image_tokens(config: PreTrainedConfig, grid: Tensor) -> list[int]:
+    """One image as the model's own processor writes it: vision start, a token for each merged patch, vision end.
+
+    grid  [1, 3] int64 its patches in time, height and width
+    """
+    count = int(grid.prod()) // config.vision_config.spatial_merge_size**2
+    return [config.vision_start_token_id, *[config.image_token_id] * count, config.vision_end_token_id]
 
 
 def arguments(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from models.encoder import vision
 from models.encoder.lora import adapters, without_adapters
-from models.encoder.three_segment import ThreeSegmentEncoder
+from models.encoder.three_segment import ThreeSegmentEncoder, embeddings
 
 BESIDE = "encoder.safetensors"
 
@@ -56,15 +56,20 @@ def load(
     return encoder.train()
 
 
-def load_frozen(source: str, *, bf16: bool = False) -> ThreeSegmentEncoder:
+def load_frozen(source: str, *, bf16: bool = False, instead: int | None = None) -> ThreeSegmentEncoder:
     """An encoder to embed with, from a folder that save() wrote: nothing is trained, all is kept as it is computed.
 
-    raises  ValueError if nobody trained <EMB> tokens for this model; OSError if there is no readable model
+    instead  token that stands for <EMB> where none was trained
+    raises   ValueError if nobody trained <EMB> tokens for this model and no token stands for them; OSError if there is
+             no readable model
     """
     saved, rank = beside(source)
+    if not saved and instead is None:
+        raise ValueError(f"{source} has no {BESIDE}: it was never trained to embed, and has no end of text instead")
+    model = plain(source, bf16)
     if not saved:
-        raise ValueError(f"{source} has no {BESIDE}: it was never trained to embed")
-    encoder = ThreeSegmentEncoder(plain(source, bf16), embs=len(saved["emb"]), rank=rank, bf16=bf16)
+        saved = {"emb": embeddings(model)(torch.tensor([instead])).detach()}
+    encoder = ThreeSegmentEncoder(model, embs=len(saved["emb"]), rank=rank, bf16=bf16)
     put(encoder, saved)
     for parameter in encoder.requires_grad_(False).parameters():
         if bf16:  # not .to(): the frequencies of rotary positions, a buffer, must stay in float32

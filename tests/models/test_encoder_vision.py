@@ -5,32 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from models.encoder.attention import dense
 from models.encoder.segments import Batch, collate
 from models.encoder.three_segment import ThreeSegmentEncoder
 from models.encoder.weights import load, save
 from tests.llm import tiny_tokenizer
+from tests.vlm import IMAGE, tiny_vision
 
-IMAGE, EMBS = 90, 2
+EMBS = 2
 GRID = [[1, 4, 4], [1, 2, 6]]  # patches; four of them become one image token
 PATCH = 3 * 2 * 4 * 4
-
-
-def tiny_vision() -> Qwen3VLForConditionalGeneration:
-    torch.manual_seed(0)
-    text = {
-        "vocab_size": 97, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 16,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.3,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2]},
-    }  # fmt: skip
-    vision = {
-        "depth": 2, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "patch_size": 4, "out_hidden_size": 32,
-        "num_position_embeddings": 64, "deepstack_visual_indexes": [0], "initializer_range": 0.3,
-    }  # fmt: skip
-    config = Qwen3VLConfig(text_config=text, vision_config=vision, image_token_id=IMAGE, video_token_id=IMAGE + 1)
-    return Qwen3VLForConditionalGeneration(config)
 
 
 def pixels() -> Tensor:
