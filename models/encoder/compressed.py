@@ -100,8 +100,7 @@ def _device() -> str:
 
 def _tokenizer(model: str) -> PreTrainedTokenizerBase:
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    if backend := getattr(tokenizer, "backend_tokenizer", None):
-        backend.encode_special_tokens = True  # "<|im_end|>" in a title is a word
+    tokenizer.split_special_tokens = True  # "<|im_end|>" in a title is a word
     return tokenizer
 
 
