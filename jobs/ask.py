@@ -3,11 +3,11 @@
     python -m jobs.ask --day 2026-11-20
 
 Reads silver.items. Adds to silver.item_questions, partition (asker_version, day), while it asks. An item is asked
-about once for each text and asker; what a language model wrote that cannot be read is asked again by the next run.
+about once for each text and asker; where what a language model wrote cannot be read, a row with number 0 says so.
 Templates ask only what an item's fields answer: fewer than ten questions for poor items, none for an item without any.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -87,14 +87,14 @@ def load_asker(settings: Settings) -> Asker:
 def ask_items(lake: Lake, asker: Asker, day: date) -> Written:
     items = lake.arrow("silver.items", KEY)
     # Whoever has a first question has them all: an item's questions are saved in one commit.
-    known = lake.arrow(TABLE, KEY, (ds.field("asker_version") == asker.version) & (ds.field("number") == 1))
+    known = lake.arrow(TABLE, KEY, (ds.field("asker_version") == asker.version) & (ds.field("number") <= 1))
     todo = items.join(known, KEY, join_type="left anti")
     told = {"asked": 0, "questions": 0, "without": 0, "unparsed": 0}
     tell = progress("asking about items")
     with Journal(lake, TABLE, asker_version=asker.version, day=day) as journal:
         for some in _items(lake, todo) if todo.num_rows else ():
             for item, questions in asker.ask(some):
-                journal.add(_rows(item, questions or []))
+                journal.add(_rows(item, questions))
                 told["asked"] += 1
                 told["questions"] += len(questions or [])
                 told["without"] += questions == []
@@ -117,9 +117,10 @@ def _items(lake: Lake, todo: pa.Table) -> Iterator[list[Item]]:
                 yield some.take(rows).to_pylist()
 
 
-def _rows(item: Item, questions: Iterable[Question]) -> list[dict[str, Any]]:
+def _rows(item: Item, questions: list[Question] | None) -> list[dict[str, Any]]:
+    numbered = [(0, Question("", ""))] if questions is None else enumerate(questions, start=1)
     key = {name: item[name] for name in KEY}
-    return [key | {"number": number} | pair._asdict() for number, pair in enumerate(questions, start=1)]
+    return [key | {"number": number} | pair._asdict() for number, pair in numbered]
 
 
 if __name__ == "__main__":
