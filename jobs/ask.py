@@ -13,10 +13,10 @@ from datetime import date
 from functools import cache
 from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from jobs.catalogue import among
 from jobs.journal import Journal
 from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
@@ -108,13 +108,11 @@ def ask_items(lake: Lake, asker: Asker, day: date) -> Written:
 
 def _items(lake: Lake, todo: pa.Table) -> Iterator[list[Item]]:
     """The items to ask about, some at a time."""
+    wanted = set(zip(todo["item_id"].to_pylist(), strict=True))
     for batch in lake.batches("silver.items", COLUMNS):
         for start in range(0, batch.num_rows, AT_ONCE):
-            some = pa.Table.from_batches([batch.slice(start, AT_ONCE)])
-            numbered = some.select(KEY).append_column("row", pa.array(np.arange(some.num_rows)))
-            rows = numbered.join(todo, KEY, join_type="inner")["row"].sort()  # a join takes no lists along
-            if len(rows):
-                yield some.take(rows).to_pylist()
+            if some := among(batch.slice(start, AT_ONCE), ["item_id"], wanted).to_pylist():
+                yield some
 
 
 def _rows(item: Item, questions: list[Question] | None) -> list[dict[str, Any]]:
