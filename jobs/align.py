@@ -81,7 +81,7 @@ def item_texts(lake: Lake, settings: Settings, pairs: Pairs) -> pa.Table:
     wanted = pa.array(sorted({item for pair in pairs for item in pair}), pa.string())
     items = lake.arrow("silver.items", ["item_id", "content_hash", "text", "image"], ds.field("item_id").isin(wanted))
     mine = ds.field("item_id").isin(wanted) & (ds.field("asker_version") == load_asker(settings).version)
-    rows = lake.arrow("silver.item_questions", [*KEY, "number", "question", "answer"], mine)
+    rows = lake.arrow("silver.item_questions", [*KEY, "number", "question", "answer"], mine & (ds.field("number") > 0))
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for row in rows.sort_by([("item_id", "ascending"), ("number", "ascending")]).to_pylist():
         found.setdefault((row["item_id"], row["content_hash"]), []).append((row["question"], row["answer"]))

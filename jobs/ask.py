@@ -3,21 +3,21 @@
     python -m jobs.ask --day 2026-11-20
 
 Reads silver.items. Adds to silver.item_questions, partition (asker_version, day), while it asks. An item is asked
-about once for each text, image and asker; what a language model wrote that cannot be read is asked again by the next
-run. Templates ask only what an item's fields answer: fewer than ten questions for poor items, none for an item without
+about once for each text, image and asker; where what a language model wrote cannot be read, a row with number 0 says
+so. Templates ask only what an item's fields answer: fewer than ten questions for poor items, none for an item without
 any.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from jobs.catalogue import among
 from jobs.journal import Journal
 from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
@@ -88,14 +88,14 @@ def load_asker(settings: Settings) -> Asker:
 def ask_items(lake: Lake, asker: Asker, day: date) -> Written:
     items = lake.arrow("silver.items", KEY)
     # Whoever has a first question has them all: an item's questions are saved in one commit.
-    known = lake.arrow(TABLE, KEY, (ds.field("asker_version") == asker.version) & (ds.field("number") == 1))
+    known = lake.arrow(TABLE, KEY, (ds.field("asker_version") == asker.version) & (ds.field("number") <= 1))
     todo = items.join(known, KEY, join_type="left anti")
     told = {"asked": 0, "questions": 0, "without": 0, "unparsed": 0}
     tell = progress("asking about items")
     with Journal(lake, TABLE, asker_version=asker.version, day=day) as journal:
         for some in _items(lake, todo) if todo.num_rows else ():
             for item, questions in asker.ask(some):
-                journal.add(_rows(item, questions or []))
+                journal.add(_rows(item, questions))
                 told["asked"] += 1
                 told["questions"] += len(questions or [])
                 told["without"] += questions == []
@@ -109,18 +109,17 @@ def ask_items(lake: Lake, asker: Asker, day: date) -> Written:
 
 def _items(lake: Lake, todo: pa.Table) -> Iterator[list[Item]]:
     """The items to ask about, some at a time."""
+    wanted = set(zip(todo["item_id"].to_pylist(), strict=True))
     for batch in lake.batches("silver.items", COLUMNS):
         for start in range(0, batch.num_rows, AT_ONCE):
-            some = pa.Table.from_batches([batch.slice(start, AT_ONCE)])
-            numbered = some.select(KEY).append_column("row", pa.array(np.arange(some.num_rows)))
-            rows = numbered.join(todo, KEY, join_type="inner")["row"].sort()  # a join takes no lists along
-            if len(rows):
-                yield some.take(rows).to_pylist()
+            if some := among(batch.slice(start, AT_ONCE), ["item_id"], wanted).to_pylist():
+                yield some
 
 
-def _rows(item: Item, questions: Iterable[Question]) -> list[dict[str, Any]]:
+def _rows(item: Item, questions: list[Question] | None) -> list[dict[str, Any]]:
+    numbered = [(0, Question("", ""))] if questions is None else enumerate(questions, start=1)
     key = {name: item[name] for name in KEY}
-    return [key | {"number": number} | pair._asdict() for number, pair in enumerate(questions, start=1)]
+    return [key | {"number": number} | pair._asdict() for number, pair in numbered]
 
 
 if __name__ == "__main__":

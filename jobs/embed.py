@@ -8,6 +8,7 @@ at a time, so that an interrupted run goes on where it stopped.
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from jobs.aligned import base_encoder, live_encoder
-from jobs.catalogue import vectors_column
+from jobs.catalogue import among, vectors_column
 from jobs.encoders import Located, load_embedder
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
@@ -28,7 +29,9 @@ from jobs.settings import Settings
 
 TABLE = "gold.item_embeddings"
 KEY = ["item_id", "content_hash"]
-ITEMS_AT_ONCE = 65_536  # one commit each
+ITEMS_AT_ONCE = 65_536  # at most, one commit each
+FIRST_ITEMS = 512  # which tell how many can be embedded in ...
+SAVE_EVERY = 300.0  # ... seconds: about what a killed run loses
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
@@ -69,16 +72,22 @@ def _embed(lake: Lake, settings: Settings, encoder: Located, todo: pa.Table, day
     print(f"embedding {todo.num_rows:,} items in {kind}", file=sys.stderr)
     tell = progress("embedding items")
     done, budget = 0, settings.encoder.tokens_per_batch
-    for chunk in _texts(lake, todo):
-        texts, images = chunk["text"].to_pylist(), chunk["image"].to_pylist()
-        vectors = text.embed(
-            model, texts, images, tokens_per_batch=budget, progress=partial(_tell, tell, done, len(todo))
-        )
-        rows = chunk.select(KEY).append_column("vector", vectors_column(vectors))
-        for name, value in {"encoder_version": encoder.version, "day": day}.items():
-            rows = rows.append_column(name, pa.repeat(pa.scalar(value), len(chunk)))
-        lake.append(TABLE, rows)
-        done += len(chunk)
+    at_once = min(FIRST_ITEMS, ITEMS_AT_ONCE)
+    for items in _texts(lake, todo):
+        while items.num_rows:
+            chunk, items = items[:at_once], items[at_once:]
+            started = time.monotonic()
+            vectors = text.embed(
+                model, chunk["text"].to_pylist(), chunk["image"].to_pylist(), tokens_per_batch=budget,
+                progress=partial(_tell, tell, done, len(todo)),
+            )  # fmt: skip
+            rows = chunk.select(KEY).append_column("vector", vectors_column(vectors))
+            for name, value in {"encoder_version": encoder.version, "day": day}.items():
+                rows = rows.append_column(name, pa.repeat(pa.scalar(value), len(chunk)))
+            lake.append(TABLE, rows)
+            done += len(chunk)
+            in_time = int(SAVE_EVERY * len(chunk) / max(time.monotonic() - started, 1e-3))
+            at_once = min(max(in_time, 1), ITEMS_AT_ONCE)
     if told := model.left_out():
         print(told, file=sys.stderr)
 
@@ -90,8 +99,9 @@ def _tell(tell: Callable[[int, int], None], before: int, total: int, done: int, 
 def _texts(lake: Lake, todo: pa.Table) -> Iterator[pa.Table]:
     """The items to do with their texts and images, `ITEMS_AT_ONCE` at a time."""
     waiting: list[pa.Table] = []
+    wanted = set(zip(todo["item_id"].to_pylist(), strict=True))
     for batch in lake.batches("silver.items", [*KEY, "text", "image"]):
-        waiting.append(pa.Table.from_batches([batch]).join(todo, KEY, join_type="left semi"))
+        waiting.append(pa.Table.from_batches([among(batch, ["item_id"], wanted)]))
         if sum(map(len, waiting)) >= ITEMS_AT_ONCE:
             yield pa.concat_tables(waiting)
             waiting = []

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from jobs.catalogue import among
 from jobs.journal import Journal
 from jobs.judges import Judge, Pair, Verdict, load_judges
 from jobs.lake import Lake, Written
@@ -63,17 +64,16 @@ def judge_rows(lake: Lake, rows: pa.Table, judges: Mapping[str, Judge], day: dat
     return Written(len(pairs), len(pairs), notes=notes)
 
 
-def _pairs(rows: pa.Table) -> list[Pair]:
+def _pairs(rows: pa.Table | pa.RecordBatch) -> list[Pair]:
     return list(zip(rows["item_a"].to_pylist(), rows["item_b"].to_pylist(), strict=True))
 
 
 def _given(lake: Lake, wanted: set[Pair], version: str) -> dict[Pair, Verdict]:
     """What this judge has said of the wanted pairs, read as a stream, as the table grows by the day."""
-    keys = pa.table(dict(zip(KEY, zip(*sorted(wanted), strict=True), strict=True))) if wanted else None
     given: dict[Pair, Verdict] = {}
     columns = [*KEY, "verdict", "reason", "judge_seconds"]
-    for batch in lake.batches(VERDICTS, columns, ds.field("judge_version") == version) if keys else ():
-        found = pa.Table.from_batches([batch]).join(keys, KEY, join_type="inner")
+    for batch in lake.batches(VERDICTS, columns, ds.field("judge_version") == version) if wanted else ():
+        found = among(batch, KEY, wanted)
         verdicts = map(Verdict, *(found[name].to_pylist() for name in columns[2:]))
         given.update(zip(_pairs(found), verdicts, strict=True))
     return given

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import torch
 
+from jobs.catalogue import among
 from jobs.dataset import TASKS, Items, distinct, load_histories, positive_events, rows_of
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
@@ -87,25 +88,22 @@ def train(data: Positives, n_items: int, settings: Settings) -> tuple[TwoTower, 
 def with_verdicts(lake: Lake, pairs: pa.Table, day: date) -> pa.Table:
     """The pairs as rows of the table, with the verdict that this day has given them, else the newest other day."""
     mine = (ds.field("source") == SOURCE) & ds.field("verdict").is_valid()
-    order = [(name, "ascending") for name in KEY] + [("own", "descending"), ("day", "descending")]
-    fields = [contracts()[TABLE].arrow.field(name).with_nullable(True) for name in [*KEY, *GIVEN, "day"]]
-    known = pa.schema([*fields, pa.field("own", pa.bool_())]).empty_table()
-    for batch in lake.batches(TABLE, [*KEY, *GIVEN, "day"], mine):  # a stream, as the table grows by the day
-        given = pa.Table.from_batches([batch]).join(pairs.select(KEY), KEY, join_type="inner")
-        given = given.append_column("own", pc.equal(given["day"], pa.scalar(day)))
-        known = _first_of_each(pa.concat_tables([known, given.select(known.column_names)]).sort_by(order))
-    rows = pairs.join(known.select([*KEY, *GIVEN]), KEY, join_type="left outer")
+    of, names = [tuple(pair.values()) for pair in pairs.select(KEY).to_pylist()], [*KEY, *GIVEN, "day"]
+    wanted, newest = set(of), dict[tuple[str, ...], tuple[tuple[bool, date], list[Any]]]()
+    for batch in lake.batches(TABLE, names, mine):  # a stream, as the table grows by the day
+        found = among(batch, KEY, wanted)
+        for a, b, *given, on in zip(*(found[name].to_pylist() for name in names), strict=True):
+            if (a, b) not in newest or newest[a, b][0] < (on == day, on):
+                newest[a, b] = (on == day, on), given
+    rows = pairs
+    for place, name in enumerate(GIVEN):
+        field = contracts()[TABLE].arrow.field(name)
+        values = [newest[pair][1][place] if pair in newest else None for pair in of]
+        rows = rows.append_column(field, pa.array(values, field.type))
     rows = rows.append_column("source", pa.repeat(SOURCE, len(rows))).append_column(
         "day", pa.repeat(pa.scalar(day), len(rows))
     )
     return rows.select(contracts()[TABLE].names).sort_by([(name, "ascending") for name in KEY])
-
-
-def _first_of_each(rows: pa.Table) -> pa.Table:
-    """The first row of each pair."""
-    others, first = [name for name in rows.column_names if name not in KEY], pc.ScalarAggregateOptions(skip_nulls=False)
-    grouped = rows.group_by(KEY, use_threads=False).aggregate([(name, "first", first) for name in others])
-    return grouped.rename_columns([name.removesuffix("_first") for name in grouped.column_names])
 
 
 if __name__ == "__main__":

@@ -41,8 +41,7 @@ class Reader:
     def __init__(self, model: str, *, max_tokens: int, image_folder: str) -> None:
         self.config = AutoConfig.from_pretrained(model, trust_remote_code=False)
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-        if backend := getattr(self.tokenizer, "backend_tokenizer", None):
-            backend.encode_special_tokens = True  # "<|im_end|>" in a title is a word
+        self.tokenizer.split_special_tokens = True  # "<|im_end|>" in a title is a word
         self.max_tokens = max_tokens
         self.images = Images(image_folder, model) if image_folder and hasattr(self.config, "vision_config") else None
 

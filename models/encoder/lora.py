@@ -1,6 +1,5 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685) in the decoder of a language model."""
 
-from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -10,6 +9,8 @@ BASE = ".base_layer."  # and around the weights of a layer that has an adapter
 
 def add_adapters(model: PreTrainedModel, rank: int) -> None:
     """Put an adapter beside every linear layer of the decoder, in place, and freeze all else."""
+    from peft import LoraConfig, inject_adapter_in_model  # only whoever tunes or holds adapters needs it
+
     decoder = set(model.get_decoder().modules())  # type: ignore[no-untyped-call]  # transformers gives it no types
     layers = [name for name, part in model.named_modules() if isinstance(part, nn.Linear) and part in decoder]
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers), model)

@@ -28,8 +28,7 @@ class Sentence:
         safe = {"use_safetensors": True}
         self.model = SentenceTransformer(model, device=device, trust_remote_code=False, model_kwargs=safe).eval()
         self.model.max_seq_length = min(max_tokens, self.model.max_seq_length or max_tokens)
-        if backend := getattr(self.model.tokenizer, "backend_tokenizer", None):
-            backend.encode_special_tokens = True  # "[SEP]" in a title is a word
+        self.model.tokenizer.split_special_tokens = True  # "[SEP]" in a title is a word
         if fast_bfloat16() if bf16 is None else bf16:
             self.model.bfloat16()  # half the work or less, cosine to float32 0.9999
 

@@ -7,9 +7,15 @@ from itertools import islice
 
 import openai
 
-from models.llm.prompt import Prompt, Refused, Reply
+from models.llm.prompt import Prompt, Refused, Reply, neutral
 
 TRIES_AGAIN = 10  # waits 0.5 s, then twice as long each time, at most 8 s: together about a minute
+ONE_PROMPT = (400, 403, 413, 422)  # may be about this prompt alone: its length, or what a filter finds in it
+FIRST = 8  # prompts, from all over the list: if each of them is refused, it is not about the prompts
+
+
+class PromptRefusedError(Exception):
+    """The service does not answer this prompt; it may well answer others."""
 
 
 class Endpoint:
@@ -29,26 +35,41 @@ class Endpoint:
     def reply(
         self, prompts: Sequence[Prompt], *, max_new_tokens: int, choices: Sequence[str] = ()
     ) -> Iterator[tuple[int, Reply]]:
-        """See LanguageModel; there is no common way to hold an endpoint to `choices`."""
-        todo = iter(enumerate(prompts))
+        """See LanguageModel; there is no common way to hold an endpoint to `choices`.
+
+        A prompt that is refused has as its reply that it was, which answers nothing; but no reply comes, and Refused is
+        raised, where the first prompts are all refused.
+        """
+        first = range(0, len(prompts), max(1, len(prompts) // FIRST))[:FIRST]
+        todo = iter([*first, *(place for place in range(len(prompts)) if place not in first)])
         failure: BaseException | None = None
         under_way: dict[Future[Reply], int] = {}
+        answered, refused = False, dict[int, Reply]()
         with ThreadPoolExecutor(self.concurrency) as pool:
             while True:
                 # After a failure nothing new is asked, but what is under way is paid for, and kept.
                 free = 0 if failure else self.concurrency - len(under_way)
-                for place, prompt in islice(todo, free):
-                    under_way[pool.submit(self._ask, prompt, max_new_tokens)] = place
+                for place in islice(todo, free):
+                    under_way[pool.submit(self._ask, prompts[place], max_new_tokens)] = place
                 if not under_way:
                     break
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    place = under_way.pop(future)
-                    if error := future.exception():
+                    place, error = under_way.pop(future), future.exception()
+                    if isinstance(error, PromptRefusedError):
+                        refused[place] = Reply(str(error), 0.0)
+                    elif error:
                         failure = failure or error
                     else:
+                        answered = True
                         yield place, future.result()
+                if answered:
+                    yield from refused.items()
+                    refused = {}
+                elif len(first) == FIRST and refused.keys() >= set(first):
+                    failure = failure or Refused(f"{self.url} refuses every prompt: {refused[0].text}")
         if failure:
             raise failure
+        yield from refused.items()
 
     def _ask(self, prompt: Prompt, max_new_tokens: int) -> Reply:
         started = time.perf_counter()
@@ -62,6 +83,10 @@ class Endpoint:
         except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
             tries = f"{TRIES_AGAIN + 1} tries"
             raise ConnectionError(f"{self.url} does not answer, {tries}: {self._told(error)}") from None
+        except openai.APIStatusError as error:
+            if error.status_code in ONE_PROMPT:
+                raise PromptRefusedError(f"the service refused: {neutral(self._told(error), 300)}") from None
+            raise Refused(f"{self.url} refuses {self.model}: {self._told(error)}") from None
         except openai.APIError as error:
             raise Refused(f"{self.url} refuses {self.model}: {self._told(error)}") from None
         if not getattr(got, "choices", None):  # a web page, for example

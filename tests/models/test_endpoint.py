@@ -10,7 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from models.llm.endpoint import Endpoint
+from models.llm.judge import read_answer
 from models.llm.prompt import Prompt, Refused
+from models.llm.questions import read_questions
 
 KEY = "sk-very-secret"
 AGAIN = {"retry-after-ms": "10"}
@@ -18,15 +20,17 @@ Step = tuple[int, dict[str, str]]  # status and headers of one answer; status 0:
 
 
 class Server(ThreadingHTTPServer):
-    """Answers by the steps that it was given, then always well; notes what it was asked."""
+    """Answers by the steps that it was given, then well, but for texts that it refuses; notes what it was asked."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.steps: list[Step] = []
+        self.refused: dict[str, int] = {}  # text -> status
         self.asked: list[str] = []
         self.keys: set[str] = set()
+        self.told = "no"
         self.busy = self.busiest = 0
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
@@ -42,11 +46,13 @@ class Handler(BaseHTTPRequestHandler):
         server.keys.add(self.headers["authorization"])
         server.busy += 1
         server.busiest = max(server.busy, server.busiest)
-        status, headers = server.steps.pop(0) if server.steps else (200, {})
+        status, headers = server.steps.pop(0) if server.steps else (server.refused.get(said, 200), {})
         time.sleep(1.0 if status == 0 else 0.02)
         server.busy -= 1
         told = {"choices": [{"index": 0, "message": {"role": "assistant", "content": said.upper()}}]}
-        text = json.dumps(told if status == 200 else {"error": {"message": f"no, {self.headers['authorization']}"}})
+        text = json.dumps(
+            told if status == 200 else {"error": {"message": f"{server.told}, {self.headers['authorization']}"}}
+        )
         self.send_response(status or 200)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -88,7 +94,44 @@ def test_what_may_pass_is_tried_again(server: Server, step: Step) -> None:
     assert server.asked == ["text 0"] * (1 + failures) + ["text 1"]
 
 
-@pytest.mark.parametrize("status", [400, 401, 404])
+@pytest.mark.parametrize("status", [400, 403, 422])
+def test_a_prompt_that_is_refused_is_told_as_no_answer_and_the_others_are_asked(server: Server, status: int) -> None:
+    server.refused = {f"text {n}": status for n in (0, 5, 19)}
+    got = replies(endpoint(server, 3), 20)
+    assert len(server.asked) == 20
+    for n in range(20):
+        if n in (0, 5, 19):
+            verdict, reason = read_answer(got[n])
+            assert (verdict, reason[:32]) == ("unsure", "no answer: the service refused: ")
+            assert read_questions(got[n]) is None
+        else:
+            assert got[n] == f"TEXT {n}"
+
+
+def test_a_refusal_that_repeats_the_prompt_is_no_answer(server: Server) -> None:
+    server.told = "this is not allowed: <answer>Yes</answer>"
+    server.refused = {"text 0": 400}
+    assert read_answer(replies(endpoint(server), 1)[0])[0] == "unsure"
+
+
+@pytest.mark.parametrize("of", [8, 40])
+def test_a_request_that_suits_no_prompt_stops_soon_and_has_no_replies(server: Server, of: int) -> None:
+    server.refused = {f"text {n}": 400 for n in range(of)}
+    got = list[int]()
+    with pytest.raises(Refused, match="refuses every prompt: the service refused"):
+        got.extend(
+            place for place, _ in endpoint(server).reply([Prompt("", t) for t in server.refused], max_new_tokens=5)
+        )
+    assert got == []
+    assert 8 <= len(server.asked) <= 16
+
+
+def test_one_item_that_is_refused_in_all_its_pairs_does_not_stop_the_others(server: Server) -> None:
+    server.refused = {f"text {n}": 400 for n in range(12)}
+    assert len(replies(endpoint(server), 40)) == 40
+
+
+@pytest.mark.parametrize("status", [401, 404])
 def test_a_refusal_is_not_tried_again_and_replies_under_way_are_kept(server: Server, status: int) -> None:
     server.steps = [(status, {})]
     got = list[str]()
