@@ -1,6 +1,8 @@
 """Encoders that were tuned: which one is live on a day, and the pairs they are tuned and compared on."""
 
 import hashlib
+import re
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from numpy.typing import NDArray
 
 from jobs.encoders import Located, encoder_location, encoder_version
 from jobs.lake import Lake
-from jobs.model_store import local_folder
+from jobs.model_store import live, local_folder, stored
+from jobs.sections import Encoder
 from jobs.settings import Settings
 
 TABLE = "gold.encoders"
@@ -36,6 +39,29 @@ def live_encoder(lake: Lake, settings: Settings, day: date) -> Located:
         return base
     rows = _rows(lake, base.version, (ds.field("day") <= day) & ds.field("live"))
     return located(lake, rows[0]["encoder_version"]) if rows else base
+
+
+def champion_encoder(lake: Lake, settings: Settings, day: date, now: Located) -> tuple[Located, Settings] | None:
+    """The encoder of the release that is live before this day, and the settings with its token limit.
+
+    None if there is no release, if its encoder is the one of `now`, or if it is neither in the lake nor named by the
+    settings nor the default one.
+    """
+    release = live(lake, before=str(day))
+    if release is None or release["encoder_version"] == now.version:
+        return None
+    version = release["encoder_version"]
+    limits = re.findall(r"-t(\d+)", version)
+    limit = int(limits[-1]) if limits else settings.encoder.max_tokens
+    then = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"max_tokens": limit})})
+    if stored(lake, folder_name(version)):
+        return located(lake, version), then
+    default = then.model_copy(update={"encoder": then.encoder.model_copy(update={"model": Encoder().model})})
+    for one in map(base_encoder, (then, default)):
+        if one.version == version:
+            return one, then
+    print(f"the live model's encoder {version} is not at hand: new items get no vector of it", file=sys.stderr)
+    return None
 
 
 def tuned_before(lake: Lake, settings: Settings, day: date) -> list[dict[str, Any]]:

@@ -2,8 +2,9 @@
 
     python -m jobs.embed --day 2026-11-20
 
-Reads silver.items and gold.encoders. Writes gold.item_embeddings, partition (encoder_version, day), a chunk of items
-at a time, so that an interrupted run goes on where it stopped.
+Reads silver.items, gold.encoders and gold.releases. Writes gold.item_embeddings, partition (encoder_version, day), a
+chunk of items at a time, so that an interrupted run goes on where it stopped. Items get the vectors of the live
+encoder and, after a switch, also those of the encoder that the live model was trained with.
 """
 
 import os
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs.aligned import base_encoder, live_encoder
+from jobs.aligned import base_encoder, champion_encoder, live_encoder
 from jobs.catalogue import among, vectors_column
 from jobs.encoders import Located, load_embedder
 from jobs.lake import Lake, Written
@@ -37,13 +38,21 @@ SAVE_EVERY = 300.0  # ... seconds: about what a killed run loses
 def run(lake: Lake, settings: Settings, day: date) -> Written:
     encoder = live_encoder(lake, settings, day)
     items, embedded = embed_missing(lake, settings, encoder, day)
+    others = {}
     # The similarity judge goes by the encoder as it came: one tuned on its verdicts would agree with itself.
     if settings.judge.kind == "similarity" and (base := base_encoder(settings)) != encoder:
-        embed_missing(lake, settings, base, day)
+        others[base] = settings
+    # After a switch the champion is served with the encoder that it was trained with, until a challenger beats it.
+    if champion := champion_encoder(lake, settings, day, encoder):
+        others[champion[0]] = champion[1]
+    more = sum(embed_missing(lake, then, other, day)[1] for other, then in others.items())
     mine = (ds.field("encoder_version") == encoder.version) & (ds.field("day") == day)
     values = {"items_embedded": lake.arrow(TABLE, ["item_id"], mine).num_rows}
     write_metrics(lake, "embed", day, metric_rows("encoder", "all", values, version=encoder.version))
-    return Written(items, embedded, 0, items - embedded, {"encoder_version": encoder.version})
+    notes = {"encoder_version": encoder.version}
+    if not embedded + more:
+        notes["skipped"] = f"every item text has its vector of {encoder.version}"
+    return Written(items, embedded, 0, items - embedded, notes)
 
 
 def embed_missing(lake: Lake, settings: Settings, encoder: Located, day: date) -> tuple[int, int]:

@@ -2,8 +2,9 @@
 
     python -m jobs.quantize --day 2026-11-20
 
-Reads gold.item_embeddings. Writes gold.codebooks (only when it fits one) and gold.semantic_ids, partition
-(codebook_version, day). An ID that is there already never moves.
+Reads gold.item_embeddings and gold.releases. Writes gold.codebooks (only when it fits one) and gold.semantic_ids,
+partition (codebook_version, day). An ID that is there already never moves. After a switch of the encoder, items get
+IDs of the live model's codebook, too.
 """
 
 from datetime import date
@@ -22,6 +23,7 @@ from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
+from jobs.model_store import live
 from jobs.progress import progress
 from jobs.settings import Settings
 from models.quantizers.health import health
@@ -41,17 +43,30 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     if version is None:
         version = _fit(lake, settings, encoder, vectors, day)
     codebook = load_codebook(lake, version)
+    new = _give(lake, codebook, items, vectors, version, day)
+    champion = live(lake, before=str(day))  # after a switch it is served with the codebook that it was trained with
+    if champion and (old := champion["codebook_version"]) != version:
+        embedded = current_vectors(lake, champion["encoder_version"])
+        if embedded[0]:
+            _give(lake, load_codebook(lake, old), *embedded, old, day)
+    _measure(lake, codebook, items, vectors, version, day)
+    return Written(len(items), new, 0, len(items) - new, {"codebook_version": version})
+
+
+def _give(
+    lake: Lake, codebook: ResKmeansFSQ, items: list[str], vectors: NDArray[np.float32], version: str, day: date
+) -> int:
+    """Give the items that have no ID in a codebook version one. returns how many these are"""
     have = ds.field("codebook_version") == version
     known = lake.arrow(IDS, ["item_id"], have)["item_id"]
     new = ~pc.is_in(pa.array(items), known).to_numpy(zero_copy_only=False)
-    codes = codebook.encode(torch.from_numpy(vectors[new])).numpy()
     if new.any():
+        codes = codebook.encode(torch.from_numpy(vectors[new])).numpy()
         kept = lake.arrow(IDS, where=have & (ds.field("day") == day))  # a rerun adds to this day's own
         fresh = _rows(np.array(items, dtype=object)[new], codes, version, day)
         rows = pa.concat_tables([kept.cast(contracts()[IDS].arrow), fresh])
         lake.replace(IDS, rows, codebook_version=version, day=day)
-    _measure(lake, codebook, items, vectors, version, day)
-    return Written(len(items), int(new.sum()), 0, int((~new).sum()), {"codebook_version": version})
+    return int(new.sum())
 
 
 def live_codebook(lake: Lake, settings: Settings, encoder: str) -> str | None:

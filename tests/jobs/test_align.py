@@ -1,6 +1,5 @@
 """Tuning the encoder in the daily run, and whether it goes live; embedding that goes on, here or on Spark."""
 
-import time
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -248,30 +247,6 @@ def test_embedding_goes_on_after_the_last_chunk_that_was_written(
     monkeypatch.setattr(Lake, "append", append)
     assert embed.run(lake, settings, DAY).rows_out == 64 - held
     assert lake.arrow("gold.item_embeddings").num_rows == 64
-
-
-def test_a_slow_encoder_saves_by_time_and_a_fast_one_all_at_once(
-    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = catalogue(lake, settings)
-    monkeypatch.setattr(embed, "FIRST_ITEMS", 4)
-    before = lake.version(embed.TABLE)
-    embed.run(lake, settings, DAY)
-    assert lake.version(embed.TABLE) == before + 2
-    put(lake, embed.TABLE, [])
-    whole, sizes = text.embed, list[int]()
-
-    def slow(model: text.Embedder, texts: list[str], **told: Any) -> Any:
-        time.sleep(0.01 * len(texts))
-        sizes.append(len(texts))
-        return whole(model, texts, **told)
-
-    monkeypatch.setattr(text, "embed", slow)
-    monkeypatch.setattr(embed, "SAVE_EVERY", 0.1)
-    assert embed.run(lake, settings, DAY).rows_out == 64
-    assert sizes[0] == 4
-    assert max(sizes) <= 10
-    assert len(current_vectors(lake, base_encoder(settings).version)[0]) == 64
 
 
 def test_vectors_from_sparks_executors_are_those_of_this_process(lake: Lake, settings: Settings) -> None:
