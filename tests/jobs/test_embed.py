@@ -16,7 +16,7 @@ from jobs.encoders import Located
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.model_store import store_folder
-from jobs.sections import Encoder, Quantizer
+from jobs.sections import Align, Encoder, Quantizer
 from jobs.settings import Settings
 from models.encoder import text
 
@@ -26,7 +26,8 @@ NEXT = DAY + timedelta(days=1)
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     quantizer = Quantizer(sizes=(4, 4, 16), fsq_steps=10)
-    return settings.model_copy(update={"quantizer": quantizer, "encoder": Encoder(max_tokens=16)})
+    told = {"quantizer": quantizer, "encoder": Encoder(max_tokens=16), "align": Align(every_days=7)}
+    return settings.model_copy(update=told)
 
 
 def put_items(lake: Lake, count: int) -> None:
@@ -100,10 +101,10 @@ def test_a_slow_encoder_saves_by_time_and_a_fast_one_all_at_once(
     put(lake, embed.TABLE, [])
     whole, sizes = text.embed, list[int]()
 
-    def slow(model: text.Embedder, texts: list[str], **told: Any) -> Any:
+    def slow(model: text.Embedder, texts: list[str], images: list[str | None], **told: Any) -> Any:
         time.sleep(0.01 * len(texts))
         sizes.append(len(texts))
-        return whole(model, texts, **told)
+        return whole(model, texts, images, **told)
 
     monkeypatch.setattr(text, "embed", slow)
     monkeypatch.setattr(embed, "SAVE_EVERY", 0.1)
