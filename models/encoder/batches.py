@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-GROUP = 6  # items: a partner's partners are the negatives that are hard to tell apart
+GROUP = 6  # items, of which most have several partners in their batch
 
 
 class Partners:
