@@ -26,7 +26,7 @@ class Patches(NamedTuple):
 
 
 class Images:
-    """The images beneath a folder. Which lead outside, are not there or cannot be decoded are left out and counted.
+    """The images beneath a folder. One that leads outside, is not there or cannot be decoded is left out, and counted.
 
     folder  that names of images are relative to
     model   folder or name of the model whose image processor reads them and bounds their size
