@@ -28,9 +28,11 @@ from jobs.progress import progress
 from jobs.settings import Settings
 from models.quantizers.health import health
 from models.quantizers.res_kmeans_fsq import ResKmeansFSQ, sid_text
+from models.quantizers.unique import next_tokens
 
 IDS = "gold.semantic_ids"
 BOOKS = "gold.codebooks"
+CODES = ["c1", "c2", "c3"]
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
@@ -58,12 +60,13 @@ def _give(
 ) -> int:
     """Give the items that have no ID in a codebook version one. returns how many these are"""
     have = ds.field("codebook_version") == version
-    known = lake.arrow(IDS, ["item_id"], have)["item_id"]
-    new = ~pc.is_in(pa.array(items), known).to_numpy(zero_copy_only=False)
+    known = lake.arrow(IDS, ["item_id", *CODES, "twin"], have)
+    new = ~pc.is_in(pa.array(items), known["item_id"]).to_numpy(zero_copy_only=False)
     if new.any():
         codes = codebook.encode(torch.from_numpy(vectors[new])).numpy()
+        twins = next_tokens(codes, _matrix(known), known["twin"].to_numpy().astype(np.int64))
         kept = lake.arrow(IDS, where=have & (ds.field("day") == day))  # a rerun adds to this day's own
-        fresh = _rows(np.array(items, dtype=object)[new], codes, version, day)
+        fresh = _rows(np.array(items, dtype=object)[new], codes, twins, version, day)
         rows = pa.concat_tables([kept.cast(contracts()[IDS].arrow), fresh])
         lake.replace(IDS, rows, codebook_version=version, day=day)
     return int(new.sum())
@@ -105,10 +108,16 @@ def _fit(lake: Lake, settings: Settings, encoder: str, vectors: NDArray[np.float
     return version
 
 
-def _rows(items: NDArray[Any], codes: NDArray[np.int64], version: str, day: date) -> pa.Table:
-    count = len(items)
-    columns = [items, [version] * count, *codes.T, sid_text(torch.from_numpy(codes)), [day] * count]
+def _rows(items: NDArray[Any], codes: NDArray[np.int64], twins: NDArray[np.int64], version: str, day: date) -> pa.Table:
+    count, sids = len(items), sid_text(torch.from_numpy(codes))
+    unique = [f"{sid}<d_{twin}>" for sid, twin in zip(sids, twins.tolist(), strict=True)]
+    columns = [items, [version] * count, *codes.T, sids, twins, unique, [day] * count]
     return pa.table(dict(zip(contracts()[IDS].names, columns, strict=True)), contracts()[IDS].arrow)
+
+
+def _matrix(rows: pa.Table) -> NDArray[np.int64]:
+    """Codes [rows, 3]."""
+    return np.stack([rows[code].to_numpy() for code in CODES], axis=1).astype(np.int64)
 
 
 def _measure(
@@ -120,9 +129,9 @@ def _measure(
     day: date,
 ) -> None:
     """Health of the IDs as published, which may be older than an item's present vector."""
-    rows = lake.arrow(IDS, ["item_id", "c1", "c2", "c3", "day"], ds.field("codebook_version") == version)
+    rows = lake.arrow(IDS, ["item_id", *CODES, "day"], ds.field("codebook_version") == version)
     at = pc.index_in(pa.array(items), rows["item_id"]).to_numpy()
-    codes = torch.from_numpy(np.stack([rows[c].to_numpy()[at] for c in ("c1", "c2", "c3")], axis=1).astype(np.int64))
+    codes = torch.from_numpy(_matrix(rows)[at])
     x = torch.from_numpy(vectors)
     rebuilt = codebook.decode(codes)
     found = metric_rows(

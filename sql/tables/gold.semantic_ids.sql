@@ -5,6 +5,8 @@ CREATE TABLE gold.semantic_ids (
   c2               INT    NOT NULL COMMENT 'second code',
   c3               INT    NOT NULL COMMENT 'finest: the FSQ bits as one number',
   sid              STRING NOT NULL COMMENT 'text form: <a_12><b_7><c_3012>',
+  twin             INT    NOT NULL COMMENT 'tells the items of one sid apart: counts up from 0, never changes',
+  unique_sid       STRING NOT NULL COMMENT 'sid and twin, of one item only: <a_12><b_7><c_3012><d_0>',
   day              DATE   NOT NULL COMMENT 'the day the item got it'
 ) USING DELTA PARTITIONED BY (codebook_version, day)
   COMMENT 'The semantic ID of every item.'

@@ -1,14 +1,18 @@
 """Made-up rows for the tests of what is shown, not of what is measured."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.metrics import metric_rows, write_metrics
+from models.quantizers import sid_text
+from models.quantizers.unique import next_tokens
 
 DAY = date(2026, 11, 20)
 
@@ -87,8 +91,10 @@ def release_row(number: int, day: date, kind: str = "promote", reason: str = "AU
     }  # fmt: skip
 
 
-def put_catalogue(lake: Lake, titles: dict[str, str | None], day: date = DAY) -> None:
-    """Items with semantic IDs of codebook `cb1`."""
+def put_catalogue(
+    lake: Lake, titles: Mapping[str, str | None], day: date = DAY, codes: dict[str, tuple[int, int, int]] | None = None
+) -> None:
+    """Items with semantic IDs of codebook `cb1`, random ones if none are given."""
     rng = np.random.default_rng(0)
     items = [
         {"item_id": item, "title": title, "text": title or item, "content_hash": item, "file": "items.jsonl",
@@ -96,12 +102,14 @@ def put_catalogue(lake: Lake, titles: dict[str, str | None], day: date = DAY) ->
         for line, (item, title) in enumerate(titles.items(), start=1)
     ]  # fmt: skip
     put(lake, "silver.items", items)
-    codes = (rng.zipf(1.6, size=(len(items), 3)) - 1) % np.array([61, 61, 253])
+    drawn = (rng.zipf(1.6, size=(len(items), 3)) - 1) % np.array([61, 61, 253])
+    given = np.array(list(codes.values()), np.int64) if codes else drawn
+    twins = next_tokens(given, given[:0], given[:0, 0])
     put(
         lake, "gold.semantic_ids",
         [
             {"item_id": item["item_id"], "codebook_version": "cb1", "c1": int(a), "c2": int(b), "c3": int(c),
-             "sid": f"<a_{a}><b_{b}><c_{c}>", "day": day}
-            for item, (a, b, c) in zip(items, codes, strict=True)
+             "sid": sid, "twin": twin, "unique_sid": f"{sid}<d_{twin}>", "day": day}
+            for item, (a, b, c), sid, twin in zip(items, given, sid_text(torch.from_numpy(given)), twins, strict=True)
         ],
     )  # fmt: skip

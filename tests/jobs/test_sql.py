@@ -38,6 +38,23 @@ def test_views_answer_from_the_tables_of_this_lake(lake: Lake) -> None:
     assert [row.title for row in titles] == ["blue kettle", "red teapot"]
 
 
+def test_an_item_is_found_by_its_prefix_and_its_neighbours_by_theirs(lake: Lake) -> None:
+    codes = {"i1": (1, 2, 7), "i2": (1, 2, 7), "i3": (1, 2, 6), "i4": (1, 2, 0), "i5": (1, 3, 7), "i6": (2, 2, 7)}
+    put_catalogue(lake, dict.fromkeys(codes, "a kettle"), codes=codes)
+    put(lake, "gold.releases", [release_row(1, DAY)])
+    register(lake.spark, lake)
+    near = lake.spark.sql("SELECT * FROM gold.sid_neighbours WHERE item_id = 'i1' ORDER BY rank").collect()
+    assert [(row.neighbour_id, row.shared_levels, row.other_bits) for row in near] == [
+        ("i2", 3, 0), ("i3", 2, 1), ("i4", 2, 3), ("i5", 1, 0)
+    ]  # fmt: skip
+    tree = lake.spark.sql("SELECT prefix, items, titles FROM gold.sid_tree WHERE levels <= 2 ORDER BY prefix")
+    assert [(row.prefix, row.items) for row in tree.collect()] == [
+        ("<a_1>", 5), ("<a_1><b_2>", 4), ("<a_1><b_3>", 1), ("<a_2>", 1), ("<a_2><b_2>", 1)
+    ]  # fmt: skip
+    unique = lake.spark.sql("SELECT unique_sid FROM gold.items_of_sid WHERE sid = '<a_1><b_2><c_7>' ORDER BY item_id")
+    assert [row.unique_sid for row in unique.collect()] == ["<a_1><b_2><c_7><d_0>", "<a_1><b_2><c_7><d_1>"]
+
+
 def test_an_answer_is_aligned_and_numbers_stand_to_the_right(lake: Lake) -> None:
     told = answer(lake.spark, "SELECT * FROM VALUES ('a', 1), ('long', 100) AS t(name, n) ORDER BY n")
     assert told.splitlines() == ["name    n", "----  ---", "a       1", "long  100", "(2 rows)"]
