@@ -16,6 +16,7 @@ from torch import Tensor, nn
 _HIDDEN = 128
 _ROWS, _PAIRS = 512, 512  # per step
 _RATE = 3e-3
+_GO_ON = 0.1  # of the rate, for a refit: most items keep their bits
 _SHARPNESS = 2.0
 
 
@@ -50,25 +51,47 @@ class BinaryFSQ(nn.Module):
         bits = (codes[:, None] & self._places(codes.device)) > 0
         return self.rebuild(bits.to(self.scale.dtype))
 
+    def with_bits(self, order: list[int], flip: list[bool]) -> "BinaryFSQ":
+        """The same quantiser with its bits in another order, some in the other sense: bit n was bit order[n]."""
+        sign = torch.tensor([-1.0 if turned else 1.0 for turned in flip], dtype=self.scale.dtype)
+        state = {name: weight.clone() for name, weight in self.state_dict().items()}
+        state["encoder.2.weight"] = state["encoder.2.weight"][order] * sign[:, None]
+        state["encoder.2.bias"] = state["encoder.2.bias"][order] * sign
+        state["decoder.0.weight"] = state["decoder.0.weight"][:, order] * sign
+        other = BinaryFSQ(self.dim, self.bits, len(state["encoder.0.weight"])).to(self.scale.dtype)
+        other.load_state_dict(state)
+        return other.requires_grad_(False).eval()
+
     def _places(self, device: torch.device) -> Tensor:
         return 1 << torch.arange(self.bits - 1, -1, -1, device=device)
 
 
 def fit_fsq(
-    residual: Tensor, buckets: Tensor, *, bits: int, steps: int, seed: int, tick: Callable[[int], None]
+    residual: Tensor,
+    buckets: Tensor,
+    *,
+    bits: int,
+    steps: int,
+    seed: int,
+    tick: Callable[[int], None],
+    start: BinaryFSQ | None = None,
 ) -> BinaryFSQ:
     """Train on the residuals of distinct items.
 
     residual  [items, dim] float32
     buckets   [items] int64; rows with the same number share all codes of the levels before
     tick      called with 1 after every step
+    start     go on from this one, in smaller steps
     """
     generator = torch.Generator().manual_seed(seed)
     model = BinaryFSQ(residual.shape[1], bits)
     _initialise(model, residual, generator)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
+    rate = _RATE if start is None else _RATE * _GO_ON
     pairs = _Pairs(buckets, generator)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=_RATE, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=_RATE, total_steps=max(steps, 1))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=max(steps, 1))
     with _one_thread():
         for _ in range(steps):
             rows = torch.randint(len(residual), (_ROWS,), generator=generator)

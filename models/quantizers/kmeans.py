@@ -24,18 +24,27 @@ def assign(x: Tensor, centroids: Tensor) -> Tensor:
 
 
 def kmeans(
-    x: Tensor, weights: Tensor, *, codes: int, iterations: int, seed: int, tick: Callable[[int], None]
+    x: Tensor,
+    weights: Tensor,
+    *,
+    codes: int,
+    iterations: int,
+    seed: int,
+    tick: Callable[[int], None],
+    start: Tensor | None = None,
 ) -> Tensor:
     """Fit centroids; the caller brings distinct rows in an order of its own choosing.
 
     x        [items, dim] float32, finite
     weights  [items] how often each row counts, above 0
     tick     called with 1 after every iteration, with all that are left when nothing moves any more
+    start    [at most codes, dim] centroids to go on from; None: k-means++
     returns  [used, dim] float32; used is below `codes` only where x has fewer (numerically) distinct rows
     """
     size = x.abs().max().clamp_min(torch.finfo(x.dtype).tiny)  # squares of huge values must not overflow
     scaled, weights = x / size, weights.to(x.dtype)
-    centroids = _plus_plus(scaled, weights, codes, torch.Generator().manual_seed(seed))
+    drawn = _plus_plus(scaled, weights, codes, torch.Generator().manual_seed(seed))
+    centroids = drawn if start is None else torch.cat([start.to(x) / size, drawn[len(start) :]])
     before = torch.full((len(x),), -1, device=x.device)
     for done in range(iterations):
         labels, distances = _nearest(scaled, centroids)

@@ -36,6 +36,7 @@ class ResKmeansFSQ:
         seed: int,
         kmeans_iterations: int,
         fsq_steps: int,
+        start: "ResKmeansFSQ | None" = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> "ResKmeansFSQ":
         """Fit all levels; the order of the items does not matter.
@@ -43,6 +44,7 @@ class ResKmeansFSQ:
         x         [items, dim] float32, finite, at least one item. With fewer distinct items than
                   codes, only as many codes as there are distinct items (level 2: residuals) get a centroid
         sizes     codes per level; the last a power of two, at least 2
+        start     a codebook of the same sizes to go on from
         progress  called with (steps done, steps in all)
         raises    ValueError if x is empty or holds NaN or infinity, or a size is wrong
         source    QARM V2 (arXiv 2602.08559), section 3.2
@@ -61,11 +63,20 @@ class ResKmeansFSQ:
                 iterations=kmeans_iterations,
                 seed=seed + level,
                 tick=tick,
+                start=start.centroids[level] if start else None,
             ).double()
             labels = assign(residual, fitted)
             residual, buckets = residual - fitted[labels], buckets * sizes[level] + labels
             centroids.append(fitted)
-        fsq = fit_fsq(residual.float(), buckets, bits=bits, steps=fsq_steps, seed=seed + 2, tick=tick)
+        fsq = fit_fsq(
+            residual.float(),
+            buckets,
+            bits=bits,
+            steps=fsq_steps,
+            seed=seed + 2,
+            tick=tick,
+            start=start.fsq if start else None,
+        )
         return cls((centroids[0], centroids[1]), _frozen(fsq), (sizes[0], sizes[1], sizes[2]))
 
     def encode(self, x: Tensor) -> Tensor:

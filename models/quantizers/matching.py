@@ -1,0 +1,71 @@
+"""A refitted codebook in the numbers of the old one, so that surviving items move as little as possible.
+
+Level by level an assignment problem: each new code takes the number under which most of its items were known. A code's
+number is a name, so nothing else changes. The bits of the last level are matched alike, each with its sense.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
+
+Ints = NDArray[np.int64]
+
+
+def matched(old: ResKmeansFSQ, new: ResKmeansFSQ, x: Tensor) -> ResKmeansFSQ:
+    """The new codebook with the old one's numbers, as far as the items agree.
+
+    x        [items, dim] the items that both have; of equal sizes in both codebooks
+    raises   ValueError if the sizes differ
+    """
+    if old.sizes != new.sizes:
+        raise ValueError(f"codebooks of sizes {old.sizes} and {new.sizes} have no numbers in common")
+    before, after = old.encode(x).numpy(), new.encode(x).numpy()
+    same = np.ones(len(x), bool)  # items whose codes so far have not moved
+    centroids = []
+    for level, moving in enumerate(new.centroids):
+        names = renumbered(before[same, level], after[same, level], len(moving))
+        same &= before[:, level] == names[after[:, level]]
+        centroids.append(moving[torch.from_numpy(np.argsort(names))])
+    order, flip = matched_bits(before[same, 2], after[same, 2], new.fsq.bits)
+    return ResKmeansFSQ((centroids[0], centroids[1]), new.fsq.with_bits(order, flip), new.sizes)
+
+
+def renumbered(before: Ints, after: Ints, codes: int) -> Ints:
+    """The number that each new code gets: the one that keeps the most items where they were.
+
+    before, after  [items] old and new code of the same items
+    codes          new codes there are, which keep to the numbers below
+    returns        [codes] a permutation of the numbers below `codes`
+    """
+    kept = before < codes  # an old number that no new code can take
+    counts = np.zeros((codes, codes), np.float32)
+    np.add.at(counts, (after[kept], before[kept]), 1)
+    counts[np.arange(codes), np.arange(codes)] += 0.5  # of equals, the number that it has already
+    names: Ints = linear_sum_assignment(counts, maximize=True)[1].astype(np.int64)
+    return names
+
+
+def matched_bits(before: Ints, after: Ints, bits: int) -> tuple[list[int], list[bool]]:
+    """Which new bit goes to the place of each old one, the highest first, and whether its sense is turned.
+
+    before, after  [items] last codes of the same items
+    """
+    places = np.arange(bits - 1, -1, -1)
+    old, new = ((codes[:, None] >> places & 1) * 2.0 - 1 for codes in (before, after))
+    agreement = old.T @ new  # [old bit, new bit]
+    agreement[np.arange(bits), np.arange(bits)] += 0.5
+    order = linear_sum_assignment(np.abs(agreement), maximize=True)[1]
+    return order.tolist(), (agreement[np.arange(bits), order] < 0).tolist()
+
+
+def moved(before: Ints, after: Ints) -> dict[str, float]:
+    """Share of the items whose c1, whose c1 and c2, whose whole ID changed.
+
+    before, after  [items, 3] codes of the same items, at least one
+    """
+    stay = (before == after).cumprod(axis=1).mean(axis=0)
+    return {f"moved_{what}": float(1 - share) for what, share in zip(("c1", "c1c2", "id"), stay, strict=True)}

@@ -1,0 +1,69 @@
+"""A refit in the old numbers."""
+
+import numpy as np
+import torch
+
+from models.quantizers import ResKmeansFSQ
+from models.quantizers.matching import matched, matched_bits, moved, renumbered
+
+SIZES = (8, 4, 16)
+
+
+def fitted(x: torch.Tensor, seed: int = 0, start: ResKmeansFSQ | None = None) -> ResKmeansFSQ:
+    return ResKmeansFSQ.fit(x, sizes=SIZES, seed=seed, kmeans_iterations=10, fsq_steps=60, start=start)
+
+
+def items(seed: int, rows: int = 400) -> torch.Tensor:
+    centres = torch.randn(12, 16, generator=torch.Generator().manual_seed(9)) * 2
+    generator = torch.Generator().manual_seed(seed)
+    which = torch.randint(12, (rows,), generator=generator)
+    return centres[which] + torch.randn(rows, 16, generator=generator) * 0.4
+
+
+def test_a_code_takes_the_number_that_most_of_its_items_had() -> None:
+    before = np.array([2, 2, 2, 0, 0, 1])
+    after = np.array([0, 0, 1, 1, 1, 2])
+    assert renumbered(before, after, 3).tolist() == [2, 0, 1]
+
+
+def test_every_number_is_given_once_also_where_no_item_tells() -> None:
+    names = renumbered(np.array([4, 7]), np.array([1, 0]), 5)
+    assert sorted(names.tolist()) == [0, 1, 2, 3, 4]
+    assert names[1] == 4
+
+
+def test_bits_are_matched_with_their_sense() -> None:
+    before = np.arange(16)
+    first, second, third, fourth = (before >> place & 1 for place in (3, 2, 1, 0))
+    after = (second << 3) | ((1 - first) << 2) | (third << 1) | (1 - fourth)
+    assert matched_bits(before, after, 4) == ([1, 0, 2, 3], [True, False, False, True])
+
+
+def test_renamed_codes_and_turned_bits_are_found_again_without_any_item_moving() -> None:
+    x = items(0)
+    old = fitted(x)
+    first, second = old.centroids
+    turned = old.fsq.with_bits([2, 0, 3, 1], [True, False, True, False])
+    shuffled = ResKmeansFSQ((first.flip(0), second.flip(0)), turned, old.sizes)
+    assert (old.encode(x) != shuffled.encode(x)).any(1).double().mean() > 0.9
+    again = matched(old, shuffled, x)
+    assert torch.equal(old.encode(x), again.encode(x))
+    codes = old.encode(x)
+    assert torch.allclose(old.decode(codes), again.decode(codes))
+
+
+def test_a_matched_refit_moves_at_most_half_as_many_items_as_an_unmatched_one() -> None:
+    x, later = items(0), torch.cat([items(0)[100:], items(1, 150)])
+    old = fitted(x)
+    stay = x[100:]
+    before = old.encode(stay).numpy()
+    refit = moved(before, matched(old, fitted(later, seed=1, start=old), stay).encode(stay).numpy())
+    alone = moved(before, fitted(later, seed=1).encode(stay).numpy())
+    for what in ("moved_c1", "moved_c1c2", "moved_id"):
+        assert refit[what] <= alone[what] / 2
+
+
+def test_moved_counts_prefixes() -> None:
+    before = np.array([[1, 1, 1]] * 4)
+    after = np.array([[1, 1, 1], [1, 1, 2], [1, 2, 1], [2, 1, 1]])
+    assert moved(before, after) == {"moved_c1": 0.25, "moved_c1c2": 0.5, "moved_id": 0.75}
