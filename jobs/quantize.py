@@ -3,11 +3,13 @@
     python -m jobs.quantize --day 2026-11-20
 
 Reads gold.item_embeddings and gold.releases. Writes gold.codebooks (only when it fits one) and gold.semantic_ids,
-partition (codebook_version, day). An ID that is there already never moves. After a switch of the encoder, items get
-IDs of the live model's codebook, too.
+partition (codebook_version, day). An ID that is there already never moves within a codebook version. A codebook is
+fitted anew when it is old or new items no longer fit it (`jobs.refit`): from the old one, in the old one's numbers.
+Until a release switches, items get IDs of the live model's codebook, too.
 """
 
-from datetime import date
+import sys
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -18,20 +20,21 @@ import torch
 from numpy.typing import NDArray
 
 from jobs.aligned import live_encoder
-from jobs.catalogue import current_vectors
+from jobs.catalogue import current_vectors, semantic_ids
+from jobs.codebooks import Book, fit, live_codebook, load_codebook
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import live
-from jobs.progress import progress
+from jobs.refit import reason_to_refit
 from jobs.settings import Settings
 from models.quantizers.health import health
+from models.quantizers.matching import moved
 from models.quantizers.res_kmeans_fsq import ResKmeansFSQ, sid_text
 from models.quantizers.unique import next_tokens
 
 IDS = "gold.semantic_ids"
-BOOKS = "gold.codebooks"
 CODES = ["c1", "c2", "c3"]
 
 
@@ -41,18 +44,23 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     if not items:
         write_metrics(lake, "quantize", day, [])
         return Written(notes={"skipped": f"no item is embedded with {encoder}"})
-    version = live_codebook(lake, settings, encoder)
-    if version is None:
-        version = _fit(lake, settings, encoder, vectors, day)
-    codebook = load_codebook(lake, version)
-    new = _give(lake, codebook, items, vectors, version, day)
+    notes = {}
+    book = live_codebook(lake, settings, encoder, day) or fit(lake, settings, encoder, vectors, day)
+    codebook = load_codebook(lake, book.version)
+    new = _give(lake, codebook, items, vectors, book.version, day)
+    if why := _reason(lake, settings, codebook, items, vectors, book, day):
+        print(f"The codebook {book.version} is fitted anew: {why}.", file=sys.stderr, flush=True)
+        notes = {"refit": why}
+        book = fit(lake, settings, encoder, vectors, day, start=codebook)
+        codebook = load_codebook(lake, book.version)
+        new = _give(lake, codebook, items, vectors, book.version, day)
     champion = live(lake, before=str(day))  # after a switch it is served with the codebook that it was trained with
-    if champion and (old := champion["codebook_version"]) != version:
+    if champion and (old := champion["codebook_version"]) != book.version:
         embedded = current_vectors(lake, champion["encoder_version"])
         if embedded[0]:
             _give(lake, load_codebook(lake, old), *embedded, old, day)
-    _measure(lake, codebook, items, vectors, version, day)
-    return Written(len(items), new, 0, len(items) - new, {"codebook_version": version})
+    _measure(lake, settings, codebook, items, vectors, book, day)
+    return Written(len(items), new, 0, len(items) - new, notes | {"codebook_version": book.version})
 
 
 def _give(
@@ -72,42 +80,6 @@ def _give(
     return int(new.sum())
 
 
-def live_codebook(lake: Lake, settings: Settings, encoder: str) -> str | None:
-    """The newest codebook of an encoder and of the sizes in the settings, None if there is none."""
-    rows = lake.arrow(BOOKS, ["codebook_version", "day"], ds.field("encoder_version") == encoder)
-    rows = rows.filter(pc.ends_with(rows["codebook_version"], _sizes(settings)))
-    newest = rows.sort_by([("day", "descending"), ("codebook_version", "descending")]).slice(0, 1)
-    return newest["codebook_version"][0].as_py() if newest.num_rows else None
-
-
-def _sizes(settings: Settings) -> str:
-    return "-" + "x".join(map(str, settings.quantizer.sizes))
-
-
-def load_codebook(lake: Lake, version: str) -> ResKmeansFSQ:
-    rows = lake.arrow(BOOKS, ["level", "part", "code", "vector"], ds.field("codebook_version") == version)
-    return ResKmeansFSQ.from_rows(list(zip(*(rows[c].to_pylist() for c in rows.column_names), strict=True)))
-
-
-def _fit(lake: Lake, settings: Settings, encoder: str, vectors: NDArray[np.float32], day: date) -> str:
-    q = settings.quantizer
-    fitted = ResKmeansFSQ.fit(
-        torch.from_numpy(vectors),
-        sizes=q.sizes,
-        seed=q.seed,
-        kmeans_iterations=q.kmeans_iterations,
-        fsq_steps=q.fsq_steps,
-        progress=progress("fitting the codebook"),
-    )
-    version = f"{day}-{encoder}{_sizes(settings)}"
-    level, part, code, vector = zip(*fitted.to_rows(), strict=True)
-    count = len(level)
-    columns = [[version] * count, [encoder] * count, level, part, code, vector, [day] * count]
-    table = pa.table(dict(zip(contracts()[BOOKS].names, columns, strict=True)), contracts()[BOOKS].arrow)
-    lake.replace(BOOKS, table, codebook_version=version, day=day)
-    return version
-
-
 def _rows(items: NDArray[Any], codes: NDArray[np.int64], twins: NDArray[np.int64], version: str, day: date) -> pa.Table:
     count, sids = len(items), sid_text(torch.from_numpy(codes))
     unique = [f"{sid}<d_{twin}>" for sid, twin in zip(sids, twins.tolist(), strict=True)]
@@ -120,31 +92,61 @@ def _matrix(rows: pa.Table) -> NDArray[np.int64]:
     return np.stack([rows[code].to_numpy() for code in CODES], axis=1).astype(np.int64)
 
 
-def _measure(
-    lake: Lake,
-    codebook: ResKmeansFSQ,
-    items: list[str],
-    vectors: NDArray[np.float32],
-    version: str,
-    day: date,
-) -> None:
-    """Health of the IDs as published, which may be older than an item's present vector."""
+def _reason(
+    lake: Lake, settings: Settings, codebook: ResKmeansFSQ, items: list[str], vectors: NDArray[np.float32],
+    book: Book, day: date,
+) -> str:  # fmt: skip
+    """Why the codebook is to be fitted anew on this day; empty if it is not."""
+    codes, since = _published(lake, items, book.version, after=book.day)
+    x = torch.from_numpy(vectors)
+    error = (x - codebook.decode(codes)).square().mean(dim=1).double().numpy()
+    return reason_to_refit(settings.quantizer, (day - book.day).days, since, error, _shared(codes))
+
+
+def _published(lake: Lake, items: list[str], version: str, *, after: date) -> tuple[torch.Tensor, NDArray[np.bool_]]:
+    """Codes [items, 3] as published in a codebook version, and which items [items] got them after a day."""
     rows = lake.arrow(IDS, ["item_id", *CODES, "day"], ds.field("codebook_version") == version)
     at = pc.index_in(pa.array(items), rows["item_id"]).to_numpy()
-    codes = torch.from_numpy(_matrix(rows)[at])
+    return torch.from_numpy(_matrix(rows)[at]), rows["day"].to_numpy()[at] > np.datetime64(after)
+
+
+def _shared(codes: torch.Tensor) -> NDArray[np.bool_]:
+    """[items] whether another item has the same codes."""
+    _, bucket, sizes = np.unique(codes.numpy(), axis=0, return_inverse=True, return_counts=True)
+    return np.asarray(sizes[bucket] > 1)
+
+
+def _measure(
+    lake: Lake, settings: Settings, codebook: ResKmeansFSQ, items: list[str], vectors: NDArray[np.float32],
+    book: Book, day: date,
+) -> None:  # fmt: skip
+    """Health of the IDs as published, which may be older than an item's present vector; what a refit moved."""
+    codes, fresh = _published(lake, items, book.version, after=day - timedelta(1))
     x = torch.from_numpy(vectors)
     rebuilt = codebook.decode(codes)
     found = metric_rows(
-        "codebook", "all", health(x, codes, rebuilt, codebook.sizes, seed=0), rows=len(items), version=version
+        "codebook", "all", health(x, codes, rebuilt, codebook.sizes, seed=0), rows=len(items), version=book.version
     )
-    fresh = rows["day"].to_numpy()[at] == np.datetime64(day)
     if fresh.any() and not fresh.all():
         error = float(((x - rebuilt)[torch.from_numpy(fresh)] ** 2).mean())
-        _, bucket, sizes = np.unique(codes.numpy(), axis=0, return_inverse=True, return_counts=True)
-        shared = float((sizes[bucket][fresh] > 1).mean())
-        values = {"collision_rate": shared, "rebuild_error": error}
-        found += metric_rows("codebook", "new_items", values, rows=int(fresh.sum()), version=version)
+        values = {"collision_rate": float(_shared(codes)[fresh].mean()), "rebuild_error": error}
+        found += metric_rows("codebook", "new_items", values, rows=int(fresh.sum()), version=book.version)
+    if book.day == day and (old := live_codebook(lake, settings, book.encoder, day - timedelta(1))):
+        found += _moved(lake, old, book, day)
     write_metrics(lake, "quantize", day, found)
+
+
+def _moved(lake: Lake, old: Book, new: Book, day: date) -> list[dict[str, Any]]:
+    """Of the items that both codebooks gave an ID: which share moved."""
+    if old.day >= new.day:
+        return []
+    before, after = (semantic_ids(lake, book.version) for book in (old, new))
+    both, left, right = np.intersect1d(before[0], after[0], assume_unique=True, return_indices=True)
+    if not len(both):
+        return []
+    return metric_rows(
+        "codebook", "refit", moved(before[1][left], after[1][right]), rows=len(both), version=new.version
+    )
 
 
 if __name__ == "__main__":

@@ -129,6 +129,10 @@ class Quantizer(Section):
     kmeans_iterations: Count = 20
     fsq_steps: Count = 600
     seed: int = Field(default=0, ge=0)
+    refit_days: int = Field(default=0, ge=0)  # fit anew after so many days; 0: when new items no longer fit
+    min_new_items: Count = 1000  # fewer tell nothing
+    max_error_ratio: float = Field(default=1.5, gt=0)  # rebuild error of new items over that of the others
+    max_new_collision: Share = 0.5  # of new items
 
 
 class Ranker(Section):

@@ -11,13 +11,13 @@ from datetime import date
 import torch
 
 from jobs.aligned import live_encoder
+from jobs.codebooks import live_codebook
 from jobs.dataset import Dataset, load_catalogue, load_dataset, searched
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import Card, digest, save_model
 from jobs.progress import progress
-from jobs.quantize import live_codebook
 from jobs.settings import Settings
 from models.ranker.model import Ranker
 from models.ranker.training import Epoch, Samples, fit
@@ -25,10 +25,10 @@ from models.ranker.training import Epoch, Samples, fit
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
     encoder = live_encoder(lake, settings, day).version
-    codebook = live_codebook(lake, settings, encoder)
-    if codebook is None:
+    book = live_codebook(lake, settings, encoder, day)
+    if book is None:
         return _skip(lake, day, "there is no codebook: no item was embedded yet")
-    catalogue = load_catalogue(lake, settings, encoder, codebook)
+    catalogue = load_catalogue(lake, settings, encoder, book.version)
     data = load_dataset(lake, settings, catalogue, day)
     if not len(data.test) or not len(data.train):
         return _skip(lake, day, f"{len(data.train)} samples to train on and {len(data.test)} of the day to judge by")
@@ -38,7 +38,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         found = searched(data, data.train, settings, latest=name == "din")
         curves[name] = train(models[name], found, settings, name)
     version = f"{day}-{settings.hash}-{digest(models, catalogue.ids)}"
-    card = Card(version, encoder, codebook, str(day), settings.ranker.k)
+    card = Card(version, encoder, book.version, str(day), settings.ranker.k)
     for name, model in models.items():
         save_model(lake, name, model, card, catalogue.ids)
     rows = [row for name, curve in curves.items() for epoch in curve for row in _curve_rows(name, epoch, version)]

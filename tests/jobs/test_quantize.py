@@ -1,0 +1,110 @@
+"""Semantic IDs from day to day: what is published stays, a refit keeps the old numbers."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from lake_rows import DAY, put
+
+from jobs import quantize
+from jobs.aligned import base_encoder
+from jobs.lake import Lake
+from jobs.sections import Quantizer
+from jobs.settings import Settings
+
+SMALL: dict[str, Any] = {"sizes": (8, 4, 16), "fsq_steps": 30, "kmeans_iterations": 5}
+DIM, CENTRES = 16, 24
+
+
+def told(settings: Settings, **values: Any) -> Settings:
+    return settings.model_copy(update={"quantizer": Quantizer(**SMALL, **values)})
+
+
+def vector(item: int, shift: float = 0.0) -> list[float]:
+    centre = np.random.default_rng(item % CENTRES).normal(size=DIM)
+    found = centre + np.random.default_rng(1000 + item).normal(size=DIM) * 0.3
+    found[0] += shift
+    return (found / np.linalg.norm(found)).tolist()  # type: ignore[no-any-return]
+
+
+def put_vectors(lake: Lake, settings: Settings, items: range, day: date, shift: float = 0.0) -> None:
+    """These items, and no others, are in the catalogue from this day on."""
+    names = [f"i{item:04}" for item in items]
+    put(lake, "silver.items", [
+        {"item_id": name, "text": name, "content_hash": name, "file": "f", "line": n, "day": day}
+        for n, name in enumerate(names)
+    ])  # fmt: skip
+    encoder = base_encoder(settings).version
+    kept = {row["item_id"]: row for row in lake.arrow("gold.item_embeddings").to_pylist()}
+    fresh = {
+        name: {"item_id": name, "encoder_version": encoder, "content_hash": name, "day": day,
+               "vector": vector(item, shift)}
+        for item, name in zip(items, names, strict=True) if name not in kept
+    }  # fmt: skip
+    put(lake, "gold.item_embeddings", [*kept.values(), *fresh.values()])
+
+
+def ids(lake: Lake) -> dict[tuple[str, str], str]:
+    rows = lake.arrow("gold.semantic_ids").to_pylist()
+    found = {(row["codebook_version"], row["item_id"]): row["unique_sid"] for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def measured(lake: Lake, day: date, slice_: str) -> dict[str, float]:
+    rows = lake.arrow("gold.metrics").to_pylist()
+    return {r["metric"]: r["value"] for r in rows if (r["job"], r["day"], r["slice"]) == ("quantize", day, slice_)}
+
+
+def test_no_published_id_moves_and_refits_come_on_their_days(lake: Lake, settings: Settings) -> None:
+    settings = told(settings, refit_days=4)
+    published: dict[tuple[str, str], str] = {}
+    versions = []
+    for number in range(10):
+        day = DAY + timedelta(number)
+        put_vectors(lake, settings, range(8 * number, 300 + 8 * number), day)
+        versions.append(quantize.run(lake, settings, day).notes["codebook_version"])
+        now = ids(lake)
+        assert published.items() <= now.items()
+        of_version = [sid for (version, _), sid in now.items() if version == versions[-1]]
+        assert len(set(of_version)) == len(of_version)
+        published = now
+    fitted = [DAY + timedelta(n) for n in (0, 4, 8)]
+    assert sorted({version[:10] for version in versions}) == [str(day) for day in fitted]
+    for day in fitted[1:]:
+        refit = measured(lake, day, "refit")
+        assert 0 <= refit["moved_c1"] <= refit["moved_c1c2"] <= refit["moved_id"] < 0.7
+    assert not measured(lake, DAY + timedelta(1), "refit")
+
+
+def test_a_rerun_changes_nothing_and_an_older_day_goes_by_its_own_codebook(lake: Lake, settings: Settings) -> None:
+    settings = told(settings, refit_days=1)
+    put_vectors(lake, settings, range(200), DAY)
+    first = quantize.run(lake, settings, DAY).notes["codebook_version"]
+    second = quantize.run(lake, settings, DAY + timedelta(1))
+    assert "refit_days" in second.notes["refit"]
+    before, moved = ids(lake), measured(lake, DAY + timedelta(1), "refit")
+    for day, version in ((1, second.notes["codebook_version"]), (0, first)):
+        again = quantize.run(lake, settings, DAY + timedelta(day))
+        assert (again.notes, again.rows_out) == ({"codebook_version": version}, 0)
+    assert ids(lake) == before
+    assert measured(lake, DAY + timedelta(1), "refit") == moved
+
+
+@pytest.mark.parametrize(("setting", "value"), [("max_error_ratio", 1.5), ("max_new_collision", 0.5)])
+def test_items_that_do_not_fit_bring_a_refit_that_fits_them(
+    lake: Lake, settings: Settings, setting: str, value: float
+) -> None:
+    lenient = {"max_error_ratio": 99.0, "max_new_collision": 1.0, "min_new_items": 50}
+    patient, strict = told(settings, **lenient), told(settings, **lenient | {setting: value})
+    put_vectors(lake, patient, range(200), DAY)
+    first = quantize.run(lake, strict, DAY)
+    assert "refit" not in first.notes
+    put_vectors(lake, patient, range(260), DAY + timedelta(1), shift=9.0)
+    assert "refit" not in quantize.run(lake, patient, DAY + timedelta(1)).notes
+    before = measured(lake, DAY + timedelta(1), "new_items")
+    done = quantize.run(lake, strict, DAY + timedelta(1))
+    assert setting in done.notes["refit"]
+    assert done.notes["codebook_version"] != first.notes["codebook_version"]
+    assert measured(lake, DAY + timedelta(1), "all")["rebuild_error"] < before["rebuild_error"]
