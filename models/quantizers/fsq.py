@@ -2,9 +2,11 @@
 
 Finite scalar quantisation (arXiv 2309.15505) with one binary digit per dimension, as in QARM V2 (arXiv
 2602.08559), section 3.2. The paper does not say how the projection is trained. Here: an auto-encoder with a
-straight-through estimator, and a separation term that is told which items the levels before left together:
-log(1 + the expected number of other items with an item's ID). The logarithm leaves room for rebuilding where
-buckets hold more items than there are codes.
+straight-through estimator, and two separation terms, each log(1 + the expected number of other items with an item's
+ID). The first is told which items the levels before left together. The second is told of items to come: it moves
+an item by the difference of two others that share a bucket, and keeps the two places apart, wherever the item lies. The
+logarithm leaves room for rebuilding where buckets hold more items than there are codes. What each is worth:
+bench/README.md, quantize.
 """
 
 from collections.abc import Callable, Iterator
@@ -94,9 +96,7 @@ def fit_fsq(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=max(steps, 1))
     with _one_thread():
         for _ in range(steps):
-            rows = torch.randint(len(residual), (_ROWS,), generator=generator)
-            left, right = pairs.draw(_PAIRS)
-            loss = _loss(model, residual[rows], residual[left], residual[right], pairs.partners)
+            loss = _loss(model, residual, pairs, generator)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()
@@ -127,14 +127,19 @@ def _initialise(model: BinaryFSQ, residual: Tensor, generator: torch.Generator) 
             nn.init.xavier_uniform_(weight, generator=generator)
 
 
-def _loss(model: BinaryFSQ, rows: Tensor, left: Tensor, right: Tensor, partners: float) -> Tensor:
-    soft = torch.sigmoid(model.logits(rows))
+def _loss(model: BinaryFSQ, residual: Tensor, pairs: "_Pairs", generator: torch.Generator) -> Tensor:
+    rows = torch.randint(len(residual), (_ROWS,), generator=generator)
+    logits = model.logits(residual[rows])
+    soft = torch.sigmoid(logits)
     straight_through = (soft > 0.5).float() + soft - soft.detach()
-    rebuild = ((model.rebuild(straight_through) - rows) / model.scale).square().mean()
-    if not len(left):
+    rebuild = ((model.rebuild(straight_through) - residual[rows]) / model.scale).square().mean()
+    if not pairs.partners:
         return rebuild
-    expected = partners * agreement(model.logits(left), model.logits(right))
-    return rebuild + torch.log1p(expected)
+    left, right = pairs.draw(_PAIRS)
+    known = agreement(model.logits(residual[left]), model.logits(residual[right]))
+    left, right = pairs.draw(_ROWS)
+    to_come = agreement(logits, model.logits(residual[rows] + residual[right] - residual[left]))
+    return rebuild + torch.log1p(pairs.partners * known) + torch.log1p(pairs.partners * to_come)
 
 
 def agreement(left: Tensor, right: Tensor) -> Tensor:
@@ -156,8 +161,7 @@ class _Pairs:
         self.mass = torch.cumsum((self.size - 1).double(), 0)
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        if self.mass[-1] <= 0:
-            return self.order[:0], self.order[:0]
+        """[count] rows twice; there must be a bucket of two."""
         point = torch.rand(count, generator=self.generator, dtype=torch.float64) * self.mass[-1]
         left = torch.searchsorted(self.mass, point, right=True).clamp_max(len(self.order) - 1)
         start, size = self.start[left], self.size[left]
