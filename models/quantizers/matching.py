@@ -25,13 +25,12 @@ def matched(old: ResKmeansFSQ, new: ResKmeansFSQ, x: Tensor) -> ResKmeansFSQ:
         raise ValueError(f"codebooks of sizes {old.sizes} and {new.sizes} have no numbers in common")
     before, after = old.encode(x).numpy(), new.encode(x).numpy()
     same = np.ones(len(x), bool)  # items whose codes so far have not moved
-    centroids = []
+    names = []
     for level, moving in enumerate(new.centroids):
-        names = renumbered(before[same, level], after[same, level], len(moving))
-        same &= before[:, level] == names[after[:, level]]
-        centroids.append(moving[torch.from_numpy(np.argsort(names))])
+        names.append(renumbered(before[same, level], after[same, level], len(moving)))
+        same &= before[:, level] == names[level][after[:, level]]
     order, flip = matched_bits(before[same, 2], after[same, 2], new.fsq.bits)
-    return ResKmeansFSQ((centroids[0], centroids[1]), new.fsq.with_bits(order, flip), new.sizes)
+    return new.renamed([torch.from_numpy(name) for name in names], order, flip)
 
 
 def renumbered(before: Ints, after: Ints, codes: int) -> Ints:

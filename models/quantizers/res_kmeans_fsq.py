@@ -1,30 +1,47 @@
 """Res-KmeansFSQ: item vectors to semantic IDs and back.
 
 Two levels of residual k-means, then binary finite scalar quantisation of what is left.
-Source: QARM V2 (arXiv 2602.08559), section 3.2; how the last level is trained: `models.quantizers.fsq`.
+Source: QARM V2 (arXiv 2602.08559), section 3.2; how the last level is trained: `models.quantizers.fsq`; how vectors are
+rebuilt: `models.quantizers.decoding`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from models.quantizers.codebook import (
+    Progress,
+    Row,
+    check_codes,
+    check_vectors,
+    distinct,
+    heading,
+    in_chunks,
+    part_of,
+    read_heading,
+    read_parts,
+    ticker,
+    weight_rows,
+)
+from models.quantizers.decoding import decode_tables, rebuild
 from models.quantizers.fsq import BinaryFSQ, fit_fsq
 from models.quantizers.kmeans import assign, kmeans
 
-Row = tuple[int, str, int, list[float]]  # level, part, code, vector: a row of gold.codebooks
 _LEVELS = 3
-_ENCODE_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
 class ResKmeansFSQ:
     """A fitted codebook. float32 weights held as float64, so that an ID does not depend on its batch."""
 
+    kind: ClassVar[str] = "res_kmeans_fsq"
+
     centroids: tuple[Tensor, Tensor]  # per level [used, dim]; a code without centroid is given to no item
     fsq: BinaryFSQ
+    tables: tuple[Tensor, Tensor, Tensor]  # per level [used, dim], whose sum rebuilds a vector
     sizes: tuple[int, int, int]
 
     @classmethod
@@ -34,10 +51,10 @@ class ResKmeansFSQ:
         *,
         sizes: Sequence[int] = (256, 256, 256),
         seed: int,
-        kmeans_iterations: int,
-        fsq_steps: int,
+        kmeans_iterations: int = 20,
+        fsq_steps: int = 600,
         start: "ResKmeansFSQ | None" = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> "ResKmeansFSQ":
         """Fit all levels; the order of the items does not matter.
 
@@ -50,9 +67,9 @@ class ResKmeansFSQ:
         source    QARM V2 (arXiv 2602.08559), section 3.2
         """
         bits = _bits(sizes)
-        _check(x, dim=None)
-        points, weights = _distinct(x)
-        tick = _ticker(2 * kmeans_iterations + fsq_steps, progress)
+        check_vectors(x, dim=None)
+        points, weights, _ = distinct(x)
+        tick = ticker(2 * kmeans_iterations + fsq_steps, progress)
         residual, buckets = points.double(), torch.zeros(len(points), dtype=torch.int64)
         centroids = []
         for level in (0, 1):
@@ -68,16 +85,21 @@ class ResKmeansFSQ:
             labels = assign(residual, fitted)
             residual, buckets = residual - fitted[labels], buckets * sizes[level] + labels
             centroids.append(fitted)
-        fsq = fit_fsq(
-            residual.float(),
-            buckets,
-            bits=bits,
-            steps=fsq_steps,
-            seed=seed + 2,
-            tick=tick,
-            start=start.fsq if start else None,
+        fsq = _frozen(
+            fit_fsq(
+                residual.float(),
+                buckets,
+                bits=bits,
+                steps=fsq_steps,
+                seed=seed + 2,
+                tick=tick,
+                start=start.fsq if start else None,
+            )
         )
-        return cls((centroids[0], centroids[1]), _frozen(fsq), (sizes[0], sizes[1], sizes[2]))
+        codes = torch.stack([buckets // sizes[1], buckets % sizes[1], fsq.encode(residual)], dim=1)
+        held = (*centroids, fsq.decode(torch.arange(sizes[2])))
+        first, second, last = decode_tables(points.double(), weights, codes, held)
+        return cls((centroids[0], centroids[1]), fsq, (first, second, last), (sizes[0], sizes[1], sizes[2]))
 
     def encode(self, x: Tensor) -> Tensor:
         """Give every item its semantic ID.
@@ -87,10 +109,8 @@ class ResKmeansFSQ:
         raises   ValueError if x holds NaN or infinity, or dim is not the codebook's
         source   QARM V2 (arXiv 2602.08559), section 3.2
         """
-        _check(x, dim=self.fsq.dim)
-        starts = range(0, len(x), _ENCODE_ROWS)
-        parts = [self._encode(x[first : first + _ENCODE_ROWS].detach().cpu().double()) for first in starts]
-        return torch.cat(parts) if parts else torch.empty(0, _LEVELS, dtype=torch.int64)
+        check_vectors(x, dim=self.fsq.dim)
+        return in_chunks(self._encode, x, _LEVELS)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Rebuild vectors from semantic IDs.
@@ -99,26 +119,17 @@ class ResKmeansFSQ:
         returns  [items, dim] float32
         raises   ValueError if a code is out of range or has no centroid
         """
-        if codes.ndim != 2 or codes.shape[1] != _LEVELS:
-            raise ValueError(f"codes must have shape [items, {_LEVELS}], not {list(codes.shape)}")
-        codes = codes.long().cpu()
-        limits = torch.tensor([len(self.centroids[0]), len(self.centroids[1]), self.sizes[2]])
-        if len(codes) and bool(((codes < 0) | (codes >= limits)).any()):
-            raise ValueError(f"a code is outside what this codebook gives out: {limits.tolist()} codes per level")
-        first, second = self.centroids
-        rebuilt = first[codes[:, 0]] + second[codes[:, 1]] + self.fsq.decode(codes[:, 2])
-        return rebuilt.float()
+        return rebuild(self.tables, check_codes(codes, [len(table) for table in self.tables])).float()
 
     def to_rows(self) -> list[Row]:
-        """All of it as rows (level, part, code, vector) of gold.codebooks; part `size` = codes asked for."""
-        rows: list[Row] = [(level, "size", 0, [float(size)]) for level, size in enumerate(self.sizes, start=1)]
+        """All of it as rows (level, part, code, vector) of gold.codebooks."""
+        rows = [heading(self.kind, self.sizes)]
         for level, centroids in enumerate(self.centroids, start=1):
-            rows += [(level, "centroid", code, vector) for code, vector in enumerate(centroids.tolist())]
+            rows += weight_rows(level, "centroid", centroids)
+        for level, table in enumerate(self.tables, start=1):
+            rows += weight_rows(level, "rebuilt", table)
         for part, weight in self.fsq.state_dict().items():
-            rows += [
-                (_LEVELS, part, code, vector)
-                for code, vector in enumerate(weight.reshape(-1, weight.shape[-1]).tolist())
-            ]
+            rows += weight_rows(_LEVELS, part, weight)
         return rows
 
     @classmethod
@@ -127,20 +138,34 @@ class ResKmeansFSQ:
 
         raises  ValueError if a part or a row of it is missing
         """
-        parts: dict[tuple[int, str], dict[int, list[float]]] = {}
-        for level, part, code, vector in rows:
-            parts.setdefault((level, part), {})[code] = vector
-        weights = {key: _stack(key, vectors) for key, vectors in parts.items()}
-        try:
-            sizes = [int(weights[level, "size"].item()) for level in range(1, _LEVELS + 1)]
-            first, second = weights[1, "centroid"], weights[2, "centroid"]
-            hidden = len(weights[_LEVELS, "encoder.0.weight"])
-            fsq = BinaryFSQ(first.shape[1], _bits(sizes), hidden).double()
-            shapes = fsq.state_dict()
-            fsq.load_state_dict({part: weights[_LEVELS, part].reshape(old.shape) for part, old in shapes.items()})
-        except KeyError as missing:
-            raise ValueError(f"the codebook lacks level and part {missing}") from missing
-        return cls((first, second), _frozen(fsq), (sizes[0], sizes[1], sizes[2]))
+        _, sizes = read_heading(rows)
+        parts = read_parts(rows)
+        first, second = part_of(parts, 1, "centroid"), part_of(parts, 2, "centroid")
+        fsq = BinaryFSQ(first.shape[1], _bits(sizes), hidden=len(part_of(parts, _LEVELS, "encoder.0.weight"))).double()
+        shapes = fsq.state_dict()
+        fsq.load_state_dict({part: part_of(parts, _LEVELS, part).reshape(old.shape) for part, old in shapes.items()})
+        one, two, three = (part_of(parts, level, "rebuilt") for level in range(1, _LEVELS + 1))
+        return cls((first, second), _frozen(fsq), (one, two, three), (sizes[0], sizes[1], sizes[2]))
+
+    def renamed(self, names: Sequence[Tensor], order: list[int], flip: list[bool]) -> "ResKmeansFSQ":
+        """The same codebook with other numbers: items keep to their codes, whose numbers change.
+
+        names        per k-means level [codes] the number that each code gets, a permutation
+        order, flip  of the bits of the last level, see `BinaryFSQ.with_bits`
+        """
+        first, second = (names[level].argsort() for level in (0, 1))
+        fsq = self.fsq.with_bits(order, flip)
+        bits = torch.arange(len(self.tables[2]))[:, None] >> torch.arange(fsq.bits - 1, -1, -1) & 1
+        was = torch.empty_like(bits)
+        was[:, order] = bits ^ torch.tensor(flip).long()
+        last = (was << torch.arange(fsq.bits - 1, -1, -1)).sum(1)
+        one, two, three = self.tables
+        return ResKmeansFSQ(
+            (self.centroids[0][first], self.centroids[1][second]),
+            fsq,
+            (one[first], two[second], three[last]),
+            self.sizes,
+        )
 
     def _encode(self, residual: Tensor) -> Tensor:
         codes = []
@@ -165,41 +190,5 @@ def _bits(sizes: Sequence[int]) -> int:
     return last.bit_length() - 1
 
 
-def _check(x: Tensor, dim: int | None) -> None:
-    if x.ndim != 2 or (dim is not None and x.shape[1] != dim):
-        raise ValueError(f"x must have shape [items, {dim or 'dim'}], not {list(x.shape)}")
-    if dim is None and not x.numel():
-        raise ValueError("there is no item to fit a codebook on")
-    if not bool(torch.isfinite(x).all()):
-        bad = int((~torch.isfinite(x).all(1)).sum())
-        raise ValueError(f"{bad} of {len(x)} vectors hold NaN or infinity")
-
-
-def _distinct(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return distinct rows in the order of their bytes, and how often each came."""
-    rows = np.ascontiguousarray(x.detach().cpu().float().numpy() + 0.0)  # + 0.0: one kind of zero
-    keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
-    return torch.from_numpy(rows[first]), torch.from_numpy(counts)
-
-
-def _ticker(total: int, progress: Callable[[int, int], None] | None) -> Callable[[int], None]:
-    done = 0
-
-    def tick(steps: int) -> None:
-        nonlocal done
-        done += steps
-        if progress is not None:
-            progress(done, total)
-
-    return tick
-
-
 def _frozen(fsq: BinaryFSQ) -> BinaryFSQ:
     return fsq.double().requires_grad_(False).eval()
-
-
-def _stack(key: tuple[int, str], vectors: dict[int, list[float]]) -> Tensor:
-    if sorted(vectors) != list(range(len(vectors))):
-        raise ValueError(f"level {key[0]}, part {key[1]}: rows are missing, only {len(vectors)} came")
-    return torch.tensor([vectors[code] for code in range(len(vectors))], dtype=torch.float64)

@@ -42,9 +42,9 @@ def test_bits_are_matched_with_their_sense() -> None:
 def test_renamed_codes_and_turned_bits_are_found_again_without_any_item_moving() -> None:
     x = items(0)
     old = fitted(x)
-    first, second = old.centroids
-    turned = old.fsq.with_bits([2, 0, 3, 1], [True, False, True, False])
-    shuffled = ResKmeansFSQ((first.flip(0), second.flip(0)), turned, old.sizes)
+    names = [torch.arange(len(centroids)).flip(0) for centroids in old.centroids]
+    shuffled = old.renamed(names, [2, 0, 3, 1], [True, False, True, False])
+    assert torch.equal(shuffled.decode(shuffled.encode(x)), old.decode(old.encode(x)))
     assert (old.encode(x) != shuffled.encode(x)).any(1).double().mean() > 0.9
     again = matched(old, shuffled, x)
     assert torch.equal(old.encode(x), again.encode(x))
