@@ -8,8 +8,10 @@ import pyarrow.dataset as ds
 
 from jobs.lake import Lake
 from jobs.model_store import live
+from jobs.sections import Gate
 from jobs.settings import Settings
 
+CODEBOOK = ("quantize", "codebook", "all")
 Found = dict[tuple[str, str, str, str], dict[str, Any]]  # job, model, slice, metric
 
 
@@ -66,8 +68,17 @@ def _refusal(found: Found, challenger: dict[str, Any], settings: Settings) -> st
         return "the day's rows have one class only, so nothing can be compared"
     if challenger["rows"] < gate.min_test_rows:
         return f"only {challenger['rows']} rows to judge by, gate.min_test_rows is {gate.min_test_rows}"
-    collision = found.get(("quantize", "codebook", "all", "collision_rate"))
-    if collision and collision["value"] > gate.max_collision_rate:
-        shared, most = collision["value"], gate.max_collision_rate
-        return f"{shared:.1%} of the items share their semantic ID, gate.max_collision_rate is {most:.1%}"
+    return _unhealthy({key[3]: row["value"] for key, row in found.items() if key[:3] == CODEBOOK}, gate)
+
+
+def _unhealthy(health: dict[str, float | None], gate: Gate) -> str | None:
+    """What of the semantic IDs is beyond its threshold; what was not measured is not."""
+    most_shared, in_one, lowest = gate.max_collision_rate, gate.max_bucket_share, gate.min_hr_at_10
+    shared, bucket, found = (health.get(name) for name in ("collision_rate", "bucket_share", "hr_at_10"))
+    if shared is not None and shared > most_shared:
+        return f"{shared:.1%} of the items share their semantic ID, gate.max_collision_rate is {most_shared:.1%}"
+    if bucket is not None and bucket > in_one:
+        return f"{bucket:.1%} of the items have one and the same semantic ID, gate.max_bucket_share is {in_one:.1%}"
+    if found is not None and found < lowest:
+        return f"{found:.1%} of the items are found by their own semantic ID, gate.min_hr_at_10 is {lowest:.1%}"
     return None

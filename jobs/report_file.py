@@ -7,14 +7,14 @@ from pyarrow import fs
 from jobs.lake import Lake
 
 
-def publish(lake: Lake, day: date, html: str) -> str:
-    """Put the whole page in its place at once: a reader sees the old or the new one. returns its address"""
+def publish(lake: Lake, name: str, html: str) -> str:
+    """Put a whole page in its place at once: a reader sees the old or the new one. returns its address"""
     store, root = _store(lake)
     store.create_dir(f"{root}/reports")
-    with store.open_output_stream(f"{root}/reports/.{day}.new") as file:
+    with store.open_output_stream(f"{root}/reports/.{name}.new") as file:
         file.write(html.encode())
-    store.move(f"{root}/reports/.{day}.new", f"{root}/reports/{day}.html")
-    return f"{lake.root}/reports/{day}.html"
+    store.move(f"{root}/reports/.{name}.new", f"{root}/reports/{name}.html")
+    return f"{lake.root}/reports/{name}.html"
 
 
 def report_address(lake: Lake, day: date) -> str | None:

@@ -53,6 +53,7 @@ def collisions(codes: Tensor) -> dict[str, float]:
         "collision_rate": float((bucket > 1).double().mean()),
         "unique_share": len(counts) / len(codes),
         "largest_bucket": float(bucket.max()),
+        "bucket_share": float(bucket.max()) / len(codes),
         "edge_num": float(bucket.mean()),
         "hr_at_1": float((1 / bucket).mean()),
         "hr_at_10": float((10 / bucket).clamp_max(1).mean()),

@@ -161,3 +161,27 @@ def test_data_docs_are_linked_once_they_exist(lake: Lake, settings: Settings) ->
     docs.mkdir()
     (docs / "index.html").write_text("docs")
     assert 'href="../data_docs/index.html"' in page(lake, settings)
+
+
+def test_the_tree_of_codes_is_a_page_beside_the_report(lake: Lake, settings: Settings) -> None:
+    put_metrics(lake, DAY)
+    codes = {"i1": (1, 2, 7), "i2": (1, 2, 7), "i3": (1, 3, 0), "i4": (9, 9, 9)}
+    put_catalogue(lake, {"i1": "blue kettle", "i2": SCRIPT, "i3": None, "i4": "red teapot"}, codes=codes)
+    html = page(lake, settings)
+    assert f'<a href="{DAY}-codes.html">' in html
+    tree = (Path(lake.root) / "reports" / f"{DAY}-codes.html").read_text()
+    assert "4 items behind 3 semantic IDs" in tree
+    assert "blue kettle" in tree
+    assert "red teapot" in tree
+    assert "i3" in tree  # no title: its name
+    assert SCRIPT not in tree
+
+
+def test_a_refit_and_the_health_of_the_ids_are_told(lake: Lake, settings: Settings) -> None:
+    put_catalogue(lake, {"i1": "blue kettle"})
+    moved = metric_rows("codebook", "refit", {"moved_c1": 0.1, "moved_c1c2": 0.2, "moved_id": 0.35}, rows=77)
+    health = metric_rows("codebook", "all", {"collision_rate": 0.125, "hr_at_1": 0.9375}, version="cb1")
+    write_metrics(lake, "quantize", DAY, moved + health)
+    html = page(lake, settings)
+    assert "35.00 %" in html
+    assert "93.75 %" in html
