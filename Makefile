@@ -29,7 +29,7 @@ rollback: setup ## restore the release before
 	@$(JOBS_PYTHON) -m jobs.promote --rollback --day $$(date -u +%F) >/dev/null
 
 bench: setup ## one bench: B=etl ARGS="--data <folder>"
-	@PYTHONPATH=. $(JOBS_PYTHON) bench/$(if $(wildcard bench/$(B).py),$(B),$(error say which: make bench B=etl)).py $(ARGS)
+	@PYTHONPATH=. $(JOBS_PYTHON) bench/$(if $(wildcard bench/$(B).py),$(B),$(error say which: make bench B=$(shell grep -l "^def main" bench/*.py | xargs -n1 basename -s .py | paste -sd"|" -))).py $(ARGS)
 
 test: setup ## all tests
 	@$(JOBS_PYTHON) -m pytest tests

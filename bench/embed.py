@@ -55,7 +55,7 @@ def main() -> None:
     flags = parser.parse_args()
     texts = list(map(item_text, item_rows(flags.data).values()))
     if not texts:
-        sys.exit(f"embed: {flags.data} holds no items*.jsonl.gz")
+        sys.exit(f"embed: {flags.data} holds no items*.jsonl.gz, neither itself nor in day folders")
     settings = Encoder()
     compared = ways(encoder_location(settings), settings)
     tokens = sum(map(len, Sentence(encoder_location(settings), max_tokens=settings.max_tokens).items(texts)))

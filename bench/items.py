@@ -11,7 +11,7 @@ FIELDS = ("item_id", "title", "description", "category", "attributes")
 def item_rows(folder: Path) -> dict[str, dict[str, Any]]:
     """Item id to its fields, attributes as JSON text; the last line of an item counts."""
     rows = {}
-    for file in sorted(folder.glob("items*.jsonl.gz")):
+    for file in sorted([*folder.glob("items*.jsonl.gz"), *folder.glob("*/items*.jsonl.gz")]):  # at the top, or by day
         with open_gz(file, "rt") as lines:
             for line in map(json.loads, lines):
                 row = {name: line.get(name) for name in FIELDS}

@@ -13,18 +13,22 @@ from jobs.sections import Pairs
 SQL = Path(__file__).parent / "etl_sql"
 LOG = """
 CREATE TABLE log AS SELECT DISTINCT user_id, item_id, event, value, ts, CAST(ts AS DATE) AS day
-FROM read_json('{path}', format = 'newline_delimited',
+FROM read_json({files}, format = 'newline_delimited',
   columns = {{user_id: 'VARCHAR', item_id: 'VARCHAR', event: 'VARCHAR', ts: 'TIMESTAMP', value: 'DOUBLE'}})
 WHERE user_id IS NOT NULL
 """
 
 
 class Log:
-    """The events of a landing folder (events*.jsonl.gz), of known users."""
+    """The events of a landing folder (events*.jsonl.gz, in it or in its day folders), of known users."""
 
     def __init__(self, folder: Path) -> None:
         self.db = duckdb.connect()
-        self.db.execute(LOG.format(path=str(folder / "events*.jsonl.gz").replace("'", "''")))
+        files = sorted(map(str, [*folder.glob("events*.jsonl.gz"), *folder.glob("*/events*.jsonl.gz")]))
+        if not files:
+            raise SystemExit(f"{folder} holds no events*.jsonl.gz, neither itself nor in day folders")
+        quoted = ["'" + file.replace("'", "''") + "'" for file in files]
+        self.db.execute(LOG.format(files=f"[{', '.join(quoted)}]"))
 
     def pairs(self, where: str, caps: Pairs) -> list[tuple[str, str]]:
         """Pairs of item ids that Swing finds in the events that `where` keeps, whatever their day."""

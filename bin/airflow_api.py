@@ -11,13 +11,14 @@ import httpx
 
 DAG = "daily"
 ENDED = ("success", "failed")
+PATIENCE = 180  # seconds: on a machine that is busy with Spark an answer can take a minute
 
 
 class Airflow:
     """A logged-in client of the API server at `url`; one user, whose password lies in `passwords`."""
 
     def __init__(self, url: str, passwords: Path) -> None:
-        self.http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self.http = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
         self.passwords = passwords
 
     def answers(self) -> bool:

@@ -19,6 +19,7 @@ from datetime import date
 from pathlib import Path
 from types import FrameType
 
+import httpx
 from airflow_api import Airflow
 from job import Mistake, job
 from place import Place
@@ -129,6 +130,10 @@ def main() -> int:
         run(place, services, console)
     except (Mistake, ServiceError, TaskFailed) as error:
         errors.print(f"make run: {error}", markup=False)
+        return 1
+    except httpx.HTTPError as error:
+        what = str(error) or type(error).__name__
+        errors.print(f"make run: Airflow did not answer ({what}); run it again to go on", markup=False)
         return 1
     except KeyboardInterrupt:
         errors.print("make run: stopped; run it again to go on", markup=False)

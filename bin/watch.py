@@ -113,7 +113,7 @@ class Watch:
             now = time.monotonic()
             if now - last_line.setdefault(task["task_id"], now) >= QUIET:
                 last_line[task["task_id"]] = now
-                self.console.print(self._line(day, run_id, task), no_wrap=True, overflow="ellipsis")
+                self.console.print(self._line(day, run_id, task), soft_wrap=True)  # whole: it goes to a file
 
     def _clock(self) -> str:
         minutes, rest = divmod(int(time.monotonic() - self.started), 60)
