@@ -283,3 +283,23 @@ def test_an_encoder_that_went_astray_never_goes_live(lake: Lake, settings: Setti
         align.run(lake, settings, DAY)
     assert lake.arrow("gold.encoders").num_rows == 0
     assert lake.version("gold.item_embeddings") == before
+
+
+def test_two_lakes_tune_in_folders_of_their_own(
+    lake: Lake, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same pairs give the same version."""
+    folders = []
+
+    def stopping(folder: Path, *_: Any) -> None:
+        folders.append(folder)
+        raise StopError
+
+    monkeypatch.setattr("jobs.align_ranks.tune_in", stopping)
+    other = Lake(tmp_path / "other")
+    other.create()
+    for one in (lake, other, lake):
+        settings = catalogue(one, settings)
+        with pytest.raises(StopError):
+            align.run(one, settings, DAY)
+    assert folders[0] == folders[2] != folders[1]
