@@ -85,7 +85,7 @@ def plain(source: str, bf16: bool) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     kind = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
     dtype = "auto" if bf16 else torch.float32
-    told: tuple[Any, dict[str, Any]] = kind.from_pretrained(
+    told: Any = kind.from_pretrained(
         source, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )
     return complete(*told)

@@ -23,10 +23,10 @@ def load(model: str, *, tokens_per_batch: int) -> "LocalModel":
     dtype = torch.bfloat16 if fast else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-        told: tuple[Any, dict[str, Any]] = AutoModelForCausalLM.from_pretrained(
+        told: Any = AutoModelForCausalLM.from_pretrained(
             model, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
-        network = complete(*told)
+        network: Any = complete(*told)
         known(tokenizer)
     except Exception as error:  # what transformers raises on a damaged folder can be nearly anything
         raise Refused(f"{model} cannot be loaded: {(str(error) or repr(error)).splitlines()[0][:200]}") from None
