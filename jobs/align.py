@@ -119,7 +119,8 @@ def tune_encoder(lake: Lake, settings: Settings, base: Located, pairs: Pairs, it
     from jobs.align_ranks import tune_in  # heavy: only when there is something to tune
 
     if not stored(lake, folder_name(version)):
-        work = Path(tempfile.gettempdir()) / f"sidereal-{version}"
+        lakes = hashlib.sha256(lake.root.encode()).hexdigest()[:8]  # which do not wait for one another
+        work = Path(tempfile.gettempdir()) / f"sidereal-{lakes}-{version}"
         made = tune_in(work, settings, base, pairs, items)
         keep_pairs(made, pairs)
         store_folder(lake, made, folder_name(version))

@@ -23,6 +23,7 @@ from jobs.lake import UserError
 from jobs.progress import progress
 from jobs.settings import Settings
 from models.encoder.loading import tunable
+from models.encoder.text import NotFiniteError
 from models.encoder.tuning import Plan, tune
 
 PLAN = {"steps", "items_per_batch", "items_per_chunk", "lr", "temperature", "answer_weight", "seed"}
@@ -64,7 +65,7 @@ def _followed(command: list[str]) -> None:
 
 
 def tune_rank(folder: Path) -> None:
-    """One rank's part; the first one saves."""
+    """One rank's part; the first one saves. raises UserError if the model cannot be read, or not be tuned so"""
     told = json.loads((folder / "told.json").read_text())
     items = feather.read_table(folder / "items.arrow", memory_map=False)
     texts, images, questions = (items[name].to_pylist() for name in ("text", "image", "questions"))
@@ -72,10 +73,13 @@ def tune_rank(folder: Path) -> None:
     with readable(told["model"]["model"]):
         model = tunable(texts=texts, images=images, questions=questions, **told["model"])
     first = not dist.is_initialized() or dist.get_rank() == 0
-    tune(
-        model, model.collate, np.load(folder / "pairs.npy"), len(items), Plan(**told["plan"]), anneal=model.anneal,
-        checkpoint=folder / "kept.safetensors", progress=progress("tuning the encoder") if first else None,
-    )  # fmt: skip
+    try:
+        tune(
+            model, model.collate, np.load(folder / "pairs.npy"), len(items), Plan(**told["plan"]), anneal=model.anneal,
+            checkpoint=folder / "kept.safetensors", progress=progress("tuning the encoder") if first else None,
+        )  # fmt: skip
+    except NotFiniteError as error:
+        raise UserError(f"tuning went astray: {error}; lower align.lr or raise align.temperature") from None
     if first:
         model.save(folder / "model")
 

@@ -21,7 +21,7 @@ import pyarrow.dataset as ds
 from jobs.aligned import base_encoder, champion_encoder, live_encoder
 from jobs.catalogue import among, vectors_column
 from jobs.encoders import Located, load_embedder
-from jobs.lake import Lake, Written
+from jobs.lake import Lake, UserError, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
@@ -86,10 +86,14 @@ def _embed(lake: Lake, settings: Settings, encoder: Located, todo: pa.Table, day
         while items.num_rows:
             chunk, items = items[:at_once], items[at_once:]
             started = time.monotonic()
-            vectors = text.embed(
-                model, chunk["text"].to_pylist(), chunk["image"].to_pylist(), tokens_per_batch=budget,
-                progress=partial(_tell, tell, done, len(todo)),
-            )  # fmt: skip
+            try:
+                vectors = text.embed(
+                    model, chunk["text"].to_pylist(), chunk["image"].to_pylist(), tokens_per_batch=budget,
+                    progress=partial(_tell, tell, done, len(todo)),
+                )  # fmt: skip
+            except text.NotFiniteError as error:
+                told = "give another encoder.model or, if it was tuned, lower align.lr"
+                raise UserError(f"the encoder {encoder.version} is of no use: {error}; {told}") from None
             rows = chunk.select(KEY).append_column("vector", vectors_column(vectors))
             for name, value in {"encoder_version": encoder.version, "day": day}.items():
                 rows = rows.append_column(name, pa.repeat(pa.scalar(value), len(chunk)))

@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from safetensors import SafetensorError
-
 from jobs.lake import UserError
 from jobs.sections import Encoder
 
@@ -32,9 +30,11 @@ def readable(location: str) -> Iterator[None]:
     """raises UserError in place of what a model folder or name that cannot be read raises"""
     try:
         yield
-    except (OSError, ValueError, SafetensorError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # what transformers raises on a damaged folder can be nearly anything
         raise UserError(
-            f"encoder.model: {location} cannot be loaded ({str(error).splitlines()[0][:200]});"
+            f"encoder.model: {location} cannot be loaded ({(str(error) or repr(error)).splitlines()[0][:200]});"
             " give a folder with config.json, tokenizer and *.safetensors"
         ) from None
 
@@ -90,7 +90,7 @@ def encoder_version(settings: Encoder) -> str:
         folder = Path(location)
         name = pinned(folder) if folder.is_dir() else readable_name(location)
     config = Path(location) / "config.json"  # of a Hugging Face name it is not known whether it looks at images
-    looks = image_folder(settings) and (not config.is_file() or '"vision_config"' in config.read_text())
+    looks = image_folder(settings) and (not config.is_file() or '"vision_config"' in config.read_text(errors="replace"))
     return f"{name}-t{settings.max_tokens}{'-images' if looks else ''}"
 
 

@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -9,6 +10,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 def _power_of_two(size: int) -> int:
@@ -49,11 +51,20 @@ class TwoTower(Section):
     epochs: Count = 4
     batch: Count = 512
     lr: float = Field(1e-2, gt=0)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
+
+
+def _has_host(url: str) -> bool:
+    """Whether an address names a host and, if any, a port that there can be."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _endpoint(url: str) -> str:
-    if url and not re.fullmatch(r"https?://[^\s@]+", url):
+    if url and not (re.fullmatch(r"https?://[^\s@]+", url) and _has_host(url)):
         raise ValueError("expected an address such as http://127.0.0.1:8000/v1, without a name or key in it")
     return url
 
@@ -108,7 +119,7 @@ class Encoder(Section):
 class Align(Section):
     """How the encoder is tuned on the pairs that the judge kept."""
 
-    every_days: int = Field(default=0, ge=0)  # 0: the encoder stays as it came
+    every_days: int = Field(default=0, ge=0, le=36_500)  # 0: the encoder stays as it came
     min_pairs: Count = 1000  # fewer to tune on: none is tuned
     steps: Count = 60
     items_per_batch: Count = 512  # an item's negatives come from them
@@ -121,14 +132,14 @@ class Align(Section):
     lora_rank: int = Field(default=0, ge=0)  # 0: all weights are trained
     checkpointing: bool = False  # compute layers twice rather than keep what they gave
     ranks: int = Field(default=0, ge=0)  # processes that share a batch; 0: one for each GPU, or one
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
 
 
 class Quantizer(Section):
     sizes: tuple[Count, Count, BinaryCount] = (256, 256, 256)
     kmeans_iterations: Count = 20
     fsq_steps: Count = 600
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     refit_days: int = Field(default=0, ge=0)  # fit anew after so many days; 0: when new items no longer fit
     min_new_items: Count = 1000  # fewer tell nothing
     max_error_ratio: float = Field(default=1.5, gt=0)  # rebuild error of new items over that of the others
@@ -146,7 +157,7 @@ class Ranker(Section):
     valid_share: Part = 0.1
     patience: Count = 1
     experts: Count = 4
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
 
 
 class Gate(Section):

@@ -19,7 +19,7 @@ import torch
 
 from jobs.catalogue import among
 from jobs.dataset import TASKS, Items, distinct, load_histories, positive_events, rows_of
-from jobs.lake import Lake, Written
+from jobs.lake import Lake, UserError, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
@@ -70,12 +70,17 @@ def load_positives(lake: Lake, settings: Settings, day: date) -> tuple[Items, Po
 
 
 def train(data: Positives, n_items: int, settings: Settings) -> tuple[TwoTower, list[dict[str, Any]]]:
-    """A model of all rows, and metric rows of how well it foresaw the latest before it learned from them."""
+    """A model of all rows, and metric rows of how well it foresaw the latest before it learned from them.
+
+    raises  UserError if training went astray: no pair would be found, and those of the day be lost
+    """
     s = settings.two_tower
     model = TwoTower(n_items=n_items, dim=s.dim, seed=s.seed).to("cuda" if torch.cuda.is_available() else "cpu")
     earlier, later = split_by_time(data, HELD_OUT)
     tell = progress("training two towers")
     losses = fit(model, earlier, seed=s.seed, epochs=s.epochs, batch_size=s.batch, lr=s.lr, progress=tell)
+    if not np.isfinite(losses[-1]):
+        raise UserError(f"training two towers went astray: the loss is no number; lower two_tower.lr (now {s.lr:g})")
     measured = metric_rows(SOURCE, "all", {"train_loss": losses[-1]}, rows=len(earlier))
     later = later.take(np.sort(np.random.default_rng(s.seed).permutation(len(later))[:MEASURED]))
     popular = popularity_hit_rate(earlier, later, n_items=n_items, k=FIRST)

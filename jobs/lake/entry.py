@@ -62,6 +62,8 @@ def cause(error: BaseException) -> str:
     """The error in one sentence."""
     if isinstance(error, UserError):
         return str(error)
+    if type(error) is ConnectionError:  # a language model's endpoint; libraries raise kinds of it
+        return f"{error}; what was answered is kept: run this again"
     text = f"{type(error).__name__}: {error}"
     if error.__cause__:
         text += f" ({error.__cause__})"

@@ -10,6 +10,7 @@ from models.encoder.images import Images
 from models.encoder.segments import Batch, QuestionAnswer, collate
 from models.encoder.text import Tokens
 from models.encoder.vision import image_tokens
+from models.encoder.whole import known
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Reader:
     def __init__(self, model: str, *, max_tokens: int, image_folder: str) -> None:
         self.config = AutoConfig.from_pretrained(model, trust_remote_code=False)
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        known(self.tokenizer)
         self.tokenizer.split_special_tokens = True  # "<|im_end|>" in a title is a word
         self.max_tokens = max_tokens
         self.images = Images(image_folder, model) if image_folder and hasattr(self.config, "vision_config") else None

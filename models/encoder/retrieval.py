@@ -16,7 +16,8 @@ def hit_rates(
 ) -> dict[int, float]:
     """HR@k: how often one item of a pair is among the k items that are most similar to the other.
 
-    Both directions count; an item as similar as the partner stands before it. Pairs that are known, as those that
+    Both directions count; an item as similar as the partner stands before it, and every item before one whose
+    similarity is no number. Pairs that are known, as those that
     an encoder was trained on, do not stand before the one that is searched for: they are no answer to what is new
     (the filtered ranks of Bordes et al. 2013, "Translating Embeddings").
 
@@ -36,7 +37,7 @@ def hit_rates(
         scores[rows, asked] = -torch.inf
         scores[partners.of_each(asked)] = -torch.inf
         scores[rows, wanted] = partner
-        before = (scores >= partner[:, None]).sum(dim=1) - 1
+        before = (~(scores < partner[:, None])).sum(dim=1) - 1
         for k in ks:
             hits[k] += int((before < k).sum())
     return {k: hits[k] / max(len(both), 1) for k in ks}

@@ -11,6 +11,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from models.encoder.alignment import Encoded
 from models.encoder.text import Ints, Tokens, budgeted, fast_bfloat16
+from models.encoder.whole import known
 
 TOKENS_AT_ONCE = 2048  # of a training batch, with padding: on a CPU more is slower
 
@@ -28,6 +29,7 @@ class Sentence:
         safe = {"use_safetensors": True}
         self.model = SentenceTransformer(model, device=device, trust_remote_code=False, model_kwargs=safe).eval()
         self.model.max_seq_length = min(max_tokens, self.model.max_seq_length or max_tokens)
+        known(self.model.tokenizer)
         self.model.tokenizer.split_special_tokens = True  # "[SEP]" in a title is a word
         if fast_bfloat16() if bf16 is None else bf16:
             self.model.bfloat16()  # half the work or less, cosine to float32 0.9999

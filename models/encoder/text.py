@@ -16,6 +16,10 @@ CHUNK = 8192  # texts that are tokenised ahead, and sorted by length together
 T = TypeVar("T")
 
 
+class NotFiniteError(ValueError):
+    """Weights or what they compute are no numbers."""
+
+
 class Embedder(Protocol):
     """An encoder that is ready to embed."""
 
@@ -65,6 +69,7 @@ def embed(
     images            [items] name of each item's image; None: no item has one
     tokens_per_batch  of items of like length together, with padding; a longer item is a batch of its own
     returns           [items, dim] float32, each of length 1
+    raises            NotFiniteError if a vector is no number: compared with anything, it would seem the nearest
     """
     vectors = np.zeros((len(texts), encoder.dim), np.float32)
     images = [None] * len(texts) if images is None else images
@@ -102,3 +107,5 @@ def _embed(encoder: Embedder, items: Sequence[Sized], into: NDArray[np.float32],
     collated = _ahead(encoder.collate([items[row] for row in rows]) for rows in batches)
     for rows, batch in zip(batches, collated, strict=True):
         into[rows] = normalize(encoder.vectors(batch).float(), dim=1).cpu().numpy()
+        if not np.isfinite(into[rows]).all():
+            raise NotFiniteError("it gives vectors that are no numbers")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.encoder.alignment import Losses, backward, sum_gradients
 from models.encoder.batches import Ints, Partners, batches
+from models.encoder.text import NotFiniteError
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
 WARM_UP = 0.1  # of the steps
@@ -62,6 +63,7 @@ def tune(
     checkpoint  file to keep every few steps and to go on from
     anneal      told before each step which share of the steps is done
     returns     the losses of each step done here
+    raises      NotFiniteError at the first gradient that is no number
     """
     partners = Partners(pairs, items)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -87,7 +89,8 @@ def tune(
             )
         )  # fmt: skip
         sum_gradients(parameters)
-        nn.utils.clip_grad_norm_(parameters, MAX_NORM)
+        if not nn.utils.clip_grad_norm_(parameters, MAX_NORM).isfinite():
+            raise NotFiniteError(f"the gradient of step {step + 1} is no number")
         optimizer.step()
         optimizer.zero_grad()
         if checkpoint and (step + 1) % SAVE_EVERY == 0 and _rank() == 0:

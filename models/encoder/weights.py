@@ -6,6 +6,7 @@ encoder.safetensors                                <EMB> rows, adapters (metadat
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -24,6 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 from models.encoder import vision
 from models.encoder.lora import adapters, without_adapters
 from models.encoder.three_segment import ThreeSegmentEncoder, embeddings
+from models.encoder.whole import complete
 
 BESIDE = "encoder.safetensors"
 
@@ -78,12 +80,15 @@ def load_frozen(source: str, *, bf16: bool = False, instead: int | None = None) 
 
 
 def plain(source: str, bf16: bool) -> PreTrainedModel:
+    """raises OSError or ValueError if there is no readable model, or one that lacks weights"""
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers gives it no types
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     kind = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
     dtype = "auto" if bf16 else torch.float32
-    model: PreTrainedModel = kind.from_pretrained(source, dtype=dtype, use_safetensors=True, trust_remote_code=False)
-    return model
+    told: Any = kind.from_pretrained(
+        source, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+    )
+    return complete(*told)
 
 
 def beside(source: str) -> tuple[dict[str, Tensor], int | None]:

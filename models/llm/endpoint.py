@@ -4,13 +4,15 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
+from typing import Any
 
 import openai
 
-from models.llm.prompt import Prompt, Refused, Reply, neutral
+from models.llm.prompt import Prompt, Refused, Reply, neutral, storable
 
 TRIES_AGAIN = 10  # waits 0.5 s, then twice as long each time, at most 8 s: together about a minute
 ONE_PROMPT = (400, 403, 413, 422)  # may be about this prompt alone: its length, or what a filter finds in it
+NO_ENDPOINT = "answers, but not as an OpenAI-compatible endpoint does"
 FIRST = 8  # prompts, from all over the list: if each of them is refused, it is not about the prompts
 
 
@@ -25,9 +27,12 @@ class Endpoint:
     api_key      sent to the endpoint, and told to nobody else
     concurrency  requests under way at a time
     timeout      seconds for one try
+    raises       Refused if no request could carry the key
     """
 
     def __init__(self, *, url: str, model: str, api_key: str, concurrency: int, timeout: float) -> None:
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise Refused("the key in OPENAI_API_KEY holds a line end or another character that no key has")
         self.url, self.model, self.concurrency, self._key = url, model, concurrency, api_key
         # The client tries again after connection errors, time-outs, 408, 409, 429 and 5xx, and heeds Retry-After.
         self._client = openai.OpenAI(base_url=url, api_key=api_key, timeout=timeout, max_retries=TRIES_AGAIN)
@@ -89,9 +94,16 @@ class Endpoint:
             raise Refused(f"{self.url} refuses {self.model}: {self._told(error)}") from None
         except openai.APIError as error:
             raise Refused(f"{self.url} refuses {self.model}: {self._told(error)}") from None
-        if not getattr(got, "choices", None):  # a web page, for example
-            raise Refused(f"{self.url} answers, but not as an OpenAI-compatible endpoint does")
-        return Reply(got.choices[0].message.content or "", time.perf_counter() - started)
+        except ValueError:  # no JSON
+            raise Refused(f"{self.url} {NO_ENDPOINT}") from None
+        return Reply(self._written(got), time.perf_counter() - started)
+
+    def _written(self, got: Any) -> str:
+        """The text of an answer. raises Refused if it is of another form, such as a web page"""
+        try:
+            return storable(got.choices[0].message.content or "")
+        except (AttributeError, LookupError, TypeError):
+            raise Refused(f"{self.url} {NO_ENDPOINT}") from None
 
     def _told(self, error: openai.APIError) -> str:
         """The first line of an error; a server may repeat the key that it was given."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from models.encoder.whole import complete, known
 from models.llm.prompt import Prompt, Refused, Reply
 
 
@@ -22,11 +23,13 @@ def load(model: str, *, tokens_per_batch: int) -> "LocalModel":
     dtype = torch.bfloat16 if fast else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-        network: Any = AutoModelForCausalLM.from_pretrained(
-            model, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        told: Any = AutoModelForCausalLM.from_pretrained(
+            model, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
-    except (OSError, ValueError) as error:
-        raise Refused(f"{model} cannot be loaded: {str(error).splitlines()[0][:200]}") from None
+        network: Any = complete(*told)
+        known(tokenizer)
+    except Exception as error:  # what transformers raises on a damaged folder can be nearly anything
+        raise Refused(f"{model} cannot be loaded: {(str(error) or repr(error)).splitlines()[0][:200]}") from None
     return LocalModel(network.to(device).eval(), tokenizer, tokens_per_batch)
 
 

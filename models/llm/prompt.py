@@ -53,6 +53,11 @@ class LanguageModel(Protocol):
         """
 
 
+def storable(text: str) -> str:
+    """Text without halves of surrogate pairs, as a cut emoji leaves in JSON: no table can hold them."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def neutral(text: str, limit: int) -> str:
     """Text on one line that holds no tag and no special token, of at most `limit` characters."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
@@ -79,11 +84,11 @@ def attribute_texts(attributes: str | None) -> dict[str, str]:
         return {}
     try:
         found = json.loads(attributes)
+        if isinstance(found, dict):
+            return {storable(name): storable(told) for name, value in found.items() if (told := _text(value))}
     except (ValueError, RecursionError):
-        return {"text": attributes}
-    if not isinstance(found, dict):
-        return {"text": attributes}
-    return {name: told for name, value in found.items() if (told := _text(value))}
+        pass
+    return {"text": attributes}
 
 
 def _text(value: object) -> str:

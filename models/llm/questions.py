@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from models.llm.prompt import Prompt, attribute_texts
+from models.llm.prompt import Prompt, attribute_texts, storable
 
 PROMPT_VERSION = "1"  # count up with every change of the prompt
 TEMPLATE_VERSION = "template-1"  # and of the templates
@@ -53,7 +53,7 @@ def _question(line: str) -> Question | None:
         return None
     if not isinstance(told, dict) or told.keys() != {"question", "answer"}:
         return None
-    texts = [text.strip() if isinstance(text, str) else "" for text in (told["question"], told["answer"])]
+    texts = [storable(text).strip() if isinstance(text, str) else "" for text in (told["question"], told["answer"])]
     return Question(*texts) if all(0 < len(text) <= LONGEST for text in texts) else None
 
 

@@ -21,7 +21,7 @@ from jobs.align_ranks import tune_in
 from jobs.aligned import Pairs, base_encoder, kept_pairs, live_encoder, pairs_of
 from jobs.catalogue import current_vectors
 from jobs.encoders import Located, encoder_location
-from jobs.lake import Lake
+from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
 from jobs.sections import Align, Encoder
 from jobs.settings import Settings, load_settings
@@ -270,3 +270,36 @@ def test_a_day_before_the_tuning_keeps_its_own_encoder(lake: Lake, settings: Set
     assert live_encoder(lake, settings, date(2026, 11, 19)) == base_encoder(settings)
     off = settings.model_copy(update={"align": settings.align.model_copy(update={"every_days": 0})})
     assert live_encoder(lake, off, DAY) == base_encoder(settings)
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"), [(1, "vectors that are no numbers"), (5, r"gradient of step \d is no number")]
+)
+def test_an_encoder_that_went_astray_never_goes_live(lake: Lake, settings: Settings, steps: int, told: str) -> None:
+    settings = catalogue(lake, settings, lr=1e30, steps=steps)
+    embed.run(lake, settings, DAY)
+    before = lake.version("gold.item_embeddings")
+    with pytest.raises(UserError, match=rf"{told}; .*lower align\.lr"):
+        align.run(lake, settings, DAY)
+    assert lake.arrow("gold.encoders").num_rows == 0
+    assert lake.version("gold.item_embeddings") == before
+
+
+def test_two_lakes_tune_in_folders_of_their_own(
+    lake: Lake, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same pairs give the same version."""
+    folders = []
+
+    def stopping(folder: Path, *_: Any) -> None:
+        folders.append(folder)
+        raise StopError
+
+    monkeypatch.setattr("jobs.align_ranks.tune_in", stopping)
+    other = Lake(tmp_path / "other")
+    other.create()
+    for one in (lake, other, lake):
+        settings = catalogue(one, settings)
+        with pytest.raises(StopError):
+            align.run(one, settings, DAY)
+    assert folders[0] == folders[2] != folders[1]

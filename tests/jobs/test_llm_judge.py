@@ -19,6 +19,7 @@ from transformers.cli.serve import Serve
 from jobs import judge
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
+from jobs.lake.entry import cause
 from jobs.sections import Judge, JudgeLlm, LargerLlm, Llm
 from jobs.settings import Settings
 from tests.scripted_lm import CUE, JUDGES, scripted_lm
@@ -97,6 +98,11 @@ def test_each_source_is_judged_by_its_own_model(lake: Lake, settings: Settings, 
     assert judged(lake, settings, two_tower=str(folder))[0]["verdict"] == "yes"
     with pytest.raises(UserError, match="/elsewhere cannot be loaded"):
         judged(lake, settings, two_tower="/elsewhere")
+
+
+def test_an_endpoint_that_does_not_answer_is_told_in_a_sentence() -> None:
+    told = cause(ConnectionError("http://127.0.0.1:1/v1 does not answer, 11 tries"))
+    assert told == "http://127.0.0.1:1/v1 does not answer, 11 tries; what was answered is kept: run this again"
 
 
 class Server:

@@ -12,7 +12,7 @@ from deltalake.exceptions import DeltaError
 from lake_rows import DAY, moment
 
 from jobs import two_tower
-from jobs.lake import Lake
+from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
 from jobs.settings import Settings
 
@@ -193,3 +193,13 @@ def test_no_more_held_out_rows_than_wanted_are_measured(
     two_tower.run(lake, settings, DAY)
     held_out = ds.field("slice") == "held_out"
     assert lake.arrow("gold.metrics", ["rows"], held_out)["rows"].to_pylist() == [7, 7]
+
+
+def test_training_that_goes_astray_costs_the_day_no_pair(lake: Lake, settings: Settings) -> None:
+    put(lake, *log())
+    two_tower.run(lake, settings, DAY)
+    before = found(lake)
+    wild = settings.model_copy(update={"two_tower": settings.two_tower.model_copy(update={"lr": 1e30})})
+    with pytest.raises(UserError, match=r"lower two_tower\.lr"):
+        two_tower.run(lake, wild, DAY)
+    assert found(lake) == before

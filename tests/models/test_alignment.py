@@ -210,3 +210,7 @@ def test_a_known_partner_does_not_stand_before_the_one_that_is_searched_for() ->
     assert hit_rates(vectors, one, (1,)) == {1: 0.0}
     assert hit_rates(vectors, one, (1,), known=known) == {1: 0.5}  # 0 finds 2; 2 finds 1 first
     assert hit_rates(vectors, one, (1,), known=np.concatenate([known, one])) == {1: 0.5}
+
+
+def test_vectors_that_are_no_numbers_find_nothing() -> None:
+    assert hit_rates(np.full((ITEMS, 2), np.nan, np.float32), pairs(), (10,)) == {10: 0.0}

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import cosine_similarity
 from transformers import AutoTokenizer
 
+from models.encoder.items import Reader
+from models.encoder.sentence import Sentence
 from models.encoder.three_segment import ThreeSegmentEncoder
 from models.encoder.weights import load, load_frozen, save
 from tests.llm import EMBS, packed, rows, tiny_llm, tiny_tokenizer
@@ -98,3 +101,21 @@ def test_adapters_go_on_being_trained_at_their_rank_only(tmp_path: Path) -> None
 def test_an_encoder_without_emb_tokens_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one <EMB>"):
         ThreeSegmentEncoder(tiny_llm(), embs=0)
+
+
+def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
+    trained(rank=None).model.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"1 of its weights are not in its files, such as model\.norm\.weight"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("images", ["", "."])
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path, images: str) -> None:
+    trained(rank=None).model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="tokenizer"):
+        Reader(str(tmp_path), max_tokens=8, image_folder=images)
+    with pytest.raises(ValueError, match="tokenizer"):
+        Sentence(str(tmp_path), max_tokens=8)

@@ -31,6 +31,7 @@ class Server(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.keys: set[str] = set()
         self.told = "no"
+        self.body: str | None = None  # instead of a good answer
         self.busy = self.busiest = 0
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
@@ -54,10 +55,11 @@ class Handler(BaseHTTPRequestHandler):
             told if status == 200 else {"error": {"message": f"{server.told}, {self.headers['authorization']}"}}
         )
         self.send_response(status or 200)
+        self.send_header("content-type", "application/json")
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(text.encode())
+        self.wfile.write((text if server.body is None else server.body).encode())
 
     def log_message(self, *args: object) -> None:
         pass
@@ -163,3 +165,30 @@ def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
     nowhere = Endpoint(url="http://127.0.0.1:9/v1", model="m", api_key=KEY, concurrency=1, timeout=1)
     with pytest.raises(ConnectionError, match=r"http://127\.0\.0\.1:9/v1 does not answer, 2 tries"):
         replies(nowhere, 1)
+
+
+MESSAGE = '{"choices": [{"index": 0, "message": %s}]}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "{no JSON", "[]", "{}", '{"choices": []}', '{"choices": {"a": 1}}', '{"choices": [null]}',
+     '{"choices": ["x"]}', '{"choices": [{}]}', MESSAGE % "null", MESSAGE % '{"content": 5}',
+     MESSAGE % '{"content": [{"type": "text", "text": "hi"}]}'],
+)  # fmt: skip
+def test_an_answer_of_another_form_is_a_refusal(server: Server, body: str) -> None:
+    server.body = body
+    with pytest.raises(Refused, match="not as an OpenAI-compatible endpoint does"):
+        replies(endpoint(server), 1)
+
+
+def test_half_an_emoji_in_a_reply_is_replaced_as_no_table_can_hold_it(server: Server) -> None:
+    server.body = MESSAGE % r'{"content": "yes \ud83d"}'
+    assert replies(endpoint(server), 1) == {0: "yes ?"}
+
+
+@pytest.mark.parametrize("key", ["sk-1\n", "sk-\u20ac"])
+def test_a_key_that_no_request_can_carry_is_refused(key: str) -> None:
+    with pytest.raises(Refused, match="OPENAI_API_KEY") as caught:
+        Endpoint(url="http://127.0.0.1:1/v1", model="m", api_key=key, concurrency=1, timeout=1)
+    assert "sk-" not in str(caught.value)

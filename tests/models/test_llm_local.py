@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from models.llm import local
 from models.llm.judge import CHOICES
@@ -69,3 +70,28 @@ def test_the_answer_depends_on_the_item_and_not_on_its_neighbours_in_the_batch(
 def test_a_folder_without_a_model_is_refused_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=str(tmp_path)):
         local.load(str(tmp_path), tokens_per_batch=1)
+
+
+@pytest.mark.parametrize(
+    ("file", "holds", "told"),
+    [
+        ("model.safetensors", b"", "header too small"),
+        ("config.json", b"[]", "mapping"),
+        ("config.json", b'{"model_type": "llama", "hidden_size": "x"}', "hidden_size"),
+        ("tokenizer.json", b"{}", "added_tokens"),
+        ("tokenizer_config.json", b"[]", "'list'"),
+    ],
+)
+def test_a_damaged_folder_is_refused(tmp_path: Path, file: str, holds: bytes, told: str) -> None:
+    scripted_lm(tmp_path, JUDGES)
+    (tmp_path / file).write_bytes(holds)
+    with pytest.raises(Refused, match=f"{tmp_path.name} cannot be loaded: .*{told}"):
+        local.load(str(tmp_path), tokens_per_batch=100)
+
+
+def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
+    scripted_lm(tmp_path, JUDGES)
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file({f"other.{name}": weights[name] for name in weights}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(Refused, match="weights are not in its files"):
+        local.load(str(tmp_path), tokens_per_batch=100)

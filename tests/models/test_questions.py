@@ -80,3 +80,17 @@ def test_lines_of_json_are_read() -> None:
 )
 def test_a_reply_with_anything_else_in_it_is_not_read_at_all(text: str) -> None:
     assert read_questions(text) is None
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\udc00"])
+def test_half_an_emoji_is_replaced_as_no_table_can_hold_it(half: str) -> None:
+    """JSON names such halves where a text was cut between them."""
+    found = asked(attributes=f'{{"colour{half}": "red{half}", "size": {{"a": ["{half}"]}}}}')
+    assert found["Which colour? does the item have?"] == "red?"
+    assert [*map(str.encode, found.values())]
+    assert read_questions(f'{{"question": "q{half}", "answer": "a{half}"}}') == [Question("q?", "a?")]
+
+
+@pytest.mark.parametrize("depth", [900, 990, 100_000])
+def test_attributes_nested_deeper_than_can_be_read_ask_nothing_wrong(depth: int) -> None:
+    assert asked(attributes='{"a": ' + "[" * depth + "]" * depth + "}") == {}
