@@ -76,7 +76,7 @@ def kept(pairs: Places, items: dict[str, Row], settings: Settings) -> Places:
     """The pairs that a language model says yes to."""
     texts = {item: item_json(row) for item, row in items.items()}
     llm, names = settings.judge.llm, list(items)
-    model = cache(lambda: open_llm(llm.swing))
+    model = cache(lambda: open_llm(llm.swing, "judge.llm.swing"))
     judge = LlmJudge("bench", lambda _: texts, model, llm.reasoning, llm.swing.max_new_tokens)
     tell = progress("judging pairs", every=30)
     yes = set()

@@ -8,6 +8,7 @@ so. Templates ask only what an item's fields answer: fewer than ten questions fo
 any.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -61,7 +62,7 @@ class LlmAsker:
         self.model = cache(self._open)  # at the first question
 
     def _open(self) -> LanguageModel:
-        return open_llm(self.settings)
+        return open_llm(self.settings, "ask.llm")
 
     def ask(self, items: list[Item]) -> Iterator[tuple[Item, list[Question] | None]]:
         texts = [item_json(item) for item in items]
@@ -103,6 +104,12 @@ def ask_items(lake: Lake, asker: Asker, day: date) -> Written:
                 tell(told["asked"], todo.num_rows)
     skipped = {} if told["asked"] > told["without"] else {"skipped": "no item has a new text to ask about"}
     done = told["asked"] - told["unparsed"]
+    if told["unparsed"] > done:
+        print(
+            f"{told['unparsed']:,} of {told['asked']:,} answers are no questions and answers as asked for: is"
+            " ask.llm.model large enough, and ask.llm.max_new_tokens?",
+            file=sys.stderr,
+        )
     notes = {**told, **skipped, "asker_version": asker.version}
     return Written(items.num_rows, done, told["unparsed"], items.num_rows - todo.num_rows, notes)
 

@@ -113,7 +113,7 @@ def load_judges(lake: Lake, settings: Settings, sources: list[str]) -> dict[str,
     models: dict[str, Llm] = {"swing": settings.judge.llm.swing, "two_tower": settings.judge.llm.two_tower}
     if unknown := sorted(set(sources) - models.keys()):
         raise UserError(f"judge.llm names no model for pairs from {', '.join(unknown)}")
-    return {source: llm_judge(lake, models[source], settings.judge.llm.reasoning) for source in sources}
+    return {source: llm_judge(lake, models[source], source, settings.judge.llm.reasoning) for source in sources}
 
 
 def similarity_judge(lake: Lake, settings: Settings) -> SimilarityJudge:
@@ -132,12 +132,12 @@ def similarity_judge(lake: Lake, settings: Settings) -> SimilarityJudge:
     )
 
 
-def llm_judge(lake: Lake, settings: Llm, reasoning: bool) -> LlmJudge:
+def llm_judge(lake: Lake, settings: Llm, source: str, reasoning: bool) -> LlmJudge:
     mode = "reasoning" if reasoning else "short"
     return LlmJudge(
         version=f"llm-{asking.PROMPT_VERSION}-{mode}-{llm_version(settings)}",
         texts=lambda items: item_texts(lake, items),
-        model=cache(lambda: open_llm(settings)),
+        model=cache(lambda: open_llm(settings, f"judge.llm.{source}")),
         reasoning=reasoning,
         max_new_tokens=settings.max_new_tokens if reasoning else 16,
     )

@@ -9,8 +9,8 @@ from jobs.sections import Llm
 from models.llm.prompt import LanguageModel, Refused
 
 
-def open_llm(settings: Llm) -> LanguageModel:
-    """raises  UserError if a local model is not there"""
+def open_llm(settings: Llm, setting: str) -> LanguageModel:
+    """raises  UserError, which names the setting that the model comes from, if a local model is not there"""
     if settings.endpoint:
         from models.llm.endpoint import Endpoint
 
@@ -21,13 +21,15 @@ def open_llm(settings: Llm) -> LanguageModel:
             concurrency=settings.concurrency,
             timeout=settings.timeout_seconds,
         )
+    if settings.model.startswith(("/", ".")) and not Path(settings.model).is_dir():
+        raise UserError(f"{setting}.model: there is no folder {settings.model}")
     from models.llm import local  # heavy: only when there is something to ask
 
     try:
         return local.load(settings.model, tokens_per_batch=settings.tokens_per_batch)
     except Refused as error:
         raise UserError(
-            f"{error}; give a folder with config.json, tokenizer and *.safetensors, or an endpoint"
+            f"{setting}.model: {error}; give a folder with config.json, tokenizer and *.safetensors, or an endpoint"
         ) from None
 
 
