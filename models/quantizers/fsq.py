@@ -83,20 +83,23 @@ def fit_fsq(
     residual  [items, dim] float32
     buckets   [items] int64; rows with the same number share all codes of the levels before
     tick      called with 1 after every step
-    start     go on from this one, in smaller steps
+    start     go on from this one, in smaller steps, and leave bits as it has them where nothing speaks against it
     """
     generator = torch.Generator().manual_seed(seed)
     model = BinaryFSQ(residual.shape[1], bits)
     _initialise(model, residual, generator)
+    bits_before = None
     if start is not None:
         model.load_state_dict(start.state_dict())
+        with torch.no_grad():
+            bits_before = (model.logits(residual) > 0).float()
     rate = _RATE if start is None else _RATE * _GO_ON
     pairs = _Pairs(buckets, generator)
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=max(steps, 1))
     with _one_thread():
         for _ in range(steps):
-            loss = _loss(model, residual, pairs, generator)
+            loss = _loss(model, residual, pairs, generator, bits_before)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()
@@ -127,12 +130,16 @@ def _initialise(model: BinaryFSQ, residual: Tensor, generator: torch.Generator) 
             nn.init.xavier_uniform_(weight, generator=generator)
 
 
-def _loss(model: BinaryFSQ, residual: Tensor, pairs: "_Pairs", generator: torch.Generator) -> Tensor:
+def _loss(
+    model: BinaryFSQ, residual: Tensor, pairs: "_Pairs", generator: torch.Generator, bits_before: Tensor | None
+) -> Tensor:
     rows = torch.randint(len(residual), (_ROWS,), generator=generator)
     logits = model.logits(residual[rows])
     soft = torch.sigmoid(logits)
     straight_through = (soft > 0.5).float() + soft - soft.detach()
     rebuild = ((model.rebuild(straight_through) - residual[rows]) / model.scale).square().mean()
+    if bits_before is not None:
+        rebuild = rebuild + nn.functional.binary_cross_entropy_with_logits(logits, bits_before[rows])
     if not pairs.partners:
         return rebuild
     left, right = pairs.draw(_PAIRS)

@@ -96,7 +96,7 @@ def test_an_item_without_text_is_not_judged_until_it_has_one(lake: Lake, setting
 def test_each_source_is_judged_by_its_own_model(lake: Lake, settings: Settings, folder: Path) -> None:
     put(lake, ["kettle", "teapot"], "two_tower")
     assert judged(lake, settings, two_tower=str(folder))[0]["verdict"] == "yes"
-    with pytest.raises(UserError, match="judge.llm.two_tower.model: there is no folder /elsewhere"):
+    with pytest.raises(UserError, match=r"judge\.llm\.two_tower\.model: there is no folder /elsewhere"):
         judged(lake, settings, two_tower="/elsewhere")
 
 
