@@ -18,7 +18,8 @@ from torch import Tensor, nn
 _HIDDEN = 128
 _ROWS, _PAIRS = 512, 512  # per step
 _RATE = 3e-3
-_GO_ON = 0.1  # of the rate, for a refit: most items keep their bits
+_GO_ON = 0.3  # of the rate, for a refit
+_KEEP = 3.0  # weight of keeping the bits of items that are still in their bucket, for a refit
 _SHARPNESS = 2.0
 
 
@@ -77,29 +78,28 @@ def fit_fsq(
     seed: int,
     tick: Callable[[int], None],
     start: BinaryFSQ | None = None,
+    kept: Tensor | None = None,
 ) -> BinaryFSQ:
     """Train on the residuals of distinct items.
 
     residual  [items, dim] float32
     buckets   [items] int64; rows with the same number share all codes of the levels before
     tick      called with 1 after every step
-    start     go on from this one, in smaller steps, and leave bits as it has them where nothing speaks against it
+    start     go on from this one, in smaller steps
+    kept      [items] int64 the code that a row is to keep, if it can; -1: any
     """
     generator = torch.Generator().manual_seed(seed)
     model = BinaryFSQ(residual.shape[1], bits)
     _initialise(model, residual, generator)
-    bits_before = None
     if start is not None:
         model.load_state_dict(start.state_dict())
-        with torch.no_grad():
-            bits_before = (model.logits(residual) > 0).float()
     rate = _RATE if start is None else _RATE * _GO_ON
     pairs = _Pairs(buckets, generator)
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=max(steps, 1))
     with _one_thread():
         for _ in range(steps):
-            loss = _loss(model, residual, pairs, generator, bits_before)
+            loss = _loss(model, residual, pairs, generator, kept)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()
@@ -131,15 +131,15 @@ def _initialise(model: BinaryFSQ, residual: Tensor, generator: torch.Generator) 
 
 
 def _loss(
-    model: BinaryFSQ, residual: Tensor, pairs: "_Pairs", generator: torch.Generator, bits_before: Tensor | None
+    model: BinaryFSQ, residual: Tensor, pairs: "_Pairs", generator: torch.Generator, kept: Tensor | None
 ) -> Tensor:
     rows = torch.randint(len(residual), (_ROWS,), generator=generator)
     logits = model.logits(residual[rows])
     soft = torch.sigmoid(logits)
     straight_through = (soft > 0.5).float() + soft - soft.detach()
     rebuild = ((model.rebuild(straight_through) - residual[rows]) / model.scale).square().mean()
-    if bits_before is not None:
-        rebuild = rebuild + nn.functional.binary_cross_entropy_with_logits(logits, bits_before[rows])
+    if kept is not None:
+        rebuild = rebuild + _KEEP * _moving(logits, kept[rows], model.bits)
     if not pairs.partners:
         return rebuild
     left, right = pairs.draw(_PAIRS)
@@ -147,6 +147,13 @@ def _loss(
     left, right = pairs.draw(_ROWS)
     to_come = agreement(logits, model.logits(residual[rows] + residual[right] - residual[left]))
     return rebuild + torch.log1p(pairs.partners * known) + torch.log1p(pairs.partners * to_come)
+
+
+def _moving(logits: Tensor, kept: Tensor, bits: int) -> Tensor:
+    """Mean cross-entropy of the bits that rows are to keep; rows that may have any count nothing."""
+    wanted = (kept[:, None] >> torch.arange(bits - 1, -1, -1) & 1).float()
+    losses = nn.functional.binary_cross_entropy_with_logits(_SHARPNESS * logits, wanted, reduction="none")
+    return (losses.mean(1) * (kept >= 0)).mean()
 
 
 def agreement(left: Tensor, right: Tensor) -> Tensor:

@@ -94,6 +94,7 @@ class ResKmeansFSQ:
                 seed=seed + 2,
                 tick=tick,
                 start=start.fsq if start else None,
+                kept=_kept(start, points, buckets) if start else None,
             )
         )
         codes = torch.stack([buckets // sizes[1], buckets % sizes[1], fsq.encode(residual)], dim=1)
@@ -188,6 +189,12 @@ def _bits(sizes: Sequence[int]) -> int:
     if last < 2 or last & (last - 1):
         raise ValueError(f"the last size must be a power of two, at least 2 (binary FSQ), not {last}")
     return last.bit_length() - 1
+
+
+def _kept(start: ResKmeansFSQ, points: Tensor, buckets: Tensor) -> Tensor:
+    """The last code [items] of what is still in its bucket, -1 of the others."""
+    c1, c2, c3 = start.encode(points).T
+    return torch.where(c1 * start.sizes[1] + c2 == buckets, c3, -1)
 
 
 def _frozen(fsq: BinaryFSQ) -> BinaryFSQ:
