@@ -25,9 +25,9 @@ from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import live
 from jobs.progress import progress
+from jobs.sections import Quantizer
 from jobs.settings import Settings
-from models.quantizers.health import health
-from models.quantizers.res_kmeans_fsq import ResKmeansFSQ, sid_text
+from models.quantizers import Codebook, fit, from_rows, health, sid_text
 
 IDS = "gold.semantic_ids"
 BOOKS = "gold.codebooks"
@@ -54,7 +54,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
 
 
 def _give(
-    lake: Lake, codebook: ResKmeansFSQ, items: list[str], vectors: NDArray[np.float32], version: str, day: date
+    lake: Lake, codebook: Codebook, items: list[str], vectors: NDArray[np.float32], version: str, day: date
 ) -> int:
     """Give the items that have no ID in a codebook version one. returns how many these are"""
     have = ds.field("codebook_version") == version
@@ -70,33 +70,37 @@ def _give(
 
 
 def live_codebook(lake: Lake, settings: Settings, encoder: str) -> str | None:
-    """The newest codebook of an encoder and of the sizes in the settings, None if there is none."""
+    """The newest codebook of an encoder and of the kind and sizes in the settings, None if there is none."""
     rows = lake.arrow(BOOKS, ["codebook_version", "day"], ds.field("encoder_version") == encoder)
-    rows = rows.filter(pc.ends_with(rows["codebook_version"], _sizes(settings)))
+    rows = rows.filter(pc.ends_with(rows["codebook_version"], _name(settings.quantizer)))
     newest = rows.sort_by([("day", "descending"), ("codebook_version", "descending")]).slice(0, 1)
     return newest["codebook_version"][0].as_py() if newest.num_rows else None
 
 
-def _sizes(settings: Settings) -> str:
-    return "-" + "x".join(map(str, settings.quantizer.sizes))
+def _name(q: Quantizer) -> str:
+    """How a version ends; no kind's ending ends with that of another."""
+    kind = "" if q.kind == Quantizer().kind else f"-{q.kind}"
+    return "-" + "x".join(map(str, q.sizes)) + kind
 
 
-def load_codebook(lake: Lake, version: str) -> ResKmeansFSQ:
+def load_codebook(lake: Lake, version: str) -> Codebook:
     rows = lake.arrow(BOOKS, ["level", "part", "code", "vector"], ds.field("codebook_version") == version)
-    return ResKmeansFSQ.from_rows(list(zip(*(rows[c].to_pylist() for c in rows.column_names), strict=True)))
+    return from_rows(list(zip(*(rows[c].to_pylist() for c in rows.column_names), strict=True)))
 
 
 def _fit(lake: Lake, settings: Settings, encoder: str, vectors: NDArray[np.float32], day: date) -> str:
     q = settings.quantizer
-    fitted = ResKmeansFSQ.fit(
+    steps = {"res_kmeans_fsq": {"fsq_steps": q.fsq_steps}, "rq_vae": {"steps": q.rq_vae_steps}}
+    fitted = fit(
+        q.kind,
         torch.from_numpy(vectors),
         sizes=q.sizes,
         seed=q.seed,
         kmeans_iterations=q.kmeans_iterations,
-        fsq_steps=q.fsq_steps,
         progress=progress("fitting the codebook"),
+        **steps.get(q.kind, {}),
     )
-    version = f"{day}-{encoder}{_sizes(settings)}"
+    version = f"{day}-{encoder}{_name(q)}"
     level, part, code, vector = zip(*fitted.to_rows(), strict=True)
     count = len(level)
     columns = [[version] * count, [encoder] * count, level, part, code, vector, [day] * count]
@@ -113,7 +117,7 @@ def _rows(items: NDArray[Any], codes: NDArray[np.int64], version: str, day: date
 
 def _measure(
     lake: Lake,
-    codebook: ResKmeansFSQ,
+    codebook: Codebook,
     items: list[str],
     vectors: NDArray[np.float32],
     version: str,
