@@ -1,7 +1,7 @@
 """The codebooks in the lake: which one a day goes by, reading one, fitting one."""
 
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.progress import progress
+from jobs.sections import Quantizer
 from jobs.settings import Settings
+from models import quantizers
+from models.quantizers import Codebook, ResKmeansFSQ
 from models.quantizers.matching import matched
-from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
 
 BOOKS = "gold.codebooks"
 
@@ -29,22 +31,22 @@ class Book(NamedTuple):
 
 
 def live_codebook(lake: Lake, settings: Settings, encoder: str, day: date) -> Book | None:
-    """The codebook of an encoder and of the sizes in the settings that a day goes by.
+    """The codebook of an encoder and of the kind and sizes in the settings that a day goes by.
 
     The newest up to the day, so that a backfill finds what it found then; the oldest where all are later; None if
     there is none.
     """
     rows = lake.arrow(BOOKS, ["codebook_version", "day"], ds.field("encoder_version") == encoder)
-    rows = rows.filter(pc.ends_with(rows["codebook_version"], _sizes(settings)))
+    rows = rows.filter(pc.ends_with(rows["codebook_version"], _name(settings.quantizer)))
     pairs = set(zip(rows["day"].to_pylist(), rows["codebook_version"].to_pylist(), strict=True))
     books = [Book(*pair, encoder) for pair in pairs]
     past = [book for book in books if book.day <= day]
     return max(past) if past else min(books, default=None)
 
 
-def load_codebook(lake: Lake, version: str) -> ResKmeansFSQ:
+def load_codebook(lake: Lake, version: str) -> Codebook:
     rows = lake.arrow(BOOKS, ["level", "part", "code", "vector"], ds.field("codebook_version") == version)
-    return ResKmeansFSQ.from_rows(list(zip(*(rows[c].to_pylist() for c in rows.column_names), strict=True)))
+    return quantizers.from_rows(list(zip(*(rows[c].to_pylist() for c in rows.column_names), strict=True)))
 
 
 def fit(
@@ -54,25 +56,28 @@ def fit(
     vectors: NDArray[np.float32],
     day: date,
     *,
-    start: ResKmeansFSQ | None = None,
+    start: Codebook | None = None,
 ) -> Book:
     """Fit a codebook on all vectors and write it.
 
-    start  go on from this one, and keep its numbers as far as the items agree
+    start  go on from this one, and keep its numbers as far as the items agree; of Res-KmeansFSQ alone
     """
     q, x = settings.quantizer, torch.from_numpy(vectors)
-    fitted = ResKmeansFSQ.fit(
+    own: dict[str, Any] = {"rq_vae": {"steps": q.rq_vae_steps}, ResKmeansFSQ.kind: {"fsq_steps": q.fsq_steps}}
+    if isinstance(start, ResKmeansFSQ):
+        own[ResKmeansFSQ.kind] |= {"start": start}
+    fitted = quantizers.fit(
+        q.kind,
         x,
         sizes=q.sizes,
         seed=q.seed,
         kmeans_iterations=q.kmeans_iterations,
-        fsq_steps=q.fsq_steps,
-        start=start,
         progress=progress("fitting the codebook"),
+        **own.get(q.kind, {}),
     )
-    if start is not None:
+    if isinstance(start, ResKmeansFSQ) and isinstance(fitted, ResKmeansFSQ):
         fitted = matched(start, fitted, x)
-    version = f"{day}-{encoder}{_sizes(settings)}"
+    version = f"{day}-{encoder}{_name(q)}"
     level, part, code, vector = zip(*fitted.to_rows(), strict=True)
     count = len(level)
     columns = [[version] * count, [encoder] * count, level, part, code, vector, [day] * count]
@@ -81,5 +86,7 @@ def fit(
     return Book(day, version, encoder)
 
 
-def _sizes(settings: Settings) -> str:
-    return "-" + "x".join(map(str, settings.quantizer.sizes))
+def _name(q: Quantizer) -> str:
+    """How a version ends; no kind's ending ends with that of another."""
+    kind = "" if q.kind == Quantizer().kind else f"-{q.kind}"
+    return "-" + "x".join(map(str, q.sizes)) + kind

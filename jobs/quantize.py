@@ -29,9 +29,8 @@ from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import live
 from jobs.refit import reason_to_refit
 from jobs.settings import Settings
-from models.quantizers.health import health
+from models.quantizers import Codebook, health, sid_text
 from models.quantizers.matching import moved
-from models.quantizers.res_kmeans_fsq import ResKmeansFSQ, sid_text
 from models.quantizers.unique import next_tokens
 
 IDS = "gold.semantic_ids"
@@ -64,7 +63,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
 
 
 def _give(
-    lake: Lake, codebook: ResKmeansFSQ, items: list[str], vectors: NDArray[np.float32], version: str, day: date
+    lake: Lake, codebook: Codebook, items: list[str], vectors: NDArray[np.float32], version: str, day: date
 ) -> int:
     """Give the items that have no ID in a codebook version one. returns how many these are"""
     have = ds.field("codebook_version") == version
@@ -93,7 +92,7 @@ def _matrix(rows: pa.Table) -> NDArray[np.int64]:
 
 
 def _reason(
-    lake: Lake, settings: Settings, codebook: ResKmeansFSQ, items: list[str], vectors: NDArray[np.float32],
+    lake: Lake, settings: Settings, codebook: Codebook, items: list[str], vectors: NDArray[np.float32],
     book: Book, day: date,
 ) -> str:  # fmt: skip
     """Why the codebook is to be fitted anew on this day; empty if it is not."""
@@ -117,7 +116,7 @@ def _shared(codes: torch.Tensor) -> NDArray[np.bool_]:
 
 
 def _measure(
-    lake: Lake, settings: Settings, codebook: ResKmeansFSQ, items: list[str], vectors: NDArray[np.float32],
+    lake: Lake, settings: Settings, codebook: Codebook, items: list[str], vectors: NDArray[np.float32],
     book: Book, day: date,
 ) -> None:  # fmt: skip
     """Health of the IDs as published, which may be older than an item's present vector; what a refit moved."""

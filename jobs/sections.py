@@ -4,22 +4,13 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-
-def _power_of_two(size: int) -> int:
-    if size & (size - 1):
-        raise ValueError("the FSQ level has one bit for each dimension: its size must be a power of two")
-    return size
-
-
-BinaryCount = Annotated[int, Field(ge=2), AfterValidator(_power_of_two)]
 
 
 class Section(BaseModel):
@@ -136,14 +127,29 @@ class Align(Section):
 
 
 class Quantizer(Section):
-    sizes: tuple[Count, Count, BinaryCount] = (256, 256, 256)
+    """Which codebook gives the semantic IDs: those of three levels in `models.quantizers`."""
+
+    kind: Literal["res_kmeans_fsq", "res_kmeans", "res_kmeans_balanced", "rq_vae", "parallel_kmeans"] = "res_kmeans_fsq"
+    sizes: tuple[Count, Count, Count] = (256, 256, 256)
     kmeans_iterations: Count = 20
-    fsq_steps: Count = 600
+    fsq_steps: Count = 600  # of res_kmeans_fsq
+    rq_vae_steps: Count = 3000
     seed: Seed = 0
     refit_days: int = Field(default=0, ge=0)  # fit anew after so many days; 0: when new items no longer fit
     min_new_items: Count = 1000  # fewer tell nothing
     max_error_ratio: float = Field(default=1.5, gt=0)  # rebuild error of new items over that of the others
     max_new_collision: Share = 0.5  # of new items
+
+    @field_validator("sizes")
+    @classmethod
+    def _suit(cls, sizes: tuple[int, int, int], told: ValidationInfo) -> tuple[int, int, int]:
+        last = sizes[-1]
+        if told.data.get("kind") == "res_kmeans_fsq" and (last < 2 or last & (last - 1)):
+            raise ValueError(
+                "the last level of res_kmeans_fsq has one bit for each dimension: its size must be a power of two,"
+                " at least 2; the other kinds take any"
+            )
+        return sizes
 
 
 class Ranker(Section):

@@ -15,8 +15,8 @@ from torch.nn.functional import pad
 from models.quantizers.kmeans import assign, kmeans
 
 _CHUNK_ELEMENTS = 1 << 22  # distances held at once
-_ROUNDS, _STEPS = 3, 20  # centroids move after each round of steps but the last
-_SOFT, _SHARP = 0.3, 0.003  # of the mean distance to the nearest centroid: how undecided items are, first and last
+_ROUNDS, _STEPS = 2, 60  # centroids move between the rounds
+_SHARP = 0.003  # of the mean distance to the nearest centroid: how undecided items are at last
 
 
 def balanced_kmeans(
@@ -32,12 +32,12 @@ def balanced_kmeans(
     size = x.abs().max().clamp_min(torch.finfo(x.dtype).tiny)  # squares of huge values must not overflow
     x, centroids = x / size, centroids / size
     costs = torch.zeros(len(centroids))
-    nearest = (x - centroids[assign(x, centroids)]).square().sum(1).mean()
-    if nearest > 0:
-        softness = nearest * torch.logspace(0, 1, _ROUNDS * _STEPS, base=_SHARP / _SOFT) * _SOFT
-        for done, soft in enumerate(softness):
-            if done and done % _STEPS == 0:
-                centroids = _means(x, assign(pad(x, (0, 1)), _lifted(centroids, costs)), centroids)
+    first = x.square().sum(1).mean()  # costs must reach as far as centroids lie apart
+    last = _SHARP * (x - centroids[assign(x, centroids)]).square().sum(1).mean()
+    for again in range(_ROUNDS if last > 0 else 0):
+        if again:
+            centroids = _means(x, assign(pad(x, (0, 1)), _lifted(centroids, costs)), centroids)
+        for soft in first * (last / first) ** torch.linspace(0, 1, _STEPS):
             costs += soft * torch.log(_taken(x, centroids, costs, soft) * len(centroids) / len(x))
     return _lifted(centroids, costs) * size
 

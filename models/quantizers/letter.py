@@ -39,8 +39,7 @@ class Collaborative(nn.Module):
 class Diversity(nn.Module):
     """Pulls the code that an item takes to another code of its group, away from all others of the level.
 
-    Groups are clusters of codes: with codes spread evenly, items take them more evenly. LETTER makes groups of
-    the same size; here they are plain k-means.
+    Groups are clusters of codes. LETTER makes them of the same size; here they are plain k-means.
     """
 
     def __init__(self, levels: Iterable[nn.Parameter], generator: torch.Generator) -> None:

@@ -97,7 +97,8 @@ class ParallelKmeans:
 
 def _rotation(dim: int, seed: int) -> Tensor:
     drawn = torch.randn(dim, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return torch.linalg.qr(drawn)[0].float().double()  # float32 numbers, as the table holds them
+    rotation: Tensor = torch.linalg.qr(drawn)[0]
+    return rotation.float().double()  # float32 numbers, as the table holds them
 
 
 def _views(x: Tensor, rotation: Tensor, levels: int) -> tuple[Tensor, ...]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.quantizers.rq_vae import Network
 
 _ROWS = 512  # per step
-_RATE = 1e-3
+_RATE = 3e-3
 _COMMITMENT = 0.25
 _WITHOUT_CODES = 0.25  # of the steps
 _LOOK = 50  # steps between two looks at which codes are dead

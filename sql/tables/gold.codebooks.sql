@@ -1,8 +1,8 @@
 CREATE TABLE gold.codebooks (
-  codebook_version STRING NOT NULL COMMENT 'day of the fit, encoder and settings',
+  codebook_version STRING NOT NULL COMMENT 'day of the fit, encoder, sizes and, unless res_kmeans_fsq, kind',
   encoder_version  STRING NOT NULL COMMENT 'whose vectors it cuts',
-  level            INT    NOT NULL COMMENT '1 to 3',
-  part             STRING NOT NULL COMMENT 'centroid, size (codes of the level), or the name of an FSQ weight',
+  level            INT    NOT NULL COMMENT '1 to 3; 0: of the whole codebook',
+  part             STRING NOT NULL COMMENT 'centroid, the name of a weight, or, once, kind.<kind of codebook> with the sizes of its levels',
   code             INT    NOT NULL COMMENT 'the code of a centroid, or the row of the weight',
   vector           ARRAY<FLOAT> NOT NULL COMMENT 'the centroid, or the row of the weight',
   day              DATE   NOT NULL COMMENT 'the day of the fit'

@@ -19,7 +19,9 @@ from jobs.settings import load_settings
         ("SIDEREAL_RANKER__VALID_SHARE", "1", r"ranker\.valid_share"),
         ("SIDEREAL_RANKER__DIM", "10", r"ranker\.dim"),
         ("SIDEREAL_QUANTIZER__SIZES", "64,64,256", "SIZES=\\[64,64,256\\]"),
-        ("SIDEREAL_QUANTIZER__SIZES", "[64,64,100]", "power of two"),
+        ("SIDEREAL_QUANTIZER__SIZES", "[64,64,100]", r"quantizer\.sizes.*power of two"),
+        ("SIDEREAL_QUANTIZER__SIZES", "[64,64,1]", r"quantizer\.sizes.*at least 2"),
+        ("SIDEREAL_QUANTIZER__KIND", "nearest_items", r"quantizer\.kind.*'nearest_items'"),
         ("PROFILE", "huge", "PROFILE=huge is unknown; use one of: demo, gpu, small"),
     ],
 )

@@ -1,0 +1,187 @@
+"""How good semantic IDs of every kind of codebook are, on the same items.
+
+    make bench B=quantize ARGS="--data <landing folder> [--seeds 0 1 2] [--kinds res_kmeans_fsq ...] [--json FILE]"
+
+All items of the folder are embedded once with the default encoder (kept in memory only), and every kind is fitted
+with its defaults at 3 x 256 and at 2 x 1024 + 4096 codes. `collision_unseen`: fitted on a random 80 % of the items,
+the share of the others whose ID any other item has. `preserved_neighbours`: share of an item's true top 10 by cosine
+that have its c1 and c2; `overlap`: share of the codes that an item of the true top 10 has in common with it, level by
+level. `rebuild_error`: mean square per element, times 1,000. `seconds`: of the fit on all items. No set gets settings
+of its own; asserts nothing.
+
+Beside the kinds of `models.quantizers`: `plain_fsq`, which is res_kmeans_fsq without its separation term, and
+`rq_vae_letter`, which is rq_vae with both of LETTER's losses and the paper's weights, its collaborative vectors the
+32 first singular vectors of who had to do with what in the whole log.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from common import machine
+from items import item_rows, item_text
+from rich.console import Console
+from rich.table import Table
+from scipy.sparse import csr_matrix
+from sklearn.utils.extmath import randomized_svd
+from swing import Log
+from torch import Tensor
+
+from jobs.encoders import encoder_location
+from jobs.progress import progress
+from jobs.sections import Encoder, Quantizer
+from models.candidates import neighbours
+from models.encoder import text
+from models.encoder.sentence import Sentence
+from models.quantizers import KINDS, Codebook, ResKmeansFSQ, fit, health
+from models.quantizers.codebook import distinct
+from models.quantizers.fsq import fit_fsq
+
+SIZES = ((256, 256, 256), (1024, 1024, 4096))
+NEAREST, SAMPLE = 25, 2000
+Row = dict[str, Any]
+
+
+class Items(NamedTuple):
+    x: Tensor  # [items, dim] vectors of the texts
+    collaborative: Tensor  # [items, 32]
+
+    def only(self, rows: Tensor) -> "Items":
+        return Items(self.x[rows], self.collaborative[rows])
+
+
+Way = Callable[[Items, Sequence[int], int], Codebook]
+
+
+def plain_fsq(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
+    """No two items share the levels before, as far as the last level is told: there is nothing to separate."""
+    book = ResKmeansFSQ.fit(items.x, sizes=sizes, seed=seed, fsq_steps=0)
+    points = distinct(items.x)[0].double()
+    codes = book.encode(points)
+    residual = points - sum(level[codes[:, at]] for at, level in enumerate(book.centroids))
+    fsq = fit_fsq(
+        residual.float(),
+        torch.arange(len(points)),
+        bits=book.fsq.bits,
+        steps=Quantizer().fsq_steps,
+        seed=seed + 2,
+        tick=lambda _: None,
+    )
+    return replace(book, fsq=fsq.double().requires_grad_(False).eval())
+
+
+def letter(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
+    return fit("rq_vae", items.x, sizes=sizes, seed=seed, collaborative=items.collaborative, diversity_weight=1e-4)
+
+
+def of_kind(kind: str) -> Way:
+    return lambda items, sizes, seed: fit(kind, items.x, sizes=sizes, seed=seed)
+
+
+def nearest_items(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
+    return fit("nearest_items", items.x, sizes=(max(sizes),) * NEAREST, seed=seed)
+
+
+WAYS: dict[str, Way] = {
+    **{kind: of_kind(kind) for kind in KINDS},
+    "nearest_items": nearest_items,
+    "plain_fsq": plain_fsq,
+    "rq_vae_letter": letter,
+}
+
+
+def load(folder: Path) -> Items:
+    rows, encoder = item_rows(folder), Encoder()
+    if not rows:
+        sys.exit(f"quantize: {folder} holds no items*.jsonl.gz")
+    sentence = Sentence(encoder_location(encoder), max_tokens=encoder.max_tokens)
+    vectors = text.embed(
+        sentence,
+        list(map(item_text, rows.values())),
+        tokens_per_batch=encoder.tokens_per_batch,
+        progress=progress("embedding", every=30),
+    )
+    return Items(torch.from_numpy(vectors), collaborative(folder, list(rows)))
+
+
+def collaborative(folder: Path, items: list[str]) -> Tensor:
+    """[items, 32]; 0 for items of no event."""
+    place = {item: at for at, item in enumerate(items)}
+    pairs = Log(folder).db.sql("SELECT DISTINCT user_id, item_id FROM log ORDER BY ALL").fetchall()
+    users: dict[str, int] = {}
+    known = [(users.setdefault(user, len(users)), place[item]) for user, item in pairs if item in place]
+    of_user, of_item = np.array(known).T
+    had = csr_matrix((np.ones(len(known)), (of_item, of_user)), (len(items), len(users)))
+    left, values, _ = randomized_svd(had, 32, random_state=0)
+    return torch.from_numpy(left * values).float()
+
+
+def measured(name: str, items: Items, near: Tensor, sizes: Sequence[int], seed: int) -> Row:
+    started = perf_counter()
+    book = WAYS[name](items, sizes, seed)
+    seconds, codes = perf_counter() - started, book.encode(items.x)
+    found = health(items.x, codes, book.decode(codes), book.sizes, seed=seed)
+    row: Row = {
+        "quantizer": name,
+        "sizes": f"{len(book.sizes)} of {book.sizes[0]}" if len(book.sizes) > 3 else "x".join(map(str, book.sizes)),
+        "seed": seed,
+        "collision": found["collision_rate"],
+        "collision_unseen": unseen(WAYS[name], items, sizes, seed),
+    }
+    row |= {key: found[key] for key in ("edge_num", "hr_at_1", "hr_at_10")}
+    row["largest_bucket"] = int(found["largest_bucket"])
+    row["dead_codes"] = int(sum(value for key, value in found.items() if key.startswith("dead_codes")))
+    row["preserved_neighbours"] = found["preserved_neighbours_c1c2"]
+    row["overlap"] = float((codes[near] == codes[: len(near), None]).double().mean())
+    row["rebuild_error"] = 1000 * found["rebuild_error"]
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()} | {
+        "seconds": round(seconds, 1)
+    }
+
+
+def unseen(way: Way, items: Items, sizes: Sequence[int], seed: int) -> float:
+    order = torch.randperm(len(items.x), generator=torch.Generator().manual_seed(seed))
+    known, new = order[: round(0.8 * len(order))], order[round(0.8 * len(order)) :]
+    codes = way(items.only(known), sizes, seed).encode(items.x)
+    _, owner, counts = torch.unique(codes, dim=0, return_inverse=True, return_counts=True)
+    return float((counts[owner[new]] > 1).double().mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="landing folder")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--kinds", choices=sorted(WAYS), nargs="+", default=list(WAYS))
+    parser.add_argument("--json", type=Path)
+    flags = parser.parse_args()
+    items = load(flags.data)
+    near = torch.from_numpy(neighbours(items.x, 10))[:SAMPLE]
+    rows: list[Row] = []
+    for sizes in SIZES:
+        for name in flags.kinds:
+            for seed in flags.seeds:
+                rows.append(measured(name, items, near, sizes, seed))
+                print(rows[-1], file=sys.stderr, flush=True)
+                if flags.json:
+                    flags.json.write_text(json.dumps(rows, indent=1))
+    show(rows, f"{flags.data.name}, {len(items.x):,} items; {machine('torch')}")
+
+
+def show(rows: list[Row], title: str) -> None:
+    table = Table(title=title)
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), justify="left" if column in ("quantizer", "sizes") else "right")
+    for row in rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int | float) else value for value in row.values()))
+    Console(width=210).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""What every kind of codebook promises, and what only one of them does."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from models.quantizers import KINDS, Codebook, fit, from_rows
+from models.quantizers.codebook import Row
+from models.quantizers.health import code_use
+
+SIZES = {"nearest_items": (64,) * 5}
+QUICK: dict[str, dict[str, Any]] = {
+    "res_kmeans_fsq": {"fsq_steps": 60},
+    "rq_vae": {"steps": 120, "hidden": (32,), "latent": 8},
+}
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def fitted(kind: str, x: Tensor, seed: int = 3, **settings: Any) -> Codebook:
+    sizes = SIZES.get(kind, (8, 8, 16))
+    return fit(kind, x, sizes=sizes, seed=seed, **QUICK.get(kind, {}) | settings)
+
+
+@pytest.fixture(scope="module")
+def x() -> Tensor:
+    """[400, 16]: 20 clouds of 20 items."""
+    generator = torch.Generator().manual_seed(1)
+    centres = torch.randn(20, 16, generator=generator).repeat_interleave(20, 0)
+    return centres + 0.3 * torch.randn(400, 16, generator=generator)
+
+
+@pytest.fixture(scope="module")
+def books(x: Tensor) -> dict[str, Codebook]:
+    return {kind: fitted(kind, x) for kind in KINDS}
+
+
+@every_kind
+def test_every_code_is_within_its_level(books: dict[str, Codebook], x: Tensor, kind: str) -> None:
+    codes = books[kind].encode(x)
+    assert codes.dtype == torch.int64
+    assert codes.shape == (400, len(books[kind].sizes))
+    assert bool(((codes >= 0) & (codes < torch.tensor(books[kind].sizes))).all())
+
+
+@every_kind
+def test_an_item_is_rebuilt_better_than_from_the_codes_of_another(
+    books: dict[str, Codebook], x: Tensor, kind: str
+) -> None:
+    rebuilt = books[kind].decode(books[kind].encode(x))
+    assert rebuilt.shape == x.shape
+    assert rebuilt.dtype == torch.float32
+    other = rebuilt[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))]
+    assert (x - rebuilt).square().mean() < 0.5 * (x - other).square().mean()
+
+
+@every_kind
+def test_rows_read_back_in_any_order_give_the_same_codebook(books: dict[str, Codebook], x: Tensor, kind: str) -> None:
+    book = books[kind]
+    stored: list[Row] = [
+        (level, part, code, torch.tensor(vector).tolist()) for level, part, code, vector in book.to_rows()
+    ]  # as float32
+    again = from_rows(stored[::-1])
+    assert (again.kind, again.sizes) == (book.kind, book.sizes) == (kind, book.sizes)
+    assert torch.equal(again.encode(x), book.encode(x))
+    assert torch.equal(again.decode(book.encode(x)), book.decode(book.encode(x)))
+
+
+@every_kind
+def test_rows_are_unique_by_level_part_and_code(books: dict[str, Codebook], kind: str) -> None:
+    keys = [row[:3] for row in books[kind].to_rows()]
+    assert len(set(keys)) == len(keys)
+
+
+@every_kind
+def test_a_codebook_with_a_missing_part_is_refused(books: dict[str, Codebook], kind: str) -> None:
+    rows = books[kind].to_rows()
+    with pytest.raises(ValueError, match="lacks level and part"):
+        from_rows([row for row in rows if row[:2] != rows[-1][:2]])
+
+
+@every_kind
+def test_the_order_of_the_items_does_not_change_the_codebook(books: dict[str, Codebook], x: Tensor, kind: str) -> None:
+    shuffled = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(9))]
+    assert fitted(kind, shuffled).to_rows() == books[kind].to_rows()
+
+
+@every_kind
+def test_another_seed_gives_another_codebook(books: dict[str, Codebook], x: Tensor, kind: str) -> None:
+    assert fitted(kind, x, seed=4).to_rows() != books[kind].to_rows()
+
+
+@every_kind
+def test_the_codes_of_an_item_do_not_depend_on_the_items_beside_it(
+    books: dict[str, Codebook], x: Tensor, kind: str
+) -> None:
+    alone = torch.cat([books[kind].encode(item[None]) for item in x[:50]])
+    assert torch.equal(alone, books[kind].encode(x)[:50])
+
+
+@every_kind
+def test_no_items_have_no_codes(books: dict[str, Codebook], kind: str) -> None:
+    assert books[kind].encode(torch.empty(0, 16)).shape == (0, len(books[kind].sizes))
+
+
+@every_kind
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_vectors_that_are_not_finite_are_refused(
+    books: dict[str, Codebook], x: Tensor, kind: str, value: float
+) -> None:
+    broken = x.clone()
+    broken[7, 3] = value
+    with pytest.raises(ValueError, match="1 of 400 vectors hold NaN or infinity"):
+        fitted(kind, broken)
+    with pytest.raises(ValueError, match="1 of 400 vectors hold NaN or infinity"):
+        books[kind].encode(broken)
+
+
+@every_kind
+def test_vectors_of_another_dimension_are_refused(books: dict[str, Codebook], kind: str) -> None:
+    with pytest.raises(ValueError, match=r"\[items, 16\], not \[2, 17\]"):
+        books[kind].encode(torch.ones(2, 17))
+
+
+@every_kind
+def test_a_codebook_of_no_items_is_refused(kind: str) -> None:
+    with pytest.raises(ValueError, match="no item"):
+        fitted(kind, torch.empty(0, 4))
+
+
+@every_kind
+@pytest.mark.parametrize("sizes", [(), (0, 4, 4)])
+def test_sizes_that_cannot_be_are_refused(x: Tensor, kind: str, sizes: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="sizes"):
+        fit(kind, x, sizes=sizes, seed=0)
+
+
+@every_kind
+def test_codes_that_were_never_given_out_are_refused(books: dict[str, Codebook], kind: str) -> None:
+    levels = len(books[kind].sizes)
+    with pytest.raises(ValueError, match="outside"):
+        books[kind].decode(torch.full((1, levels), 64))
+    with pytest.raises(ValueError, match="shape"):
+        books[kind].decode(torch.zeros(1, levels + 1))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "nearest_items"])
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-30, 1e15])
+def test_items_that_are_all_the_same_get_the_same_codes(kind: str, value: float) -> None:
+    same = torch.full((7, 4), value)
+    book = fitted(kind, same)
+    assert len(torch.unique(book.encode(same), dim=0)) == 1
+    assert bool(torch.isfinite(book.decode(book.encode(same))).all())
+
+
+@every_kind
+def test_progress_counts_up_to_all_steps(x: Tensor, kind: str) -> None:
+    seen: list[tuple[int, int]] = []
+    fitted(kind, x, progress=lambda done, total: seen.append((done, total)))
+    assert seen == sorted(seen)
+    assert seen[-1][0] == seen[-1][1]
+
+
+def test_a_kind_that_is_not_there_is_told_with_those_that_are(x: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"no codebook of kind magic; there are res_kmeans_fsq, res_kmeans"):
+        fit("magic", x, sizes=(8, 8, 8), seed=0)
+
+
+def test_rows_that_do_not_tell_their_kind_are_refused(books: dict[str, Codebook]) -> None:
+    with pytest.raises(ValueError, match="these name 0"):
+        from_rows(books["res_kmeans"].to_rows()[1:])
+
+
+def test_residual_k_means_has_as_many_levels_as_sizes(x: Tensor) -> None:
+    errors = []
+    for levels in (1, 2, 6):
+        book = fit("res_kmeans", x, sizes=(4,) * levels, seed=0)
+        errors.append(float((x - book.decode(book.encode(x))).square().mean()))
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_balancing_uses_the_codes_of_the_last_level_equally_often() -> None:
+    generator = torch.Generator().manual_seed(5)
+    dense, sparse = 0.1 * torch.randn(900, 4, generator=generator), 3 * torch.randn(100, 4, generator=generator)
+    x = torch.cat([dense, sparse])
+    most = {}
+    for kind in ("res_kmeans", "res_kmeans_balanced"):
+        codes = fit(kind, x, sizes=(2, 20), seed=0).encode(x)[:, 1]
+        most[kind] = torch.bincount(codes, minlength=20).max()
+    assert most["res_kmeans"] > 150
+    assert most["res_kmeans_balanced"] <= 65  # 50 would be the same for all
+
+
+def test_balancing_a_single_level_is_refused(x: Tensor) -> None:
+    with pytest.raises(ValueError, match="sizes must be 2 or more"):
+        fit("res_kmeans_balanced", x, sizes=(8,), seed=0)
+
+
+def test_parallel_codes_do_not_depend_on_each_other(x: Tensor) -> None:
+    first = fit("parallel_kmeans", x, sizes=(8, 8), seed=0).encode(x)
+    again = fit("parallel_kmeans", x, sizes=(2, 8), seed=0).encode(x)
+    assert torch.equal(first[:, 1], again[:, 1])
+
+
+def test_parallel_levels_beyond_the_dimensions_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 parallel levels need vectors of as many dimensions, not 2"):
+        fit("parallel_kmeans", torch.eye(2), sizes=(2, 2, 2), seed=0)
+
+
+def test_an_item_of_the_pool_is_nearest_to_itself_and_then_to_its_neighbours(x: Tensor) -> None:
+    book = fit("nearest_items", x, sizes=(400,) * 3, seed=0)
+    pool = torch.tensor([vector for _, part, _, vector in book.to_rows() if part == "item"])
+    codes = book.encode(pool)
+    assert torch.equal(codes[:, 0], torch.arange(400))
+    unit = normalize(pool, dim=1)
+    assert torch.equal(codes, (unit @ unit.T).topk(3).indices)
+    assert torch.allclose(book.decode(codes), pool[codes].mean(1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("sizes", "told"), [((8, 4), "must be equal"), ((3,) * 4, "pool of at least as many, not 3")])
+def test_a_pool_that_cannot_give_so_many_neighbours_is_refused(x: Tensor, sizes: tuple[int, ...], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        fit("nearest_items", x, sizes=sizes, seed=0)
+
+
+def test_no_code_of_an_rq_vae_stays_dead_where_items_suffice(books: dict[str, Codebook], x: Tensor) -> None:
+    codes = books["rq_vae"].encode(x)
+    assert sum(code_use(codes[:, level], size)["dead_codes"] for level, size in enumerate((8, 8, 16))) <= 2
+
+
+def test_the_collaborative_loss_makes_codes_tell_what_behaviour_tells() -> None:
+    """4 codes for 4 x 2 clouds: content parts the items more widely than behaviour does."""
+    generator = torch.Generator().manual_seed(6)
+    content, behaviour = torch.randint(4, (400,), generator=generator), torch.randint(2, (400,), generator=generator)
+    x = torch.cat([torch.eye(4)[content], 0.5 * torch.eye(2)[behaviour]], dim=1)
+    x += 0.1 * torch.randn(x.shape, generator=generator)
+
+    def told(weight: float) -> float:
+        """How far the behaviour of an item's code is from half and half: 0 to 0.5."""
+        settings: dict[str, Any] = {"hidden": (32,), "latent": 8, "steps": 300, "collaborative_weight": weight}
+        book = fit("rq_vae", x, sizes=(4,), seed=0, collaborative=torch.eye(2)[behaviour], **settings)
+        codes = book.encode(x)[:, 0]
+        share = torch.stack([behaviour[codes == code].double().mean() for code in codes])
+        return float((share - 0.5).abs().mean())
+
+    assert told(1.0) > 0.3 > 0.1 > told(0.0)
+
+
+def test_collaborative_vectors_follow_their_items_when_these_are_shuffled(x: Tensor) -> None:
+    told = torch.randn(len(x), 3, generator=torch.Generator().manual_seed(2))
+    twice, of_both = torch.cat([x, x[:30]]), torch.cat([told, -told[:30]])
+    order = torch.randperm(len(twice), generator=torch.Generator().manual_seed(9))
+    rows = fitted("rq_vae", twice, collaborative=of_both).to_rows()
+    assert fitted("rq_vae", twice[order], collaborative=of_both[order]).to_rows() == rows
+    assert rows != fitted("rq_vae", twice).to_rows()
+
+
+def test_collaborative_vectors_of_other_items_are_refused(x: Tensor) -> None:
+    with pytest.raises(ValueError, match="3 collaborative vectors for 400 items"):
+        fitted("rq_vae", x, collaborative=torch.ones(3, 2))
+
+
+def test_the_diversity_loss_spreads_the_codes_of_a_level() -> None:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.cat([0.1 * torch.randn(900, 4, generator=generator), 3 * torch.randn(100, 4, generator=generator)])
+
+    def alike(weight: float) -> float:
+        """Mean cosine between codes."""
+        book = fit("rq_vae", x, sizes=(32,), seed=1, hidden=(32,), latent=8, steps=300, diversity_weight=weight)
+        unit = normalize(torch.tensor([vector for level, _, _, vector in book.to_rows() if level == 1]), dim=1)
+        return float((unit @ unit.T).fill_diagonal_(0).sum()) / (32 * 31)
+
+    assert alike(0.1) < alike(0.0) - 0.05
