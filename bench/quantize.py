@@ -9,7 +9,8 @@ that have its c1 and c2; `overlap`: share of the codes that an item of the true 
 level. `rebuild_error`: mean square per element, times 1,000. `seconds`: of the fit on all items. No set gets settings
 of its own; asserts nothing.
 
-Beside the kinds of `models.quantizers`: `plain_fsq`, which is res_kmeans_fsq without its separation term, and
+Beside the kinds of `models.quantizers`: `plain_fsq`, which is res_kmeans_fsq without its separation terms and with the
+decoder of its auto-encoder, `plain_fsq_tables`, which rebuilds from tables over all levels as res_kmeans_fsq does, and
 `rq_vae_letter`, which is rq_vae with both of LETTER's losses and the paper's weights, its collaborative vectors the
 32 first singular vectors of who had to do with what in the whole log.
 """
@@ -19,6 +20,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -42,6 +44,7 @@ from models.encoder import text
 from models.encoder.sentence import Sentence
 from models.quantizers import KINDS, Codebook, ResKmeansFSQ, fit, health
 from models.quantizers.codebook import distinct
+from models.quantizers.decoding import decode_tables
 from models.quantizers.fsq import fit_fsq
 
 SIZES = ((256, 256, 256), (1024, 1024, 4096))
@@ -60,11 +63,14 @@ class Items(NamedTuple):
 Way = Callable[[Items, Sequence[int], int], Codebook]
 
 
-def plain_fsq(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
-    """No two items share the levels before, as far as the last level is told: there is nothing to separate."""
+def plain_fsq(items: Items, sizes: Sequence[int], seed: int, tables: bool = False) -> Codebook:
+    """No two items share the levels before, as far as the last level is told: there is nothing to separate.
+
+    tables  rebuild from tables fitted over all levels, as res_kmeans_fsq does, not from centroids and the decoder
+    """
     book = ResKmeansFSQ.fit(items.x, sizes=sizes, seed=seed, fsq_steps=0)
     points = distinct(items.x)[0].double()
-    codes = book.encode(points)
+    codes, weights = book.encode(points), distinct(items.x)[1]
     residual = points - sum(level[codes[:, at]] for at, level in enumerate(book.centroids))
     fsq = fit_fsq(
         residual.float(),
@@ -74,7 +80,11 @@ def plain_fsq(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
         seed=seed + 2,
         tick=lambda _: None,
     )
-    return replace(book, fsq=fsq.double().requires_grad_(False).eval())
+    fsq = fsq.double().requires_grad_(False).eval()
+    own = (*book.centroids, fsq.decode(torch.arange(sizes[-1])))
+    codes = torch.cat([codes[:, :2], fsq.encode(residual)[:, None]], dim=1)
+    one, two, three = decode_tables(points, weights, codes, own) if tables else own
+    return replace(book, fsq=fsq, tables=(one, two, three))
 
 
 def letter(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
@@ -93,6 +103,7 @@ WAYS: dict[str, Way] = {
     **{kind: of_kind(kind) for kind in KINDS},
     "nearest_items": nearest_items,
     "plain_fsq": plain_fsq,
+    "plain_fsq_tables": partial(plain_fsq, tables=True),
     "rq_vae_letter": letter,
 }
 

@@ -15,12 +15,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-_HIDDEN = 128
+_HIDDEN = 512
 _ROWS, _PAIRS = 512, 512  # per step
 _RATE = 3e-3
 _GO_ON = 0.3  # of the rate, for a refit
 _KEEP = 3.0  # weight of keeping the bits of items that are still in their bucket, for a refit
 _SHARPNESS = 2.0
+_KNOWN = 3.0  # weight of keeping items apart that share a bucket, against items to come
 
 
 class BinaryFSQ(nn.Module):
@@ -146,7 +147,8 @@ def _loss(
     known = agreement(model.logits(residual[left]), model.logits(residual[right]))
     left, right = pairs.draw(_ROWS)
     to_come = agreement(logits, model.logits(residual[rows] + residual[right] - residual[left]))
-    return rebuild + torch.log1p(pairs.partners * known) + torch.log1p(pairs.partners * to_come)
+    separation = _KNOWN * torch.log1p(pairs.partners * known) + torch.log1p(pairs.partners * to_come)
+    return rebuild + separation
 
 
 def _moving(logits: Tensor, kept: Tensor, bits: int) -> Tensor:
