@@ -245,7 +245,7 @@ def test_the_collaborative_loss_makes_codes_tell_what_behaviour_tells() -> None:
         share = torch.stack([behaviour[codes == code].double().mean() for code in codes])
         return float((share - 0.5).abs().mean())
 
-    assert told(1.0) > 0.3 > 0.1 > told(0.0)
+    assert told(1.0) > told(0.0) + 0.2
 
 
 def test_collaborative_vectors_follow_their_items_when_these_are_shuffled(x: Tensor) -> None:
