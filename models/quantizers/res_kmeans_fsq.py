@@ -4,15 +4,19 @@ Two levels of residual k-means, then binary finite scalar quantisation of what i
 Source: QARM V2 (arXiv 2602.08559), section 3.2; how the last level is trained: `models.quantizers.fsq`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.quantizers.fsq import BinaryFSQ, fit_fsq
 from models.quantizers.kmeans import assign, kmeans
+from models.quantizers.points import distinct
 
 Row = tuple[int, str, int, list[float]]  # level, part, code, vector: a row of gold.codebooks
 _LEVELS = 3
@@ -49,23 +53,23 @@ class ResKmeansFSQ:
         """
         bits = _bits(sizes)
         _check(x, dim=None)
-        points, weights = _distinct(x)
         tick = _ticker(2 * kmeans_iterations + fsq_steps, progress)
-        residual, buckets = points.double(), torch.zeros(len(points), dtype=torch.int64)
-        centroids = []
-        for level in (0, 1):
-            fitted = kmeans(
-                residual.float(),
-                weights,
-                codes=sizes[level],
-                iterations=kmeans_iterations,
-                seed=seed + level,
-                tick=tick,
-            ).double()
-            labels = assign(residual, fitted)
-            residual, buckets = residual - fitted[labels], buckets * sizes[level] + labels
-            centroids.append(fitted)
-        fsq = fit_fsq(residual.float(), buckets, bits=bits, steps=fsq_steps, seed=seed + 2, tick=tick)
+        with TemporaryDirectory() as scratch:
+            residual, weights = distinct(_batches(x), Path(scratch))
+            buckets = torch.zeros(len(residual), dtype=torch.int64)
+            centroids = []
+            for level in (0, 1):
+                fitted = kmeans(
+                    residual,
+                    weights,
+                    codes=sizes[level],
+                    iterations=kmeans_iterations,
+                    seed=seed + level,
+                    tick=tick,
+                ).double()
+                buckets = buckets * sizes[level] + _take_off(residual, fitted)
+                centroids.append(fitted)
+            fsq = fit_fsq(residual, buckets, bits=bits, steps=fsq_steps, seed=seed + 2, tick=tick)
         return cls((centroids[0], centroids[1]), _frozen(fsq), (sizes[0], sizes[1], sizes[2]))
 
     def encode(self, x: Tensor) -> Tensor:
@@ -159,17 +163,22 @@ def _check(x: Tensor, dim: int | None) -> None:
         raise ValueError(f"x must have shape [items, {dim or 'dim'}], not {list(x.shape)}")
     if dim is None and not x.numel():
         raise ValueError("there is no item to fit a codebook on")
-    if not bool(torch.isfinite(x).all()):
-        bad = int((~torch.isfinite(x).all(1)).sum())
+    if bad := sum(int((~torch.isfinite(part).all(1)).sum()) for part in x.split(_ENCODE_ROWS)):
         raise ValueError(f"{bad} of {len(x)} vectors hold NaN or infinity")
 
 
-def _distinct(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return distinct rows in the order of their bytes, and how often each came."""
-    rows = np.ascontiguousarray(x.detach().cpu().float().numpy() + 0.0)  # + 0.0: one kind of zero
-    keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
-    return torch.from_numpy(rows[first]), torch.from_numpy(counts)
+def _batches(x: Tensor) -> Iterator[NDArray[np.float32]]:
+    return (part.detach().cpu().float().numpy() for part in x.split(_ENCODE_ROWS))
+
+
+def _take_off(residual: Tensor, centroids: Tensor) -> Tensor:
+    """Subtract from every row [items, dim], in place, its nearest centroid. returns the codes [items]"""
+    codes = []
+    for part in residual.split(_ENCODE_ROWS):
+        rows = part.double()
+        codes.append(assign(rows, centroids))
+        part.copy_(rows - centroids[codes[-1]])
+    return torch.cat(codes)
 
 
 def _ticker(total: int, progress: Callable[[int, int], None] | None) -> Callable[[int], None]:
