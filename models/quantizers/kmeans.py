@@ -5,7 +5,7 @@ each are its code and its distance. faiss is not used because it copies all poin
 slower where bfloat16 is quick (bench/kmeans.py).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from models.precision import fast_bfloat16
-from models.quantizers.nearest import Nearest, QuickNearest, assign
+from models.quantizers.nearest import Nearest, QuickNearest, assign, each
 from models.quantizers.start import plus_plus
 
 __all__ = ["assign", "kmeans"]
 
-_CHUNK_ROWS = 1 << 16  # moved to the device, and summed in float32, at once
-_GUESS_ROWS = 1024
+_CHUNK_ROWS, _CHUNK_ROWS_ON_GPU = 1 << 14, 1 << 18  # moved to the device, and summed in float32, at once
+_SOME_ROWS = 1024
 _SAME = 64 * torch.finfo(torch.float32).eps ** 2  # squared distance over squared norm: rounding, no difference
 
 
@@ -53,7 +53,6 @@ def kmeans(
     else:
         start = start.to(rows.device, torch.float32) * rows.scale
     centroids = _from_first_rank(start)
-    rows.guess(centroids)
     alive = torch.ones(len(centroids), dtype=torch.bool, device=rows.device)
     for done in range(iterations):
         step = rows.assign(centroids)
@@ -80,38 +79,37 @@ class _Rows:
         share = slice(len(x) * rank // ranks, len(x) * (rank + 1) // ranks)
         self.x, self.weights = x[share], weights[share]
         self.device = x.device if x.is_cuda or not torch.cuda.is_available() else torch.device("cuda")
+        self.step = _CHUNK_ROWS_ON_GPU if self.device.type == "cuda" else _CHUNK_ROWS
         self.scale = 2.0 ** -_exponent(x)
         self.labels = torch.full((len(self.x),), -1, device=self.device)
         self.distances = torch.zeros(len(self.x), device=self.device)
 
-    def guess(self, centroids: Tensor) -> None:
-        """Make all distances about right, which is what `QuickNearest` starts from."""
-        few = self.x[:_GUESS_ROWS].to(self.device)
-        if len(few):
-            self.distances.fill_(Nearest(centroids, self.scale)(few)[1].mean())
-
-    def chunks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Where they are, rows [n, dim] as they are in x, weights [n] float32."""
-        for first in range(0, len(self.x), _CHUNK_ROWS):
-            at = slice(first, min(first + _CHUNK_ROWS, len(self.x)))
-            yield at, self.x[at].to(self.device), self.weights[at].to(self.device, torch.float32)
-
     def assign(self, centroids: Tensor) -> _Step:
         """Give every row its nearest centroid, and sum up the rows of each."""
         sums = torch.zeros_like(centroids, dtype=torch.float64)
-        mass = sums.new_zeros(len(centroids))
-        moved = sums.new_zeros(1)
-        quick = fast_bfloat16() and len(centroids) <= QuickNearest.CODES
-        nearest = (QuickNearest if quick else Nearest)(centroids, self.scale)
-        for at, chunk, weights in self.chunks():
-            labels, self.distances[at] = nearest(chunk, self.distances[at])
-            moved += (labels != self.labels[at]).sum()
+        mass, moved = sums.new_zeros(len(centroids)), sums.new_zeros(1)
+        nearest = self._nearest(centroids)
+
+        def work(first: int) -> tuple[Tensor, Tensor, int]:
+            at = slice(first, first + self.step)
+            rows, weights = self.x[at].to(self.device), self.weights[at].to(self.device, torch.float32)
+            labels, self.distances[at] = nearest(rows)
+            changed = int((labels != self.labels[at]).sum())
             self.labels[at] = labels
-            mass += torch.bincount(labels, weights.double(), minlength=len(centroids))
-            sums += _sums(chunk, weights * self.scale, labels, len(centroids)).double()
+            part = torch.bincount(labels, weights.double(), minlength=len(centroids))
+            return _sums(rows, weights * self.scale, labels, len(centroids)), part, changed
+
+        for rows, weight, changed in each(work, range(0, len(self.x), self.step)):
+            sums, mass, moved = sums + rows, mass + weight, moved + changed
         for part in (sums, mass, moved):
             _summed(part)
         return _Step(sums, mass, settled=not moved.item())
+
+    def _nearest(self, centroids: Tensor) -> Nearest:
+        some = self.x[:_SOME_ROWS].to(self.device)
+        if fast_bfloat16() and len(centroids) <= QuickNearest.CODES and len(some):
+            return QuickNearest(centroids, self.scale, some)
+        return Nearest(centroids, self.scale)
 
     def farthest(self, count: int, centroids: Tensor) -> Tensor:
         """The scaled rows [at most count, dim] that are farthest from their centroids by weight, of all ranks."""
@@ -129,7 +127,7 @@ class _Rows:
 
 def _exponent(x: Tensor) -> int:
     """Of the power of two above all values: squares of huge values must not overflow, and it rounds nothing."""
-    largest = torch.stack([part.abs().max() for part in x.split(_CHUNK_ROWS)]).max()
+    largest = torch.stack([part.abs().max() for part in torch.split(x, _CHUNK_ROWS)]).max()
     return max(-126, min(126, int(largest.frexp().exponent)))
 
 

@@ -4,7 +4,7 @@ Of the matrix [items, codes] only one block exists at a time, and it is reduced 
 as [codes, rows], so that the reduction runs along whole vectors of rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-_ROWS, _SCORES = 256, 1 << 21  # at once: fewer rows where codes are many
+_ROWS, _SCORES = 512, 1 << 21  # at once: fewer rows where codes are many
 _ROWS_ON_GPU = 1 << 14
 _GROUP = 32  # codes whose maximum is taken first
 _CODE_BITS = 16  # that a bfloat16 leaves free in the float32 it is widened to
 _ROUNDING = 2.0**-8  # of a bfloat16, at most
-_DOUBT = 4.0  # standard deviations of what rounding does to the difference of two scores
+_DOUBT = 3.0  # standard deviations of what rounding does to the difference of two scores
 
-T = TypeVar("T")
+Part = TypeVar("Part")
+Done = TypeVar("Done")
 
 
 def assign(x: Tensor, centroids: Tensor) -> Tensor:
@@ -44,13 +45,12 @@ class Nearest:
         self._half_norms = self._centroids.square().sum(1, keepdim=True) / 2
         self._half_norms[self.codes :] = torch.inf  # the padding is near to nothing
 
-    def __call__(self, rows: Tensor, about: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the nearest code [rows] int64 and the squared distance to it [rows].
 
-        rows   [rows, dim], still to be multiplied by `scale`
-        about  [rows] squared distances that are about right, which nothing but `QuickNearest` needs
+        rows  [rows, dim], still to be multiplied by `scale`
         """
-        labels, distances = zip(*_each(self._block, self._blocks(rows)), strict=True)
+        labels, distances = zip(*each(self._block, self._blocks(rows)), strict=True)
         return torch.cat(labels), torch.cat(distances)
 
     def _block(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,7 +60,7 @@ class Nearest:
         return labels, (rows.square().sum(1) - 2 * score).clamp_min(0)
 
     def _blocks(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return rows.split(_ROWS_ON_GPU if rows.is_cuda else max(64, min(_ROWS, _SCORES // self.codes)))
+        return tuple(torch.split(rows, _ROWS_ON_GPU if rows.is_cuda else max(64, min(_ROWS, _SCORES // self.codes))))
 
 
 class QuickNearest(Nearest):
@@ -74,27 +74,28 @@ class QuickNearest(Nearest):
 
     CODES = 1 << _CODE_BITS  # at most
 
-    def __init__(self, centroids: Tensor, scale: float) -> None:
+    def __init__(self, centroids: Tensor, scale: float, some: Tensor) -> None:
+        """Learn from some rows [n, dim], like those to come, what a right distance is."""
         super().__init__(centroids, scale)
+        squares = float((some * scale).square().sum())
+        self._level = float(super().__call__(some)[1].sum()) / squares if squares else 1.0
         norms = centroids.square().sum(1)
         self._noise = _DOUBT * _ROUNDING * float((norms.max() / centroids.shape[1]).sqrt())
         self._wide = _columns(centroids, _three(norms / -2), ones_first=False)
         self._places = torch.arange(self.codes, dtype=torch.int32, device=centroids.device)[:, None]
 
-    def __call__(self, rows: Tensor, about: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        assert about is not None
-        blocks = self._blocks(rows)
-        found = _each(self._rough, blocks, about.split(max(1, len(blocks[0]))))
-        labels, distances, doubtful = map(torch.cat, zip(*found, strict=True))
+    def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        labels, distances, doubtful = map(torch.cat, zip(*each(self._rough, self._blocks(rows)), strict=True))
         doubts = torch.nonzero(doubtful).squeeze(1)
         if len(doubts):
             labels[doubts], distances[doubts] = super().__call__(rows[doubts])
         return labels, distances
 
-    def _rough(self, rows: Tensor, about: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _rough(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Code, squared distance, and whether another code may be the nearest."""
         rows = rows * self.scale
         norms = rows.square().sum(1)
+        about = self._level * norms
         scores = self._wide @ _columns(rows, _three((about - norms) / 2), ones_first=True).T
         score, labels, second = _two_best(scores) if scores.is_cuda else self._two_best_packed(scores)
         noise = self._noise * norms.sqrt() + _ROUNDING * (score.abs() + second.abs())
@@ -110,14 +111,15 @@ class QuickNearest(Nearest):
         return best, labels.long(), packed.amax(0)
 
 
-def _each(work: Callable[..., T], *blocks: tuple[Tensor, ...]) -> list[T]:
-    """Work on each block, one core for one block: cores that share small blocks mostly wait for each other."""
+def each(work: Callable[[Part], Done], parts: Iterable[Part]) -> Iterator[Done]:
+    """Work on parts, each on one core: cores that share a small part mostly wait for each other."""
     threads = torch.get_num_threads()
-    if threads == 1 or len(blocks[0]) == 1 or blocks[0][0].is_cuda:
-        return list(map(work, *blocks))
+    if threads == 1 or torch.cuda.is_available():
+        yield from map(work, parts)
+        return
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(work, *blocks))
+            yield from pool.map(work, parts)
     finally:
         torch.set_num_threads(threads)  # which the threads have set for those to come
 
@@ -149,7 +151,7 @@ def _two_best(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _first_max(scores: Tensor) -> tuple[Tensor, Tensor]:
     """The same as `scores.max(0)`, quicker on a processor: maxima of groups of codes, then within the best group."""
-    groups = scores.unflatten(0, (-1, _GROUP))
+    groups = scores.view(len(scores) // _GROUP, _GROUP, scores.shape[1])
     best = groups.amax(1)
     score = best.amax(0)
     group = _first(best >= score)

@@ -163,18 +163,18 @@ def _check(x: Tensor, dim: int | None) -> None:
         raise ValueError(f"x must have shape [items, {dim or 'dim'}], not {list(x.shape)}")
     if dim is None and not x.numel():
         raise ValueError("there is no item to fit a codebook on")
-    if bad := sum(int((~torch.isfinite(part).all(1)).sum()) for part in x.split(_ENCODE_ROWS)):
+    if bad := sum(int((~torch.isfinite(part).all(1)).sum()) for part in torch.split(x, _ENCODE_ROWS)):
         raise ValueError(f"{bad} of {len(x)} vectors hold NaN or infinity")
 
 
 def _batches(x: Tensor) -> Iterator[NDArray[np.float32]]:
-    return (part.detach().cpu().float().numpy() for part in x.split(_ENCODE_ROWS))
+    return (part.detach().cpu().float().numpy() for part in torch.split(x, _ENCODE_ROWS))
 
 
 def _take_off(residual: Tensor, centroids: Tensor) -> Tensor:
     """Subtract from every row [items, dim], in place, its nearest centroid. returns the codes [items]"""
     codes = []
-    for part in residual.split(_ENCODE_ROWS):
+    for part in torch.split(residual, _ENCODE_ROWS):
         rows = part.double()
         codes.append(assign(rows, centroids))
         part.copy_(rows - centroids[codes[-1]])
