@@ -26,6 +26,7 @@ from jobs.encoders import encoder_location
 from jobs.sections import Encoder
 from models.encoder import text
 from models.encoder.sentence import Sentence
+from models.precision import fast_bfloat16
 
 Vectors = NDArray[np.float32]
 Way = Callable[[list[str]], Vectors]
@@ -44,7 +45,7 @@ def ways(location: str, settings: Encoder) -> dict[str, Way]:
         "SentenceTransformer.encode, float32": lambda texts: np.asarray(peer.encode(texts, normalize_embeddings=True)),
         "ours, float32": ours(False),
     }
-    return found | ({"ours, bfloat16": ours(True)} if text.fast_bfloat16() else {})
+    return found | ({"ours, bfloat16": ours(True)} if fast_bfloat16() else {})
 
 
 def main() -> None:

@@ -11,7 +11,8 @@ from models.encoder import weights
 from models.encoder.alignment import Encoded
 from models.encoder.items import Item, Reader
 from models.encoder.segments import Batch, QuestionAnswer
-from models.encoder.text import Ints, fast_bfloat16
+from models.encoder.text import Ints
+from models.precision import fast_bfloat16
 
 Questions = Sequence[tuple[str, str]]  # of an item, each with its answer
 

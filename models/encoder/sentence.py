@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from transformers.utils.logging import disable_progress_bar
 
 from models.encoder.alignment import Encoded
-from models.encoder.text import Ints, Tokens, budgeted, fast_bfloat16
+from models.encoder.text import Ints, Tokens, budgeted
 from models.encoder.whole import known
+from models.precision import fast_bfloat16
 
 TOKENS_AT_ONCE = 2048  # of a training batch, with padding: on a CPU more is slower
 

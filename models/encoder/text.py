@@ -45,13 +45,6 @@ class Embedder(Protocol):
         """How many images could not be read so far, and why one of them; empty if there is none."""
 
 
-def fast_bfloat16() -> bool:
-    """Whether the GPU, or else the processor (AMX or AVX512-BF16), computes bfloat16 faster than float32."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-
-
 def embed(
     encoder: Embedder,
     texts: Sequence[str],

@@ -11,28 +11,33 @@ from torch import Tensor
 
 _ROUNDS = 8
 _PRIOR = 4.0  # items
+_ROWS = 1 << 14  # at once
 
 
-def decode_tables(x: Tensor, weights: Tensor, codes: Tensor, start: Sequence[Tensor]) -> list[Tensor]:
+def decode_tables(left: Tensor, weights: Tensor, codes: Tensor, start: Sequence[Tensor]) -> list[Tensor]:
     """Fit the tables; a row is held where it started as if by a few items that wanted it there.
 
-    x        [items, dim] float64
+    left     [items, dim] float32, what the tables to start from do not rebuild; changed in place, may lie in a file
     weights  [items] how often each item counts
     codes    [items, levels] int64
     start    per level [codes, dim] float64
     returns  per level [codes, dim] float32 numbers held as float64
     """
     tables = [table.clone() for table in start]
-    left = x - rebuild(tables, codes)  # what is not rebuilt yet
-    weights = weights.to(x.dtype)
-    for _ in range(_ROUNDS):
-        for level in reversed(range(len(tables))):
-            table, mine = tables[level], codes[:, level]
-            mass = torch.zeros(len(table), dtype=x.dtype).index_add_(0, mine, weights)
-            missing = torch.zeros_like(table).index_add_(0, mine, left * weights[:, None])
-            step = (missing + _PRIOR * (start[level] - table)) / (mass + _PRIOR)[:, None]
-            table += step
-            left -= step[mine]
+    mass = [
+        torch.zeros(len(table), dtype=torch.float64).index_add_(0, codes[:, level], weights.double())
+        for level, table in enumerate(tables)
+    ]
+    for turn in range(_ROUNDS * len(tables)):
+        level = len(tables) - 1 - turn % len(tables)
+        table, mine = tables[level], codes[:, level]
+        missing = torch.zeros_like(table)
+        for part, of, weight in zip(*(torch.split(all_rows, _ROWS) for all_rows in (left, mine, weights)), strict=True):
+            missing.index_add_(0, of, part.double() * weight[:, None])
+        step = (missing + _PRIOR * (start[level] - table)) / (mass[level] + _PRIOR)[:, None]
+        table += step
+        for part, of in zip(torch.split(left, _ROWS), torch.split(mine, _ROWS), strict=True):
+            part -= step[of].float()
     return [table.float().double() for table in tables]
 
 

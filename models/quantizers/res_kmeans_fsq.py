@@ -5,11 +5,15 @@ Source: QARM V2 (arXiv 2602.08559), section 3.2; how the last level is trained: 
 rebuilt: `models.quantizers.decoding`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.quantizers.codebook import (
@@ -17,7 +21,6 @@ from models.quantizers.codebook import (
     Row,
     check_codes,
     check_vectors,
-    distinct,
     heading,
     in_chunks,
     part_of,
@@ -29,8 +32,10 @@ from models.quantizers.codebook import (
 from models.quantizers.decoding import decode_tables, rebuild
 from models.quantizers.fsq import BinaryFSQ, fit_fsq
 from models.quantizers.kmeans import assign, kmeans
+from models.quantizers.points import distinct
 
 _LEVELS = 3
+_ROWS = 1 << 16  # read at once
 
 
 @dataclass(frozen=True)
@@ -68,39 +73,39 @@ class ResKmeansFSQ:
         """
         bits = _bits(sizes)
         check_vectors(x, dim=None)
-        points, weights, _ = distinct(x)
         tick = ticker(2 * kmeans_iterations + fsq_steps, progress)
-        residual, buckets = points.double(), torch.zeros(len(points), dtype=torch.int64)
-        centroids = []
-        for level in (0, 1):
-            fitted = kmeans(
-                residual.float(),
-                weights,
-                codes=sizes[level],
-                iterations=kmeans_iterations,
-                seed=seed + level,
-                tick=tick,
-                start=start.centroids[level] if start else None,
-            ).double()
-            labels = assign(residual, fitted)
-            residual, buckets = residual - fitted[labels], buckets * sizes[level] + labels
-            centroids.append(fitted)
-        fsq = _frozen(
-            fit_fsq(
-                residual.float(),
-                buckets,
+        with TemporaryDirectory() as scratch:
+            residual, weights = distinct(_batches(x), Path(scratch))
+            kept = start.encode(residual) if start else None
+            codes: list[Tensor] = []
+            centroids = []
+            for level in (0, 1):
+                fitted = kmeans(
+                    residual,
+                    weights,
+                    codes=sizes[level],
+                    iterations=kmeans_iterations,
+                    seed=seed + level,
+                    tick=tick,
+                    start=start.centroids[level] if start else None,
+                ).double()
+                codes.append(_take_off(residual, fitted))
+                centroids.append(fitted)
+            fsq = fit_fsq(
+                residual,
+                codes[0] * sizes[1] + codes[1],
                 bits=bits,
                 steps=fsq_steps,
                 seed=seed + 2,
                 tick=tick,
                 start=start.fsq if start else None,
-                kept=_kept(start, points, buckets) if start else None,
+                kept=None if kept is None else _still(kept, codes),
             )
-        )
-        codes = torch.stack([buckets // sizes[1], buckets % sizes[1], fsq.encode(residual)], dim=1)
-        held = (*centroids, fsq.decode(torch.arange(sizes[2])))
-        first, second, last = decode_tables(points.double(), weights, codes, held)
-        return cls((centroids[0], centroids[1]), fsq, (first, second, last), (sizes[0], sizes[1], sizes[2]))
+            fsq = _frozen(fsq)
+            last = fsq.decode(torch.arange(sizes[2]))
+            codes.append(_take_off_bits(residual, fsq, last))
+            one, two, three = decode_tables(residual, weights, torch.stack(codes, dim=1), (*centroids, last))
+        return cls((centroids[0], centroids[1]), fsq, (one, two, three), (sizes[0], sizes[1], sizes[2]))
 
     def encode(self, x: Tensor) -> Tensor:
         """Give every item its semantic ID.
@@ -191,10 +196,33 @@ def _bits(sizes: Sequence[int]) -> int:
     return last.bit_length() - 1
 
 
-def _kept(start: ResKmeansFSQ, points: Tensor, buckets: Tensor) -> Tensor:
-    """The last code [items] of what is still in its bucket, -1 of the others."""
-    c1, c2, c3 = start.encode(points).T
-    return torch.where(c1 * start.sizes[1] + c2 == buckets, c3, -1)
+def _batches(x: Tensor) -> Iterator[NDArray[np.float32]]:
+    return (part.detach().cpu().float().numpy() for part in torch.split(x, _ROWS))
+
+
+def _take_off(residual: Tensor, centroids: Tensor) -> Tensor:
+    """Subtract from every row [items, dim], in place, its nearest centroid. returns the codes [items]"""
+    codes = []
+    for part in torch.split(residual, _ROWS):
+        rows = part.double()
+        codes.append(assign(rows, centroids))
+        part.copy_(rows - centroids[codes[-1]])
+    return torch.cat(codes)
+
+
+def _take_off_bits(residual: Tensor, fsq: BinaryFSQ, table: Tensor) -> Tensor:
+    """The same with what the last level rebuilds, [codes, dim]."""
+    codes = []
+    for part in torch.split(residual, _ROWS):
+        codes.append(fsq.encode(part.double()))
+        part -= table[codes[-1]].float()
+    return torch.cat(codes)
+
+
+def _still(before: Tensor, codes: Sequence[Tensor]) -> Tensor:
+    """The last code [items] that rows had before where the first two are the same, -1 elsewhere."""
+    same = (before[:, 0] == codes[0]) & (before[:, 1] == codes[1])
+    return torch.where(same, before[:, 2], -1)
 
 
 def _frozen(fsq: BinaryFSQ) -> BinaryFSQ:

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from models.quantizers import ResKmeansFSQ, sid_text
-from models.quantizers.kmeans import assign, kmeans, move_centroids
 
 SIZES = (8, 8, 64)
 
@@ -169,31 +168,3 @@ def test_progress_counts_up_to_all_steps(x: Tensor) -> None:
 
 def test_the_text_form_names_all_three_codes() -> None:
     assert sid_text(torch.tensor([[12, 7, 3012], [0, 0, 0]])) == ["<a_12><b_7><c_3012>", "<a_0><b_0><c_0>"]
-
-
-def test_k_means_finds_well_parted_clouds() -> None:
-    generator = torch.Generator().manual_seed(2)
-    cloud = torch.arange(6).repeat_interleave(50)
-    x = 10 * torch.eye(6)[cloud] + 0.1 * torch.randn(300, 6, generator=generator)
-    centroids = kmeans(x, torch.ones(300), codes=6, iterations=20, seed=0, tick=lambda _: None)
-    labels = assign(x, centroids)
-    assert len(torch.unique(torch.stack([cloud, labels], 1), dim=0)) == 6
-
-
-def test_k_means_leaves_no_code_unused_where_items_suffice(x: Tensor) -> None:
-    centroids = kmeans(x, torch.ones(600), codes=200, iterations=10, seed=0, tick=lambda _: None)
-    assert len(centroids) == 200
-    assert len(torch.unique(assign(x, centroids))) == 200
-
-
-def test_a_row_counted_three_times_pulls_a_centroid_like_three_rows() -> None:
-    x = torch.tensor([[1.0], [5.0]])
-    centroids = kmeans(x, torch.tensor([3, 1]), codes=1, iterations=5, seed=0, tick=lambda _: None)
-    assert centroids.item() == pytest.approx(2.0)
-
-
-def test_a_centroid_without_rows_moves_to_the_row_that_is_farthest_from_its_own() -> None:
-    x = torch.tensor([[0.0], [1.0], [9.0]])
-    labels, distances = torch.zeros(3, dtype=torch.int64), torch.tensor([0.0, 1.0, 81.0])
-    moved = move_centroids(x, torch.ones(3), labels, distances, torch.tensor([[0.0], [50.0]]))
-    assert moved[1].item() == 9.0
