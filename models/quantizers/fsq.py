@@ -21,7 +21,7 @@ _RATE = 3e-3
 _GO_ON = 0.3  # of the rate, for a refit
 _KEEP = 3.0  # weight of keeping the bits of items that are still in their bucket, for a refit
 _SHARPNESS = 2.0
-_KNOWN = 3.0  # weight of keeping items apart that share a bucket, against items to come
+_APART = 3.0  # weight of each separation term against the rebuild error
 
 
 class BinaryFSQ(nn.Module):
@@ -147,8 +147,7 @@ def _loss(
     known = agreement(model.logits(residual[left]), model.logits(residual[right]))
     left, right = pairs.draw(_ROWS)
     to_come = agreement(logits, model.logits(residual[rows] + residual[right] - residual[left]))
-    separation = _KNOWN * torch.log1p(pairs.partners * known) + torch.log1p(pairs.partners * to_come)
-    return rebuild + separation
+    return rebuild + _APART * (torch.log1p(pairs.partners * known) + torch.log1p(pairs.partners * to_come))
 
 
 def _moving(logits: Tensor, kept: Tensor, bits: int) -> Tensor:
@@ -159,8 +158,12 @@ def _moving(logits: Tensor, kept: Tensor, bits: int) -> Tensor:
 
 
 def agreement(left: Tensor, right: Tensor) -> Tensor:
-    """Mean probability that all bits of both sides agree, from their logits [pairs, bits]."""
-    p, q = torch.sigmoid(_SHARPNESS * left), torch.sigmoid(_SHARPNESS * right)
+    """Mean probability that all bits of both sides agree, from their logits [pairs, bits].
+
+    By the logits' size within each bit: ones near 0 would seem undecided, and are not.
+    """
+    size = torch.cat([left, right]).square().mean(0).sqrt().clamp_min(1e-6)
+    p, q = torch.sigmoid(_SHARPNESS * left / size), torch.sigmoid(_SHARPNESS * right / size)
     return (p * q + (1 - p) * (1 - q)).prod(1).mean()
 
 
