@@ -91,6 +91,7 @@ def main() -> None:
     dist.init_process_group("nccl" if gpu else "gloo")
     try:
         tune_rank(Path(sys.argv[1]))
+        dist.barrier()  # one that leaves while the first still saves may abort the other
     except UserError as error:
         sys.exit(f"align: {error}")
     finally:

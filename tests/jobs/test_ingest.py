@@ -99,11 +99,11 @@ def test_days_landed_out_of_order_or_twice_end_in_the_same_tables(
     tmp_path: Path, settings: Settings, three_days: Path
 ) -> None:
     found = set()
-    for number, order in enumerate([(DAY1, DAY2, DAY3), (DAY1, DAY3, DAY2, DAY2)]):
+    for number, order in enumerate([(DAY3,), (DAY1, DAY3, DAY2, DAY2)]):
         lake = Lake(tmp_path / str(number))
         lake.create()
         for day in order:
-            ingest.run(lake, settings, day, data=three_days)
+            ingest.run(lake, settings, day, data=three_days, since=DAY1 if len(order) == 1 else None)
         items = ["item_id", "title", "text", "content_hash", "file", "line", "day"]
         found.add((content(lake, "silver.events", EVENT), content(lake, "silver.items", items)))
         titles = {r["item_id"]: r["text"] for r in lake.arrow("silver.items").to_pylist()}

@@ -58,10 +58,10 @@ def measured(lake: Lake, day: date, slice_: str) -> dict[str, float]:
 
 
 def test_no_published_id_moves_and_refits_come_on_their_days(lake: Lake, settings: Settings) -> None:
-    settings = told(settings, refit_days=4)
+    settings = told(settings, refit_days=2)
     published: dict[tuple[str, str], str] = {}
     versions = []
-    for number in range(10):
+    for number in range(6):
         day = DAY + timedelta(number)
         put_vectors(lake, settings, range(8 * number, 300 + 8 * number), day)
         versions.append(quantize.run(lake, settings, day).notes["codebook_version"])
@@ -70,7 +70,7 @@ def test_no_published_id_moves_and_refits_come_on_their_days(lake: Lake, setting
         of_version = [sid for (version, _), sid in now.items() if version == versions[-1]]
         assert len(set(of_version)) == len(of_version)
         published = now
-    fitted = [DAY + timedelta(n) for n in (0, 4, 8)]
+    fitted = [DAY + timedelta(n) for n in (0, 2, 4)]
     assert sorted({version[:10] for version in versions}) == [str(day) for day in fitted]
     for day in fitted[1:]:
         refit = measured(lake, day, "refit")

@@ -96,6 +96,7 @@ def _rank(rank: int, folder: Path) -> None:
     tune(trained, collate, pairs(), ITEMS, plan(steps=4))
     found = {f"g{n}": p.grad for n, p in enumerate(model.parameters())} | trained.state_dict()
     save_file({name: value for name, value in found.items() if value is not None}, folder / f"{rank}.safetensors")
+    dist.barrier()  # one that leaves early may abort the other
     dist.destroy_process_group()
 
 

@@ -1,0 +1,123 @@
+"""What a refit costs the ranker, and what it saves to keep the old numbers: AUC of the day after, four ways.
+
+    make run                                                        # or any run of two days and more
+    make bench B=carry_over ARGS="--lake .state/lake/lake [--seeds 0 1 2] [--json carry_over.json]"
+
+Takes the newest day of a lake and the champion of the day before, and gives all items new semantic IDs: `no refit`
+(the champion's own), `carried over` (a refit from the champion's codebook, matched; the champion's embeddings of the
+codes stay with their numbers), `unmatched` (a codebook fitted from scratch; the embeddings stay with numbers that mean
+something else), `retrained` (from scratch, the embeddings of the codes drawn anew). AUC on the day's test rows as the
+model is, and after one epoch on the days before. The lake is only read. Asserts nothing.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from common import machine
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from jobs.catalogue import current_vectors
+from jobs.codebooks import load_codebook
+from jobs.dataset import Catalogue, Dataset, load_catalogue, load_dataset, searched
+from jobs.lake import Lake
+from jobs.model_store import live, load_card, load_model
+from jobs.settings import Settings, load_settings
+from models import metrics
+from models.quantizers import ResKmeansFSQ
+from models.quantizers.matching import matched, moved
+from models.ranker.model import Ranker
+from models.ranker.training import Samples, fit, predict
+
+Row = dict[str, Any]
+
+
+def codebooks(old: ResKmeansFSQ, x: Tensor, settings: Settings, seed: int) -> dict[str, ResKmeansFSQ]:
+    q = settings.quantizer
+    told: dict[str, Any] = {"sizes": q.sizes, "kmeans_iterations": q.kmeans_iterations, "fsq_steps": q.fsq_steps}
+    refit = matched(old, ResKmeansFSQ.fit(x, seed=seed, start=old, **told), x)
+    scratch = ResKmeansFSQ.fit(x, seed=seed + 1, **told)
+    return {"no refit": old, "carried over": refit, "unmatched": scratch, "retrained": scratch}
+
+
+def with_codes(catalogue: Catalogue, items: list[str], codes: Tensor) -> Catalogue:
+    full = torch.full((len(catalogue.ids), 3), -1, dtype=torch.int64)
+    full[torch.from_numpy(pc.index_in(pa.array(items), catalogue.ids).to_numpy().astype(np.int64))] = codes
+    return replace(catalogue, codes=full)
+
+
+def drawn_anew(model: Ranker, seed: int) -> Ranker:
+    torch.manual_seed(seed)
+    for table in model.levels:
+        nn.init.normal_(table.weight, std=0.01)  # type: ignore[arg-type]  # a ModuleList's parts are Modules to mypy
+    return model
+
+
+def judged(model: Ranker, data: Dataset, found: Samples) -> float:
+    scores = predict(model, found)[:, model.tasks.index(data.tasks[0])]
+    return metrics.auc(data.test.labels[:, 0], scores, data.test.user)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lake", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--json", type=Path)
+    flags = parser.parse_args()
+    lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
+    day = max((row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()), default=date.min)
+    champion = live(lake, before=str(day))
+    if champion is None:
+        sys.exit(f"carry_over: {flags.lake} holds no release of two days")
+    card = load_card(lake, champion["model_uri"])
+    old = load_codebook(lake, card.codebook_version)
+    assert isinstance(old, ResKmeansFSQ)
+    items, vectors = current_vectors(lake, card.encoder_version)
+    x = torch.from_numpy(vectors)
+    catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
+    data = load_dataset(lake, settings, catalogue, day)
+    train, test = (searched(data, part, settings) for part in (data.train, data.test))
+    rows: list[Row] = []
+    for seed in flags.seeds:
+        for way, book in codebooks(old, x, settings, seed).items():
+            codes = book.encode(x)
+            model = load_model(lake, champion["model_uri"], with_codes(catalogue, items, codes))
+            model = drawn_anew(model, seed) if way == "retrained" else model
+            row = {"way": way, "seed": seed} | moved(old.encode(x).numpy(), codes.numpy())
+            row["auc_as_it_is"] = judged(model, data, test)
+            r = settings.ranker
+            fit(
+                model, train, seed=seed, epochs=1, batch_size=r.batch, lr=r.lr, valid_share=r.valid_share,
+                patience=r.patience,
+            )  # fmt: skip
+            rows.append(row | {"auc_after_an_epoch": judged(model, data, test)})
+            print({key: round(value, 4) if isinstance(value, float) else value for key, value in rows[-1].items()},
+                  file=sys.stderr, flush=True)  # fmt: skip
+    show(rows, f"{day}, {len(items):,} items, {len(data.test):,} test rows; {machine('torch')}")
+    if flags.json:
+        flags.json.write_text(json.dumps(rows, indent=1))
+
+
+def show(rows: list[Row], title: str) -> None:
+    table = Table(title=title)
+    names = [name for name in rows[0] if name not in ("way", "seed")]
+    for name in ["way", *names]:
+        table.add_column(name.replace("_", " "))
+    for way in dict.fromkeys(row["way"] for row in rows):
+        mine = {name: [row[name] for row in rows if row["way"] == way] for name in names}
+        table.add_row(way, *(f"{np.mean(values):.4f} ± {np.std(values):.4f}" for values in mine.values()))
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    main()
