@@ -1,7 +1,7 @@
 """What a refit costs the ranker, and what it saves to keep the old numbers: AUC of the day after, four ways.
 
     make run                                                        # or any run of two days and more
-    make bench B=carry_over ARGS="--lake .state/lake/lake [--seeds 0 1 2] [--json carry_over.json]"
+    make bench B=carry_over ARGS="--lake lake [--seeds 0 1 2] [--json carry_over.json]"
 
 Takes the newest day of a lake and the champion of the day before, and gives all items new semantic IDs: `no refit`
 (the champion's own), `carried over` (a refit from the champion's codebook, matched; the champion's embeddings of the

@@ -82,8 +82,9 @@ def plain_fsq(items: Items, sizes: Sequence[int], seed: int, tables: bool = Fals
     )
     fsq = fsq.double().requires_grad_(False).eval()
     own = (*book.centroids, fsq.decode(torch.arange(sizes[-1])))
-    codes = torch.cat([codes[:, :2], fsq.encode(residual)[:, None]], dim=1)
-    one, two, three = decode_tables(points, weights, codes, own) if tables else own
+    last = fsq.encode(residual)
+    codes, left = torch.cat([codes[:, :2], last[:, None]], dim=1), (residual - fsq.decode(last)).float()
+    one, two, three = decode_tables(left, weights, codes, own) if tables else own
     return replace(book, fsq=fsq, tables=(one, two, three))
 
 
