@@ -79,6 +79,11 @@ def weight_rows(level: int, part: str, weight: Tensor) -> list[Row]:
     return [(level, part, code, vector) for code, vector in enumerate(weight.reshape(-1, weight.shape[-1]).tolist())]
 
 
+def centroid_rows(centroids: Sequence[Tensor]) -> list[Row]:
+    """The centroids [codes, width] of each level, from level 1."""
+    return [row for level, found in enumerate(centroids, start=1) for row in weight_rows(level, "centroid", found)]
+
+
 def read_parts(rows: Sequence[Row]) -> Parts:
     """Weights by level and part. raises ValueError if a row is missing between others"""
     found: dict[tuple[int, str], dict[int, list[float]]] = {}
@@ -97,6 +102,11 @@ def part_of(parts: Parts, level: int, part: str) -> Tensor:
     if (level, part) not in parts:
         raise ValueError(f"the codebook lacks level and part {(level, part)}")
     return parts[level, part]
+
+
+def centroids_of(parts: Parts, levels: int) -> tuple[Tensor, ...]:
+    """What `centroid_rows` wrote. raises ValueError if a level is missing"""
+    return tuple(part_of(parts, level, "centroid") for level in range(1, levels + 1))
 
 
 def in_chunks(encode: Callable[[Tensor], Tensor], x: Tensor, levels: int) -> Tensor:

@@ -98,7 +98,7 @@ def fit_fsq(
     pairs = _Pairs(buckets, generator)
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=max(steps, 1))
-    with _one_thread():
+    with one_thread():
         for _ in range(steps):
             loss = _loss(model, residual, pairs, generator, kept)
             optimiser.zero_grad()
@@ -110,7 +110,7 @@ def fit_fsq(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Small steps gain nothing from more threads; with one, weights do not depend on the number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from models.quantizers.codebook import (
+    WHOLE,
     Progress,
     Row,
+    centroid_rows,
+    centroids_of,
     check_codes,
     check_sizes,
     check_vectors,
@@ -82,17 +85,14 @@ class ParallelKmeans:
         return (rotated @ self.rotation.T).float()
 
     def to_rows(self) -> list[Row]:
-        rows = [heading(self.kind, self.sizes), *weight_rows(0, "rotation", self.rotation)]
-        for level, centroids in enumerate(self.centroids, start=1):
-            rows += weight_rows(level, "centroid", centroids)
-        return rows
+        rotation = weight_rows(WHOLE, "rotation", self.rotation)
+        return [heading(self.kind, self.sizes), *rotation, *centroid_rows(self.centroids)]
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> Self:
         _, sizes = read_heading(rows)
         parts = read_parts(rows)
-        centroids = tuple(part_of(parts, level, "centroid") for level in range(1, len(sizes) + 1))
-        return cls(part_of(parts, 0, "rotation"), centroids, sizes)
+        return cls(part_of(parts, WHOLE, "rotation"), centroids_of(parts, len(sizes)), sizes)
 
 
 def _rotation(dim: int, seed: int) -> Tensor:

@@ -13,17 +13,17 @@ from models.quantizers.codebook import (
     Progress,
     Row,
     Tick,
+    centroid_rows,
+    centroids_of,
     check_codes,
     check_sizes,
     check_vectors,
     distinct,
     heading,
     in_chunks,
-    part_of,
     read_heading,
     read_parts,
     ticker,
-    weight_rows,
 )
 from models.quantizers.kmeans import assign, kmeans
 
@@ -87,16 +87,12 @@ class ResKmeans:
         return torch.stack([level[labels, :dim] for level, labels in levels]).sum(0).float()
 
     def to_rows(self) -> list[Row]:
-        rows = [heading(self.kind, self.sizes)]
-        for level, centroids in enumerate(self.centroids, start=1):
-            rows += weight_rows(level, "centroid", centroids)
-        return rows
+        return [heading(self.kind, self.sizes), *centroid_rows(self.centroids)]
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> Self:
         _, sizes = read_heading(rows)
-        parts = read_parts(rows)
-        return cls(tuple(part_of(parts, level, "centroid") for level in range(1, len(sizes) + 1)), sizes)
+        return cls(centroids_of(read_parts(rows), len(sizes)), sizes)
 
 
 class BalancedResKmeans(ResKmeans):

@@ -19,6 +19,8 @@ from torch import Tensor
 from models.quantizers.codebook import (
     Progress,
     Row,
+    centroid_rows,
+    centroids_of,
     check_codes,
     check_vectors,
     heading,
@@ -130,8 +132,7 @@ class ResKmeansFSQ:
     def to_rows(self) -> list[Row]:
         """All of it as rows (level, part, code, vector) of gold.codebooks."""
         rows = [heading(self.kind, self.sizes)]
-        for level, centroids in enumerate(self.centroids, start=1):
-            rows += weight_rows(level, "centroid", centroids)
+        rows += centroid_rows(self.centroids)
         for level, table in enumerate(self.tables, start=1):
             rows += weight_rows(level, "rebuilt", table)
         for part, weight in self.fsq.state_dict().items():
@@ -146,7 +147,7 @@ class ResKmeansFSQ:
         """
         _, sizes = read_heading(rows)
         parts = read_parts(rows)
-        first, second = part_of(parts, 1, "centroid"), part_of(parts, 2, "centroid")
+        first, second = centroids_of(parts, _LEVELS - 1)
         fsq = BinaryFSQ(first.shape[1], _bits(sizes), hidden=len(part_of(parts, _LEVELS, "encoder.0.weight"))).double()
         shapes = fsq.state_dict()
         fsq.load_state_dict({part: part_of(parts, _LEVELS, part).reshape(old.shape) for part, old in shapes.items()})

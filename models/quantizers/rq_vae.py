@@ -16,6 +16,8 @@ from models.quantizers.codebook import (
     Parts,
     Progress,
     Row,
+    centroid_rows,
+    centroids_of,
     check_codes,
     check_sizes,
     check_vectors,
@@ -125,9 +127,7 @@ class RQVAE:
         rows = [heading(self.kind, self.sizes)]
         for part, weight in self.network.state_dict().items():
             rows += weight_rows(WHOLE, part, weight)
-        for level, centroids in enumerate(self.centroids, start=1):
-            rows += weight_rows(level, "centroid", centroids)
-        return rows
+        return rows + centroid_rows(self.centroids)
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> Self:
@@ -136,8 +136,7 @@ class RQVAE:
         network = Network(_widths(parts)).double()
         shapes = network.state_dict()
         network.load_state_dict({part: part_of(parts, WHOLE, part).reshape(old.shape) for part, old in shapes.items()})
-        centroids = tuple(part_of(parts, level, "centroid") for level in range(1, len(sizes) + 1))
-        return cls(_frozen(network), centroids, sizes)
+        return cls(_frozen(network), centroids_of(parts, len(sizes)), sizes)
 
 
 def _mlp(widths: Sequence[int]) -> nn.Sequential:

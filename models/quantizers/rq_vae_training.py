@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from models.quantizers.codebook import Tick
-from models.quantizers.fsq import _one_thread
+from models.quantizers.fsq import one_thread
 from models.quantizers.kmeans import assign, kmeans
 from models.quantizers.letter import Collaborative, Diversity
 
@@ -95,7 +95,7 @@ def train(
         loss: Tensor = mse_loss(network.decoder(network.encoder(rows)), rows)
         return loss
 
-    with _one_thread():
+    with one_thread():
         _minimise(without_codes, [network], alone, tick)
         books = Books(_start(network.encoder(x).detach(), weights, plan, tick))
         extra = _letter(books, collaborative, plan, generator)

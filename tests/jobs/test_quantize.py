@@ -25,7 +25,8 @@ def vector(item: int, shift: float = 0.0) -> list[float]:
     centre = np.random.default_rng(item % CENTRES).normal(size=DIM)
     found = centre + np.random.default_rng(1000 + item).normal(size=DIM) * 0.3
     found[0] += shift
-    return (found / np.linalg.norm(found)).tolist()  # type: ignore[no-any-return]
+    values: list[float] = (found / np.linalg.norm(found)).tolist()
+    return values
 
 
 def put_vectors(lake: Lake, settings: Settings, items: range, day: date, shift: float = 0.0) -> None:

@@ -1,12 +1,12 @@
 """What k-means promises: the nearest centroids, whatever the order, the file, the processor or the number of ranks."""
 
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.quantizers import kmeans as module
@@ -159,17 +159,33 @@ def fits(items: int) -> list[Tensor]:
 
 def rank(number: int, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=number, world_size=2)
-    torch.save([fits(1), fits(701)], folder / str(number))
+    save_file({str(n): found for n, found in enumerate(fits(1) + fits(701))}, folder / str(number))
     dist.barrier()  # one that leaves early may abort the other
     dist.destroy_process_group()
 
 
 def test_two_ranks_find_what_one_process_finds(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(rank, (tmp_path,), nprocs=2)  # type: ignore[no-untyped-call]  # torch gives it no types
-    first, second = (list(chain(*torch.load(tmp_path / str(number)))) for number in (0, 1))
-    for found, same, alone in zip(first, second, fits(1) + fits(701), strict=True):
-        assert torch.equal(found, same)
-        assert torch.allclose(found, alone, atol=1e-5)
+    first, second = (load_file(tmp_path / str(number)) for number in (0, 1))
+    alone = fits(1) + fits(701)
+    assert len(first) == len(second) == len(alone)
+    for number, expected in enumerate(alone):
+        assert torch.equal(first[str(number)], second[str(number)])
+        assert torch.allclose(first[str(number)], expected, atol=1e-5)
+
+
+def test_several_threads_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CHUNK_ROWS", 130)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(fit(clouds(701), 20))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
 
 
 def test_points_are_the_distinct_rows_and_how_often_each_came(tmp_path: Path) -> None:
