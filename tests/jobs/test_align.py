@@ -1,4 +1,4 @@
-"""Tuning the encoder in the daily run, and whether it goes live; embedding that goes on, here or on Spark."""
+"""Tuning the encoder in the daily run, and whether it goes live."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -225,41 +225,6 @@ def test_what_the_live_encoder_was_tuned_on_is_no_answer_either(
 
 class StopError(Exception):
     pass
-
-
-def test_embedding_goes_on_after_the_last_chunk_that_was_written(
-    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = catalogue(lake, settings)
-    monkeypatch.setattr(embed, "ITEMS_AT_ONCE", 1)
-    append, left = Lake.append, [1]
-
-    def dying(self: Lake, *args: Any) -> None:
-        if not left:
-            raise StopError
-        left.pop()
-        append(self, *args)
-
-    monkeypatch.setattr(Lake, "append", dying)
-    with pytest.raises(StopError):
-        embed.run(lake, settings, DAY)
-    held = lake.arrow("gold.item_embeddings").num_rows
-    monkeypatch.setattr(Lake, "append", append)
-    assert embed.run(lake, settings, DAY).rows_out == 64 - held
-    assert lake.arrow("gold.item_embeddings").num_rows == 64
-
-
-def test_vectors_from_sparks_executors_are_those_of_this_process(lake: Lake, settings: Settings) -> None:
-    settings = catalogue(lake, settings)
-    embed.run(lake, settings, DAY)
-    version = base_encoder(settings).version
-    items, here = current_vectors(lake, version)
-    put(lake, "gold.item_embeddings", [])
-    on_spark = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"spark_parts": 1})})
-    assert embed.run(lake, on_spark, DAY).rows_out == 64
-    there = current_vectors(lake, version)
-    assert there[0] == items
-    assert np.einsum("id,id->i", here, there[1]).min() > 0.999
 
 
 def test_a_day_before_the_tuning_keeps_its_own_encoder(lake: Lake, settings: Settings) -> None:

@@ -1,10 +1,11 @@
-"""Embedding: what is skipped, how often it saves, and what is kept up after a switch of the encoder."""
+"""Embedding: what is skipped, how often it saves, where it goes on, what is kept up after a switch of the encoder."""
 
 import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from lake_rows import DAY, put, release_row
@@ -112,3 +113,42 @@ def test_a_slow_encoder_saves_by_time_and_a_fast_one_all_at_once(
     assert sizes[0] == 4
     assert max(sizes) <= 10
     assert len(current_vectors(lake, base_encoder(settings).version)[0]) == 64
+
+
+class StopError(Exception):
+    pass
+
+
+def test_embedding_goes_on_after_the_last_chunk_that_was_written(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_items(lake, 64)
+    monkeypatch.setattr(embed, "ITEMS_AT_ONCE", 1)
+    append, left = Lake.append, [1]
+
+    def dying(self: Lake, *args: Any) -> None:
+        if not left:
+            raise StopError
+        left.pop()
+        append(self, *args)
+
+    monkeypatch.setattr(Lake, "append", dying)
+    with pytest.raises(StopError):
+        embed.run(lake, settings, DAY)
+    held = lake.arrow("gold.item_embeddings").num_rows
+    monkeypatch.setattr(Lake, "append", append)
+    assert embed.run(lake, settings, DAY).rows_out == 64 - held
+    assert lake.arrow("gold.item_embeddings").num_rows == 64
+
+
+def test_vectors_from_sparks_executors_are_those_of_this_process(lake: Lake, settings: Settings) -> None:
+    put_items(lake, 64)
+    embed.run(lake, settings, DAY)
+    version = base_encoder(settings).version
+    items, here = current_vectors(lake, version)
+    put(lake, "gold.item_embeddings", [])
+    on_spark = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"spark_parts": 1})})
+    assert embed.run(lake, on_spark, DAY).rows_out == 64
+    there = current_vectors(lake, version)
+    assert there[0] == items
+    assert np.einsum("id,id->i", here, there[1]).min() > 0.999

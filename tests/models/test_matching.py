@@ -63,6 +63,15 @@ def test_a_matched_refit_moves_at_most_half_as_many_items_as_an_unmatched_one() 
         assert refit[what] <= alone[what] / 2
 
 
+def test_codes_of_a_fit_from_scratch_get_the_numbers_that_their_items_had() -> None:
+    x = items(0)
+    old, scratch = fitted(x), fitted(x, seed=1)
+    before = old.encode(x).numpy()
+    alone = moved(before, scratch.encode(x).numpy())
+    named = moved(before, matched(old, scratch, x).encode(x).numpy())
+    assert named["moved_c1"] < alone["moved_c1"] / 2
+
+
 def test_moved_counts_prefixes() -> None:
     before = np.array([[1, 1, 1]] * 4)
     after = np.array([[1, 1, 1], [1, 1, 2], [1, 2, 1], [2, 1, 1]])
