@@ -41,7 +41,7 @@ from models.encoder.retrieval import hit_rates
 from models.encoder.sentence import TunableSentence
 from models.encoder.tuning import Plan, tune
 from models.llm.prompt import item_json
-from models.quantizers.health import health
+from models.quantizers import collisions
 from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
 
 Row = dict[str, Any]
@@ -91,8 +91,7 @@ def measured(vectors: Vectors, train: Places, searched: Searched, seed: int) -> 
     q = Quantizer()
     x = torch.from_numpy(vectors)
     book = ResKmeansFSQ.fit(x, sizes=q.sizes, seed=seed, kmeans_iterations=q.kmeans_iterations, fsq_steps=q.fsq_steps)
-    codes = book.encode(x)
-    collision = health(x, codes, book.decode(codes), book.sizes, seed=0)["collision_rate"]
+    collision = collisions(book.encode(x))["collision_rate"]
     found = {}
     for split, pairs in searched.items():
         rates = hit_rates(vectors, pairs, (10, 50), known=train)

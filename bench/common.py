@@ -19,11 +19,12 @@ YOUNG = 0.5  # seconds: a child that is about to become another program still sh
 class Peak:
     """The most memory that a process and its children held while the block ran.
 
-    `mib` is the sum of their resident sizes: a page that two of them share counts twice.
+    `mib` is the sum of their resident sizes: a page that two of them share counts twice. `own_mib` leaves out pages of
+    files and shared memory, which the system takes back when it needs them.
     """
 
     def __init__(self, pid: int) -> None:
-        self.mib = 0.0
+        self.mib = self.own_mib = 0.0
         self._process = psutil.Process(pid)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -40,24 +41,28 @@ class Peak:
 
     def _watch(self) -> None:
         while True:
-            self.mib = max(self.mib, self._held() / 2**20)
+            resident, own = (size / 2**20 for size in self._held())
+            self.mib, self.own_mib = max(self.mib, resident), max(self.own_mib, own)
             if self._done.wait(EVERY):
                 return
 
-    def _held(self) -> int:
+    def _held(self) -> tuple[int, int]:
         try:
             family = [self._process, *self._process.children(recursive=True)]
         except psutil.NoSuchProcess:
-            return 0
-        return sum(_resident(one) for one in family)
+            return 0, 0
+        found = [_memory(one) for one in family]
+        return sum(resident for resident, _ in found), sum(own for _, own in found)
 
 
-def _resident(process: psutil.Process) -> int:
+def _memory(process: psutil.Process) -> tuple[int, int]:
     try:
-        grown = time.time() - process.create_time() > YOUNG
-        return int(process.memory_info().rss) if grown else 0
+        if time.time() - process.create_time() <= YOUNG:
+            return 0, 0
+        found = process.memory_info()
+        return int(found.rss), int(found.rss - found.shared)
     except psutil.NoSuchProcess:
-        return 0
+        return 0, 0
 
 
 def machine(*packages: str) -> str:

@@ -42,10 +42,10 @@ from jobs.sections import Encoder, Quantizer
 from models.candidates import neighbours
 from models.encoder import text
 from models.encoder.sentence import Sentence
-from models.quantizers import KINDS, Codebook, ResKmeansFSQ, fit, health
+from models.quantizers import KINDS, Codebook, ResKmeansFSQ, fit, health, rebuild_errors
 from models.quantizers.codebook import distinct
 from models.quantizers.decoding import decode_tables
-from models.quantizers.fsq import fit_fsq
+from models.quantizers.fsq_training import fit_fsq
 
 SIZES = ((256, 256, 256), (1024, 1024, 4096))
 NEAREST, SAMPLE = 25, 2000
@@ -75,7 +75,7 @@ def plain_fsq(items: Items, sizes: Sequence[int], seed: int, tables: bool = Fals
     fsq = fit_fsq(
         residual.float(),
         torch.arange(len(points)),
-        bits=book.fsq.bits,
+        values=book.fsq.values.tolist(),
         steps=Quantizer().fsq_steps,
         seed=seed + 2,
         tick=lambda _: None,
@@ -139,7 +139,7 @@ def measured(name: str, items: Items, near: Tensor, sizes: Sequence[int], seed: 
     started = perf_counter()
     book = WAYS[name](items, sizes, seed)
     seconds, codes = perf_counter() - started, book.encode(items.x)
-    found = health(items.x, codes, book.decode(codes), book.sizes, seed=seed)
+    found = health(items.x, codes, rebuild_errors(items.x, codes, book.decode), book.sizes, seed=seed)
     row: Row = {
         "quantizer": name,
         "sizes": f"{len(book.sizes)} of {book.sizes[0]}" if len(book.sizes) > 3 else "x".join(map(str, book.sizes)),

@@ -1,6 +1,8 @@
 """The catalogue as tensors: items, their vectors, their semantic IDs."""
 
+import os
 from collections.abc import Set
+from tempfile import TemporaryFile
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +19,10 @@ def vectors_column(vectors: NDArray[np.float32]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(vectors).reshape(-1)))
 
 
-def vectors_matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
+def vectors_matrix(column: pa.ListArray) -> NDArray[np.float32]:
     """An Arrow list column as [rows, dim] float32."""
-    if len(column) == 0:
-        return np.zeros((0, 0), np.float32)
-    flat = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
-    return flat.reshape(len(column), -1).astype(np.float32, copy=False)
+    flat: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    return flat.reshape(len(column), -1)
 
 
 def among(batch: pa.RecordBatch, key: list[str], wanted: Set[tuple[str, ...]]) -> pa.RecordBatch:
@@ -34,19 +34,43 @@ def among(batch: pa.RecordBatch, key: list[str], wanted: Set[tuple[str, ...]]) -
 def current_vectors(lake: Lake, encoder_version: str) -> tuple[list[str], NDArray[np.float32]]:
     """The vector of every item's present text, sorted by item_id.
 
-    returns  item ids, and [items, dim] float32; items that are not embedded yet are left out
+    Vectors are read as a stream into a nameless file, so that a catalogue need not fit in memory.
+
+    returns  item ids, and [items, dim] float32, mapped from that file, which goes when the array does; items that are
+             not embedded yet are left out
+    raises   OSError if the temporary folder has no room for them
     """
-    items = lake.arrow("silver.items", ["item_id", "content_hash"])
-    mine = ds.field("encoder_version") == encoder_version
-    table = lake.arrow("gold.item_embeddings", ["item_id", "content_hash", "vector", "day"], mine)
-    rows = table.drop_columns("vector").append_column("row", pa.array(np.arange(table.num_rows)))
-    found = rows.join(items, ["item_id", "content_hash"], join_type="inner")
+    table, mine = "gold.item_embeddings", ds.field("encoder_version") == encoder_version
+    version = lake.delta(table).version()
+    keys = ["item_id", "content_hash", "day"]
+    rows = lake.arrow(table, keys, mine, version)
+    rows = rows.append_column("row", pa.array(np.arange(rows.num_rows)))
+    found = rows.join(lake.arrow("silver.items", keys[:2]), keys[:2], join_type="inner")
     found = found.sort_by([("item_id", "ascending"), ("day", "descending")])
     ids = found["item_id"].to_pylist()  # what was embedded again by force is there twice: the newest counts
-    found = found.filter(pa.array([one != before for one, before in zip(ids, [None, *ids], strict=False)], pa.bool_()))
-    vectors = vectors_matrix(table["vector"])
-    order = found["row"].to_numpy()
-    return found["item_id"].to_pylist(), vectors[order] if len(order) else vectors[:0]
+    newest = np.array([one != before for one, before in zip(ids, [None, *ids], strict=False)], bool)
+    place = np.full(rows.num_rows, -1)
+    place[found["row"].to_numpy()[newest]] = np.arange(newest.sum())
+    vectors, first = np.zeros((0, 0), np.float32), 0
+    for batch in lake.batches(table, ["item_id", "vector"], mine, version):
+        if not batch.num_rows:
+            continue
+        part, at = vectors_matrix(batch["vector"]), place[first : first + batch.num_rows]
+        if not rows["item_id"][first : first + batch.num_rows].combine_chunks().equals(batch["item_id"]):
+            raise RuntimeError(f"{table} was read twice and came in two orders")
+        vectors = vectors if first else mapped(int(newest.sum()), part.shape[1])
+        vectors[at[at >= 0]] = part[at >= 0]
+        first += batch.num_rows
+    return [one for one, new in zip(ids, newest, strict=True) if new], vectors
+
+
+def mapped(rows: int, dim: int) -> NDArray[np.float32]:
+    """Zeros [rows, dim] in a nameless file. raises OSError if there is no room for it"""
+    if not rows * dim:
+        return np.zeros((rows, dim), np.float32)
+    with TemporaryFile() as file:
+        os.posix_fallocate(file.fileno(), 0, 4 * rows * dim)  # else a full disk ends the process with a signal
+        return np.asarray(np.memmap(file, np.float32, "r+", shape=(rows, dim)))
 
 
 def semantic_ids(lake: Lake, codebook_version: str) -> tuple[list[str], NDArray[np.int64]]:

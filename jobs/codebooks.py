@@ -3,12 +3,10 @@
 from datetime import date
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
@@ -53,17 +51,20 @@ def fit(
     lake: Lake,
     settings: Settings,
     encoder: str,
-    vectors: NDArray[np.float32],
+    x: Tensor,
     day: date,
     *,
     start: Codebook | None = None,
 ) -> Book:
-    """Fit a codebook on all vectors and write it.
+    """Fit a codebook on all vectors x [items, dim], which may lie in a file, and write it.
 
     start  go on from this one, and keep its numbers as far as the items agree; of Res-KmeansFSQ alone
     """
-    q, x = settings.quantizer, torch.from_numpy(vectors)
-    own: dict[str, Any] = {"rq_vae": {"steps": q.rq_vae_steps}, ResKmeansFSQ.kind: {"fsq_steps": q.fsq_steps}}
+    q = settings.quantizer
+    own: dict[str, Any] = {
+        "rq_vae": {"steps": q.rq_vae_steps},
+        ResKmeansFSQ.kind: {"fsq_steps": q.fsq_steps, "fsq_values": q.fsq_values},
+    }
     if isinstance(start, ResKmeansFSQ):
         own[ResKmeansFSQ.kind] |= {"start": start}
     fitted = quantizers.fit(
@@ -88,5 +89,7 @@ def fit(
 
 def _name(q: Quantizer) -> str:
     """How a version ends; no kind's ending ends with that of another."""
-    kind = "" if q.kind == Quantizer().kind else f"-{q.kind}"
+    kind = "" if q.kind == ResKmeansFSQ.kind else f"-{q.kind}"
+    if q.kind == ResKmeansFSQ.kind and q.fsq_values:
+        kind = "-fsq" + "x".join(map(str, q.fsq_values))
     return "-" + "x".join(map(str, q.sizes)) + kind

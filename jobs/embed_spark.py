@@ -1,26 +1,19 @@
 """Embed items on Spark's executors: for catalogues beyond one machine."""
 
-import hashlib
-import io
-import os
 import sys
-import tempfile
-import zipfile
 from collections.abc import Callable, Iterable
 from datetime import date
-from pathlib import Path
 
 import pyarrow as pa
 from pyspark import cloudpickle
-from pyspark.sql import SparkSession
 
 from jobs.encoders import Located, image_folder
+from jobs.executors import send_models
 from jobs.lake import Lake
 from jobs.sections import Encoder
 
 ITEMS_AT_ONCE = 1_000_000  # one commit each
 COLUMNS = "item_id STRING, content_hash STRING, vector ARRAY<FLOAT>"
-MODELS = Path(__file__).parent.parent / "models"
 # What runs on an executor travels with the task.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # PySpark gives it no types
 
@@ -29,7 +22,7 @@ def embed_on_executors(
     lake: Lake, settings: Encoder, encoder: Located, todo: pa.Table, day: date, tell: Callable[[int, int], None]
 ) -> None:
     """Append the vectors of the items (item_id, content_hash), in commits of `ITEMS_AT_ONCE`."""
-    _send_models(lake.spark)
+    send_models(lake.spark)
     embed = embedder(encoder.location, settings.max_tokens, settings.tokens_per_batch, image_folder(settings))
     for start in range(0, len(todo), ITEMS_AT_ONCE):
         part = todo.slice(start, ITEMS_AT_ONCE)
@@ -48,21 +41,6 @@ def embed_on_executors(
             ),
         )
         tell(start + len(part), len(todo))
-
-
-def _send_models(spark: SparkSession) -> None:
-    """Executors need torch and sentence-transformers; the code comes from here, under a name that tells what it is."""
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as file:
-        for module in sorted(MODELS.rglob("*.py")):
-            file.writestr(zipfile.ZipInfo(str(module.relative_to(MODELS.parent))), module.read_bytes())
-    name = f"sidereal-models-{hashlib.sha256(held.getvalue()).hexdigest()[:12]}.zip"
-    package = Path(tempfile.gettempdir()) / name  # which stays: Spark reads it when a task needs it
-    if not package.exists():
-        part = package.with_suffix(f".{os.getpid()}")
-        part.write_bytes(held.getvalue())
-        part.rename(package)
-    spark.addArtifacts(str(package), pyfile=True)
 
 
 def embedder(

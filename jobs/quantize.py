@@ -10,7 +10,7 @@ Until a release switches, items get IDs of the live model's codebook, too.
 
 import sys
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from jobs.aligned import live_encoder
 from jobs.catalogue import current_vectors, semantic_ids
@@ -27,56 +28,81 @@ from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import live
+from jobs.progress import progress
 from jobs.refit import reason_to_refit
 from jobs.settings import Settings
-from models.quantizers import Codebook, health, sid_text
+from models.quantizers import Codebook, health, rebuild_errors, sid_text
 from models.quantizers.matching import moved
 from models.quantizers.unique import next_tokens
 
 IDS = "gold.semantic_ids"
 CODES = ["c1", "c2", "c3"]
+ROWS = 1 << 16  # given IDs at once
+
+
+class _Catalogue(NamedTuple):
+    """Items with a vector, as a codebook version has them."""
+
+    items: list[str]
+    x: Tensor  # [items, dim], which may lie in a file
+    encoder: str
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
     encoder = live_encoder(lake, settings, day).version
-    items, vectors = current_vectors(lake, encoder)
-    if not items:
+    items = _catalogue(lake, encoder)
+    if not items.items:
         write_metrics(lake, "quantize", day, [])
         return Written(notes={"skipped": f"no item is embedded with {encoder}"})
     notes = {}
-    book = live_codebook(lake, settings, encoder, day) or fit(lake, settings, encoder, vectors, day)
+    book = live_codebook(lake, settings, encoder, day) or fit(lake, settings, encoder, items.x, day)
     codebook = load_codebook(lake, book.version)
-    new = _give(lake, codebook, items, vectors, book.version, day)
-    if why := _reason(lake, settings, codebook, items, vectors, book, day):
+    new = _give(lake, settings, codebook, items, book.version, day)
+    ids = _published(lake, codebook, items, book.version)
+    if why := _reason(settings, ids, book, day):
         print(f"The codebook {book.version} is fitted anew: {why}.", file=sys.stderr, flush=True)
         notes = {"refit": why}
-        book = fit(lake, settings, encoder, vectors, day, start=codebook)
+        book = fit(lake, settings, encoder, items.x, day, start=codebook)
         codebook = load_codebook(lake, book.version)
-        new = _give(lake, codebook, items, vectors, book.version, day)
+        new = _give(lake, settings, codebook, items, book.version, day)
+        ids = _published(lake, codebook, items, book.version)
     champion = live(lake, before=str(day))  # after a switch it is served with the codebook that it was trained with
     if champion and (old := champion["codebook_version"]) != book.version:
-        embedded = current_vectors(lake, champion["encoder_version"])
-        if embedded[0]:
-            _give(lake, load_codebook(lake, old), *embedded, old, day)
-    _measure(lake, settings, codebook, items, vectors, book, day)
-    return Written(len(items), new, 0, len(items) - new, notes | {"codebook_version": book.version})
+        embedded = _catalogue(lake, champion["encoder_version"])
+        if embedded.items:
+            _give(lake, settings, load_codebook(lake, old), embedded, old, day)
+    _measure(lake, settings, codebook, items.x, ids, book, day)
+    count = len(items.items)
+    return Written(count, new, 0, count - new, notes | {"codebook_version": book.version})
 
 
-def _give(
-    lake: Lake, codebook: Codebook, items: list[str], vectors: NDArray[np.float32], version: str, day: date
-) -> int:
+def _catalogue(lake: Lake, encoder: str) -> _Catalogue:
+    items, vectors = current_vectors(lake, encoder)
+    return _Catalogue(items, torch.from_numpy(vectors), encoder)
+
+
+def _give(lake: Lake, settings: Settings, codebook: Codebook, catalogue: _Catalogue, version: str, day: date) -> int:
     """Give the items that have no ID in a codebook version one. returns how many these are"""
     have = ds.field("codebook_version") == version
     known = lake.arrow(IDS, ["item_id", *CODES, "twin"], have)
-    new = ~pc.is_in(pa.array(items), known["item_id"]).to_numpy(zero_copy_only=False)
-    if new.any():
-        codes = codebook.encode(torch.from_numpy(vectors[new])).numpy()
+    new = np.flatnonzero(~pc.is_in(pa.array(catalogue.items), known["item_id"]).to_numpy(zero_copy_only=False))
+    if len(new) and settings.quantizer.spark_parts:
+        from jobs.quantize_spark import give_on_executors
+
+        parts = settings.quantizer.spark_parts
+        give_on_executors(lake, codebook.to_rows(), catalogue.encoder, version, day, parts)
+    elif len(new):
+        tell = progress("giving IDs")
+        codes = np.empty((len(new), len(CODES)), np.int64)
+        for first in range(0, len(new), ROWS):
+            codes[first : first + ROWS] = codebook.encode(catalogue.x[new[first : first + ROWS]]).numpy()
+            tell(min(first + ROWS, len(new)), len(new))
         twins = next_tokens(codes, _matrix(known), known["twin"].to_numpy().astype(np.int64))
         kept = lake.arrow(IDS, where=have & (ds.field("day") == day))  # a rerun adds to this day's own
-        fresh = _rows(np.array(items, dtype=object)[new], codes, twins, version, day)
+        fresh = _rows(np.array(catalogue.items, dtype=object)[new], codes, twins, version, day)
         rows = pa.concat_tables([kept.cast(contracts()[IDS].arrow), fresh])
         lake.replace(IDS, rows, codebook_version=version, day=day)
-    return int(new.sum())
+    return len(new)
 
 
 def _rows(items: NDArray[Any], codes: NDArray[np.int64], twins: NDArray[np.int64], version: str, day: date) -> pa.Table:
@@ -91,44 +117,41 @@ def _matrix(rows: pa.Table) -> NDArray[np.int64]:
     return np.stack([rows[code].to_numpy() for code in CODES], axis=1).astype(np.int64)
 
 
-def _reason(
-    lake: Lake, settings: Settings, codebook: Codebook, items: list[str], vectors: NDArray[np.float32],
-    book: Book, day: date,
-) -> str:  # fmt: skip
-    """Why the codebook is to be fitted anew on this day; empty if it is not."""
-    codes, since = _published(lake, items, book.version, after=book.day)
-    x = torch.from_numpy(vectors)
-    error = (x - codebook.decode(codes)).square().mean(dim=1).double().numpy()
-    return reason_to_refit(settings.quantizer, (day - book.day).days, since, error, _shared(codes))
+class _Published(NamedTuple):
+    """What a codebook version gave the items, which may be older than an item's present vector."""
+
+    codes: Tensor  # [items, 3]
+    days: NDArray[np.datetime64]  # [items] on which they got them
+    errors: Tensor  # [items] of rebuilding the present vectors
+    shared: NDArray[np.bool_]  # [items] whether another item has the same codes
 
 
-def _published(lake: Lake, items: list[str], version: str, *, after: date) -> tuple[torch.Tensor, NDArray[np.bool_]]:
-    """Codes [items, 3] as published in a codebook version, and which items [items] got them after a day."""
+def _published(lake: Lake, codebook: Codebook, catalogue: _Catalogue, version: str) -> _Published:
     rows = lake.arrow(IDS, ["item_id", *CODES, "day"], ds.field("codebook_version") == version)
-    at = pc.index_in(pa.array(items), rows["item_id"]).to_numpy()
-    return torch.from_numpy(_matrix(rows)[at]), rows["day"].to_numpy()[at] > np.datetime64(after)
-
-
-def _shared(codes: torch.Tensor) -> NDArray[np.bool_]:
-    """[items] whether another item has the same codes."""
+    at = pc.index_in(pa.array(catalogue.items), rows["item_id"]).to_numpy()
+    codes = torch.from_numpy(_matrix(rows)[at])
     _, bucket, sizes = np.unique(codes.numpy(), axis=0, return_inverse=True, return_counts=True)
-    return np.asarray(sizes[bucket] > 1)
+    errors = rebuild_errors(catalogue.x, codes, codebook.decode)
+    return _Published(codes, rows["day"].to_numpy()[at], errors, np.asarray(sizes[bucket] > 1))
+
+
+def _reason(settings: Settings, ids: _Published, book: Book, day: date) -> str:
+    """Why the codebook is to be fitted anew on this day; empty if it is not."""
+    since = ids.days > np.datetime64(book.day)
+    return reason_to_refit(settings.quantizer, (day - book.day).days, since, ids.errors.numpy(), ids.shared)
 
 
 def _measure(
-    lake: Lake, settings: Settings, codebook: Codebook, items: list[str], vectors: NDArray[np.float32],
-    book: Book, day: date,
-) -> None:  # fmt: skip
-    """Health of the IDs as published, which may be older than an item's present vector; what a refit moved."""
-    codes, fresh = _published(lake, items, book.version, after=day - timedelta(1))
-    x = torch.from_numpy(vectors)
-    rebuilt = codebook.decode(codes)
-    found = metric_rows(
-        "codebook", "all", health(x, codes, rebuilt, codebook.sizes, seed=0), rows=len(items), version=book.version
-    )
+    lake: Lake, settings: Settings, codebook: Codebook, x: Tensor, ids: _Published, book: Book, day: date
+) -> None:
+    """Health of the IDs as published; what a refit moved."""
+    values = health(x, ids.codes, ids.errors, codebook.sizes, seed=0)
+    found = metric_rows("codebook", "all", values, rows=len(x), version=book.version)
+    fresh = ids.days >= np.datetime64(day)
     if fresh.any() and not fresh.all():
-        error = float(((x - rebuilt)[torch.from_numpy(fresh)] ** 2).mean())
-        values = {"collision_rate": float(_shared(codes)[fresh].mean()), "rebuild_error": error}
+        values = {
+            "collision_rate": float(ids.shared[fresh].mean()), "rebuild_error": float(ids.errors.numpy()[fresh].mean())
+        }  # fmt: skip
         found += metric_rows("codebook", "new_items", values, rows=int(fresh.sum()), version=book.version)
     if book.day == day and (old := live_codebook(lake, settings, book.encoder, day - timedelta(1))):
         found += _moved(lake, old, book, day)

@@ -1,10 +1,11 @@
 """The sections of the settings: what each part of the system can be told, and what it does if it is not."""
 
+import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
@@ -133,23 +134,29 @@ class Quantizer(Section):
     sizes: tuple[Count, Count, Count] = (256, 256, 256)
     kmeans_iterations: Count = 20
     fsq_steps: Count = 600  # of res_kmeans_fsq
+    fsq_values: tuple[Annotated[int, Field(ge=2)], ...] = ()  # of each digit of its last level; none: two each
     rq_vae_steps: Count = 3000
     seed: Seed = 0
+    spark_parts: int = Field(default=0, ge=0)  # give codes on Spark's executors in so many parts; 0: in this process
     refit_days: int = Field(default=0, ge=0)  # fit anew after so many days; 0: when new items no longer fit
     min_new_items: Count = 1000  # fewer tell nothing
     max_error_ratio: float = Field(default=1.5, gt=0)  # rebuild error of new items over that of the others
     max_new_collision: Share = 0.5  # of new items
 
-    @field_validator("sizes")
-    @classmethod
-    def _suit(cls, sizes: tuple[int, int, int], told: ValidationInfo) -> tuple[int, int, int]:
-        last = sizes[-1]
-        if told.data.get("kind") == "res_kmeans_fsq" and (last < 2 or last & (last - 1)):
+    @model_validator(mode="after")
+    def _suit(self) -> Self:
+        last = self.sizes[-1]
+        if self.kind != "res_kmeans_fsq":
+            return self
+        if self.fsq_values and math.prod(self.fsq_values) != last:
+            told = " x ".join(map(str, self.fsq_values))
+            raise ValueError(f"fsq_values: {told} must give the last of sizes, {last}")
+        if not self.fsq_values and (last < 2 or last & (last - 1)):
             raise ValueError(
-                "the last level of res_kmeans_fsq has one bit for each dimension: its size must be a power of two,"
-                " at least 2; the other kinds take any"
+                "sizes: the last level of res_kmeans_fsq has digits of two values: its size must be a power of two, at"
+                " least 2, or quantizer.fsq_values says what digits it has; the other kinds take any"
             )
-        return sizes
+        return self
 
 
 class Ranker(Section):

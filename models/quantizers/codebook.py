@@ -127,8 +127,7 @@ def check_vectors(x: Tensor, dim: int | None) -> None:
         raise ValueError(f"x must have shape [items, {dim or 'dim'}], not {list(x.shape)}")
     if dim is None and not x.numel():
         raise ValueError("there is no item to fit a codebook on")
-    if not bool(torch.isfinite(x).all()):
-        bad = int((~torch.isfinite(x).all(1)).sum())
+    if bad := sum(int((~torch.isfinite(part).all(1)).sum()) for part in torch.split(x, _ROWS)):
         raise ValueError(f"{bad} of {len(x)} vectors hold NaN or infinity")
 
 

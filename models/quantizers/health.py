@@ -5,19 +5,20 @@ random order (counting the shared ID as a hit would flatter every codebook). Col
 (arXiv 2602.08559), section 3.2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 _CHUNK_ELEMENTS = 1 << 24  # similarities held at once
+_ROWS = 1 << 14  # rebuilt at once
 
 
 def health(
     x: Tensor,
     codes: Tensor,
-    rebuilt: Tensor,
+    errors: Tensor,
     sizes: Sequence[int],
     *,
     neighbours: int = 10,
@@ -26,23 +27,29 @@ def health(
 ) -> dict[str, float]:
     """Measure the semantic IDs of a set of items. Shares are from 0 to 1.
 
-    x        [items, dim] the vectors, at least one item
-    codes    [items, levels] their semantic IDs
-    rebuilt  [items, dim] `decode` of the codes
-    sizes    codes per level
-    raises   ValueError if the shapes do not fit
+    x       [items, dim] the vectors, at least one item; may lie in a file
+    codes   [items, levels] their semantic IDs
+    errors  [items] of rebuilding them, see `rebuild_errors`
+    sizes   codes per level
+    raises  ValueError if the shapes do not fit
     """
-    if not len(x) or codes.shape != (len(x), len(sizes)) or rebuilt.shape != x.shape:
+    if not len(x) or codes.shape != (len(x), len(sizes)) or errors.shape != (len(x),):
         raise ValueError(
-            f"vectors {list(x.shape)}, codes {list(codes.shape)}, rebuilt {list(rebuilt.shape)} "
+            f"vectors {list(x.shape)}, codes {list(codes.shape)}, errors {list(errors.shape)} "
             f"and {len(sizes)} sizes do not fit together"
         )
     result = collisions(codes)
     for level, size in enumerate(sizes):
         result |= {f"{name}_{level + 1}": value for name, value in code_use(codes[:, level], size).items()}
-    result["rebuild_error"] = float((rebuilt.double() - x.double()).square().mean())
+    result["rebuild_error"] = float(errors.mean())
     kept = preserved_neighbours(x, codes, neighbours=neighbours, sample=sample, seed=seed)
     return result | {"preserved_neighbours_c1": kept[0], "preserved_neighbours_c1c2": kept[1]}
+
+
+def rebuild_errors(x: Tensor, codes: Tensor, decode: Callable[[Tensor], Tensor]) -> Tensor:
+    """Mean squared error per element of each item rebuilt from its codes: [items] float64."""
+    parts = zip(torch.split(x, _ROWS), torch.split(codes, _ROWS), strict=True)
+    return torch.cat([(decode(part).double() - rows.double()).square().mean(1) for rows, part in parts])
 
 
 def collisions(codes: Tensor) -> dict[str, float]:
@@ -81,15 +88,16 @@ def preserved_neighbours(x: Tensor, codes: Tensor, *, neighbours: int, sample: i
     if wanted < 1:
         return float("nan"), float("nan")
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:sample]
-    unit = normalize(x.float(), dim=1)
-    same = torch.zeros(2, dtype=torch.float64)
-    step = max(1, _CHUNK_ELEMENTS // len(x))
-    for first in range(0, len(chosen), step):
-        rows = chosen[first : first + step]
-        similar = unit[rows] @ unit.T
-        similar[torch.arange(len(rows)), rows] = -torch.inf  # an item is not its own neighbour
-        near = similar.topk(wanted, dim=1).indices
-        agree = (codes[near][:, :, :2] == codes[rows][:, None, :2]).cumprod(2)
-        same += agree.double().mean((0, 1)) * len(rows)
-    c1, c1c2 = (same / len(chosen)).tolist()
+    mine = normalize(x[chosen].float(), dim=1)
+    best, near = torch.full((len(chosen), wanted), -torch.inf), torch.zeros(len(chosen), wanted, dtype=torch.int64)
+    step = max(1, _CHUNK_ELEMENTS // len(chosen))
+    for first in range(0, len(x), step):
+        similar = mine @ normalize(x[first : first + step].float(), dim=1).T
+        inside = torch.nonzero((chosen >= first) & (chosen < first + step)).squeeze(1)
+        similar[inside, chosen[inside] - first] = -torch.inf  # an item is not its own neighbour
+        best, at = torch.cat([best, similar], dim=1).topk(wanted, dim=1)
+        known = torch.cat([near, torch.arange(first, first + similar.shape[1]).expand(len(chosen), -1)], dim=1)
+        near = known.gather(1, at)
+    agree = (codes[near][:, :, :2] == codes[chosen][:, None, :2]).cumprod(2)
+    c1, c1c2 = agree.double().mean((0, 1)).tolist()
     return c1, c1c2

@@ -1,7 +1,7 @@
 """A refitted codebook in the numbers of the old one, so that surviving items move as little as possible.
 
 Level by level an assignment problem: each new code takes the number under which most of its items were known. A code's
-number is a name, so nothing else changes. The bits of the last level are matched alike, each with its sense.
+number is a name, so nothing else changes. The digits of the last level are matched alike, each with its sense.
 """
 
 import numpy as np
@@ -18,10 +18,10 @@ Ints = NDArray[np.int64]
 def matched(old: ResKmeansFSQ, new: ResKmeansFSQ, x: Tensor) -> ResKmeansFSQ:
     """The new codebook with the old one's numbers, as far as the items agree.
 
-    x        [items, dim] the items that both have; of equal sizes in both codebooks
-    raises   ValueError if the sizes differ
+    x        [items, dim] the items that both have
+    raises   ValueError if their sizes or the values of their digits differ
     """
-    if old.sizes != new.sizes:
+    if old.sizes != new.sizes or not torch.equal(old.fsq.values, new.fsq.values):
         raise ValueError(f"codebooks of sizes {old.sizes} and {new.sizes} have no numbers in common")
     before, after = old.encode(x).numpy(), new.encode(x).numpy()
     same = np.ones(len(x), bool)  # items whose codes so far have not moved
@@ -29,8 +29,9 @@ def matched(old: ResKmeansFSQ, new: ResKmeansFSQ, x: Tensor) -> ResKmeansFSQ:
     for level, moving in enumerate(new.centroids):
         names.append(renumbered(before[same, level], after[same, level], len(moving)))
         same &= before[:, level] == names[level][after[:, level]]
-    order, flip = matched_bits(before[same, 2], after[same, 2], new.fsq.bits)
-    return new.renamed([torch.from_numpy(name) for name in names], order, flip)
+    was, now = (new.fsq.parted(torch.from_numpy(codes[same, 2])).numpy() for codes in (before, after))
+    order, turned = matched_digits(was, now, new.fsq.values.numpy())
+    return new.renamed([torch.from_numpy(name) for name in names], order, turned)
 
 
 def renumbered(before: Ints, after: Ints, codes: int) -> Ints:
@@ -48,17 +49,18 @@ def renumbered(before: Ints, after: Ints, codes: int) -> Ints:
     return names
 
 
-def matched_bits(before: Ints, after: Ints, bits: int) -> tuple[list[int], list[bool]]:
-    """Which new bit goes to the place of each old one, the highest first, and whether its sense is turned.
+def matched_digits(before: Ints, after: Ints, values: Ints) -> tuple[list[int], list[bool]]:
+    """Which new digit goes to the place of each old one, and whether it is counted backwards.
 
-    before, after  [items] last codes of the same items
+    before, after  [items, digits] of the same items
+    values         [digits] that each takes; a digit goes where one of as many values was
     """
-    places = np.arange(bits - 1, -1, -1)
-    old, new = ((codes[:, None] >> places & 1) * 2.0 - 1 for codes in (before, after))
-    agreement = old.T @ new  # [old bit, new bit]
-    agreement[np.arange(bits), np.arange(bits)] += 0.5
-    order = linear_sum_assignment(np.abs(agreement), maximize=True)[1]
-    return order.tolist(), (agreement[np.arange(bits), order] < 0).tolist()
+    old, new = (2.0 * digits / (values - 1) - 1 for digits in (before, after))
+    agreement = old.T @ new  # [old digit, new digit]
+    agreement[np.diag_indices(len(values))] += 0.5
+    gain = np.where(values[:, None] == values, np.abs(agreement), -1.0 - len(before) * len(values))
+    order = linear_sum_assignment(gain, maximize=True)[1]
+    return order.tolist(), (agreement[np.arange(len(values)), order] < 0).tolist()
 
 
 def moved(before: Ints, after: Ints) -> dict[str, float]:

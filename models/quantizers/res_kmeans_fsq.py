@@ -1,12 +1,14 @@
 """Res-KmeansFSQ: item vectors to semantic IDs and back.
 
-Two levels of residual k-means, then binary finite scalar quantisation of what is left.
-Source: QARM V2 (arXiv 2602.08559), section 3.2; how the last level is trained: `models.quantizers.fsq`; how vectors are
-rebuilt: `models.quantizers.decoding`.
+Two levels of residual k-means, then finite scalar quantisation of what is left.
+Source: QARM V2 (arXiv 2602.08559), section 3.2; how the last level is trained: `models.quantizers.fsq_training`; how
+vectors are rebuilt: `models.quantizers.decoding`.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
@@ -32,7 +34,8 @@ from models.quantizers.codebook import (
     weight_rows,
 )
 from models.quantizers.decoding import decode_tables, rebuild
-from models.quantizers.fsq import BinaryFSQ, fit_fsq
+from models.quantizers.fsq import FSQ
+from models.quantizers.fsq_training import fit_fsq
 from models.quantizers.kmeans import assign, kmeans
 from models.quantizers.points import distinct
 
@@ -47,7 +50,7 @@ class ResKmeansFSQ:
     kind: ClassVar[str] = "res_kmeans_fsq"
 
     centroids: tuple[Tensor, Tensor]  # per level [used, dim]; a code without centroid is given to no item
-    fsq: BinaryFSQ
+    fsq: FSQ
     tables: tuple[Tensor, Tensor, Tensor]  # per level [used, dim], whose sum rebuilds a vector
     sizes: tuple[int, int, int]
 
@@ -60,6 +63,7 @@ class ResKmeansFSQ:
         seed: int,
         kmeans_iterations: int = 20,
         fsq_steps: int = 600,
+        fsq_values: Sequence[int] = (),
         start: "ResKmeansFSQ | None" = None,
         progress: Progress | None = None,
     ) -> "ResKmeansFSQ":
@@ -67,13 +71,15 @@ class ResKmeansFSQ:
 
         x         [items, dim] float32, finite, at least one item. With fewer distinct items than
                   codes, only as many codes as there are distinct items (level 2: residuals) get a centroid
-        sizes     codes per level; the last a power of two, at least 2
-        start     a codebook of the same sizes to go on from
+        sizes     codes per level
+        fsq_values  how many values each digit of the last level takes, whose product is its size; none: two each,
+                  and the size a power of two
+        start     a codebook of the same sizes and values to go on from
         progress  called with (steps done, steps in all)
         raises    ValueError if x is empty or holds NaN or infinity, or a size is wrong
         source    QARM V2 (arXiv 2602.08559), section 3.2
         """
-        bits = _bits(sizes)
+        values = _values(sizes, fsq_values)
         check_vectors(x, dim=None)
         tick = ticker(2 * kmeans_iterations + fsq_steps, progress)
         with TemporaryDirectory() as scratch:
@@ -91,12 +97,12 @@ class ResKmeansFSQ:
                     tick=tick,
                     start=start.centroids[level] if start else None,
                 ).double()
-                codes.append(_take_off(residual, fitted))
+                codes.append(_take_off(residual, partial(assign, centroids=fitted), fitted))
                 centroids.append(fitted)
             fsq = fit_fsq(
                 residual,
                 codes[0] * sizes[1] + codes[1],
-                bits=bits,
+                values=values,
                 steps=fsq_steps,
                 seed=seed + 2,
                 tick=tick,
@@ -105,7 +111,7 @@ class ResKmeansFSQ:
             )
             fsq = _frozen(fsq)
             last = fsq.decode(torch.arange(sizes[2]))
-            codes.append(_take_off_bits(residual, fsq, last))
+            codes.append(_take_off(residual, fsq.encode, last))
             one, two, three = decode_tables(residual, weights, torch.stack(codes, dim=1), (*centroids, last))
         return cls((centroids[0], centroids[1]), fsq, (one, two, three), (sizes[0], sizes[1], sizes[2]))
 
@@ -148,24 +154,25 @@ class ResKmeansFSQ:
         _, sizes = read_heading(rows)
         parts = read_parts(rows)
         first, second = centroids_of(parts, _LEVELS - 1)
-        fsq = BinaryFSQ(first.shape[1], _bits(sizes), hidden=len(part_of(parts, _LEVELS, "encoder.0.weight"))).double()
+        values = [int(size) for size in part_of(parts, _LEVELS, "values")[0]]
+        fsq = FSQ(first.shape[1], values, hidden=len(part_of(parts, _LEVELS, "encoder.0.weight"))).double()
         shapes = fsq.state_dict()
         fsq.load_state_dict({part: part_of(parts, _LEVELS, part).reshape(old.shape) for part, old in shapes.items()})
         one, two, three = (part_of(parts, level, "rebuilt") for level in range(1, _LEVELS + 1))
         return cls((first, second), _frozen(fsq), (one, two, three), (sizes[0], sizes[1], sizes[2]))
 
-    def renamed(self, names: Sequence[Tensor], order: list[int], flip: list[bool]) -> "ResKmeansFSQ":
+    def renamed(self, names: Sequence[Tensor], order: list[int], turned: list[bool]) -> "ResKmeansFSQ":
         """The same codebook with other numbers: items keep to their codes, whose numbers change.
 
-        names        per k-means level [codes] the number that each code gets, a permutation
-        order, flip  of the bits of the last level, see `BinaryFSQ.with_bits`
+        names          per k-means level [codes] the number that each code gets, a permutation
+        order, turned  of the digits of the last level, see `FSQ.with_digits`
         """
         first, second = (names[level].argsort() for level in (0, 1))
-        fsq = self.fsq.with_bits(order, flip)
-        bits = torch.arange(len(self.tables[2]))[:, None] >> torch.arange(fsq.bits - 1, -1, -1) & 1
-        was = torch.empty_like(bits)
-        was[:, order] = bits ^ torch.tensor(flip).long()
-        last = (was << torch.arange(fsq.bits - 1, -1, -1)).sum(1)
+        fsq = self.fsq.with_digits(order, turned)
+        digits = fsq.parted(torch.arange(len(self.tables[2])))
+        was = torch.empty_like(digits)
+        was[:, order] = torch.where(torch.tensor(turned), fsq.values - 1 - digits, digits)
+        last = self.fsq.joined(was)
         one, two, three = self.tables
         return ResKmeansFSQ(
             (self.centroids[0][first], self.centroids[1][second]),
@@ -188,35 +195,32 @@ def sid_text(codes: Tensor) -> list[str]:
     return [f"<a_{c1}><b_{c2}><c_{c3}>" for c1, c2, c3 in codes.tolist()]
 
 
-def _bits(sizes: Sequence[int]) -> int:
+def _values(sizes: Sequence[int], values: Sequence[int]) -> list[int]:
+    """How many values each digit of the last level takes."""
     if len(sizes) != _LEVELS or min(sizes) < 1:
         raise ValueError(f"sizes must be {_LEVELS} positive numbers, not {list(sizes)}")
     last = sizes[-1]
-    if last < 2 or last & (last - 1):
-        raise ValueError(f"the last size must be a power of two, at least 2 (binary FSQ), not {last}")
-    return last.bit_length() - 1
+    if values and (min(values) < 2 or math.prod(values) != last):
+        raise ValueError(f"fsq_values must be at least 2 each, and their product the last size, {last}: {list(values)}")
+    if not values and (last < 2 or last & (last - 1)):
+        raise ValueError(f"without fsq_values the last size must be a power of two, at least 2, not {last}")
+    return list(values) or [2] * (last.bit_length() - 1)
 
 
 def _batches(x: Tensor) -> Iterator[NDArray[np.float32]]:
     return (part.detach().cpu().float().numpy() for part in torch.split(x, _ROWS))
 
 
-def _take_off(residual: Tensor, centroids: Tensor) -> Tensor:
-    """Subtract from every row [items, dim], in place, its nearest centroid. returns the codes [items]"""
+def _take_off(residual: Tensor, encode: Callable[[Tensor], Tensor], table: Tensor) -> Tensor:
+    """Subtract from every row [items, dim], in place, what its code stands for. returns the codes [items]
+
+    table  [codes, dim] float64
+    """
     codes = []
     for part in torch.split(residual, _ROWS):
         rows = part.double()
-        codes.append(assign(rows, centroids))
-        part.copy_(rows - centroids[codes[-1]])
-    return torch.cat(codes)
-
-
-def _take_off_bits(residual: Tensor, fsq: BinaryFSQ, table: Tensor) -> Tensor:
-    """The same with what the last level rebuilds, [codes, dim]."""
-    codes = []
-    for part in torch.split(residual, _ROWS):
-        codes.append(fsq.encode(part.double()))
-        part -= table[codes[-1]].float()
+        codes.append(encode(rows))
+        part.copy_(rows - table[codes[-1]])
     return torch.cat(codes)
 
 
@@ -226,5 +230,5 @@ def _still(before: Tensor, codes: Sequence[Tensor]) -> Tensor:
     return torch.where(same, before[:, 2], -1)
 
 
-def _frozen(fsq: BinaryFSQ) -> BinaryFSQ:
+def _frozen(fsq: FSQ) -> FSQ:
     return fsq.double().requires_grad_(False).eval()

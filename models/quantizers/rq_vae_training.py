@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from models.quantizers.codebook import Tick
-from models.quantizers.fsq import one_thread
+from models.quantizers.fsq_training import one_thread
 from models.quantizers.kmeans import assign, kmeans
 from models.quantizers.letter import Collaborative, Diversity
 

@@ -1,6 +1,7 @@
 """Semantic IDs from day to day: what is published stays, a refit keeps the old numbers."""
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,56 @@ def test_a_rerun_changes_nothing_and_an_older_day_goes_by_its_own_codebook(lake:
         assert (again.notes, again.rows_out) == ({"codebook_version": version}, 0)
     assert ids(lake) == before
     assert measured(lake, DAY + timedelta(1), "refit") == moved
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2, 3])
+def test_a_run_that_died_between_its_writes_ends_in_the_same_tables_once_rerun(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, writes: int
+) -> None:
+    settings, next_day = told(settings, refit_days=1), DAY + timedelta(1)
+    quiet = Lake(tmp_path / "quiet")
+    quiet.create()
+    for each in (lake, quiet):
+        put_vectors(each, settings, range(150), DAY)
+        quantize.run(each, settings, DAY)
+        put_vectors(each, settings, range(20, 170), next_day)
+    quantize.run(quiet, settings, next_day)
+    replace, left = Lake.replace, list(range(writes))
+
+    def dying(self: Lake, *args: Any, **partition: Any) -> int:
+        if not left:
+            raise StopError
+        left.pop()
+        return replace(self, *args, **partition)
+
+    monkeypatch.setattr(Lake, "replace", dying)
+    with pytest.raises(StopError):
+        quantize.run(lake, settings, next_day)
+    monkeypatch.setattr(Lake, "replace", replace)
+    quantize.run(lake, settings, next_day)
+    assert ids(lake) == ids(quiet)
+    assert measured(lake, next_day, "all") == measured(quiet, next_day, "all")
+    assert measured(lake, next_day, "refit") == measured(quiet, next_day, "refit") != {}
+
+
+def test_ids_from_sparks_executors_are_those_of_this_process(lake: Lake, settings: Settings) -> None:
+    here, there = told(settings), told(settings, spark_parts=2)
+    days = {DAY: range(150), DAY + timedelta(1): range(50, 250)}
+    for day, items in days.items():
+        put_vectors(lake, settings, items, day)
+        quantize.run(lake, here, day)
+    wanted = sorted(map(tuple, (row.items() for row in lake.arrow("gold.semantic_ids").to_pylist())))
+    assert any(row[6][1] > 0 for row in wanted)  # there are twins
+    put(lake, "gold.semantic_ids", [])
+    for day, items in days.items():
+        put_vectors(lake, settings, items, day)
+        assert quantize.run(lake, there, day).rows_out == (150 if day == DAY else 100)
+        assert quantize.run(lake, there, day).rows_out == 0
+    assert sorted(map(tuple, (row.items() for row in lake.arrow("gold.semantic_ids").to_pylist()))) == wanted
 
 
 @pytest.mark.parametrize(("setting", "value"), [("max_error_ratio", 1.5), ("max_new_collision", 0.5)])

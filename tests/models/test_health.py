@@ -1,19 +1,21 @@
 """What the numbers about semantic IDs mean."""
 
 import math
+import sys
 
 import pytest
 import torch
 
-from models.quantizers import health
+from models.quantizers import health, rebuild_errors
 
 X = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
 CODES = torch.tensor([[0, 0, 0], [0, 0, 0], [1, 0, 0], [1, 1, 0]])
 SIZES = (4, 2, 2)
+EXACT = torch.zeros(4, dtype=torch.float64)
 
 
 def measured(codes: torch.Tensor = CODES, neighbours: int = 1) -> dict[str, float]:
-    return health(X, codes, X, SIZES, neighbours=neighbours, seed=0)
+    return health(X, codes, EXACT, SIZES, neighbours=neighbours, seed=0)
 
 
 def test_items_that_share_an_id_count_as_collisions() -> None:
@@ -36,7 +38,7 @@ def test_items_that_share_an_id_are_found_first_with_the_chance_of_a_random_orde
 def test_an_item_among_forty_is_among_the_first_ten_a_quarter_of_the_time() -> None:
     codes = torch.zeros(40, 3, dtype=torch.int64)
     x = torch.eye(40)
-    result = health(x, codes, x, SIZES, seed=0)
+    result = health(x, codes, torch.zeros(len(x)), SIZES, seed=0)
     assert result["hr_at_1"] == pytest.approx(1 / 40)
     assert result["hr_at_10"] == pytest.approx(1 / 4)
 
@@ -55,7 +57,20 @@ def test_perplexity_is_the_number_of_codes_when_all_are_used_equally() -> None:
 
 
 def test_rebuild_error_is_per_element() -> None:
-    assert health(X, CODES, X + 2, SIZES, seed=0)["rebuild_error"] == pytest.approx(4.0)
+    errors = rebuild_errors(X, CODES, lambda codes: X + torch.tensor([[0.0], [2.0], [2.0], [0.0]]))
+    assert errors.tolist() == pytest.approx([0, 4, 4, 0])
+    assert health(X, CODES, errors, SIZES, seed=0)["rebuild_error"] == pytest.approx(2.0)
+
+
+def test_neighbours_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(300, 8, generator=torch.Generator().manual_seed(0))
+    codes = torch.randint(3, (300, 3), generator=torch.Generator().manual_seed(1))
+    unit = torch.nn.functional.normalize(x, dim=1)
+    near = (unit @ unit.T - 2 * torch.eye(300)).topk(5).indices
+    wanted = float((codes[near][:, :, 0] == codes[:, None, 0]).double().mean())
+    monkeypatch.setattr(sys.modules["models.quantizers.health"], "_CHUNK_ELEMENTS", 300 * 7)
+    found = health(x, codes, torch.zeros(300), SIZES, neighbours=5, seed=0)
+    assert found["preserved_neighbours_c1"] == pytest.approx(wanted)
 
 
 def test_neighbours_are_preserved_where_they_share_the_codes() -> None:
@@ -70,7 +85,7 @@ def test_the_second_code_counts_only_under_the_same_first_code() -> None:
 
 
 def test_a_lone_item_has_no_neighbours_to_preserve() -> None:
-    result = health(X[:1], CODES[:1], X[:1], SIZES, seed=0)
+    result = health(X[:1], CODES[:1], EXACT[:1], SIZES, seed=0)
     assert math.isnan(result["preserved_neighbours_c1"])
 
 
@@ -78,11 +93,12 @@ def test_the_sample_of_neighbours_follows_the_seed() -> None:
     generator = torch.Generator().manual_seed(0)
     x, codes = torch.randn(200, 8, generator=generator), torch.randint(2, (200, 3), generator=generator)
     first, again, other = (
-        health(x, codes, x, SIZES, sample=20, seed=seed)["preserved_neighbours_c1"] for seed in (1, 1, 2)
+        health(x, codes, torch.zeros(len(x)), SIZES, sample=20, seed=seed)["preserved_neighbours_c1"]
+        for seed in (1, 1, 2)
     )
     assert first == again != other
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        health(X, CODES[:2], X, SIZES, seed=0)
+        health(X, CODES[:2], EXACT, SIZES, seed=0)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from models.quantizers import ResKmeansFSQ
-from models.quantizers.matching import matched, matched_bits, moved, renumbered
+from models.quantizers.matching import matched, matched_digits, moved, renumbered
 
 SIZES = (8, 4, 16)
 
@@ -32,11 +32,13 @@ def test_every_number_is_given_once_also_where_no_item_tells() -> None:
     assert names[1] == 4
 
 
-def test_bits_are_matched_with_their_sense() -> None:
-    before = np.arange(16)
-    first, second, third, fourth = (before >> place & 1 for place in (3, 2, 1, 0))
-    after = (second << 3) | ((1 - first) << 2) | (third << 1) | (1 - fourth)
-    assert matched_bits(before, after, 4) == ([1, 0, 2, 3], [True, False, False, True])
+def test_digits_are_matched_with_their_sense_where_they_take_as_many_values() -> None:
+    values = np.array([2, 2, 3, 2, 3])
+    before = np.stack(np.unravel_index(np.arange(72), values.tolist()), axis=1)
+    after = np.stack([before[:, 1], 1 - before[:, 0], 2 - before[:, 4], 1 - before[:, 3], before[:, 2]], axis=1)
+    order, turned = matched_digits(before, after, values)
+    assert (order, turned) == ([1, 0, 4, 3, 2], [True, False, False, True, True])
+    assert matched_digits(before[:0], after[:0], values) == ([0, 1, 2, 3, 4], [False] * 5)
 
 
 def test_renamed_codes_and_turned_bits_are_found_again_without_any_item_moving() -> None:

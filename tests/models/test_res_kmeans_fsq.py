@@ -136,6 +136,32 @@ def test_vectors_of_another_dimension_are_refused(codebook: ResKmeansFSQ) -> Non
         codebook.encode(torch.ones(2, 17))
 
 
+def test_digits_of_several_values_do_all_that_bits_do(x: Tensor) -> None:
+    def fitted(steps: int) -> ResKmeansFSQ:
+        return ResKmeansFSQ.fit(
+            x, sizes=(8, 8, 60), seed=3, kmeans_iterations=10, fsq_steps=steps, fsq_values=(5, 4, 3)
+        )
+
+    codebook = fitted(200)
+    codes = codebook.encode(x)
+    assert set(codes[:, 2].tolist()) <= set(range(60))
+    for digit, values in enumerate((5, 4, 3)):
+        assert set(codebook.fsq.parted(codes[:, 2])[:, digit].tolist()) == set(range(values))
+    assert shared(codes) < 0.7 * shared(fitted(0).encode(x))
+    again = ResKmeansFSQ.from_rows(codebook.to_rows())
+    assert torch.equal(again.encode(x), codes)
+    assert torch.equal(again.decode(codes), codebook.decode(codes))
+    other = codebook.renamed([torch.arange(8), torch.arange(8)], [0, 1, 2], [True, False, True])
+    assert (other.encode(x)[:, 2] != codes[:, 2]).double().mean() > 0.7
+    assert torch.equal(other.decode(other.encode(x)), codebook.decode(codes))
+
+
+@pytest.mark.parametrize("values", [(5, 4), (64, 1), (8, 9)])
+def test_values_that_do_not_give_the_size_are_refused(x: Tensor, values: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="product"):
+        ResKmeansFSQ.fit(x, sizes=SIZES, seed=3, fsq_values=values)
+
+
 @pytest.mark.parametrize("sizes", [(8, 8, 12), (8, 8, 1), (0, 8, 8)])
 def test_sizes_that_cannot_be_are_refused(x: Tensor, sizes: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="size"):
