@@ -3,16 +3,17 @@
     make bench B=quantize ARGS="--data <landing folder> [--seeds 0 1 2] [--kinds res_kmeans_fsq ...] [--json FILE]"
 
 All items of the folder are embedded once with the default encoder (kept in memory only), and every kind is fitted
-with its defaults at 3 x 256 and at 2 x 1024 + 4096 codes. `collision_unseen`: fitted on a random 80 % of the items,
-the share of the others whose ID any other item has. `preserved_neighbours`: share of an item's true top 10 by cosine
-that have its c1 and c2; `overlap`: share of the codes that an item of the true top 10 has in common with it, level by
-level. `rebuild_error`: mean square per element, times 1,000. `seconds`: of the fit on all items. No set gets settings
+with its defaults at 3 x 256 and at 2 x 1024 + 4096 codes. `preserved_neighbours`: share of an item's true top 10 by
+cosine that have its c1 and c2; `overlap`: share of the codes that an item of the true top 10 has in common with it,
+level by level. `rebuild_error`: mean square per element, times 1,000. `collision_unseen`, `rebuild_error_unseen`: the
+same of a random fifth of the items, after a fit on the others. `seconds`: of the fit on all items. No set gets settings
 of its own; asserts nothing.
 
 Beside the kinds of `models.quantizers`: `plain_fsq`, which is res_kmeans_fsq without its separation terms and with the
-decoder of its auto-encoder, `plain_fsq_tables`, which rebuilds from tables over all levels as res_kmeans_fsq does, and
-`rq_vae_letter`, which is rq_vae with both of LETTER's losses and the paper's weights, its collaborative vectors the
-32 first singular vectors of who had to do with what in the whole log.
+decoder of its auto-encoder, `plain_fsq_tables`, which rebuilds from tables over all levels as res_kmeans_fsq does,
+`pca_fsq`, the same whose bits are signs of principal components, and `rq_vae_letter`, which is rq_vae with both of
+LETTER's losses and the paper's weights, its collaborative vectors the 32 first singular vectors of who had to do with
+what in the whole log.
 """
 
 import argparse
@@ -45,6 +46,7 @@ from models.encoder.sentence import Sentence
 from models.quantizers import KINDS, Codebook, ResKmeansFSQ, fit, health, rebuild_errors
 from models.quantizers.codebook import distinct
 from models.quantizers.decoding import decode_tables
+from models.quantizers.fsq import FSQ
 from models.quantizers.fsq_training import fit_fsq
 
 SIZES = ((256, 256, 256), (1024, 1024, 4096))
@@ -88,6 +90,35 @@ def plain_fsq(items: Items, sizes: Sequence[int], seed: int, tables: bool = Fals
     return replace(book, fsq=fsq, tables=(one, two, three))
 
 
+class _Signs(FSQ):
+    """A bit for each of the first principal components: on which side of the mean."""
+
+    components: Tensor
+
+    def logits(self, residual: Tensor) -> Tensor:
+        return residual.to(self.components.dtype) @ self.components
+
+    @classmethod
+    def fit(cls, residual: Tensor, digits: int) -> "_Signs":
+        signs = cls(residual.shape[1], [2] * digits).double().requires_grad_(False).eval()
+        _, axes = torch.linalg.eigh(residual.T @ residual)  # ascending
+        signs.register_buffer("components", axes[:, -digits:].flip(1))
+        return signs
+
+
+def pca_fsq(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
+    """The last level as signs of principal components, nothing trained; tables over all levels."""
+    book = ResKmeansFSQ.fit(items.x, sizes=sizes, seed=seed, fsq_steps=0)
+    points, weights, _ = distinct(items.x)
+    codes = book.encode(points)
+    residual = points.double() - sum(level[codes[:, at]] for at, level in enumerate(book.centroids))
+    signs = _Signs.fit(residual, book.fsq.digits)
+    codes = torch.cat([codes[:, :2], signs.encode(residual)[:, None]], dim=1)
+    own = (*book.centroids, torch.zeros(sizes[-1], residual.shape[1], dtype=torch.float64))
+    one, two, three = decode_tables(residual.float(), weights, codes, own)
+    return replace(book, fsq=signs, tables=(one, two, three))
+
+
 def letter(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
     return fit("rq_vae", items.x, sizes=sizes, seed=seed, collaborative=items.collaborative, diversity_weight=1e-4)
 
@@ -103,6 +134,7 @@ def nearest_items(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
 WAYS: dict[str, Way] = {
     **{kind: of_kind(kind) for kind in KINDS},
     "nearest_items": nearest_items,
+    "pca_fsq": pca_fsq,
     "plain_fsq": plain_fsq,
     "plain_fsq_tables": partial(plain_fsq, tables=True),
     "rq_vae_letter": letter,
@@ -145,8 +177,8 @@ def measured(name: str, items: Items, near: Tensor, sizes: Sequence[int], seed: 
         "sizes": f"{len(book.sizes)} of {book.sizes[0]}" if len(book.sizes) > 3 else "x".join(map(str, book.sizes)),
         "seed": seed,
         "collision": found["collision_rate"],
-        "collision_unseen": unseen(WAYS[name], items, sizes, seed),
     }
+    row["collision_unseen"], row["rebuild_error_unseen"] = unseen(WAYS[name], items, sizes, seed)
     row |= {key: found[key] for key in ("edge_num", "hr_at_1", "hr_at_10")}
     row["largest_bucket"] = int(found["largest_bucket"])
     row["dead_codes"] = int(sum(value for key, value in found.items() if key.startswith("dead_codes")))
@@ -158,12 +190,15 @@ def measured(name: str, items: Items, near: Tensor, sizes: Sequence[int], seed: 
     }
 
 
-def unseen(way: Way, items: Items, sizes: Sequence[int], seed: int) -> float:
+def unseen(way: Way, items: Items, sizes: Sequence[int], seed: int) -> tuple[float, float]:
+    """Collision and rebuild error of a random fifth, after a fit on the others."""
     order = torch.randperm(len(items.x), generator=torch.Generator().manual_seed(seed))
     known, new = order[: round(0.8 * len(order))], order[round(0.8 * len(order)) :]
-    codes = way(items.only(known), sizes, seed).encode(items.x)
+    book = way(items.only(known), sizes, seed)
+    codes = book.encode(items.x)
     _, owner, counts = torch.unique(codes, dim=0, return_inverse=True, return_counts=True)
-    return float((counts[owner[new]] > 1).double().mean())
+    error = rebuild_errors(items.x[new], codes[new], book.decode).mean()
+    return float((counts[owner[new]] > 1).double().mean()), 1000 * float(error)
 
 
 def main() -> None:

@@ -1,0 +1,114 @@
+"""What kind of semantic ID serves the ranker best: AUC of the newest day of a lake, by kind of codebook.
+
+    make run DATA=<landing folder> LAKE=<lake>
+    make bench B=codes ARGS="--lake <lake> [--seeds 0 1 2] [--ways res_kmeans_fsq ...] [--json FILE]"
+
+Fits each way of bench/quantize.py (its sizes from the settings) on all items of the lake, trains the ranker anew on the
+rows that the job `train` takes, with the same seed for all ways, and measures AUC and GAUC of the test rows, and AUC of
+those whose item was in no training row. `none`: item IDs alone, everything else the same. The lake is only read.
+Asserts nothing.
+"""
+
+import argparse
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from carry_over import with_codes
+from common import machine
+from quantize import WAYS, Items
+from rich.console import Console
+from rich.table import Table
+
+from jobs.aligned import live_encoder
+from jobs.catalogue import current_vectors
+from jobs.codebooks import live_codebook
+from jobs.dataset import Catalogue, Dataset, load_catalogue, load_dataset, searched
+from jobs.lake import Lake
+from jobs.settings import Settings, load_settings
+from jobs.train import train
+from models import metrics
+from models.ranker.model import Ranker
+from models.ranker.training import Samples, predict
+
+Row = dict[str, Any]
+CHOICES = ("none", *(way for way in WAYS if way not in ("nearest_items", "plain_fsq_tables", "rq_vae_letter")))
+
+
+def trained(data: Dataset, catalogue: Catalogue, found: Samples, settings: Settings, seed: int, way: str) -> Ranker:
+    model = Ranker(
+        n_items=len(catalogue.ids),
+        tasks=data.tasks,
+        code_sizes=None if way == "none" else settings.quantizer.sizes,
+        dim=settings.ranker.dim,
+        experts=settings.ranker.experts,
+        seed=seed,
+    )
+    if way != "none":
+        model.set_codes(catalogue.codes)
+    ranker = settings.ranker.model_copy(update={"seed": seed})
+    train(model, found, settings.model_copy(update={"ranker": ranker}), f"with {way}, seed {seed}")
+    return model
+
+
+def measured(model: Ranker, data: Dataset, found: Samples) -> Row:
+    scores = predict(model, found)[:, model.tasks.index(data.tasks[0])]
+    labels, user = data.test.labels[:, 0], data.test.user
+    cold = ~model.known.cpu().numpy()[data.test.target]
+    return {
+        "auc": metrics.auc(labels, scores, user),
+        "gauc": metrics.gauc(labels, scores, user),
+        "auc_cold": metrics.auc(labels[cold], scores[cold], user[cold]),
+        "cold_rows": int(cold.sum()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lake", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--ways", choices=CHOICES, nargs="+", default=list(CHOICES))
+    parser.add_argument("--json", type=Path)
+    flags = parser.parse_args()
+    lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
+    day = max((row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()), default=date.min)
+    encoder = live_encoder(lake, settings, day).version
+    book = live_codebook(lake, settings, encoder, day)
+    if book is None:
+        sys.exit(f"codes: {flags.lake} holds no release")
+    items, vectors = current_vectors(lake, encoder)
+    catalogue = load_catalogue(lake, settings, encoder, book.version)
+    data = load_dataset(lake, settings, catalogue, day)
+    rows, test = (searched(data, part, settings) for part in (data.train, data.test))
+    x = Items(torch.from_numpy(vectors), torch.zeros(len(items), 0))
+    found: list[Row] = []
+    for seed in flags.seeds:
+        for way in flags.ways:
+            coded = catalogue
+            if way != "none":
+                coded = with_codes(catalogue, items, WAYS[way](x, settings.quantizer.sizes, seed).encode(x.x))
+            model = trained(data, coded, rows, settings, seed, way)
+            found.append({"way": way, "seed": seed} | measured(model, data, test))
+            print(found[-1], file=sys.stderr, flush=True)
+            if flags.json:
+                flags.json.write_text(json.dumps(found, indent=1))
+    show(found, f"{day}, {len(items):,} items, {len(data.train):,} and {len(data.test):,} rows; {machine('torch')}")
+
+
+def show(rows: list[Row], title: str) -> None:
+    table = Table(title=title)
+    names = ("auc", "gauc", "auc_cold")
+    for name in ("way", *names):
+        table.add_column(name.replace("_", " "))
+    for way in dict.fromkeys(row["way"] for row in rows):
+        mine = [[row[name] for row in rows if row["way"] == way] for name in names]
+        table.add_row(way, *(f"{np.mean(values):.4f} ± {np.std(values):.4f}" for values in mine))
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
