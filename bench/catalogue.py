@@ -1,10 +1,10 @@
 """Seconds and memory of the job `quantize` as the catalogue grows.
 
-    make bench B=catalogue [ARGS="--items 100000 1000000 [--dim 384] [--json FILE]"]
+    make bench B=catalogue ARGS="[--items 100000 1000000] [--dim 384] [--json FILE]"
 
 Made-up vectors: unit Gaussians around 5,000 centres, also Gaussian, then cut to unit length. On the first day the job
-fits its codebook on nine tenths of the items and gives them IDs; on the second it gives the last tenth theirs. `own`
-MiB: memory without pages of files. Asserts nothing.
+fits its codebook on nine tenths of the items and gives them IDs; on the second it gives the last tenth theirs. `mib`:
+memory that the job adds to what was held before, `own`: without pages of files. Asserts nothing.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import psutil
 import pyarrow as pa
 from common import Peak, machine
 from deltalake import write_deltalake
@@ -77,13 +78,15 @@ def measured(items: int, dim: int) -> Row:
         for number, (what, some) in enumerate(days.items()):
             day = FIRST + timedelta(number)
             put(lake, encoder, some, dim, day)
+            before = psutil.Process().memory_info()
             with Peak(os.getpid()) as peak:
                 started = perf_counter()
                 quantize.run(lake, settings, day)
                 seconds = perf_counter() - started
             row |= {
                 f"{what}_seconds": round(seconds, 1), f"{what}_us_an_item": round(1e6 * seconds / some.stop, 1),
-                f"{what}_own_mib": round(peak.own_mib), f"{what}_mib": round(peak.mib),
+                f"{what}_own_mib": round(peak.own_mib - (before.rss - before.shared) / 2**20),
+                f"{what}_mib": round(peak.mib - before.rss / 2**20),
             }  # fmt: skip
     return row
 

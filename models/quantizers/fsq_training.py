@@ -3,8 +3,9 @@
 The papers do not say how the projection is trained. Here: an auto-encoder with a straight-through estimator, and two
 separation terms, each log(1 + the expected number of other items with an item's ID). The first is told which items the
 levels before left together. The second is told of items to come: it moves an item by the difference of two others that
-share a bucket, and keeps the two places apart, wherever the item lies. The logarithm leaves room for rebuilding where
-buckets hold more items than there are codes. What each is worth: bench/README.md, quantize.
+share a bucket, of several such the smallest, for near items are what collides, and keeps the two places apart, wherever
+the item lies. The logarithm leaves room for rebuilding where buckets hold more items than there are codes. What each is
+worth: bench/README.md, quantize.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,10 @@ from models.quantizers.fsq import FSQ
 _ROWS, _PAIRS = 512, 512  # per step
 _RATE = 3e-3
 _GO_ON = 0.3  # of the rate, for a refit
-_KEEP = 3.0  # weight of keeping the digits of items that are still in their bucket, for a refit
+_KEEP = 6.0  # weight of keeping the digits of items that are still in their bucket, for a refit
 _SHARPNESS = 2.0
+_DECAY = 0.1
+_NEAR = 4  # differences to choose the smallest of
 _CHUNK = 1 << 14  # rows read at once
 _APART = 3.0  # weight of each separation term against the rebuild error
 
@@ -49,9 +52,9 @@ def fit_fsq(
     _initialise(model, residual, generator)
     if start is not None:
         model.load_state_dict(start.state_dict())
-    rate = _RATE if start is None else _RATE * _GO_ON
+    rate, decay = (_RATE, _DECAY) if start is None else (_RATE * _GO_ON, 0.0)  # a refit is to stay where it is
     pairs = _Pairs(buckets, generator)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=max(steps, 1))
     with one_thread():
         for _ in range(steps):
@@ -99,8 +102,10 @@ def _loss(model: FSQ, residual: Tensor, pairs: "_Pairs", generator: torch.Genera
         return rebuild
     left, right = pairs.draw(_PAIRS)
     known = _agreement(model, model.logits(residual[left]), model.logits(residual[right]))
-    left, right = pairs.draw(_ROWS)
-    to_come = _agreement(model, logits, model.logits(residual[rows] + residual[right] - residual[left]))
+    left, right = pairs.draw(_NEAR * _ROWS)
+    apart = (residual[right] - residual[left]).view(_NEAR, _ROWS, -1)
+    apart = apart[apart.square().sum(2).argmin(0), torch.arange(_ROWS)]
+    to_come = _agreement(model, logits, model.logits(residual[rows] + apart))
     return rebuild + _APART * (torch.log1p(pairs.partners * known) + torch.log1p(pairs.partners * to_come))
 
 

@@ -139,13 +139,13 @@ def test_vectors_of_another_dimension_are_refused(codebook: ResKmeansFSQ) -> Non
 def test_digits_of_several_values_do_all_that_bits_do(x: Tensor) -> None:
     def fitted(steps: int) -> ResKmeansFSQ:
         return ResKmeansFSQ.fit(
-            x, sizes=(8, 8, 60), seed=3, kmeans_iterations=10, fsq_steps=steps, fsq_values=(5, 4, 3)
+            x, sizes=(8, 8, 80), seed=3, kmeans_iterations=10, fsq_steps=steps, fsq_values=(5, 4, 4)
         )
 
     codebook = fitted(200)
     codes = codebook.encode(x)
-    assert set(codes[:, 2].tolist()) <= set(range(60))
-    for digit, values in enumerate((5, 4, 3)):
+    assert set(codes[:, 2].tolist()) <= set(range(80))
+    for digit, values in enumerate((5, 4, 4)):
         assert set(codebook.fsq.parted(codes[:, 2])[:, digit].tolist()) == set(range(values))
     assert shared(codes) < 0.7 * shared(fitted(0).encode(x))
     again = ResKmeansFSQ.from_rows(codebook.to_rows())
