@@ -45,6 +45,7 @@ Row = dict[str, Any]
 def codebooks(old: ResKmeansFSQ, x: Tensor, settings: Settings, seed: int) -> dict[str, ResKmeansFSQ]:
     q = settings.quantizer
     told: dict[str, Any] = {"sizes": q.sizes, "kmeans_iterations": q.kmeans_iterations, "fsq_steps": q.fsq_steps}
+    told |= {"fsq_values": q.fsq_values}
     refit = matched(old, ResKmeansFSQ.fit(x, seed=seed, start=old, **told), x)
     scratch = ResKmeansFSQ.fit(x, seed=seed + 1, **told)
     return {"no refit": old, "carried over": refit, "unmatched": scratch, "retrained": scratch}

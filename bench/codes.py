@@ -50,6 +50,7 @@ def trained(data: Dataset, catalogue: Catalogue, found: Samples, settings: Setti
     )
     if way != "none":
         model.set_codes(catalogue.codes)
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     ranker = settings.ranker.model_copy(update={"seed": seed})
     train(model, found, settings.model_copy(update={"ranker": ranker}), f"with {way}, seed {seed}")
     return model
@@ -75,11 +76,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
     lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
-    day = max((row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()), default=date.min)
+    days = [row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()]
+    day = max(days, default=date.min)
     encoder = live_encoder(lake, settings, day).version
     book = live_codebook(lake, settings, encoder, day)
-    if book is None:
-        sys.exit(f"codes: {flags.lake} holds no release")
+    if not days or book is None:
+        sys.exit(f"codes: {flags.lake} holds no release; make run LAKE={flags.lake} first")
     items, vectors = current_vectors(lake, encoder)
     catalogue = load_catalogue(lake, settings, encoder, book.version)
     data = load_dataset(lake, settings, catalogue, day)

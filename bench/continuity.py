@@ -71,7 +71,13 @@ def refits(settings: Settings, old: ResKmeansFSQ, vectors: Vectors, stay: NDArra
     rows: list[Row] = []
     for name, start, seed in (("from the old one, unmatched", old, q.seed), ("from scratch", None, q.seed + 1)):
         new = ResKmeansFSQ.fit(
-            x, sizes=q.sizes, seed=seed, kmeans_iterations=q.kmeans_iterations, fsq_steps=q.fsq_steps, start=start
+            x,
+            sizes=q.sizes,
+            seed=seed,
+            kmeans_iterations=q.kmeans_iterations,
+            fsq_steps=q.fsq_steps,
+            fsq_values=q.fsq_values,
+            start=start,
         )
         rows.append({"refit": name} | moved(before, new.encode(x[stay]).numpy()))
     return rows
@@ -88,6 +94,7 @@ def simulate(lake: Lake, settings: Settings, vectors: Vectors, days: int) -> lis
         vector=vectors_column(vectors), day=FIRST,
     )  # fmt: skip
     rows: list[Row] = []
+    before = np.zeros(0, np.int64)  # yesterday's items
     published: dict[tuple[str, str], str] = {}
     tell, seconds = progress("days", every=30), []
     for number in range(days):
@@ -100,12 +107,12 @@ def simulate(lake: Lake, settings: Settings, vectors: Vectors, days: int) -> lis
         seconds.append(perf_counter() - started)
         published = checked(lake, published)
         if "refit" in told and isinstance(old, ResKmeansFSQ):
-            gone = {names[n] for n in order[(number - 1) * daily : number * daily]}
-            stay = np.array([n for n, item in enumerate(here) if number and item not in gone], np.int64)
+            stay = np.flatnonzero(np.isin(now, before))
             measured = lake.arrow("gold.metrics").to_pylist()
             mine = {r["metric"]: r["value"] for r in measured if r["slice"] == "refit" and r["day"] == day}
             found = [{"refit": "matched (the job)"} | mine, *refits(settings, old, vectors[now], stay)]
             rows += [{"day": number + 1, "items": len(here), **row} for row in found]
+        before = now
         tell(number + 1, days)
     print(f"{len(published):,} IDs of {days} days, none moved; a day took {np.median(seconds):.2f} s", file=sys.stderr)
     return rows

@@ -5,15 +5,15 @@
 All items of the folder are embedded once with the default encoder (kept in memory only), and every kind is fitted
 with its defaults at 3 x 256 and at 2 x 1024 + 4096 codes. `preserved_neighbours`: share of an item's true top 10 by
 cosine that have its c1 and c2; `overlap`: share of the codes that an item of the true top 10 has in common with it,
-level by level. `rebuild_error`: mean square per element, times 1,000. `collision_unseen`, `rebuild_error_unseen`: the
-same of a random fifth of the items, after a fit on the others. `seconds`: of the fit on all items. No set gets settings
-of its own; asserts nothing.
+level by level, of the first 2,000 items. `rebuild_error`: mean square per element, times 1,000. `collision_unseen`,
+`rebuild_error_unseen`: the same of a random fifth of the items, after a fit on the others. `seconds`: of the fit on all
+items. No set gets settings of its own; asserts nothing.
 
 Beside the kinds of `models.quantizers`: `plain_fsq`, which is res_kmeans_fsq without its separation terms and with the
-decoder of its auto-encoder, `plain_fsq_tables`, which rebuilds from tables over all levels as res_kmeans_fsq does,
-`pca_fsq`, the same whose bits are signs of principal components, and `rq_vae_letter`, which is rq_vae with both of
-LETTER's losses and the paper's weights, its collaborative vectors the 32 first singular vectors of who had to do with
-what in the whole log.
+decoder of its auto-encoder; `plain_fsq_tables`, which rebuilds from tables over all levels as res_kmeans_fsq does;
+`pca_fsq`, with such tables and with bits that are signs of principal components; `rq_vae_letter`, which is rq_vae with
+both of LETTER's losses and the paper's weights, its collaborative vectors the 32 first singular vectors of who had to
+do with what in the whole log.
 """
 
 import argparse

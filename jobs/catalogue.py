@@ -32,12 +32,17 @@ def among(batch: pa.RecordBatch, key: list[str], wanted: Set[tuple[str, ...]]) -
 
 
 def current_vectors(lake: Lake, encoder_version: str) -> tuple[list[str], NDArray[np.float32]]:
+    """Items and vectors of `dated_vectors`."""
+    return dated_vectors(lake, encoder_version)[:2]
+
+
+def dated_vectors(lake: Lake, encoder_version: str) -> tuple[list[str], NDArray[np.float32], NDArray[np.datetime64]]:
     """The vector of every item's present text, sorted by item_id.
 
-    Vectors are read as a stream into a nameless file, so that a catalogue need not fit in memory.
+    Vectors are read as a stream into a nameless file, so that they need not fit in memory.
 
-    returns  item ids, and [items, dim] float32, mapped from that file, which goes when the array does; items that are
-             not embedded yet are left out
+    returns  item ids; [items, dim] float32, mapped from that file, which goes when the array does; the day [items] that
+             each was embedded for; items that are not embedded yet are left out
     raises   OSError if the temporary folder has no room for them
     """
     table, mine = "gold.item_embeddings", ds.field("encoder_version") == encoder_version
@@ -61,7 +66,8 @@ def current_vectors(lake: Lake, encoder_version: str) -> tuple[list[str], NDArra
         vectors = vectors if first else mapped(int(newest.sum()), part.shape[1])
         vectors[at[at >= 0]] = part[at >= 0]
         first += batch.num_rows
-    return [one for one, new in zip(ids, newest, strict=True) if new], vectors
+    days = found["day"].to_numpy()[newest]
+    return [one for one, new in zip(ids, newest, strict=True) if new], vectors, days
 
 
 def mapped(rows: int, dim: int) -> NDArray[np.float32]:
@@ -73,13 +79,17 @@ def mapped(rows: int, dim: int) -> NDArray[np.float32]:
         return np.asarray(np.memmap(file, np.float32, "r+", shape=(rows, dim)))
 
 
-def semantic_ids(lake: Lake, codebook_version: str) -> tuple[list[str], NDArray[np.int64]]:
+def semantic_ids(
+    lake: Lake, codebook_version: str, where: ds.Expression | None = None
+) -> tuple[list[str], NDArray[np.int64]]:
     """Every item's codes in a codebook version, sorted by item_id.
 
+    where    only the rows of which this is true
     returns  item ids, and [items, 3] int64
     """
     columns = ["item_id", "c1", "c2", "c3"]
-    rows = lake.arrow("gold.semantic_ids", columns, ds.field("codebook_version") == codebook_version)
+    mine = ds.field("codebook_version") == codebook_version
+    rows = lake.arrow("gold.semantic_ids", columns, mine if where is None else mine & where)
     rows = rows.sort_by("item_id")
     codes = np.stack([rows[c].to_numpy().astype(np.int64) for c in columns[1:]], axis=1)
     return rows["item_id"].to_pylist(), codes

@@ -58,7 +58,9 @@ def fit(
 ) -> Book:
     """Fit a codebook on all vectors x [items, dim], which may lie in a file, and write it.
 
-    start  go on from this one, and keep its numbers as far as the items agree; of Res-KmeansFSQ alone
+    start   go on from this one, and keep its numbers as far as the items agree; other kinds than Res-KmeansFSQ start
+            anew
+    raises  RuntimeError if the day has a codebook of that name
     """
     q = settings.quantizer
     own: dict[str, Any] = {
@@ -79,6 +81,8 @@ def fit(
     if isinstance(start, ResKmeansFSQ) and isinstance(fitted, ResKmeansFSQ):
         fitted = matched(start, fitted, x)
     version = f"{day}-{encoder}{_name(q)}"
+    if lake.arrow(BOOKS, ["code"], ds.field("codebook_version") == version).num_rows:
+        raise RuntimeError(f"the codebook {version} is there already, and IDs go by it")
     level, part, code, vector = zip(*fitted.to_rows(), strict=True)
     count = len(level)
     columns = [[version] * count, [encoder] * count, level, part, code, vector, [day] * count]

@@ -1,10 +1,12 @@
 """Our models' code on Spark's executors."""
 
+import atexit
 import hashlib
 import io
-import os
+import shutil
 import tempfile
 import zipfile
+from functools import cache
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -13,15 +15,20 @@ MODELS = Path(__file__).parent.parent / "models"
 
 
 def send_models(spark: SparkSession) -> None:
-    """Executors need the packages that it imports; the code comes from here, under a name that tells what it is."""
+    """Send it under a name that tells what it is; the packages that it imports must be there."""
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as file:
         for module in sorted(MODELS.rglob("*.py")):
             file.writestr(zipfile.ZipInfo(str(module.relative_to(MODELS.parent))), module.read_bytes())
     name = f"sidereal-models-{hashlib.sha256(held.getvalue()).hexdigest()[:12]}.zip"
-    package = Path(tempfile.gettempdir()) / name  # which stays: Spark reads it when a task needs it
-    if not package.exists():
-        part = package.with_suffix(f".{os.getpid()}")
-        part.write_bytes(held.getvalue())
-        part.rename(package)
+    package = _folder() / name
+    package.write_bytes(held.getvalue())
     spark.addArtifacts(str(package), pyfile=True)
+
+
+@cache
+def _folder() -> Path:
+    """Nobody else's, until this process ends: Spark may read what lies there whenever a task needs it."""
+    folder = tempfile.mkdtemp(prefix="sidereal-code-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.aligned import live_encoder
-from jobs.catalogue import current_vectors, semantic_ids
+from jobs.catalogue import dated_vectors, semantic_ids
 from jobs.codebooks import Book, fit, live_codebook, load_codebook
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
@@ -45,6 +45,7 @@ class _Catalogue(NamedTuple):
 
     items: list[str]
     x: Tensor  # [items, dim], which may lie in a file
+    days: NDArray[np.datetime64]  # [items] that the vectors are of
     encoder: str
 
 
@@ -68,7 +69,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         ids = _published(lake, codebook, items, book.version)
     champion = live(lake, before=str(day))  # after a switch it is served with the codebook that it was trained with
     if champion and (old := champion["codebook_version"]) != book.version:
-        embedded = _catalogue(lake, champion["encoder_version"])
+        embedded = items if champion["encoder_version"] == encoder else _catalogue(lake, champion["encoder_version"])
         if embedded.items:
             _give(lake, settings, load_codebook(lake, old), embedded, old, day)
     _measure(lake, settings, codebook, items.x, ids, book, day)
@@ -77,8 +78,8 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
 
 
 def _catalogue(lake: Lake, encoder: str) -> _Catalogue:
-    items, vectors = current_vectors(lake, encoder)
-    return _Catalogue(items, torch.from_numpy(vectors), encoder)
+    items, vectors, days = dated_vectors(lake, encoder)
+    return _Catalogue(items, torch.from_numpy(vectors), days, encoder)
 
 
 def _give(lake: Lake, settings: Settings, codebook: Codebook, catalogue: _Catalogue, version: str, day: date) -> int:
@@ -122,6 +123,7 @@ class _Published(NamedTuple):
 
     codes: Tensor  # [items, 3]
     days: NDArray[np.datetime64]  # [items] on which they got them
+    same: NDArray[np.bool_]  # [items] whether the vector is still the one that they were got with
     errors: Tensor  # [items] of rebuilding the present vectors
     shared: NDArray[np.bool_]  # [items] whether another item has the same codes
 
@@ -132,13 +134,18 @@ def _published(lake: Lake, codebook: Codebook, catalogue: _Catalogue, version: s
     codes = torch.from_numpy(_matrix(rows)[at])
     _, bucket, sizes = np.unique(codes.numpy(), axis=0, return_inverse=True, return_counts=True)
     errors = rebuild_errors(catalogue.x, codes, codebook.decode)
-    return _Published(codes, rows["day"].to_numpy()[at], errors, np.asarray(sizes[bucket] > 1))
+    days = rows["day"].to_numpy()[at]
+    return _Published(codes, days, catalogue.days <= days, errors, np.asarray(sizes[bucket] > 1))
 
 
 def _reason(settings: Settings, ids: _Published, book: Book, day: date) -> str:
-    """Why the codebook is to be fitted anew on this day; empty if it is not."""
-    since = ids.days > np.datetime64(book.day)
-    return reason_to_refit(settings.quantizer, (day - book.day).days, since, ids.errors.numpy(), ids.shared)
+    """Why the codebook is to be fitted anew on this day; empty if it is not, as for a day that is run again."""
+    counted = ids.same & (ids.days <= np.datetime64(day))
+    if book.day >= day or not counted.any():
+        return ""
+    since = (ids.days > np.datetime64(book.day))[counted]
+    age, error = (day - book.day).days, ids.errors.numpy()[counted]
+    return reason_to_refit(settings.quantizer, age, since, error, ids.shared[counted])
 
 
 def _measure(
@@ -147,22 +154,23 @@ def _measure(
     """Health of the IDs as published; what a refit moved."""
     values = health(x, ids.codes, ids.errors, codebook.sizes, seed=0)
     found = metric_rows("codebook", "all", values, rows=len(x), version=book.version)
-    fresh = ids.days >= np.datetime64(day)
+    fresh = ids.days == np.datetime64(day)
     if fresh.any() and not fresh.all():
         values = {
             "collision_rate": float(ids.shared[fresh].mean()), "rebuild_error": float(ids.errors.numpy()[fresh].mean())
         }  # fmt: skip
         found += metric_rows("codebook", "new_items", values, rows=int(fresh.sum()), version=book.version)
     if book.day == day and (old := live_codebook(lake, settings, book.encoder, day - timedelta(1))):
-        found += _moved(lake, old, book, day)
+        found += _moved(lake, old, book)
     write_metrics(lake, "quantize", day, found)
 
 
-def _moved(lake: Lake, old: Book, new: Book, day: date) -> list[dict[str, Any]]:
-    """Of the items that both codebooks gave an ID: which share moved."""
+def _moved(lake: Lake, old: Book, new: Book) -> list[dict[str, Any]]:
+    """Of the items that had an ID before the refit: which share moved."""
     if old.day >= new.day:
         return []
-    before, after = (semantic_ids(lake, book.version) for book in (old, new))
+    before = semantic_ids(lake, old.version, ds.field("day") < new.day)
+    after = semantic_ids(lake, new.version, ds.field("day") == new.day)
     both, left, right = np.intersect1d(before[0], after[0], assume_unique=True, return_indices=True)
     if not len(both):
         return []

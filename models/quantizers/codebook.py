@@ -58,19 +58,23 @@ class Codebook(Protocol):
         """
 
     def to_rows(self) -> list[Row]:
-        """All of it as rows of gold.codebooks; `heading` is one of them."""
+        """All of it as rows of gold.codebooks, `headed`."""
 
 
-def heading(kind: str, sizes: Sequence[int]) -> Row:
-    """The row that tells what kind of codebook the others are, and how many codes it was asked for."""
-    return WHOLE, f"kind.{kind}", 0, [float(size) for size in sizes]
+def headed(kind: str, sizes: Sequence[int], rows: list[Row]) -> list[Row]:
+    """The rows behind two that tell what kind of codebook they are, its sizes as asked for, and how many they are."""
+    told = (WHOLE, f"kind.{kind}", 0, [float(size) for size in sizes])
+    return [told, (WHOLE, "rows", 0, [float(len(rows))]), *rows]
 
 
 def read_heading(rows: Sequence[Row]) -> tuple[str, tuple[int, ...]]:
-    """Kind and sizes. raises ValueError if the rows do not tell exactly one kind"""
+    """Kind and sizes. raises ValueError if the rows do not tell exactly one kind, or are not as many as they say"""
     found = [(part[5:], vector) for level, part, _, vector in rows if level == WHOLE and part.startswith("kind.")]
     if len(found) != 1:
         raise ValueError(f"rows of one codebook name one kind, these name {len(found)}")
+    told = [vector[0] for level, part, _, vector in rows if (level, part) == (WHOLE, "rows")]
+    if told != [len(rows) - 2]:
+        raise ValueError(f"rows are missing: the codebook tells of {told}, {len(rows) - 2} came")
     return found[0][0], tuple(int(size) for size in found[0][1])
 
 

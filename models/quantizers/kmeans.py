@@ -100,7 +100,7 @@ class _Rows:
             part = torch.bincount(labels, weights.double(), minlength=len(centroids))
             return _sums(rows, weights * self.scale, labels, len(centroids)), part, changed
 
-        for rows, weight, changed in each(work, range(0, len(self.x), self.step)):
+        for rows, weight, changed in each(work, range(0, len(self.x), self.step), self.device):
             sums, mass, moved = sums + rows, mass + weight, moved + changed
         for part in (sums, mass, moved):
             _summed(part)

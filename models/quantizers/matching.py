@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 def matched(old: ResKmeansFSQ, new: ResKmeansFSQ, x: Tensor) -> ResKmeansFSQ:
     """The new codebook with the old one's numbers, as far as the items agree.
 
-    x        [items, dim] the items that both have
+    x        [items, dim] the items to go by
     raises   ValueError if their sizes or the values of their digits differ
     """
     if old.sizes != new.sizes or not torch.equal(old.fsq.values, new.fsq.values):

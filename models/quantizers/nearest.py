@@ -40,6 +40,7 @@ class Nearest:
     """
 
     def __init__(self, centroids: Tensor, scale: float = 1.0) -> None:
+        """`scale` is what rows are multiplied by, so that they are as large as the centroids [codes, dim]."""
         self.codes, self.scale = len(centroids), scale
         self._centroids = pad(centroids, (0, 0, 0, -self.codes % _GROUP))
         self._half_norms = self._centroids.square().sum(1, keepdim=True) / 2
@@ -50,7 +51,7 @@ class Nearest:
 
         rows  [rows, dim], still to be multiplied by `scale`
         """
-        labels, distances = zip(*each(self._block, self._blocks(rows)), strict=True)
+        labels, distances = zip(*each(self._block, self._blocks(rows), rows.device), strict=True)
         return torch.cat(labels), torch.cat(distances)
 
     def _block(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,7 +86,9 @@ class QuickNearest(Nearest):
         self._places = torch.arange(self.codes, dtype=torch.int32, device=centroids.device)[:, None]
 
     def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        labels, distances, doubtful = map(torch.cat, zip(*each(self._rough, self._blocks(rows)), strict=True))
+        labels, distances, doubtful = map(
+            torch.cat, zip(*each(self._rough, self._blocks(rows), rows.device), strict=True)
+        )
         doubts = torch.nonzero(doubtful).squeeze(1)
         if len(doubts):
             labels[doubts], distances[doubts] = super().__call__(rows[doubts])
@@ -111,10 +114,10 @@ class QuickNearest(Nearest):
         return best, labels.long(), packed.amax(0)
 
 
-def each(work: Callable[[Part], Done], parts: Iterable[Part]) -> Iterator[Done]:
+def each(work: Callable[[Part], Done], parts: Iterable[Part], device: torch.device) -> Iterator[Done]:
     """Work on parts, each on one core: cores that share a small part mostly wait for each other."""
     threads = torch.get_num_threads()
-    if threads == 1 or torch.cuda.is_available():
+    if threads == 1 or device.type == "cuda":
         yield from map(work, parts)
         return
     try:

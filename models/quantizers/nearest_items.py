@@ -15,7 +15,7 @@ from models.quantizers.codebook import (
     check_sizes,
     check_vectors,
     distinct,
-    heading,
+    headed,
     in_chunks,
     part_of,
     read_heading,
@@ -75,8 +75,9 @@ class NearestItems:
         return (total / len(self.sizes)).float()
 
     def to_rows(self) -> list[Row]:
-        return [heading(self.kind, self.sizes), *weight_rows(0, "item", self.pool)]
+        return headed(self.kind, self.sizes, weight_rows(0, "item", self.pool))
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> Self:
-        return cls(part_of(read_parts(rows), 0, "item"), read_heading(rows)[1])
+        _, sizes = read_heading(rows)
+        return cls(part_of(read_parts(rows), 0, "item"), sizes)

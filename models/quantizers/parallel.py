@@ -17,7 +17,7 @@ from models.quantizers.codebook import (
     check_sizes,
     check_vectors,
     distinct,
-    heading,
+    headed,
     in_chunks,
     part_of,
     read_heading,
@@ -86,7 +86,7 @@ class ParallelKmeans:
 
     def to_rows(self) -> list[Row]:
         rotation = weight_rows(WHOLE, "rotation", self.rotation)
-        return [heading(self.kind, self.sizes), *rotation, *centroid_rows(self.centroids)]
+        return headed(self.kind, self.sizes, rotation + centroid_rows(self.centroids))
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> Self:

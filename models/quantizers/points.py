@@ -1,7 +1,7 @@
 """The distinct rows of a stream of vectors, and how often each came, whatever order they came in.
 
 Rows are parted by a hash of their bytes into files, each of which is then sorted by hash. So at most one batch and
-one file's share of the rows (1/256) is in memory.
+one file's share of the distinct rows of all batches (1/256) is in memory.
 """
 
 from collections.abc import Iterable
@@ -37,11 +37,9 @@ def distinct(batches: Iterable[Vectors], folder: Path) -> tuple[Tensor, Tensor]:
         for part in range(_PARTS):
             records = np.fromfile(folder / str(part), _record(dim))
             (folder / str(part)).unlink()
-            order = np.lexsort((records["hash"][:, 1], records["hash"][:, 0]))
-            hashes = records["hash"][order]
-            first = np.flatnonzero(np.r_[True, (hashes[1:] != hashes[:-1]).any(1)][: len(order)])
-            records["row"][order[first]].tofile(out)
-            counts.append(np.diff(np.r_[first, len(order)]))
+            found = _merged(records)
+            found["row"].tofile(out)
+            counts.append(found["count"])
     weights = torch.from_numpy(np.concatenate(counts))
     size = len(weights) * dim
     return torch.from_file(str(folder / "points"), shared=True, size=size).view(-1, dim), weights
@@ -58,7 +56,6 @@ def _part(batches: Iterable[Vectors], folder: Path) -> tuple[int, int, int]:
             dim, came = batch.shape[1], came + len(batch)
             bad += int((~np.isfinite(batch).all(1)).sum())
             records = _records(batch)
-            records = records[np.argsort(records["hash"][:, 0], kind="stable")]
             ends = np.searchsorted(records["hash"][:, 0] >> np.uint64(56), np.arange(_PARTS), side="right")
             for file, start, end in zip(files, np.r_[0, ends[:-1]], ends, strict=True):
                 if end > start:
@@ -67,7 +64,7 @@ def _part(batches: Iterable[Vectors], folder: Path) -> tuple[int, int, int]:
 
 
 def _record(dim: int) -> np.dtype[np.void]:
-    return np.dtype([("hash", np.uint64, 2), ("row", np.float32, dim)])
+    return np.dtype([("hash", np.uint64, 2), ("count", np.int64), ("row", np.float32, dim)])
 
 
 def _records(batch: Vectors) -> NDArray[np.void]:
@@ -75,4 +72,15 @@ def _records(batch: Vectors) -> NDArray[np.void]:
     records["row"] = batch + np.float32(0)  # one kind of zero
     hashes = b"".join(blake2b(row.tobytes(), digest_size=_HASH).digest() for row in records["row"])
     records["hash"] = np.frombuffer(hashes, np.uint64).reshape(-1, 2)
-    return records
+    records["count"] = 1
+    return _merged(records)
+
+
+def _merged(records: NDArray[np.void]) -> NDArray[np.void]:
+    """The different ones in the order of their hashes, counts added up."""
+    order = np.lexsort((records["hash"][:, 1], records["hash"][:, 0]))
+    hashes = records["hash"][order]
+    first = np.flatnonzero(np.r_[True, (hashes[1:] != hashes[:-1]).any(1)][: len(order)])
+    found = records[order[first]]
+    found["count"] = np.add.reduceat(records["count"][order], first) if len(first) else 0
+    return found

@@ -19,7 +19,7 @@ from models.quantizers.codebook import (
     check_sizes,
     check_vectors,
     distinct,
-    heading,
+    headed,
     in_chunks,
     read_heading,
     read_parts,
@@ -87,7 +87,7 @@ class ResKmeans:
         return torch.stack([level[labels, :dim] for level, labels in levels]).sum(0).float()
 
     def to_rows(self) -> list[Row]:
-        return [heading(self.kind, self.sizes), *centroid_rows(self.centroids)]
+        return headed(self.kind, self.sizes, centroid_rows(self.centroids))
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> Self:

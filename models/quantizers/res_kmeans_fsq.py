@@ -25,7 +25,7 @@ from models.quantizers.codebook import (
     centroids_of,
     check_codes,
     check_vectors,
-    heading,
+    headed,
     in_chunks,
     part_of,
     read_heading,
@@ -76,10 +76,12 @@ class ResKmeansFSQ:
                   and the size a power of two
         start     a codebook of the same sizes and values to go on from
         progress  called with (steps done, steps in all)
-        raises    ValueError if x is empty or holds NaN or infinity, or a size is wrong
+        raises    ValueError if x is empty or holds NaN or infinity, or sizes, values or start are wrong
         source    QARM V2 (arXiv 2602.08559), section 3.2
         """
         values = _values(sizes, fsq_values)
+        if start and (start.sizes != tuple(sizes) or start.fsq.values.tolist() != values):
+            raise ValueError(f"a codebook to start from must have the same sizes and values: {list(sizes)}, {values}")
         check_vectors(x, dim=None)
         tick = ticker(2 * kmeans_iterations + fsq_steps, progress)
         with TemporaryDirectory() as scratch:
@@ -137,13 +139,12 @@ class ResKmeansFSQ:
 
     def to_rows(self) -> list[Row]:
         """All of it as rows (level, part, code, vector) of gold.codebooks."""
-        rows = [heading(self.kind, self.sizes)]
-        rows += centroid_rows(self.centroids)
+        rows = centroid_rows(self.centroids)
         for level, table in enumerate(self.tables, start=1):
             rows += weight_rows(level, "rebuilt", table)
         for part, weight in self.fsq.state_dict().items():
             rows += weight_rows(_LEVELS, part, weight)
-        return rows
+        return headed(self.kind, self.sizes, rows)
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> "ResKmeansFSQ":

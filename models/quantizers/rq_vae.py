@@ -22,7 +22,7 @@ from models.quantizers.codebook import (
     check_sizes,
     check_vectors,
     distinct,
-    heading,
+    headed,
     in_chunks,
     part_of,
     read_heading,
@@ -124,10 +124,10 @@ class RQVAE:
         return self.network.rebuild(torch.stack([level[labels] for level, labels in levels]).sum(0)).float()
 
     def to_rows(self) -> list[Row]:
-        rows = [heading(self.kind, self.sizes)]
+        rows = centroid_rows(self.centroids)
         for part, weight in self.network.state_dict().items():
             rows += weight_rows(WHOLE, part, weight)
-        return rows + centroid_rows(self.centroids)
+        return headed(self.kind, self.sizes, rows)
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> Self:

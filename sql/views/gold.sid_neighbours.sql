@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW gold.sid_neighbours
-  COMMENT 'An item''s neighbours by shared prefix, nearest first: same ID, then same c1 and c2 with the fewest other bits, then same c1. Ask for one item_id.'
+  COMMENT 'An item''s neighbours by shared prefix, nearest first: same ID, then same c1 and c2 with the fewest other bits (of a last level of binary digits; else this order means nothing), then same c1. Ask for one item_id.'
 AS
 WITH shared AS (
   SELECT
@@ -7,7 +7,7 @@ WITH shared AS (
     o.item_id AS neighbour_id,
     o.title,
     1 + CASE WHEN o.c2 <> s.c2 THEN 0 WHEN o.c3 <> s.c3 THEN 1 ELSE 2 END AS shared_levels,
-    bit_count(o.c3 ^ s.c3) AS other_bits
+    CASE WHEN o.c2 = s.c2 THEN bit_count(o.c3 ^ s.c3) END AS other_bits
   FROM gold.items_of_sid AS s
   JOIN gold.items_of_sid AS o ON o.c1 = s.c1 AND o.item_id <> s.item_id
 )

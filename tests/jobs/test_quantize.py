@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lake_rows import DAY, put
+import torch
+from lake_rows import DAY, put, release_row
 
 from jobs import quantize
 from jobs.aligned import base_encoder
+from jobs.codebooks import Book
 from jobs.lake import Lake
 from jobs.sections import Quantizer
 from jobs.settings import Settings
+from models.quantizers import ResKmeansFSQ
 
 SMALL: dict[str, Any] = {"sizes": (8, 4, 16), "fsq_steps": 30, "kmeans_iterations": 5}
 DIM, CENTRES = 16, 24
@@ -92,6 +95,62 @@ def test_a_rerun_changes_nothing_and_an_older_day_goes_by_its_own_codebook(lake:
         assert (again.notes, again.rows_out) == ({"codebook_version": version}, 0)
     assert ids(lake) == before
     assert measured(lake, DAY + timedelta(1), "refit") == moved
+
+
+def test_an_older_day_that_runs_again_leaves_every_codebook_and_id_as_they_are(lake: Lake, settings: Settings) -> None:
+    strict = told(settings, min_new_items=50)
+    put_vectors(lake, strict, range(200), DAY)
+    quantize.run(lake, strict, DAY)
+    put_vectors(lake, strict, range(260), DAY + timedelta(1), shift=9.0)
+    assert "refit" in quantize.run(lake, strict, DAY + timedelta(1)).notes
+    tables = [lake.arrow(name).to_pylist() for name in ("gold.codebooks", "gold.semantic_ids")]
+    fresh = measured(lake, DAY + timedelta(1), "new_items")
+    for day in (DAY - timedelta(1), DAY, DAY + timedelta(1)):
+        again = quantize.run(lake, strict, day)
+        assert ("refit" in again.notes, again.rows_out) == (False, 0)
+        assert [lake.arrow(name).to_pylist() for name in ("gold.codebooks", "gold.semantic_ids")] == tables
+    assert measured(lake, DAY + timedelta(1), "new_items") == fresh
+
+
+def test_items_whose_text_changed_do_not_hide_that_new_ones_do_not_fit(settings: Settings) -> None:
+    days = np.repeat(np.array([DAY, DAY + timedelta(1)], "datetime64[D]"), (200, 60))
+    errors = torch.cat([torch.full((200,), 1.0), torch.full((60,), 2.0)]).double()
+    errors[:40], same = 9.0, np.arange(260) >= 40  # errors of texts that the IDs are not of
+    ids = quantize._Published(torch.zeros(260, 3), days, same, errors, np.zeros(260, bool))
+    book = Book(DAY, "book", "encoder")
+    strict = told(settings, min_new_items=50)
+    assert "2.00 times the error" in quantize._reason(strict, ids, book, DAY + timedelta(1))
+    assert not quantize._reason(strict, ids._replace(same=np.ones(260, bool)), book, DAY + timedelta(1))
+
+
+def test_a_refit_that_comes_out_in_other_numbers_is_published_in_the_old_ones(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, settings = ResKmeansFSQ.fit, told(settings, refit_days=1)
+
+    def turned(*args: Any, **values: Any) -> ResKmeansFSQ:
+        book = fit(*args, **values)
+        names = [torch.arange(len(level)).flip(0) for level in book.centroids]
+        return book.renamed(names, [3, 2, 1, 0], [True] * 4)
+
+    put_vectors(lake, settings, range(200), DAY)
+    quantize.run(lake, settings, DAY)
+    monkeypatch.setattr(ResKmeansFSQ, "fit", turned)
+    put_vectors(lake, settings, range(5, 205), DAY + timedelta(1))
+    quantize.run(lake, settings, DAY + timedelta(1))
+    assert measured(lake, DAY + timedelta(1), "refit")["moved_id"] < 0.4
+
+
+def test_until_a_release_switches_new_items_get_ids_of_both_codebooks(lake: Lake, settings: Settings) -> None:
+    settings, encoder = told(settings, refit_days=1), base_encoder(settings).version
+    put_vectors(lake, settings, range(200), DAY)
+    old = quantize.run(lake, settings, DAY).notes["codebook_version"]
+    put(lake, "gold.releases", [release_row(1, DAY) | {"codebook_version": old, "encoder_version": encoder}])
+    for number in (1, 2):
+        put_vectors(lake, settings, range(200 + number), DAY + timedelta(number))
+        new = quantize.run(lake, settings, DAY + timedelta(number)).notes["codebook_version"]
+        assert new != old
+        assert {(old, f"i{199 + number:04}"), (new, f"i{199 + number:04}")} <= ids(lake).keys()
 
 
 class StopError(Exception):

@@ -75,10 +75,11 @@ def test_rows_are_unique_by_level_part_and_code(books: dict[str, Codebook], kind
 
 
 @every_kind
-def test_a_codebook_with_a_missing_part_is_refused(books: dict[str, Codebook], kind: str) -> None:
+def test_a_codebook_with_a_missing_part_or_row_is_refused(books: dict[str, Codebook], kind: str) -> None:
     rows = books[kind].to_rows()
-    with pytest.raises(ValueError, match="lacks level and part"):
-        from_rows([row for row in rows if row[:2] != rows[-1][:2]])
+    for left in ([row for row in rows if row[:2] != rows[-1][:2]], rows[:-1]):
+        with pytest.raises(ValueError, match="rows are missing"):
+            from_rows(left)
 
 
 @every_kind

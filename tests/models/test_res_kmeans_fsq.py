@@ -70,12 +70,12 @@ def test_rows_are_unique_by_level_part_and_code(codebook: ResKmeansFSQ) -> None:
 
 
 def test_a_codebook_with_a_missing_row_is_refused(codebook: ResKmeansFSQ) -> None:
-    with pytest.raises(ValueError, match=r"level 1, part centroid: rows are missing"):
-        ResKmeansFSQ.from_rows([row for row in codebook.to_rows() if row[:3] != (1, "centroid", 2)])
+    with pytest.raises(ValueError, match="rows are missing"):
+        ResKmeansFSQ.from_rows([row for row in codebook.to_rows() if row[:3] != (1, "centroid", 7)])
 
 
 def test_a_codebook_with_a_missing_part_is_refused(codebook: ResKmeansFSQ) -> None:
-    with pytest.raises(ValueError, match=r"encoder\.0\.bias"):
+    with pytest.raises(ValueError, match="rows are missing"):
         ResKmeansFSQ.from_rows([row for row in codebook.to_rows() if row[1] != "encoder.0.bias"])
 
 
@@ -154,6 +154,12 @@ def test_digits_of_several_values_do_all_that_bits_do(x: Tensor) -> None:
     other = codebook.renamed([torch.arange(8), torch.arange(8)], [0, 1, 2], [True, False, True])
     assert (other.encode(x)[:, 2] != codes[:, 2]).double().mean() > 0.7
     assert torch.equal(other.decode(other.encode(x)), codebook.decode(codes))
+
+
+def test_a_start_of_other_values_or_sizes_is_refused(codebook: ResKmeansFSQ, x: Tensor) -> None:
+    for told in ({"fsq_values": (8, 8)}, {"sizes": (8, 8, 32)}):
+        with pytest.raises(ValueError, match="to start from"):
+            ResKmeansFSQ.fit(x, **({"sizes": SIZES} | told), seed=3, start=codebook)
 
 
 @pytest.mark.parametrize("values", [(5, 4), (64, 1), (8, 9)])
