@@ -16,6 +16,7 @@ from jobs.settings import Settings
 from models import quantizers
 from models.quantizers import Codebook, ResKmeansFSQ
 from models.quantizers.matching import matched
+from models.quantizers.res_kmeans import ResKmeans
 
 BOOKS = "gold.codebooks"
 
@@ -58,8 +59,7 @@ def fit(
 ) -> Book:
     """Fit a codebook on all vectors x [items, dim], which may lie in a file, and write it.
 
-    start   go on from this one, and keep its numbers as far as the items agree; other kinds than Res-KmeansFSQ start
-            anew
+    start   go on from this one, and keep its numbers as far as the items agree; RQ-VAE and parallel k-means start anew
     raises  RuntimeError if the day has a codebook of that name
     """
     q = settings.quantizer
@@ -67,8 +67,8 @@ def fit(
         "rq_vae": {"steps": q.rq_vae_steps},
         ResKmeansFSQ.kind: {"fsq_steps": q.fsq_steps, "fsq_values": q.fsq_values},
     }
-    if isinstance(start, ResKmeansFSQ):
-        own[ResKmeansFSQ.kind] |= {"start": start}
+    if isinstance(start, ResKmeansFSQ | ResKmeans):
+        own.setdefault(q.kind, {})["start"] = start
     fitted = quantizers.fit(
         q.kind,
         x,
@@ -79,6 +79,8 @@ def fit(
         **own.get(q.kind, {}),
     )
     if isinstance(start, ResKmeansFSQ) and isinstance(fitted, ResKmeansFSQ):
+        fitted = matched(start, fitted, x)
+    if isinstance(start, ResKmeans) and isinstance(fitted, ResKmeans):
         fitted = matched(start, fitted, x)
     version = f"{day}-{encoder}{_name(q)}"
     if lake.arrow(BOOKS, ["code"], ds.field("codebook_version") == version).num_rows:

@@ -20,7 +20,14 @@ _SHARP = 0.003  # of the mean distance to the nearest centroid: how undecided it
 
 
 def balanced_kmeans(
-    x: Tensor, weights: Tensor, *, codes: int, iterations: int, seed: int, tick: Callable[[int], None]
+    x: Tensor,
+    weights: Tensor,
+    *,
+    codes: int,
+    iterations: int,
+    seed: int,
+    tick: Callable[[int], None],
+    start: Tensor | None = None,
 ) -> Tensor:
     """Fit centroids and their lifts; arguments as of `kmeans`.
 
@@ -28,7 +35,7 @@ def balanced_kmeans(
 
     returns  [used, dim + 1] float32, the lift last; `assign(pad(x, (0, 1)), ...)` is balanced as far as rows differ
     """
-    centroids = kmeans(x, weights, codes=codes, iterations=iterations, seed=seed, tick=tick)
+    centroids = kmeans(x, weights, codes=codes, iterations=iterations, seed=seed, tick=tick, start=start)
     size = x.abs().max().clamp_min(torch.finfo(x.dtype).tiny)  # squares of huge values must not overflow
     x, centroids = x / size, centroids / size
     costs = torch.zeros(len(centroids))

@@ -4,34 +4,42 @@ Level by level an assignment problem: each new code takes the number under which
 number is a name, so nothing else changes. The digits of the last level are matched alike, each with its sense.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from models.quantizers.res_kmeans import ResKmeans
 from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
 
 Ints = NDArray[np.int64]
+Refitted = TypeVar("Refitted", ResKmeans, ResKmeansFSQ)
 
 
-def matched(old: ResKmeansFSQ, new: ResKmeansFSQ, x: Tensor) -> ResKmeansFSQ:
+def matched(old: Refitted, new: Refitted, x: Tensor) -> Refitted:
     """The new codebook with the old one's numbers, as far as the items agree.
 
     x        [items, dim] the items to go by
     raises   ValueError if their sizes or the values of their digits differ
     """
-    if old.sizes != new.sizes or not torch.equal(old.fsq.values, new.fsq.values):
+    if old.sizes != new.sizes:
         raise ValueError(f"codebooks of sizes {old.sizes} and {new.sizes} have no numbers in common")
     before, after = old.encode(x).numpy(), new.encode(x).numpy()
     same = np.ones(len(x), bool)  # items whose codes so far have not moved
     names = []
     for level, moving in enumerate(new.centroids):
-        names.append(renumbered(before[same, level], after[same, level], len(moving)))
-        same &= before[:, level] == names[level][after[:, level]]
+        names.append(torch.from_numpy(renumbered(before[same, level], after[same, level], len(moving))))
+        same &= before[:, level] == names[level].numpy()[after[:, level]]
+    if isinstance(new, ResKmeans) or isinstance(old, ResKmeans):
+        return new.renamed(names)
+    if not torch.equal(old.fsq.values, new.fsq.values):
+        raise ValueError("codebooks whose digits take other values have no numbers in common")
     was, now = (new.fsq.parted(torch.from_numpy(codes[same, 2])).numpy() for codes in (before, after))
     order, turned = matched_digits(was, now, new.fsq.values.numpy())
-    return new.renamed([torch.from_numpy(name) for name in names], order, turned)
+    return new.renamed(names, order, turned)
 
 
 def renumbered(before: Ints, after: Ints, codes: int) -> Ints:

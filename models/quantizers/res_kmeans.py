@@ -49,23 +49,30 @@ class ResKmeans:
         sizes: Sequence[int],
         seed: int,
         kmeans_iterations: int = 20,
+        start: Self | None = None,
         progress: Progress | None = None,
     ) -> Self:
+        """See `Codebook.fit`; `start` is a codebook of the same sizes to go on from."""
         sizes = check_sizes(sizes, cls.at_least)
+        if start and start.sizes != sizes:
+            raise ValueError(f"a codebook to start from must have the same sizes: {list(sizes)}")
         check_vectors(x, dim=None)
         points, weights, _ = distinct(x)
         tick = ticker(len(sizes) * kmeans_iterations, progress)
         residual, centroids = points.double(), []
         for level, size in enumerate(sizes):
             fit_level = cls._fit_last if level == len(sizes) - 1 else cls._fit_level
-            fitted = fit_level(residual.float(), weights, size, kmeans_iterations, seed + level, tick).double()
+            old = start.centroids[level][:, : x.shape[1]] if start else None
+            fitted = fit_level(residual.float(), weights, size, kmeans_iterations, seed + level, tick, old).double()
             centroids.append(fitted)
             residual = _step(residual, fitted)[1]
         return cls(tuple(centroids), sizes)
 
     @staticmethod
-    def _fit_level(x: Tensor, weights: Tensor, codes: int, iterations: int, seed: int, tick: Tick) -> Tensor:
-        return kmeans(x, weights, codes=codes, iterations=iterations, seed=seed, tick=tick)
+    def _fit_level(
+        x: Tensor, weights: Tensor, codes: int, iterations: int, seed: int, tick: Tick, start: Tensor | None
+    ) -> Tensor:
+        return kmeans(x, weights, codes=codes, iterations=iterations, seed=seed, tick=tick, start=start)
 
     _fit_last = _fit_level
 
@@ -94,6 +101,11 @@ class ResKmeans:
         _, sizes = read_heading(rows)
         return cls(centroids_of(read_parts(rows), len(sizes)), sizes)
 
+    def renamed(self, names: Sequence[Tensor]) -> Self:
+        """The same codebook with other numbers; names: per level [codes] the number that each code gets."""
+        levels = zip(self.centroids, names, strict=True)
+        return type(self)(tuple(level[name.argsort()] for level, name in levels), self.sizes)
+
 
 class BalancedResKmeans(ResKmeans):
     """Residual k-means whose last level gives every code to about equally many of the items that it was fitted on.
@@ -107,8 +119,10 @@ class BalancedResKmeans(ResKmeans):
     at_least: ClassVar[int] = 2
 
     @staticmethod
-    def _fit_last(x: Tensor, weights: Tensor, codes: int, iterations: int, seed: int, tick: Tick) -> Tensor:
-        return balanced_kmeans(x, weights, codes=codes, iterations=iterations, seed=seed, tick=tick)
+    def _fit_last(
+        x: Tensor, weights: Tensor, codes: int, iterations: int, seed: int, tick: Tick, start: Tensor | None
+    ) -> Tensor:
+        return balanced_kmeans(x, weights, codes=codes, iterations=iterations, seed=seed, tick=tick, start=start)
 
 
 def _step(residual: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:

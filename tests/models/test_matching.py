@@ -1,10 +1,12 @@
 """A refit in the old numbers."""
 
 import numpy as np
+import pytest
 import torch
 
 from models.quantizers import ResKmeansFSQ
 from models.quantizers.matching import matched, matched_digits, moved, renumbered
+from models.quantizers.res_kmeans import BalancedResKmeans, ResKmeans
 
 SIZES = (8, 4, 16)
 
@@ -72,6 +74,22 @@ def test_codes_of_a_fit_from_scratch_get_the_numbers_that_their_items_had() -> N
     alone = moved(before, scratch.encode(x).numpy())
     named = moved(before, matched(old, scratch, x).encode(x).numpy())
     assert named["moved_c1"] < alone["moved_c1"] / 2
+
+
+@pytest.mark.parametrize("kind", [ResKmeans, BalancedResKmeans])
+def test_residual_k_means_keeps_its_numbers_too(kind: type[ResKmeans]) -> None:
+    x, later = items(0), torch.cat([items(0)[100:], items(1, 150)])
+    old = kind.fit(x, sizes=(8, 4, 16), seed=0)
+    again = matched(old, kind.fit(later, sizes=(8, 4, 16), seed=1, start=old), x[100:])
+    alone = kind.fit(later, sizes=(8, 4, 16), seed=1)
+    before = old.encode(x[100:]).numpy()
+    refit, scratch = (moved(before, book.encode(x[100:]).numpy()) for book in (again, alone))
+    assert all(refit[what] <= scratch[what] / 2 for what in ("moved_c1", "moved_c1c2"))
+    turned = old.renamed([torch.arange(len(level)).flip(0) for level in old.centroids])
+    assert (turned.encode(x) != old.encode(x)).all()
+    assert torch.equal(matched(old, turned, x).encode(x), old.encode(x))
+    with pytest.raises(ValueError, match="same sizes"):
+        kind.fit(x, sizes=(8, 8, 16), seed=0, start=old)
 
 
 def test_moved_counts_prefixes() -> None:
