@@ -6,8 +6,6 @@
 """
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pyarrow.feather as feather
 import torch
 import torch.distributed as dist
 
+from jobs import ranks
 from jobs.aligned import Pairs, places
 from jobs.encoders import Located, image_folder, readable
 from jobs.lake import UserError
@@ -43,25 +42,11 @@ def tune_in(folder: Path, settings: Settings, base: Located, pairs: Pairs, items
     (folder / "told.json").write_text(json.dumps(told))
     feather.write_feather(items.select(["text", "image", "questions"]), folder / "items.arrow")
     np.save(folder / "pairs.npy", places(pairs, items["item_id"].to_pylist()))
-    ranks = align.ranks or max(1, torch.cuda.device_count())
-    if ranks == 1:
+    if (count := ranks.count(align.ranks)) == 1:
         tune_rank(folder)
     else:
-        run = ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m", "jobs.align_ranks"]
-        _followed([sys.executable, "-m", *run, str(folder)])
+        ranks.start("jobs.align_ranks", folder, count)
     return folder / "model"
-
-
-def _followed(command: list[str]) -> None:
-    """Run the ranks and pass on what they tell. raises UserError with the cause that one of them named"""
-    causes = []
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as ranks:
-        assert ranks.stderr is not None
-        for line in ranks.stderr:
-            sys.stderr.write(line)
-            causes += [line.strip().removeprefix("align: ")] if line.startswith("align: ") else []
-    if ranks.returncode:
-        raise (UserError(causes[0]) if causes else RuntimeError("a rank failed while tuning; its lines are above"))
 
 
 def tune_rank(folder: Path) -> None:
@@ -84,19 +69,6 @@ def tune_rank(folder: Path) -> None:
         model.save(folder / "model")
 
 
-def main() -> None:
-    gpu = torch.cuda.is_available()
-    if gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if gpu else "gloo")
-    try:
-        tune_rank(Path(sys.argv[1]))
-        dist.barrier()  # one that leaves while the first still saves may abort the other
-    except UserError as error:
-        sys.exit(f"align: {error}")
-    finally:
-        dist.destroy_process_group()
-
-
 if __name__ == "__main__":
-    main()
+    with ranks.joined("jobs.align_ranks"):
+        tune_rank(Path(sys.argv[1]))

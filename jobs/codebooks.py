@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from torch import Tensor
 
+from jobs import ranks
+from jobs.fit_ranks import fit_in_ranks
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.progress import progress
@@ -67,17 +69,13 @@ def fit(
         "rq_vae": {"steps": q.rq_vae_steps},
         ResKmeansFSQ.kind: {"fsq_steps": q.fsq_steps, "fsq_values": q.fsq_values},
     }
-    if isinstance(start, ResKmeansFSQ | ResKmeans):
-        own.setdefault(q.kind, {})["start"] = start
-    fitted = quantizers.fit(
-        q.kind,
-        x,
-        sizes=q.sizes,
-        seed=q.seed,
-        kmeans_iterations=q.kmeans_iterations,
-        progress=progress("fitting the codebook"),
-        **own.get(q.kind, {}),
-    )
+    told = {"sizes": q.sizes, "seed": q.seed, "kmeans_iterations": q.kmeans_iterations} | own.get(q.kind, {})
+    start = start if isinstance(start, ResKmeansFSQ | ResKmeans) else None
+    if (count := ranks.count(q.ranks)) > 1:
+        fitted = fit_in_ranks(count, q.kind, x, start, **told)
+    else:
+        told |= {"start": start} if start else {}
+        fitted = quantizers.fit(q.kind, x, progress=progress("fitting the codebook"), **told)
     if isinstance(start, ResKmeansFSQ) and isinstance(fitted, ResKmeansFSQ):
         fitted = matched(start, fitted, x)
     if isinstance(start, ResKmeans) and isinstance(fitted, ResKmeans):

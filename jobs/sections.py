@@ -138,6 +138,7 @@ class Quantizer(Section):
     rq_vae_steps: Count = 3000
     seed: Seed = 0
     spark_parts: int = Field(default=0, ge=0)  # give codes on Spark's executors in so many parts; 0: in this process
+    ranks: int = Field(default=0, ge=0)  # processes that share a fit; 0: one for each GPU, or one
     refit_days: int = Field(default=0, ge=0)  # fit anew after so many days; 0: when new items no longer fit
     min_new_items: Count = 1000  # fewer tell nothing
     max_error_ratio: float = Field(default=1.5, gt=0)  # rebuild error of new items over that of the others

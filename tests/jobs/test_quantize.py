@@ -153,6 +153,19 @@ def test_until_a_release_switches_new_items_get_ids_of_both_codebooks(lake: Lake
         assert {(old, f"i{199 + number:04}"), (new, f"i{199 + number:04}")} <= ids(lake).keys()
 
 
+def test_a_fit_in_two_processes_gives_the_ids_of_one(lake: Lake, settings: Settings) -> None:
+    found = []
+    for ranks in (1, 2):
+        put(lake, "gold.semantic_ids", [])
+        put(lake, "gold.codebooks", [])
+        for number in (0, 1):  # the second day refits
+            put_vectors(lake, settings, range(5 * number, 200), DAY + timedelta(number))
+            quantize.run(lake, told(settings, refit_days=1, ranks=ranks), DAY + timedelta(number))
+        found.append(ids(lake))
+    assert found[0] == found[1]
+    assert len({version for version, _ in found[0]}) == 2
+
+
 class StopError(Exception):
     pass
 
