@@ -34,8 +34,10 @@ def codes(lake: Lake, metrics: read.Metrics, day: date, decision: read.Row | Non
     for level, counts in enumerate(read.code_counts(lake, version, day) if version else [], start=1):
         told = {
             name: metrics.value(day, "quantize", "codebook", "all", f"{name}_{level}")
-            for name in ("used_codes", "dead_codes", "perplexity")
+            for name in ("used_codes", "dead_codes", "perplexity", "rebuild_error")
         }
+        if told["rebuild_error"] is None:  # the last level: what all codes rebuild
+            told["rebuild_error"] = metrics.value(day, "quantize", "codebook", "all", "rebuild_error")
         size = int((told["used_codes"] or len(counts)) + (told["dead_codes"] or 0))
         plot = usage(f"level {level}", counts, size)
         levels.append({"level": level, "counts": counts, "size": size, "plot": plot, **told})

@@ -41,6 +41,8 @@ def health(
     result = collisions(codes)
     for level, size in enumerate(sizes):
         result |= {f"{name}_{level + 1}": value for name, value in code_use(codes[:, level], size).items()}
+        if level < len(sizes) - 1:
+            result[f"rebuild_error_{level + 1}"] = prefix_error(x, codes[:, : level + 1])
     result["rebuild_error"] = float(errors.mean())
     kept = preserved_neighbours(x, codes, neighbours=neighbours, sample=sample, seed=seed)
     return result | {"preserved_neighbours_c1": kept[0], "preserved_neighbours_c1c2": kept[1]}
@@ -50,6 +52,25 @@ def rebuild_errors(x: Tensor, codes: Tensor, decode: Callable[[Tensor], Tensor])
     """Mean squared error per element of each item rebuilt from its codes: [items] float64."""
     parts = zip(torch.split(x, _ROWS), torch.split(codes, _ROWS), strict=True)
     return torch.cat([(decode(part).double() - rows.double()).square().mean(1) for rows, part in parts])
+
+
+def prefix_error(x: Tensor, prefix: Tensor) -> float:
+    """Mean squared error per element of x [items, dim], each item rebuilt as the mean of those with its codes.
+
+    prefix  [items, levels] the first codes
+    """
+    _, owner, counts = torch.unique(prefix, dim=0, return_inverse=True, return_counts=True)
+    order, ends = torch.argsort(owner, stable=True), counts.cumsum(0)
+    total, first = 0.0, 0
+    while first < len(ends):  # whole groups at once, as many as fit
+        start = int(ends[first] - counts[first])
+        last = max(first + 1, int(torch.searchsorted(ends, start + _ROWS, right=True)))
+        rows, sizes = x[order[start : ends[last - 1]]].double(), counts[first:last]
+        of = torch.arange(last - first).repeat_interleave(sizes)
+        means = torch.zeros(last - first, x.shape[1], dtype=torch.float64).index_add_(0, of, rows) / sizes[:, None]
+        total += float((rows - means[of]).square().sum())
+        first = last
+    return total / x.numel()
 
 
 def collisions(codes: Tensor) -> dict[str, float]:

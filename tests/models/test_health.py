@@ -62,6 +62,20 @@ def test_rebuild_error_is_per_element() -> None:
     assert health(X, CODES, errors, SIZES, seed=0)["rebuild_error"] == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_what_the_first_codes_leave_is_the_spread_of_the_items_that_share_them(
+    monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(sys.modules["models.quantizers.health"], "_ROWS", rows)
+    x = torch.tensor([[0.0, 0.0], [2.0, 0.0], [5.0, 5.0], [5.0, 9.0], [7.0, 7.0]])
+    codes = torch.tensor([[1, 0, 0], [1, 0, 1], [0, 1, 0], [0, 1, 0], [0, 2, 0]])
+    result = health(x, codes, torch.zeros(5), SIZES, seed=0)
+    thirds = (x[2:] - x[2:].mean(0)).square().sum()
+    assert result["rebuild_error_1"] == pytest.approx((2.0 + thirds) / 10)
+    assert result["rebuild_error_2"] == pytest.approx((2.0 + 8.0) / 10)
+    assert result["rebuild_error"] == 0
+
+
 def test_neighbours_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randn(300, 8, generator=torch.Generator().manual_seed(0))
     codes = torch.randint(3, (300, 3), generator=torch.Generator().manual_seed(1))
