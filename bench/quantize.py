@@ -2,12 +2,13 @@
 
     make bench B=quantize ARGS="--data <landing folder> [--seeds 0 1 2] [--kinds res_kmeans_fsq ...] [--json FILE]"
 
-All items of the folder are embedded once with the default encoder (kept in memory only), and every kind is fitted
-with its defaults at 3 x 256 and at 2 x 1024 + 4096 codes. `preserved_neighbours`: share of an item's true top 10 by
-cosine that have its c1 and c2; `overlap`: share of the codes that an item of the true top 10 has in common with it,
-level by level, of the first 2,000 items. `rebuild_error`: mean square per element, times 1,000. `collision_unseen`,
-`rebuild_error_unseen`: the same of a random fifth of the items, after a fit on the others. `seconds`: of the fit on all
-items. No set gets settings of its own; asserts nothing.
+All items of the folder are embedded once with the default encoder (kept in memory only), and every kind is fitted with
+its defaults at 3 x 256 and at 2 x 1024 + 4096 codes. `preserved_neighbours`: share of an item's true top 10 by cosine
+that have its c1 and c2; `overlap`: share of the codes that an item of the true top 10 has in common with it, level by
+level, of the first 2,000 items; `near_digits`: of a last level of digits, those in which an item differs from the
+nearest item of its c1 and c2, over those in which it differs from any of these. `rebuild_error`: mean square per
+element, times 1,000. `collision_unseen`, `rebuild_error_unseen`: the same of a random fifth of the items, after a fit
+on the others. `seconds`: of the fit on all items. No set gets settings of its own; asserts nothing.
 
 Beside the kinds of `models.quantizers`: `plain_fsq`, which is res_kmeans_fsq without its separation terms and with the
 decoder of its auto-encoder; `plain_fsq_tables`, which rebuilds from tables over all levels as res_kmeans_fsq does;
@@ -36,6 +37,7 @@ from scipy.sparse import csr_matrix
 from sklearn.utils.extmath import randomized_svd
 from swing import Log
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from jobs.encoders import encoder_location
 from jobs.progress import progress
@@ -184,10 +186,23 @@ def measured(name: str, items: Items, near: Tensor, sizes: Sequence[int], seed: 
     row["dead_codes"] = int(sum(value for key, value in found.items() if key.startswith("dead_codes")))
     row["preserved_neighbours"] = found["preserved_neighbours_c1c2"]
     row["overlap"] = float((codes[near] == codes[: len(near), None]).double().mean())
+    row["near_digits"] = near_digits(items.x, codes, book, seed) if isinstance(book, ResKmeansFSQ) else ""
     row["rebuild_error"] = 1000 * found["rebuild_error"]
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()} | {
         "seconds": round(seconds, 1)
     }
+
+
+def near_digits(x: Tensor, codes: Tensor, book: ResKmeansFSQ, seed: int) -> float:
+    """Digits in which an item differs from the nearest item of its c1 and c2, over those from any item of these."""
+    unit, digits = normalize(x, dim=1), book.fsq.parted(codes[:, 2])
+    mates = (codes[:SAMPLE, None, :2] == codes[None, :, :2]).all(2)
+    mates[torch.arange(len(mates)), torch.arange(len(mates))] = False
+    asked = torch.nonzero(mates.any(1)).squeeze(1)
+    similar = (unit[asked] @ unit.T).masked_fill(~mates[asked], -torch.inf)
+    others = torch.multinomial(mates[asked].float(), 1, generator=torch.Generator().manual_seed(seed)).squeeze(1)
+    near, far = ((digits[asked] != digits[other]).double().mean() for other in (similar.argmax(1), others))
+    return float(near / far)
 
 
 def unseen(way: Way, items: Items, sizes: Sequence[int], seed: int) -> tuple[float, float]:
