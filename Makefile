@@ -31,14 +31,14 @@ rollback: setup ## restore the release before
 bench: setup ## one bench: B=etl ARGS="--data <folder>"
 	@PYTHONPATH=. $(JOBS_PYTHON) bench/$(if $(wildcard bench/$(B).py),$(B),$(error say which: make bench B=$(shell grep -l "^def main" bench/*.py | xargs -n1 basename -s .py | paste -sd"|" -))).py $(ARGS)
 
-test: setup ## all tests, in two processes of about equal length
+test: setup ## all tests, in two processes: those that share days run through all jobs, and the rest
 	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-jobs test-rest
 
 test-jobs:
-	@$(JOBS_PYTHON) -m pytest tests/jobs
+	@$(JOBS_PYTHON) -m pytest tests/faults tests/jobs
 
 test-rest:
-	@$(JOBS_PYTHON) -m pytest tests --ignore tests/jobs
+	@$(JOBS_PYTHON) -m pytest tests --ignore tests/faults --ignore tests/jobs
 
 lint: setup ## style and types
 	@.venv/jobs/bin/ruff check .

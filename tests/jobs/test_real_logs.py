@@ -79,3 +79,12 @@ def test_a_day_without_events_trains_nothing(landed: Landed) -> None:
     _, lake, settings, day = landed
     written = train.run(lake, settings, date(day.year, day.month, day.day + 1))
     assert "skipped" in written.notes
+
+
+def test_real_dirty_logs_add_up(retail: tuple[Lake, Written]) -> None:
+    lake, written = retail
+    assert written.rows_in == written.rows_out + written.rows_rejected + written.rows_duplicate
+    events = lake.arrow("silver.events", ["user_id", "value", "event"])
+    assert events.num_rows == 7670
+    assert events["user_id"].null_count == 2250
+    assert sum(e == "cancel" for e in events["event"].to_pylist()) == 195

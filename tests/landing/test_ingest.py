@@ -14,7 +14,7 @@ import pytest
 from great_expectations import expectations as gxe
 
 from jobs import ingest
-from jobs.lake import Lake, UserError, Written
+from jobs.lake import Lake, UserError
 from jobs.settings import Settings
 
 DAY1, DAY2, DAY3 = date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)
@@ -266,12 +266,3 @@ def test_a_day_without_events_is_a_success(lake: Lake, settings: Settings, three
 def test_a_missing_folder_is_named(lake: Lake, settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere does not exist"):
         ingest.run(lake, settings, DAY1, data=tmp_path / "nowhere")
-
-
-def test_real_dirty_logs_add_up(retail: tuple[Lake, Written]) -> None:
-    lake, written = retail
-    assert written.rows_in == written.rows_out + written.rows_rejected + written.rows_duplicate
-    events = lake.arrow("silver.events", ["user_id", "value", "event"])
-    assert events.num_rows == 7670
-    assert events["user_id"].null_count == 2250
-    assert sum(e == "cancel" for e in events["event"].to_pylist()) == 195
