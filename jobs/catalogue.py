@@ -6,10 +6,11 @@ from tempfile import TemporaryFile
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from jobs.lake import Lake
+from jobs.lake import Lake, UserError
 
 
 def vectors_column(vectors: NDArray[np.float32]) -> pa.ListArray:
@@ -20,7 +21,9 @@ def vectors_column(vectors: NDArray[np.float32]) -> pa.ListArray:
 
 
 def vectors_matrix(column: pa.ListArray) -> NDArray[np.float32]:
-    """An Arrow list column as [rows, dim] float32."""
+    """An Arrow list column as [rows, dim] float32. raises UserError if they are not of one length"""
+    if len(lengths := pc.unique(pc.list_value_length(column))) > 1:
+        raise UserError(f"gold.item_embeddings holds vectors of {lengths.to_pylist()} numbers for one encoder version")
     flat: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return flat.reshape(len(column), -1)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jobs import ranks
 from jobs.fit_ranks import fit_in_ranks
-from jobs.lake import Lake
+from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
 from jobs.progress import progress
 from jobs.sections import Quantizer
@@ -47,7 +47,11 @@ def live_codebook(lake: Lake, settings: Settings, encoder: str, day: date) -> Bo
 
 def load_codebook(lake: Lake, version: str) -> Codebook:
     rows = lake.arrow(BOOKS, ["level", "part", "code", "vector"], ds.field("codebook_version") == version)
-    return quantizers.from_rows(list(zip(*(rows[c].to_pylist() for c in rows.column_names), strict=True)))
+    try:
+        return quantizers.from_rows(list(zip(*(rows[c].to_pylist() for c in rows.column_names), strict=True)))
+    except (ValueError, RuntimeError) as error:
+        told = f"the codebook {version} in gold.codebooks is damaged ({error})"
+        raise UserError(f"{told}; restore that table to an earlier version") from None
 
 
 def fit(
@@ -62,9 +66,13 @@ def fit(
     """Fit a codebook on all vectors x [items, dim], which may lie in a file, and write it.
 
     start   go on from this one, and keep its numbers as far as the items agree; RQ-VAE and parallel k-means start anew
-    raises  RuntimeError if the day has a codebook of that name
+    raises  UserError if the day has a codebook of that name, or IDs of one
     """
     q = settings.quantizer
+    version = f"{day}-{encoder}{_name(q)}"
+    for table in (BOOKS, "gold.semantic_ids"):
+        if lake.arrow(table, ["day"], ds.field("codebook_version") == version).num_rows:
+            raise UserError(f"{table} holds {version} already, which a fit would change; restore gold.codebooks")
     own: dict[str, Any] = {
         "rq_vae": {"steps": q.rq_vae_steps},
         ResKmeansFSQ.kind: {"fsq_steps": q.fsq_steps, "fsq_values": q.fsq_values},
@@ -80,9 +88,6 @@ def fit(
         fitted = matched(start, fitted, x)
     if isinstance(start, ResKmeans) and isinstance(fitted, ResKmeans):
         fitted = matched(start, fitted, x)
-    version = f"{day}-{encoder}{_name(q)}"
-    if lake.arrow(BOOKS, ["code"], ds.field("codebook_version") == version).num_rows:
-        raise RuntimeError(f"the codebook {version} is there already, and IDs go by it")
     level, part, code, vector = zip(*fitted.to_rows(), strict=True)
     count = len(level)
     columns = [[version] * count, [encoder] * count, level, part, code, vector, [day] * count]

@@ -23,7 +23,7 @@ from torch import Tensor
 from jobs.aligned import live_encoder
 from jobs.catalogue import dated_vectors, semantic_ids
 from jobs.codebooks import Book, fit, live_codebook, load_codebook
-from jobs.lake import Lake, Written
+from jobs.lake import Lake, UserError, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
@@ -79,6 +79,10 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
 
 def _catalogue(lake: Lake, encoder: str) -> _Catalogue:
     items, vectors, days = dated_vectors(lake, encoder)
+    for first in range(0, len(items), ROWS):
+        if len(bad := np.flatnonzero(~np.isfinite(vectors[first : first + ROWS]).all(1))):
+            name = items[first + bad[0]]
+            raise UserError(f"the vector of item {name} by {encoder} holds NaN or infinity: embed it again (FORCE=1)")
     return _Catalogue(items, torch.from_numpy(vectors), days, encoder)
 
 
@@ -140,9 +144,9 @@ def _published(lake: Lake, codebook: Codebook, catalogue: _Catalogue, version: s
 
 def _reason(settings: Settings, ids: _Published, book: Book, day: date) -> str:
     """Why the codebook is to be fitted anew on this day; empty if it is not, as for a day that is run again."""
-    counted = ids.same & (ids.days <= np.datetime64(day))
-    if book.day >= day or not counted.any():
+    if book.day >= day or (ids.days > np.datetime64(day)).any():
         return ""
+    counted = ids.same if ids.same.any() else np.ones(len(ids.same), bool)
     since = (ids.days > np.datetime64(book.day))[counted]
     age, error = (day - book.day).days, ids.errors.numpy()[counted]
     return reason_to_refit(settings.quantizer, age, since, error, ids.shared[counted])

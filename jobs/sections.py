@@ -11,6 +11,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=1, le=65_536)]
+Parts = Annotated[int, Field(ge=0, le=100_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -105,7 +107,7 @@ class Encoder(Section):
     tokens_per_batch: Count = 2048  # with padding; on a CPU more is slower
     max_tokens: Count = 128  # of an item's text
     images: str = ""  # folder that the items' image paths are relative to; empty: images are not looked at
-    spark_parts: int = Field(default=0, ge=0)  # embed on Spark's executors in so many parts; 0: in this process
+    spark_parts: Parts = 0  # embed on Spark's executors in so many parts; 0: in this process
 
 
 class Align(Section):
@@ -131,13 +133,13 @@ class Quantizer(Section):
     """Which codebook gives the semantic IDs: those of three levels in `models.quantizers`."""
 
     kind: Literal["res_kmeans_fsq", "res_kmeans", "res_kmeans_balanced", "rq_vae", "parallel_kmeans"] = "res_kmeans_fsq"
-    sizes: tuple[Count, Count, Count] = (256, 256, 256)
+    sizes: tuple[Size, Size, Size] = (256, 256, 256)
     kmeans_iterations: Count = 20
     fsq_steps: Count = 600  # of res_kmeans_fsq
     fsq_values: tuple[Annotated[int, Field(ge=2)], ...] = ()  # of each digit of its last level; none: two each
     rq_vae_steps: Count = 3000
     seed: Seed = 0
-    spark_parts: int = Field(default=0, ge=0)  # give codes on Spark's executors in so many parts; 0: in this process
+    spark_parts: Parts = 0  # give codes on Spark's executors in so many parts; 0: in this process
     ranks: int = Field(default=0, ge=0)  # processes that share a fit; 0: one for each GPU, or one
     refit_days: int = Field(default=0, ge=0)  # fit anew after so many days; 0: when new items no longer fit
     min_new_items: Count = 1000  # fewer tell nothing

@@ -38,7 +38,7 @@ def distinct(batches: Iterable[Vectors], folder: Path) -> tuple[Tensor, Tensor]:
             records = np.fromfile(folder / str(part), _record(dim))
             (folder / str(part)).unlink()
             found = _merged(records)
-            found["row"].tofile(out)
+            out.write(found["row"].tobytes())  # not tofile, which forgets a write that a full disk refused
             counts.append(found["count"])
     weights = torch.from_numpy(np.concatenate(counts))
     size = len(weights) * dim
@@ -59,7 +59,7 @@ def _part(batches: Iterable[Vectors], folder: Path) -> tuple[int, int, int]:
             ends = np.searchsorted(records["hash"][:, 0] >> np.uint64(56), np.arange(_PARTS), side="right")
             for file, start, end in zip(files, np.r_[0, ends[:-1]], ends, strict=True):
                 if end > start:
-                    records[start:end].tofile(file)
+                    file.write(records[start:end].tobytes())
     return dim, bad, came
 
 

@@ -12,7 +12,7 @@ from lake_rows import DAY, put, release_row
 from jobs import quantize
 from jobs.aligned import base_encoder
 from jobs.codebooks import Book
-from jobs.lake import Lake
+from jobs.lake import Lake, UserError
 from jobs.sections import Quantizer
 from jobs.settings import Settings
 from models.quantizers import ResKmeansFSQ
@@ -121,6 +121,29 @@ def test_items_whose_text_changed_do_not_hide_that_new_ones_do_not_fit(settings:
     strict = told(settings, min_new_items=50)
     assert "2.00 times the error" in quantize._reason(strict, ids, book, DAY + timedelta(1))
     assert not quantize._reason(strict, ids._replace(same=np.ones(260, bool)), book, DAY + timedelta(1))
+    days[-1] += 1  # an item came on a later day: this one runs again
+    assert not quantize._reason(strict, ids._replace(days=days), book, DAY + timedelta(1))
+
+
+def test_damaged_codebooks_and_vectors_are_named(lake: Lake, settings: Settings) -> None:
+    settings = told(settings)
+    put_vectors(lake, settings, range(100), DAY)
+    version = quantize.run(lake, settings, DAY).notes["codebook_version"]
+    rows, embedded = (lake.arrow(name).to_pylist() for name in ("gold.codebooks", "gold.item_embeddings"))
+    put(lake, "gold.codebooks", rows[:-1])
+    with pytest.raises(UserError, match=f"codebook {version} in gold.codebooks is damaged"):
+        quantize.run(lake, settings, DAY)
+    put(lake, "gold.codebooks", [])
+    with pytest.raises(UserError, match=f"gold.semantic_ids holds {version} already"):
+        quantize.run(lake, settings, DAY)
+    put(lake, "gold.codebooks", rows)
+    bad = embedded[7] | {"vector": [float("nan"), *embedded[7]["vector"][1:]]}
+    put(lake, "gold.item_embeddings", [*embedded[:7], bad, *embedded[8:]])
+    with pytest.raises(UserError, match=f"vector of item {bad['item_id']} .* NaN"):
+        quantize.run(lake, settings, DAY)
+    put(lake, "gold.item_embeddings", [*embedded[:7], bad | {"vector": [1.0]}, *embedded[8:]])
+    with pytest.raises(UserError, match=r"vectors of \[.*\] numbers"):
+        quantize.run(lake, settings, DAY)
 
 
 def test_a_refit_that_comes_out_in_other_numbers_is_published_in_the_old_ones(
