@@ -43,13 +43,13 @@ def put(lake: Lake, encoder: str, numbers: range, dim: int, day: date) -> None:
         some = range(start, min(start + AT_ONCE, numbers.stop))
         names = [f"i{number:09}" for number in some]
         columns = {"item_id": names, "text": names, "content_hash": names, "file": "none", "line": 1, "day": day}
-        append(lake, "silver.items", columns | {"encoder_version": encoder})
+        append(lake, "silver.items", len(names), columns)
         vectors = vectors_column(np.concatenate(list(drawn(some, dim))))
-        append(lake, "gold.item_embeddings", columns | {"encoder_version": encoder, "vector": vectors})
+        append(lake, "gold.item_embeddings", len(names), columns | {"encoder_version": encoder, "vector": vectors})
 
 
-def append(lake: Lake, table: str, columns: dict[str, object]) -> None:
-    schema, count = contracts()[table].arrow, len(columns["item_id"])  # type: ignore[arg-type]  # a list
+def append(lake: Lake, table: str, count: int, columns: dict[str, object]) -> None:
+    schema = contracts()[table].arrow
     given = [columns.get(name) for name in schema.names]
     arrays = [
         pa.array(value if isinstance(value, list | pa.Array) else [value] * count, field.type)

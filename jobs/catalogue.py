@@ -67,6 +67,8 @@ def dated_vectors(lake: Lake, encoder_version: str) -> tuple[list[str], NDArray[
         if not rows["item_id"][first : first + batch.num_rows].combine_chunks().equals(batch["item_id"]):
             raise RuntimeError(f"{table} was read twice and came in two orders")
         vectors = vectors if first else mapped(int(newest.sum()), part.shape[1])
+        if (dim := vectors.shape[1]) != part.shape[1]:
+            raise UserError(f"{table} holds vectors of {dim} and of {part.shape[1]} numbers by {encoder_version}")
         vectors[at[at >= 0]] = part[at >= 0]
         first += batch.num_rows
     days = found["day"].to_numpy()[newest]

@@ -5,17 +5,15 @@ from collections.abc import Callable, Iterable
 from datetime import date
 
 import pyarrow as pa
-from pyspark import cloudpickle
 
 from jobs.encoders import Located, image_folder
-from jobs.executors import send_models
+from jobs.executors import send_models, travels
 from jobs.lake import Lake
 from jobs.sections import Encoder
 
 ITEMS_AT_ONCE = 1_000_000  # one commit each
 COLUMNS = "item_id STRING, content_hash STRING, vector ARRAY<FLOAT>"
-# What runs on an executor travels with the task.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # PySpark gives it no types
+travels(__name__)
 
 
 def embed_on_executors(

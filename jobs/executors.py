@@ -1,14 +1,16 @@
-"""Our models' code on Spark's executors."""
+"""Our code on Spark's executors."""
 
 import atexit
 import hashlib
 import io
 import shutil
+import sys
 import tempfile
 import zipfile
 from functools import cache
 from pathlib import Path
 
+from pyspark import cloudpickle
 from pyspark.sql import SparkSession
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -24,6 +26,11 @@ def send_models(spark: SparkSession) -> None:
     package = _folder() / name
     package.write_bytes(held.getvalue())
     spark.addArtifacts(str(package), pyfile=True)
+
+
+def travels(module: str) -> None:
+    """The code of a loaded module goes along with each task, as executors need have none of ours."""
+    cloudpickle.register_pickle_by_value(sys.modules[module])  # type: ignore[no-untyped-call]  # PySpark gives it no types
 
 
 @cache

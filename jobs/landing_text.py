@@ -3,13 +3,13 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark import cloudpickle
+
+from jobs.executors import travels
 
 TEXT_LINES = "file string, line bigint, raw string, folder_day date"
 BLOCK = 8 << 20
@@ -85,5 +85,4 @@ def _csv_lines(path: str) -> Iterator[tuple[pa.Array, pa.Array]]:
             yield pa.array(numbers), pa.array(rows)
 
 
-# Executors need no copy of this code: it travels with the task.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # PySpark gives it no types
+travels(__name__)

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from pyspark import cloudpickle
 
 from expectations import silver_item_pairs
 from jobs.checks import check
+from jobs.executors import travels
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
 from jobs.metrics import write_metrics
@@ -32,8 +32,7 @@ from models import swing
 TABLE, SOURCE = "silver.item_pairs", "swing"
 ITEMS_AT_ONCE = 1000  # with all caps reached 16 kB each
 SCORES = pa.schema([("item", pa.int32()), ("other", pa.int32()), ("score", pa.float64())])
-# Spark's workers need not have this package.
-cloudpickle.register_pickle_by_value(swing)  # type: ignore[no-untyped-call]  # PySpark gives it no types
+travels(swing.__name__)
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:

@@ -1,18 +1,16 @@
 """Give items their codes on Spark's executors: for catalogues beyond one machine."""
 
-import sys
 from collections.abc import Callable, Iterable
 from datetime import date
 
 import pyarrow as pa
-from pyspark import cloudpickle
 
-from jobs.executors import send_models
+from jobs.executors import send_models, travels
 from jobs.lake import Lake
 from models.quantizers.codebook import Row
 
 COLUMNS = "item_id STRING, c1 INT, c2 INT, c3 INT"
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # PySpark gives it no types
+travels(__name__)
 
 
 def give_on_executors(lake: Lake, rows: list[Row], encoder: str, version: str, day: date, parts: int) -> None:

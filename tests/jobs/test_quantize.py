@@ -125,6 +125,17 @@ def test_items_whose_text_changed_do_not_hide_that_new_ones_do_not_fit(settings:
     assert not quantize._reason(strict, ids._replace(days=days), book, DAY + timedelta(1))
 
 
+def test_a_codebook_is_fitted_on_its_day_and_by_drift_also_after_everything_was_embedded_again(
+    settings: Settings,
+) -> None:
+    days = np.repeat(np.array([DAY, DAY + timedelta(1)], "datetime64[D]"), (200, 60))
+    errors = torch.cat([torch.full((200,), 1.0), torch.full((60,), 2.0)]).double()
+    ids = quantize._Published(torch.zeros(260, 3), days, np.zeros(260, bool), errors, np.zeros(260, bool))
+    book, day = Book(DAY, "book", "encoder"), DAY + timedelta(1)
+    assert "2.00 times the error" in quantize._reason(told(settings, min_new_items=50), ids, book, day)
+    assert "refit_days" in quantize._reason(told(settings, refit_days=1), ids, book, day)
+
+
 def test_damaged_codebooks_and_vectors_are_named(lake: Lake, settings: Settings) -> None:
     settings = told(settings)
     put_vectors(lake, settings, range(100), DAY)
@@ -144,6 +155,11 @@ def test_damaged_codebooks_and_vectors_are_named(lake: Lake, settings: Settings)
     put(lake, "gold.item_embeddings", [*embedded[:7], bad | {"vector": [1.0]}, *embedded[8:]])
     with pytest.raises(UserError, match=r"vectors of \[.*\] numbers"):
         quantize.run(lake, settings, DAY)
+    put_vectors(lake, settings, range(100), DAY)
+    put(lake, "gold.item_embeddings", [row | {"vector": [1.0]} if n == 7 else row | {"day": DAY + timedelta(1)}
+                                       for n, row in enumerate(embedded)])  # fmt: skip
+    with pytest.raises(UserError, match="numbers by"):
+        quantize.run(lake, settings, DAY + timedelta(1))
 
 
 def test_a_refit_that_comes_out_in_other_numbers_is_published_in_the_old_ones(

@@ -1,5 +1,6 @@
 """What k-means promises: the nearest centroids, whatever the order, the file, the processor or the number of ranks."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,16 @@ def test_several_threads_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) ->
     finally:
         torch.set_num_threads(before)
     assert torch.equal(*found)
+
+
+def test_points_that_find_no_room_are_told_and_not_lost(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # what a full disk does, to this process alone
+    try:
+        with pytest.raises(OSError, match="large"):
+            distinct(iter([np.random.default_rng(0).random((40, 384), np.float32)]), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_points_are_the_distinct_rows_and_how_often_each_came(tmp_path: Path) -> None:
