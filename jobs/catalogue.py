@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Set
+from datetime import date
 from tempfile import TemporaryFile
 
 import numpy as np
@@ -39,16 +40,20 @@ def current_vectors(lake: Lake, encoder_version: str) -> tuple[list[str], NDArra
     return dated_vectors(lake, encoder_version)[:2]
 
 
-def dated_vectors(lake: Lake, encoder_version: str) -> tuple[list[str], NDArray[np.float32], NDArray[np.datetime64]]:
+def dated_vectors(
+    lake: Lake, encoder_version: str, until: date | None = None
+) -> tuple[list[str], NDArray[np.float32], NDArray[np.datetime64]]:
     """The vector of every item's present text, sorted by item_id.
 
     Vectors are read as a stream into a nameless file, so that they need not fit in memory.
 
+    until    leave out what was embedded for later days
     returns  item ids; [items, dim] float32, mapped from that file, which goes when the array does; the day [items] that
              each was embedded for; items that are not embedded yet are left out
     raises   OSError if the temporary folder has no room for them
     """
     table, mine = "gold.item_embeddings", ds.field("encoder_version") == encoder_version
+    mine = mine & (ds.field("day") <= until) if until else mine
     version = lake.delta(table).version()
     keys = ["item_id", "content_hash", "day"]
     rows = lake.arrow(table, keys, mine, version)

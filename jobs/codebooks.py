@@ -1,5 +1,6 @@
 """The codebooks in the lake: which one a day goes by, reading one, fitting one."""
 
+import sys
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -78,7 +79,11 @@ def fit(
         ResKmeansFSQ.kind: {"fsq_steps": q.fsq_steps, "fsq_values": q.fsq_values},
     }
     told = {"sizes": q.sizes, "seed": q.seed, "kmeans_iterations": q.kmeans_iterations} | own.get(q.kind, {})
-    start = start if isinstance(start, ResKmeansFSQ | ResKmeans) else None
+    if start and not isinstance(start, ResKmeansFSQ | ResKmeans):
+        print(
+            f"A codebook of kind {q.kind} cannot go on from an older one: all IDs change.", file=sys.stderr, flush=True
+        )
+        start = None
     if (count := ranks.count(q.ranks)) > 1:
         fitted = fit_in_ranks(count, q.kind, x, start, **told)
     else:

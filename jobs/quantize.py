@@ -32,6 +32,7 @@ from jobs.progress import progress
 from jobs.refit import reason_to_refit
 from jobs.settings import Settings
 from models.quantizers import Codebook, health, rebuild_errors, sid_text
+from models.quantizers.codebook import LARGEST, usable
 from models.quantizers.matching import moved
 from models.quantizers.unique import next_tokens
 
@@ -51,7 +52,7 @@ class _Catalogue(NamedTuple):
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
     encoder = live_encoder(lake, settings, day).version
-    items = _catalogue(lake, encoder)
+    items = _catalogue(lake, encoder, day)
     if not items.items:
         write_metrics(lake, "quantize", day, [])
         return Written(notes={"skipped": f"no item is embedded with {encoder}"})
@@ -69,7 +70,9 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         ids = _published(lake, codebook, items, book.version)
     champion = live(lake, before=str(day))  # after a switch it is served with the codebook that it was trained with
     if champion and (old := champion["codebook_version"]) != book.version:
-        embedded = items if champion["encoder_version"] == encoder else _catalogue(lake, champion["encoder_version"])
+        embedded = (
+            items if champion["encoder_version"] == encoder else _catalogue(lake, champion["encoder_version"], day)
+        )
         if embedded.items:
             _give(lake, settings, load_codebook(lake, old), embedded, old, day)
     _measure(lake, settings, codebook, items.x, ids, book, day)
@@ -77,12 +80,13 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     return Written(count, new, 0, count - new, notes | {"codebook_version": book.version})
 
 
-def _catalogue(lake: Lake, encoder: str) -> _Catalogue:
-    items, vectors, days = dated_vectors(lake, encoder)
+def _catalogue(lake: Lake, encoder: str, day: date) -> _Catalogue:
+    """As of a day: what is embedded later gets its IDs then, also where the day is run again."""
+    items, vectors, days = dated_vectors(lake, encoder, day)
     for first in range(0, len(items), ROWS):
-        if len(bad := np.flatnonzero(~np.isfinite(vectors[first : first + ROWS]).all(1))):
-            name = items[first + bad[0]]
-            raise UserError(f"the vector of item {name} by {encoder} holds NaN or infinity: embed it again (FORCE=1)")
+        if len(bad := np.flatnonzero(~usable(torch.from_numpy(vectors[first : first + ROWS])).numpy())):
+            told = f"the vector of item {items[first + bad[0]]} by {encoder} holds NaN, infinity or a number above"
+            raise UserError(f"{told} {LARGEST:g}: embed it again (FORCE=1)")
     return _Catalogue(items, torch.from_numpy(vectors), days, encoder)
 
 
@@ -130,6 +134,7 @@ class _Published(NamedTuple):
     same: NDArray[np.bool_]  # [items] whether the vector is still the one that they were got with
     errors: Tensor  # [items] of rebuilding the present vectors
     shared: NDArray[np.bool_]  # [items] whether another item has the same codes
+    newest: date  # on which the version gave any item an ID
 
 
 def _published(lake: Lake, codebook: Codebook, catalogue: _Catalogue, version: str) -> _Published:
@@ -139,12 +144,13 @@ def _published(lake: Lake, codebook: Codebook, catalogue: _Catalogue, version: s
     _, bucket, sizes = np.unique(codes.numpy(), axis=0, return_inverse=True, return_counts=True)
     errors = rebuild_errors(catalogue.x, codes, codebook.decode)
     days = rows["day"].to_numpy()[at]
-    return _Published(codes, days, catalogue.days <= days, errors, np.asarray(sizes[bucket] > 1))
+    shared = np.asarray(sizes[bucket] > 1)
+    return _Published(codes, days, catalogue.days <= days, errors, shared, pc.max(rows["day"]).as_py())
 
 
 def _reason(settings: Settings, ids: _Published, book: Book, day: date) -> str:
     """Why the codebook is to be fitted anew on this day; empty if it is not, as for a day that is run again."""
-    if book.day >= day or (ids.days > np.datetime64(day)).any():
+    if book.day >= day or ids.newest > day:
         return ""
     counted = ids.same if ids.same.any() else np.ones(len(ids.same), bool)
     since = (ids.days > np.datetime64(book.day))[counted]

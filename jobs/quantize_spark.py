@@ -20,7 +20,7 @@ def give_on_executors(lake: Lake, rows: list[Row], encoder: str, version: str, d
     encoder  version whose vectors it cuts
     """
     send_models(lake.spark)
-    vectors = lake.transform("vectors_without_id", encoder=encoder, version=version).repartition(parts)
+    vectors = lake.transform("vectors_without_id", encoder=encoder, version=version, day=day).repartition(parts)
     vectors.mapInArrow(coder(rows), COLUMNS).createOrReplaceTempView("new_codes")
     lake.replace(
         "gold.semantic_ids", lake.transform("new_ids", version=version, day=day), codebook_version=version, day=day

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from jobs.lake import UserError
+from jobs.lake.entry import cause
 
 
 def count(told: int) -> int:
@@ -36,7 +37,7 @@ def start(module: str, folder: Path, ranks: int) -> None:
 
 @contextmanager
 def joined(module: str) -> Iterator[bool]:
-    """This process as one of the ranks. yields whether it is the first; a UserError ends it in a sentence"""
+    """This process as one of the ranks. yields whether it is the first; known causes end in a sentence"""
     gpu = torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -44,7 +45,9 @@ def joined(module: str) -> Iterator[bool]:
     try:
         yield dist.get_rank() == 0
         dist.barrier()  # one that leaves while the first still saves may abort the other
-    except UserError as error:
-        sys.exit(f"{module}: {error}")
+    except Exception as error:
+        if (told := cause(error)).startswith("unexpected"):
+            raise
+        sys.exit(f"{module}: {told}")
     finally:
         dist.destroy_process_group()

@@ -33,6 +33,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 _CAUSES = {  # part of an engine's error -> what a tired person needs to know
     "No space left on device": "the disk of {lake} or of {temporary} is full: free some space, then run this again;"
     " nothing was published",
+    " requested and ": "the disk of {lake} or of {temporary} is full: free some space, then run this again",  # NumPy
     "disk is full": "the disk of {lake} or of {temporary} is full: free some space, then run this again",
     "disk I/O error": "the disk of {lake} or of {temporary} is full or fails: free some space, then run this again",
     "ConcurrentAppend": "another run wrote the same table at the same time: let it finish, then run this again",
@@ -43,13 +44,18 @@ _CAUSES = {  # part of an engine's error -> what a tired person needs to know
     "OutOfMemoryError": "Spark ran out of memory: raise SPARK_DRIVER_MEMORY (now {memory})",
 }
 
+FIRST_DAY = date(1970, 1, 1)
+
 
 def a_day(text: str) -> date:
     """The type of an argument that is a day."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a day; write it as 2026-11-20") from None
+    if day < FIRST_DAY:
+        raise argparse.ArgumentTypeError(f"{text} is before {FIRST_DAY}, the first day that a log may be of")
+    return day
 
 
 def _commit() -> str | None:

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -93,9 +94,16 @@ class Lake:
         version: int | None = None,
     ) -> pa.Table:
         """The rows as one Arrow table: for tables that grow with the catalogue, not with the events."""
-        try:
+        with self._readable(name):
             return self.delta(name, version).to_pyarrow_dataset().to_table(columns=columns, filter=where)
-        except FileNotFoundError as error:
+
+    @contextmanager
+    def _readable(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except PermissionError:
+            raise
+        except (OSError, pa.ArrowInvalid) as error:  # a file that is gone, or cut
             raise UserError(self._damaged(name, error)) from None
 
     def _damaged(self, name: str, error: Exception) -> str:
@@ -106,8 +114,9 @@ class Lake:
         self, name: str, columns: list[str], where: ds.Expression | None = None, version: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         """The rows as a stream of Arrow batches."""
-        dataset = self.delta(name, version).to_pyarrow_dataset()
-        yield from dataset.to_batches(columns=columns, filter=where, batch_readahead=2, fragment_readahead=1)
+        with self._readable(name):
+            dataset = self.delta(name, version).to_pyarrow_dataset()
+            yield from dataset.to_batches(columns=columns, filter=where, batch_readahead=2, fragment_readahead=1)
 
     def query(self, text: str, **args: Any) -> pa.Table:
         """A small answer to SQL over any tables: DuckDB streams their files, which takes no JVM.

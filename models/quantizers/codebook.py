@@ -13,6 +13,7 @@ Tick = Callable[[int], None]
 Parts = dict[tuple[int, str], Tensor]  # level and part to [codes, width] float64
 WHOLE = 0  # the level of parts that belong to no level
 _ROWS = 1 << 16  # encoded at once
+LARGEST = 1e15  # of a vector's numbers: sums of their squares are float32 numbers
 
 
 class Codebook(Protocol):
@@ -131,8 +132,15 @@ def check_vectors(x: Tensor, dim: int | None) -> None:
         raise ValueError(f"x must have shape [items, {dim or 'dim'}], not {list(x.shape)}")
     if dim is None and not x.numel():
         raise ValueError("there is no item to fit a codebook on")
-    if bad := sum(int((~torch.isfinite(part).all(1)).sum()) for part in torch.split(x, _ROWS)):
-        raise ValueError(f"{bad} of {len(x)} vectors hold NaN or infinity")
+    if bad := sum(int((~usable(part)).sum()) for part in torch.split(x, _ROWS)):
+        raise ValueError(f"{bad} of {len(x)} vectors hold NaN, infinity or a number above {LARGEST:g}")
+    if dim is None and 0 < (largest := max(float(part.abs().max()) for part in torch.split(x, _ROWS))) < 1 / LARGEST:
+        raise ValueError(f"the largest number of all vectors is {largest:g}, their squares would be 0: scale them")
+
+
+def usable(x: Tensor) -> Tensor:
+    """Whether each row's squares are numbers in float32: bool [rows]."""
+    return (x.abs() <= LARGEST).all(1)
 
 
 def check_codes(codes: Tensor, given_out: Sequence[int]) -> Tensor:

@@ -1,7 +1,7 @@
 """The distinct rows of a stream of vectors, and how often each came, whatever order they came in.
 
 Rows are parted by a hash of their bytes into files, each of which is then sorted by hash. So at most one batch and
-one file's share of the distinct rows of all batches (1/256) is in memory.
+one file's share of the distinct rows of all batches (1/64) is in memory.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Vectors = NDArray[np.float32]
-_PARTS = 256  # one for each value of the hash's first byte
+_PARTS = 64  # one for each value of the hash's first bits; files open at once, of which a shell may allow 256
 _HASH = 16  # bytes, so that different rows never share one
 
 
@@ -56,7 +56,7 @@ def _part(batches: Iterable[Vectors], folder: Path) -> tuple[int, int, int]:
             dim, came = batch.shape[1], came + len(batch)
             bad += int((~np.isfinite(batch).all(1)).sum())
             records = _records(batch)
-            ends = np.searchsorted(records["hash"][:, 0] >> np.uint64(56), np.arange(_PARTS), side="right")
+            ends = np.searchsorted(records["hash"][:, 0] >> np.uint64(58), np.arange(_PARTS), side="right")
             for file, start, end in zip(files, np.r_[0, ends[:-1]], ends, strict=True):
                 if end > start:
                     file.write(records[start:end].tobytes())

@@ -1,5 +1,6 @@
-"""Which days `make run` finds in a landing folder."""
+"""Days: those in a landing folder, and those of the command line."""
 
+import argparse
 import json
 from datetime import date
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from jobs.days import event_days
 from jobs.lake import UserError
+from jobs.lake.entry import a_day
 
 
 def test_day_folders_and_the_dates_of_flat_files_are_found(tmp_path: Path) -> None:
@@ -41,3 +43,9 @@ def test_a_file_without_times_is_named(tmp_path: Path, name: str) -> None:
         pq.write_table(pa.table({"event_id": ["1"]}), tmp_path / name)
     with pytest.raises(UserError, match=rf"{name}: its times \(column ts\) cannot be read"):
         event_days(tmp_path)
+
+
+@pytest.mark.parametrize(("text", "told"), [("0001-01-01", "before 1970"), ("20.11.2026", "write it as 2026-11-20")])
+def test_what_no_log_can_be_of_is_no_day(text: str, told: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=told):
+        a_day(text)

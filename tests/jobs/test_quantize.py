@@ -112,17 +112,31 @@ def test_an_older_day_that_runs_again_leaves_every_codebook_and_id_as_they_are(l
     assert measured(lake, DAY + timedelta(1), "new_items") == fresh
 
 
+@pytest.mark.parametrize("parts", [0, 2])
+def test_an_older_day_that_runs_again_leaves_items_of_later_days_to_those(
+    lake: Lake, settings: Settings, parts: int
+) -> None:
+    settings = told(settings, spark_parts=parts)
+    put_vectors(lake, settings, range(200), DAY)
+    quantize.run(lake, settings, DAY)
+    health = measured(lake, DAY, "all")
+    put_vectors(lake, settings, range(230), DAY + timedelta(1))
+    assert quantize.run(lake, settings, DAY).rows_out == 0
+    assert measured(lake, DAY, "all") == health
+    assert quantize.run(lake, settings, DAY + timedelta(1)).rows_out == 30
+
+
 def test_items_whose_text_changed_do_not_hide_that_new_ones_do_not_fit(settings: Settings) -> None:
     days = np.repeat(np.array([DAY, DAY + timedelta(1)], "datetime64[D]"), (200, 60))
     errors = torch.cat([torch.full((200,), 1.0), torch.full((60,), 2.0)]).double()
     errors[:40], same = 9.0, np.arange(260) >= 40  # errors of texts that the IDs are not of
-    ids = quantize._Published(torch.zeros(260, 3), days, same, errors, np.zeros(260, bool))
+    ids = quantize._Published(torch.zeros(260, 3), days, same, errors, np.zeros(260, bool), DAY + timedelta(1))
     book = Book(DAY, "book", "encoder")
     strict = told(settings, min_new_items=50)
     assert "2.00 times the error" in quantize._reason(strict, ids, book, DAY + timedelta(1))
     assert not quantize._reason(strict, ids._replace(same=np.ones(260, bool)), book, DAY + timedelta(1))
-    days[-1] += 1  # an item came on a later day: this one runs again
-    assert not quantize._reason(strict, ids._replace(days=days), book, DAY + timedelta(1))
+    later = ids._replace(newest=DAY + timedelta(2))  # this day runs again
+    assert not quantize._reason(strict, later, book, DAY + timedelta(1))
 
 
 def test_a_codebook_is_fitted_on_its_day_and_by_drift_also_after_everything_was_embedded_again(
@@ -130,7 +144,9 @@ def test_a_codebook_is_fitted_on_its_day_and_by_drift_also_after_everything_was_
 ) -> None:
     days = np.repeat(np.array([DAY, DAY + timedelta(1)], "datetime64[D]"), (200, 60))
     errors = torch.cat([torch.full((200,), 1.0), torch.full((60,), 2.0)]).double()
-    ids = quantize._Published(torch.zeros(260, 3), days, np.zeros(260, bool), errors, np.zeros(260, bool))
+    ids = quantize._Published(
+        torch.zeros(260, 3), days, np.zeros(260, bool), errors, np.zeros(260, bool), DAY + timedelta(1)
+    )
     book, day = Book(DAY, "book", "encoder"), DAY + timedelta(1)
     assert "2.00 times the error" in quantize._reason(told(settings, min_new_items=50), ids, book, day)
     assert "refit_days" in quantize._reason(told(settings, refit_days=1), ids, book, day)
@@ -148,10 +164,11 @@ def test_damaged_codebooks_and_vectors_are_named(lake: Lake, settings: Settings)
     with pytest.raises(UserError, match=f"gold.semantic_ids holds {version} already"):
         quantize.run(lake, settings, DAY)
     put(lake, "gold.codebooks", rows)
-    bad = embedded[7] | {"vector": [float("nan"), *embedded[7]["vector"][1:]]}
-    put(lake, "gold.item_embeddings", [*embedded[:7], bad, *embedded[8:]])
-    with pytest.raises(UserError, match=f"vector of item {bad['item_id']} .* NaN"):
-        quantize.run(lake, settings, DAY)
+    for value in (float("nan"), 1e37):
+        bad = embedded[7] | {"vector": [value, *embedded[7]["vector"][1:]]}
+        put(lake, "gold.item_embeddings", [*embedded[:7], bad, *embedded[8:]])
+        with pytest.raises(UserError, match=f"vector of item {bad['item_id']} .* NaN"):
+            quantize.run(lake, settings, DAY)
     put(lake, "gold.item_embeddings", [*embedded[:7], bad | {"vector": [1.0]}, *embedded[8:]])
     with pytest.raises(UserError, match=r"vectors of \[.*\] numbers"):
         quantize.run(lake, settings, DAY)
@@ -160,6 +177,10 @@ def test_damaged_codebooks_and_vectors_are_named(lake: Lake, settings: Settings)
                                        for n, row in enumerate(embedded)])  # fmt: skip
     with pytest.raises(UserError, match="numbers by"):
         quantize.run(lake, settings, DAY + timedelta(1))
+    for file in Path(lake.path("gold.item_embeddings")).rglob("*.parquet"):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"table gold.item_embeddings in .* is damaged"):
+        quantize.run(lake, settings, DAY)
 
 
 def test_a_refit_that_comes_out_in_other_numbers_is_published_in_the_old_ones(
