@@ -32,18 +32,23 @@ from jobs.lake import Lake
 from jobs.settings import Settings, load_settings
 from jobs.train import train
 from models import metrics
+from models.ranker.design import PRESETS
 from models.ranker.model import Ranker
-from models.ranker.training import Samples, predict
+from models.ranker.samples import Samples
+from models.ranker.training import predict
 
 Row = dict[str, Any]
 CHOICES = ("none", *(way for way in WAYS if way not in ("nearest_items", "plain_fsq_tables", "rq_vae_letter")))
 
+DESIGN = PRESETS["qarm_v2"]
+
 
 def trained(data: Dataset, catalogue: Catalogue, found: Samples, settings: Settings, seed: int, way: str) -> Ranker:
     model = Ranker(
+        design=DESIGN if way != "none" else DESIGN.without("semantic_id"),
         n_items=len(catalogue.ids),
         tasks=data.tasks,
-        code_sizes=None if way == "none" else settings.quantizer.sizes,
+        code_sizes=settings.quantizer.sizes,
         dim=settings.ranker.dim,
         experts=settings.ranker.experts,
         seed=seed,
@@ -85,7 +90,7 @@ def main() -> None:
     items, vectors = current_vectors(lake, encoder)
     catalogue = load_catalogue(lake, settings, encoder, book.version)
     data = load_dataset(lake, settings, catalogue, day)
-    rows, test = (searched(data, part, settings) for part in (data.train, data.test))
+    rows, test = (searched(data, part, settings, DESIGN) for part in (data.train, data.test))
     x = Items(torch.from_numpy(vectors), torch.zeros(len(items), 0))
     found: list[Row] = []
     for seed in flags.seeds:

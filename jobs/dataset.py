@@ -15,8 +15,9 @@ from jobs.catalogue import current_vectors, semantic_ids
 from jobs.lake import Lake
 from jobs.settings import Settings
 from models.ranker import gsu
+from models.ranker.design import Design
 from models.ranker.histories import Histories
-from models.ranker.training import Samples
+from models.ranker.samples import Samples, find, gathered
 
 TASKS = ("click", "purchase", "like")
 KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day")
@@ -102,13 +103,12 @@ def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date
     """The day's test rows, the rows before it to train on, and all histories up to the day."""
     first = day - timedelta(days=settings.logs.train_days)
     where = (ds.field("day") >= first) & (ds.field("day") <= day)
-    samples = lake.arrow("gold.samples", [*KEY, *TASKS], where).sort_by(
-        [("ts", "ascending"), ("sample_id", "ascending")]
-    )
-    users, histories = load_histories(lake, settings, catalogue, day, samples["user_id"])
-    tasks = tuple(task for task in TASKS if samples[task].null_count < samples.num_rows)
-    test, split = _split(samples, settings, day)
-    rows = rows_of(samples, users, catalogue, histories, tasks)
+    table = lake.arrow("gold.samples", [*KEY, *TASKS], where)
+    table = table.sort_by([("ts", "ascending"), ("sample_id", "ascending")])
+    users, histories = load_histories(lake, settings, catalogue, day, table["user_id"])
+    tasks = tuple(task for task in TASKS if table[task].null_count < table.num_rows)
+    test, split = _split(table, settings, day)
+    rows = rows_of(table, users, catalogue, histories, tasks)
     return Dataset(catalogue, users, histories, tasks, rows.take(~test), rows.take(test), split)
 
 
@@ -149,18 +149,13 @@ def distinct(parts: list[pa.Array]) -> pa.Array:
     return found.take(pc.sort_indices(found))
 
 
-def searched(data: Dataset, rows: Rows, settings: Settings, *, latest: bool = False) -> Samples:
-    """The rows with what GSU finds for each (or, for DIN, the latest k)."""
-    k = settings.ranker.k
-    if latest:
-        topk = gsu.latest(data.histories, rows.user, rows.end, k=k)
-        sims = np.zeros(topk.shape, np.float32)
-    else:
-        topk, sims = gsu.search(
-            data.histories, data.catalogue.vectors, rows.user, rows.target, rows.end, k=k,
-            max_history=settings.ranker.max_history,
-        )  # fmt: skip
-    return Samples(rows.target, topk, sims, rows.labels, rows.length, rows.user, rows.ts)
+def searched(data: Dataset, rows: Rows, settings: Settings, design: Design) -> Samples:
+    """The rows with what the design's search finds for each."""
+    found = find(
+        design, data.histories, rows.user, rows.target, rows.end, vectors=data.catalogue.vectors,
+        max_history=settings.ranker.max_history,
+    )  # fmt: skip
+    return gathered(design, data.histories, found, rows.user, rows.target, rows.end, rows.ts, rows.labels)
 
 
 def _split(samples: pa.Table, settings: Settings, day: date) -> tuple[NDArray[np.bool_], str]:

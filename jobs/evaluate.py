@@ -48,7 +48,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         models["champion"] = str(champion["model_uri"])
     loaded = {name: load_model(lake, where, catalogue) for name, where in models.items()}
     versions = {name: load_card(lake, where).model_version for name, where in models.items()}
-    scores = {name: _scores(data, settings, model, latest=name == "din") for name, model in loaded.items()}
+    scores = {name: _scores(data, settings, model) for name, model in loaded.items()}
     slices = _slices(data.test, loaded["challenger"])
     rows = [r for name in scores for r in _measure(name, versions[name], scores[name], data.test, slices, settings)]
     for other in scores.keys() - {"challenger"}:
@@ -71,10 +71,10 @@ def trained(lake: Lake, settings: Settings, day: date) -> str | None:
     return mine[0] if mine else None
 
 
-def _scores(data: Dataset, settings: Settings, model: Ranker, *, latest: bool) -> Floats:
+def _scores(data: Dataset, settings: Settings, model: Ranker) -> Floats:
     """Probability of the main label, the first task of the day, that the model has."""
     task = model.tasks.index(data.tasks[0]) if data.tasks[0] in model.tasks else 0
-    return predict(model, searched(data, data.test, settings, latest=latest))[:, task]
+    return predict(model, searched(data, data.test, settings, model.design))[:, task]
 
 
 def _slices(rows: Rows, challenger: Ranker) -> dict[str, NDArray[np.bool_]]:

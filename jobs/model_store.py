@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 
 from jobs.dataset import Catalogue, load_codes
 from jobs.lake import Lake, UserError
-from models.ranker import model as ranker
+from models import ranker
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class Card:
     encoder_version: str
     codebook_version: str
     day: str
-    k: int
 
 
 def digest(models: dict[str, ranker.Ranker], items: pa.Array) -> str:

@@ -20,14 +20,14 @@ from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import Card, load_card, load_model
+from jobs.model_store import load_card, load_model
 from jobs.progress import progress
 from jobs.settings import Settings
 from models.candidates import candidates, neighbours
-from models.ranker import gsu
 from models.ranker.histories import Histories
 from models.ranker.model import Ranker
-from models.ranker.training import Samples, predict
+from models.ranker.samples import find, gathered
+from models.ranker.training import predict
 
 TABLE = "gold.recommendations"
 USERS_PER_BATCH = 256
@@ -57,7 +57,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         count=settings.recommend.candidates,
         exclude_seen=settings.recommend.exclude_seen,
     )
-    rows = _rank(model, histories, catalogue, active, pools, settings, card)
+    rows = _rank(model, histories, catalogue, active, pools, settings, day)
     columns = [users.take(rows[0]), rows[1], catalogue.ids.take(rows[2]), rows[3]]
     full = [*columns, [card.model_version] * len(rows[1]), [day] * len(rows[1])]
     lake.replace(
@@ -108,21 +108,24 @@ def _rank(
     active: NDArray[np.int64],
     pools: list[NDArray[np.int64]],
     settings: Settings,
-    card: Card,
+    day: date,
 ) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
     """User index, rank, item index and score of the K best of each pool; ties by item index."""
     tell, parts = progress("ranking for users"), []
+    tomorrow = int(np.datetime64(day + timedelta(days=1), "us").astype(np.int64))
     for start in range(0, len(active), USERS_PER_BATCH):
         batch = slice(start, start + USERS_PER_BATCH)
         sizes = np.array([len(pool) for pool in pools[batch]])
         user, target = np.repeat(active[batch], sizes), np.concatenate(pools[batch])
         end = histories.offsets[user + 1]
-        topk, sims = gsu.search(
-            histories, catalogue.vectors, user, target, end, k=card.k, max_history=settings.ranker.max_history
-        )
+        found = find(
+            model.design, histories, user, target, end, vectors=catalogue.vectors,
+            max_history=settings.ranker.max_history,
+        )  # fmt: skip
         labels = np.zeros((len(user), len(model.tasks)), np.float32)
-        samples = Samples(target, topk, sims, labels, histories.lengths(user, end), user, end)
-        score = predict(model, samples)[:, 0].astype(np.float64)
+        now = np.full(len(user), tomorrow)
+        rows = gathered(model.design, histories, found, user, target, end, now, labels)
+        score = predict(model, rows)[:, 0].astype(np.float64)
         order = np.lexsort((target, -score, user))
         first = np.searchsorted(user[order], user[order])
         rank = np.arange(len(order)) - first + 1

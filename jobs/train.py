@@ -6,6 +6,7 @@ Reads gold.samples, silver.events, gold.item_embeddings and gold.semantic_ids. W
 `<LAKE>/models/<model_version>/` and their training curves to gold.metrics.
 """
 
+from dataclasses import replace
 from datetime import date
 
 import torch
@@ -19,8 +20,10 @@ from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import Card, digest, save_model
 from jobs.progress import progress
 from jobs.settings import Settings
+from models.ranker.design import PRESETS
 from models.ranker.model import Ranker
-from models.ranker.training import Epoch, Samples, fit
+from models.ranker.samples import Samples
+from models.ranker.training import Epoch, fit
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
@@ -34,11 +37,11 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         return _skip(lake, day, f"{len(data.train)} samples to train on and {len(data.test)} of the day to judge by")
     models, curves = {}, {}
     for name in ("challenger", "din"):
-        models[name] = build(data, settings, semantic=name == "challenger")
-        found = searched(data, data.train, settings, latest=name == "din")
+        models[name] = build(data, settings, "qarm_v2" if name == "challenger" else "din")
+        found = searched(data, data.train, settings, models[name].design)
         curves[name] = train(models[name], found, settings, name)
     version = f"{day}-{settings.hash}-{digest(models, catalogue.ids)}"
-    card = Card(version, encoder, book.version, str(day), settings.ranker.k)
+    card = Card(version, encoder, book.version, str(day))
     for name, model in models.items():
         save_model(lake, name, model, card, catalogue.ids)
     rows = [row for name, curve in curves.items() for epoch in curve for row in _curve_rows(name, epoch, version)]
@@ -47,18 +50,18 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     return Written(len(data.train), len(data.train), notes=notes)
 
 
-def build(data: Dataset, settings: Settings, *, semantic: bool) -> Ranker:
-    """QARM V2 with semantic IDs and similarities, or DIN with item IDs alone, in the same sizes."""
+def build(data: Dataset, settings: Settings, preset: str) -> Ranker:
+    """A preset in the sizes of the settings."""
     model = Ranker(
+        design=replace(PRESETS[preset], k=settings.ranker.k),
         n_items=len(data.catalogue.ids),
         tasks=data.tasks,
-        code_sizes=settings.quantizer.sizes if semantic else None,
+        code_sizes=settings.quantizer.sizes,
         dim=settings.ranker.dim,
         experts=settings.ranker.experts,
         seed=settings.ranker.seed,
-        simtier=semantic,
     )
-    if semantic:
+    if "semantic_id" in model.design.features:
         model.set_codes(data.catalogue.codes)
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -46,7 +46,7 @@ class Positives:
 
     def history(self, rows: Int64s | slice) -> Int32s:
         """The last items [rows, LAST] before each row, newest first, PADDING where there are fewer."""
-        return latest(self.histories, self.user[rows], self.end[rows], k=LAST)
+        return latest(self.histories, self.user[rows], self.end[rows], k=LAST).items
 
     def in_time(self) -> "Positives":
         """The same rows from the earliest to the latest, whatever order they came in."""

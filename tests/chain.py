@@ -31,6 +31,7 @@ from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.settings import Settings, load_settings
 from jobs.simulate import write_landing
+from models.ranker.design import PRESETS
 
 LAST = date(2026, 11, 20)
 DAYS = [LAST - timedelta(days=n) for n in (4, 3, 2, 1, 0)]
@@ -104,8 +105,8 @@ def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake) -> 
     """
     book = lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
     catalogue = load_catalogue(lake, settings, **book)
-    data = load_dataset(lake, settings, catalogue, day)
-    before = searched(data, data.test, settings)
+    data, design = load_dataset(lake, settings, catalogue, day), PRESETS["qarm_v2"]
+    before = searched(data, data.test, settings, design)
     events = lake.arrow("silver.events")
     at = events.column_names.index("item_id")
     shuffled = pa.array(np.random.default_rng(0).permutation(events["item_id"].to_pylist()))
@@ -118,7 +119,7 @@ def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake) -> 
         later = pc.greater_equal(events["ts"].cast(pa.int64()), int(cut))
         other.replace("silver.events", events.set_column(at, "item_id", pc.if_else(later, shuffled, events["item_id"])))
         changed = load_dataset(other, settings, catalogue, day)
-        after = searched(changed, changed.test, settings)
+        after = searched(changed, changed.test, settings, design)
         earlier = data.test.ts <= cut
         assert (before.topk[earlier] == after.topk[earlier]).all()
         assert (before.sims[earlier] == after.sims[earlier]).all()

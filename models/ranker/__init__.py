@@ -1,21 +1,28 @@
 """The ranking model: GSU (search the lifelong history), ESU (attend to what was found), heads (decide)."""
 
-from models.ranker.gsu import latest, pca, search
+from models.ranker.design import PRESETS, Design
+from models.ranker.gsu import Found, latest, of_category, pca, search
 from models.ranker.histories import Histories
-from models.ranker.model import DIN, QARM_V2, Batch, Ranker, load, reindexed, save
-from models.ranker.training import Epoch, Samples, fit, predict
+from models.ranker.model import Batch, Ranker
+from models.ranker.samples import Samples, find, gathered
+from models.ranker.saved import load, reindexed, save
+from models.ranker.training import Epoch, fit, predict
 
 __all__ = [
-    "DIN",
-    "QARM_V2",
+    "PRESETS",
     "Batch",
+    "Design",
     "Epoch",
+    "Found",
     "Histories",
     "Ranker",
     "Samples",
+    "find",
     "fit",
+    "gathered",
     "latest",
     "load",
+    "of_category",
     "pca",
     "predict",
     "reindexed",

@@ -3,6 +3,9 @@
 Nothing is trained here, so training and prediction search once and keep the result.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,11 +42,24 @@ def pca(vectors: Tensor, dim: int) -> Tensor:
     return torch.nn.functional.normalize(reduced, dim=1).float()
 
 
-def latest(histories: Histories, user: Ints, end: Int64s, *, k: int) -> Int32s:
-    """The last k items [samples, k] int32 of each history, newest first, PADDING where it is shorter."""
+class Found(NamedTuple):
+    """The events that matter for each of some samples, most similar or newest first.
+
+    items   [samples, k] int32, PADDING where the history is shorter
+    sims    [samples, k] float32 similarities to the target, 0 there and where nothing was compared
+    events  [samples, k] int64, where each stands in the histories, PADDING there
+    """
+
+    items: Int32s
+    sims: NDArray[np.float32]
+    events: Int64s
+
+
+def latest(histories: Histories, user: Ints, end: Int64s, *, k: int) -> Found:
+    """The last k events of each history, newest first."""
     at = end[:, None] - 1 - np.arange(k)
-    inside = at >= histories.offsets[user][:, None]
-    return np.where(inside, _items(histories, np.where(inside, at, 0)), np.int32(PADDING))
+    events = np.where(at >= histories.offsets[user][:, None], at, PADDING)
+    return Found(_items(histories, events), np.zeros(at.shape, np.float32), events)
 
 
 def search(
@@ -55,7 +71,7 @@ def search(
     *,
     k: int,
     max_history: int = 10_000,
-) -> tuple[Int32s, NDArray[np.float32]]:
+) -> Found:
     """The k history events most similar to each target, by inner product, repeats included.
 
     Histories longer than max_history are cut to their latest max_history events. Equal similarities
@@ -65,43 +81,72 @@ def search(
     item_vectors  [items, d] float32
     user, target  [samples], indices of the user and of the item in question
     end           [samples] int64, from Histories.ends
-    returns       items [samples, k] int32, most similar first, PADDING where the history is shorter;
-                  similarities [samples, k] float32, 0 there
     source        QARM V2 (arXiv 2602.08559), section 4: inner product, not de-duplicated
     """
+
+    def similar(target: Tensor, history: Tensor) -> Tensor:
+        wanted, at = item_vectors[target], history.clamp(min=0).long()
+        if len(item_vectors) < ITEMS_PER_EVENT * history.shape[1]:  # score all items, look the events up
+            return (wanted @ item_vectors.T).gather(1, at)
+        return torch.bmm(item_vectors[at], wanted.unsqueeze(2)).squeeze(2)
+
+    return _best(histories, user, target, end, similar, item_vectors.device, k, max_history)
+
+
+def of_category(
+    histories: Histories,
+    categories: Tensor,
+    user: Ints,
+    target: Ints,
+    end: Int64s,
+    *,
+    k: int,
+    max_history: int = 10_000,
+) -> Found:
+    """The last k events of each history whose item is of the target's category; similarities are 0.
+
+    categories  [items] int64, -1: an item of none, which finds nothing
+    source      SIM (Pi et al., CIKM 2020), hard search
+    """
+
+    def same(target: Tensor, history: Tensor) -> Tensor:
+        wanted = categories[target].unsqueeze(1)
+        alike = (categories[history.clamp(min=0).long()] == wanted) & (wanted >= 0)
+        return torch.where(alike, 0.0, -torch.inf)
+
+    return _best(histories, user, target, end, same, categories.device, k, max_history)
+
+
+def _best(
+    histories: Histories,
+    user: Ints,
+    target: Ints,
+    end: Int64s,
+    score: Callable[[Tensor, Tensor], Tensor],
+    device: torch.device,
+    k: int,
+    max_history: int,
+) -> Found:
+    """The k events of each history that score best, newest first among equals; what scores -inf is none."""
     lengths = np.minimum(histories.lengths(user, end), max_history)
-    found = np.full((len(target), k), PADDING, dtype=np.int32)
-    similarities = np.zeros((len(target), k), dtype=np.float32)
+    found = Found(
+        np.full((len(target), k), PADDING, np.int32),
+        np.zeros((len(target), k), np.float32),
+        np.full((len(target), k), PADDING, np.int64),
+    )
     for rows in _batches(lengths):
         back = np.arange(max(int(lengths[rows].max()), 1))
-        inside = back < lengths[rows][:, None]
-        history = _items(histories, np.where(inside, end[rows][:, None] - 1 - back, 0))
-        padded = torch.from_numpy(np.where(inside, history, np.int32(PADDING))).to(item_vectors.device)
-        targets = torch.as_tensor(target[rows], dtype=torch.int64, device=item_vectors.device)
-        items, scores = top_k(item_vectors, padded, targets, k=k)
-        found[rows, : items.shape[1]] = items.cpu().numpy()
-        similarities[rows, : items.shape[1]] = scores.cpu().numpy()
-    return found, similarities
-
-
-def top_k(item_vectors: Tensor, history: Tensor, target: Tensor, *, k: int) -> tuple[Tensor, Tensor]:
-    """The most similar events of one padded batch.
-
-    item_vectors  [items, d] float32
-    history       [batch, length] int, newest first, PADDING after the oldest
-    target        [batch] int64
-    returns       items [batch, min(k, length)] int32 and similarities, float32
-    """
-    padding = history == PADDING
-    wanted, at = item_vectors[target], history.clamp(min=0).long()
-    if len(item_vectors) < ITEMS_PER_EVENT * history.shape[1]:  # score all items, look the events up
-        scores = (wanted @ item_vectors.T).gather(1, at)
-    else:
-        scores = torch.bmm(item_vectors[at], wanted.unsqueeze(2)).squeeze(2)
-    scores.masked_fill_(padding, -torch.inf)  # at 0, padding would win over negative similarities
-    first = _newest_first_keys(scores).topk(min(k, history.shape[1]), dim=1).indices
-    items, best = history.gather(1, first), scores.gather(1, first)
-    return items.int(), best.masked_fill(items == PADDING, 0.0)
+        events = np.where(back < lengths[rows][:, None], end[rows][:, None] - 1 - back, PADDING)
+        history = torch.from_numpy(_items(histories, events)).to(device)
+        scores = score(torch.as_tensor(target[rows], dtype=torch.int64, device=device), history)
+        scores.masked_fill_(history == PADDING, -torch.inf)  # at 0, padding would win over negative similarities
+        first = _newest_first_keys(scores).topk(min(k, history.shape[1]), dim=1).indices
+        best = scores.gather(1, first).cpu().numpy()
+        none, width = np.isneginf(best), first.shape[1]
+        found.events[rows, :width] = np.where(none, PADDING, np.take_along_axis(events, first.cpu().numpy(), 1))
+        found.sims[rows, :width] = np.where(none, 0.0, best)
+    found.items[:] = _items(histories, found.events)
+    return found
 
 
 def _newest_first_keys(scores: Tensor) -> Tensor:
@@ -124,5 +169,7 @@ def _batches(lengths: Int64s) -> list[Int64s]:
     return batches
 
 
-def _items(histories: Histories, at: Int64s) -> Int32s:
-    return histories.items[at] if len(histories.items) else np.full(at.shape, PADDING, dtype=np.int32)
+def _items(histories: Histories, events: Int64s) -> Int32s:
+    if not len(histories.items):
+        return np.full(events.shape, PADDING, np.int32)
+    return np.where(events < 0, np.int32(PADDING), histories.items[np.maximum(events, 0)])

@@ -2,6 +2,9 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.ranker.design import Heads
 
 
 class MultiGateExperts(nn.Module):
@@ -27,3 +30,49 @@ class MultiGateExperts(nn.Module):
         gates = self.gate(x).view(len(x), self.tasks, self.experts).softmax(dim=2)
         mixed = torch.einsum("bte,beh->bth", gates, opinions)
         return torch.cat([tower(mixed[:, task]) for task, tower in enumerate(self.towers)], dim=1)
+
+
+class Separate(nn.Module):
+    """One network for each task, nothing shared."""
+
+    def __init__(self, *, width: int, tasks: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.own = nn.ModuleList(
+            MultiGateExperts(width=width, tasks=1, experts=1, hidden=hidden, dropout=dropout) for _ in range(tasks)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [batch, tasks] of x [batch, width]."""
+        return torch.cat([network(x) for network in self.own], dim=1)
+
+
+class EntireSpace(nn.Module):
+    """A purchase comes after a click: its probability is that of the click times that of buying what was clicked.
+
+    So the second factor, known for clicked rows alone, is learned from all rows (ESMM, Ma et al., SIGIR 2018).
+    """
+
+    def __init__(self, inner: nn.Module, click: int, purchase: int) -> None:
+        super().__init__()
+        self.inner, self.click, self.purchase = inner, click, purchase
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [batch, tasks] of x [batch, width]."""
+        logits: Tensor = self.inner(x)
+        both = F.logsigmoid(logits[:, self.click]) + F.logsigmoid(logits[:, self.purchase])
+        bought = both - torch.log1p(-both.exp().clamp(max=1 - 1e-6))
+        columns = list(logits.unbind(dim=1))
+        columns[self.purchase] = bought
+        return torch.stack(columns, dim=1)
+
+
+def heads(kind: Heads, width: int, tasks: tuple[str, ...], experts: int, hidden: int, dropout: float) -> nn.Module:
+    """What turns features [batch, width] into logits [batch, tasks]."""
+    if kind == "single":
+        return Separate(width=width, tasks=len(tasks), hidden=hidden, dropout=dropout)
+    shared = MultiGateExperts(width=width, tasks=len(tasks), experts=experts, hidden=hidden, dropout=dropout)
+    if kind == "experts":
+        return shared
+    if not {"click", "purchase"} <= set(tasks):
+        raise ValueError(f"a purchase after a click needs both as tasks, not {list(tasks)}")
+    return EntireSpace(shared, tasks.index("click"), tasks.index("purchase"))

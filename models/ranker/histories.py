@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.integer]
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
+Int8s = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -17,14 +18,18 @@ class Histories:
     offsets  [users + 1] int64
     items    [events] int32
     ts       [events] int64, microseconds since 1970, ascending within a user
+    kinds    [events] int8, the type of each event, where they are told apart
     """
 
     offsets: Int64s
     items: Int32s
     ts: Int64s
+    kinds: Int8s | None = None
 
     @classmethod
-    def from_arrays(cls, users: Ints, items: Ints, ts: Ints, n_users: int, seq: Ints | None = None) -> "Histories":
+    def from_arrays(
+        cls, users: Ints, items: Ints, ts: Ints, n_users: int, seq: Ints | None = None, kinds: Ints | None = None
+    ) -> "Histories":
         """Sort events [events] into histories; the order they come in does not matter.
 
         Events of one user at the same microsecond are ordered by seq (the log's own order), then by item.
@@ -40,7 +45,8 @@ class Histories:
         order = np.lexsort((items, seq, ts, users))
         offsets = np.zeros(n_users + 1, dtype=np.int64)
         np.cumsum(np.bincount(users, minlength=n_users), out=offsets[1:])
-        return cls(offsets, items[order].astype(np.int32), ts[order].astype(np.int64))
+        sorted_kinds = None if kinds is None else kinds[order].astype(np.int8)
+        return cls(offsets, items[order].astype(np.int32), ts[order].astype(np.int64), sorted_kinds)
 
     def ends(self, users: Ints, until: Ints) -> Int64s:
         """Where each sample's history ends: after its user's last event strictly before `until`.

@@ -2,50 +2,21 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import metrics
-from models.ranker.histories import Int64s, Ints
+from models.ranker.histories import Int64s
 from models.ranker.model import Batch, Ranker
+from models.ranker.samples import Samples
 
-Floats = NDArray[np.floating]
 Progress = Callable[[int, int], None]  # batches done, batches at most
 PREDICT_ROWS = 4096
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Rows to train on or to score.
-
-    target          [rows] int, item index
-    topk            [rows, k] int, item indices that the GSU found, -1 = padding
-    sims            [rows, k] float, similarities of topk in [-1, 1]
-    labels          [rows, tasks] float, 1 or 0, NaN = unknown and not learned from
-    history_length  [rows] int, events in the whole history
-    groups          [rows] int, the user
-    ts              [rows] int, the moment; only the order matters
-    """
-
-    target: Ints
-    topk: Ints
-    sims: Floats
-    labels: Floats
-    history_length: Ints
-    groups: Ints
-    ts: Ints
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def take(self, rows: Int64s) -> "Samples":
-        """The rows [taken] in that order."""
-        return Samples(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -87,14 +58,14 @@ def fit(
         raise ValueError("no training row has a label")
     seen = np.unique(np.concatenate([train.target, train.topk.ravel()]))
     model.known[torch.from_numpy(seen[seen >= 0]).long()] = True
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
+    optimizers = optimizers_of(model, lr)
     shuffle = np.random.default_rng(seed)
     curve: list[Epoch] = []
     best, best_epoch, best_state = -math.inf, 0, {}
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # dropout
         for epoch in range(1, epochs + 1):
-            loss = _train_epoch(model, optimizer, train, shuffle, batch_size, epoch, epochs, progress)
+            loss = _train_epoch(model, optimizers, train, shuffle, batch_size, epoch, epochs, progress)
             curve.append(_judge(model, valid, epoch, loss))
             if not curve[-1].valid_auc <= best:  # better, or not defined
                 best, best_epoch = curve[-1].valid_auc, epoch
@@ -131,9 +102,17 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
     return ((losses * known).sum(dim=0) / known.sum(dim=0).clamp(min=1)).sum()
 
 
+def optimizers_of(model: Ranker, lr: float) -> list[torch.optim.Optimizer]:
+    """Adam, which of the tables of the catalogue updates only the rows that a batch read: a step's cost is flat."""
+    tables = [one.weight for one in model.modules() if isinstance(one, nn.Embedding | nn.EmbeddingBag) and one.sparse]
+    own = {id(table) for table in tables}
+    rest = [weights for weights in model.parameters() if id(weights) not in own]
+    return [torch.optim.SparseAdam(tables, lr=lr), torch.optim.AdamW(rest, lr=lr, weight_decay=0.0)]
+
+
 def _train_epoch(
     model: Ranker,
-    optimizer: torch.optim.Optimizer,
+    optimizers: list[torch.optim.Optimizer],
     train: Samples,
     shuffle: np.random.Generator,
     batch_size: int,
@@ -150,9 +129,10 @@ def _train_epoch(
         rows = order[number * batch_size : (number + 1) * batch_size]
         labels = torch.as_tensor(train.labels[rows], dtype=torch.float32, device=device)
         loss = loss_of(model(_batch(train, rows, device)), labels)
-        optimizer.zero_grad()
+        model.zero_grad()
         torch.autograd.backward(loss)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         total += loss.detach()
         if progress is not None:
             progress((epoch - 1) * batches + number + 1, epochs * batches)
@@ -174,9 +154,16 @@ def _batch(data: Samples, rows: Int64s | slice, device: torch.device) -> Batch:
     def tensor(values: NDArray[np.generic], dtype: torch.dtype) -> Tensor:
         return torch.as_tensor(values[rows], dtype=dtype, device=device)
 
+    def maybe(values: NDArray[np.generic] | None, dtype: torch.dtype = torch.float32) -> Tensor | None:
+        return None if values is None else tensor(values, dtype)
+
     return Batch(
         target=tensor(data.target, torch.int64),
         topk=tensor(data.topk, torch.int64),
         sims=tensor(data.sims, torch.float32),
         history_length=tensor(data.history_length, torch.float32),
+        seconds=maybe(data.seconds),
+        kinds=maybe(data.kinds, torch.int64),
+        after=maybe(data.after),
+        rates=maybe(data.rates),
     )

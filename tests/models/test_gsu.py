@@ -27,8 +27,8 @@ def test_a_history_ends_before_an_event_of_the_same_microsecond(histories: Histo
 def test_an_item_of_the_future_is_never_found(histories: Histories) -> None:
     vectors = torch.eye(10)  # the future item 5 would be a perfect match
     end = histories.ends(ints(0), ints(30))
-    assert search(histories, vectors, ints(0), ints(5), end, k=3)[0].tolist() == [[4, 3, -1]]
-    assert latest(histories, ints(0), end, k=3).tolist() == [[4, 3, -1]]
+    assert search(histories, vectors, ints(0), ints(5), end, k=3).items.tolist() == [[4, 3, -1]]
+    assert latest(histories, ints(0), end, k=3).items.tolist() == [[4, 3, -1]]
 
 
 def test_ends_agree_with_counting_for_every_user() -> None:
@@ -58,26 +58,26 @@ def test_an_unknown_user_index_is_refused() -> None:
 def test_a_world_without_events_has_empty_histories() -> None:
     empty = Histories.from_arrays(ints(), ints(), ints(), 2)
     end = empty.ends(ints(0, 1), ints(5, 5))
-    assert latest(empty, ints(0, 1), end, k=2).tolist() == [[-1, -1]] * 2
-    assert search(empty, torch.eye(3), ints(0, 1), ints(0, 1), end, k=2)[0].tolist() == [[-1, -1]] * 2
+    assert latest(empty, ints(0, 1), end, k=2).items.tolist() == [[-1, -1]] * 2
+    assert search(empty, torch.eye(3), ints(0, 1), ints(0, 1), end, k=2).items.tolist() == [[-1, -1]] * 2
 
 
 def test_padding_does_not_win_over_an_unlike_item() -> None:
     vectors = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [-0.5, 0.5]])
     two = Histories.from_arrays(ints(0, 0, 1, 1, 1), ints(1, 2, 1, 1, 1), ints(1, 2, 1, 2, 3), 2)
-    items, sims = search(two, vectors, ints(0, 1), ints(0, 0), two.ends(ints(0, 1), ints(9, 9)), k=3)
+    items, sims, _ = search(two, vectors, ints(0, 1), ints(0, 0), two.ends(ints(0, 1), ints(9, 9)), k=3)
     assert items.tolist() == [[2, 1, -1], [1, 1, 1]]
     assert sims[0].tolist() == [-0.5, -1.0, 0.0]
 
 
 def test_repeated_events_are_found_as_often_as_they_happened(histories: Histories) -> None:
     end = histories.ends(ints(2), ints(99))
-    assert search(histories, torch.eye(10), ints(2), ints(7), end, k=3)[0].tolist() == [[7, 7, -1]]
+    assert search(histories, torch.eye(10), ints(2), ints(7), end, k=3).items.tolist() == [[7, 7, -1]]
 
 
 def test_only_the_latest_events_of_a_very_long_history_are_searched(histories: Histories) -> None:
     end = histories.ends(ints(0), ints(99))
-    found, _ = search(histories, torch.eye(10), ints(0), ints(3), end, k=3, max_history=2)
+    found, _, _ = search(histories, torch.eye(10), ints(0), ints(3), end, k=3, max_history=2)
     assert found.tolist() == [[5, 4, -1]]
 
 
@@ -92,7 +92,7 @@ def test_search_agrees_with_a_full_sort_whatever_shares_its_batch(
     many = Histories.from_arrays(users, items, ts, 20)
     vectors = torch.from_numpy(rng.integers(-2, 3, (ITEMS, 3)).astype(np.float32))  # many ties
     user, target, until = rng.integers(0, 20, 70), rng.integers(0, ITEMS, 70), rng.integers(0, 900, 70)
-    found, sims = search(many, vectors, user, target, many.ends(user, until), k=K)
+    found, sims, _ = search(many, vectors, user, target, many.ends(user, until), k=K)
     for row in range(70):
         past = items[(users == user[row]) & (ts < until[row])][::-1].copy()
         scores = (vectors[past] @ vectors[target[row]]).numpy()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models import metrics
-from models.ranker import DIN, QARM_V2, Ranker, Samples, fit, load, predict, reindexed, save
+from models.ranker import PRESETS, Ranker, Samples, fit, load, predict, reindexed, save
 from models.ranker.training import loss_of, split_by_time
 
 ITEMS, K = 60, 6
@@ -33,9 +33,15 @@ def rows(n: int = 3000, seed: int = 0, items: int = ITEMS) -> Samples:
 
 
 def ranker(**other: object) -> Ranker:
-    settings = {"n_items": ITEMS, "tasks": ("click", "purchase"), "code_sizes": SIZES, **QARM_V2, **other}
+    settings = {
+        "n_items": ITEMS,
+        "tasks": ("click", "purchase"),
+        "code_sizes": SIZES,
+        "design": PRESETS["qarm_v2"],
+        **other,
+    }
     model = Ranker(**settings)  # type: ignore[arg-type]  # a test names settings freely
-    if settings["code_sizes"]:
+    if model.codes.shape[1]:
         model.set_codes(codes())
     return model.eval()
 
@@ -153,13 +159,13 @@ def test_an_item_never_trained_on_is_the_unknown_item_with_its_own_codes() -> No
 
 
 def test_without_semantic_ids_all_cold_items_look_alike() -> None:
-    model = trained(ranker(**DIN), rows(items=ITEMS - 12), epochs=1)
+    model = trained(ranker(design=PRESETS["din"]), rows(items=ITEMS - 12), epochs=1)
     cold = model.embed(torch.tensor([ITEMS - 1, ITEMS - 2]))
     assert torch.equal(cold[0], cold[1])
 
 
 def test_din_does_not_look_at_similarities() -> None:
-    model, data = ranker(**DIN), rows(20)
+    model, data = ranker(design=PRESETS["din"]), rows(20)
     before = predict(model, data)
     data.sims[:] = 0.9
     assert np.array_equal(predict(model, data), before)

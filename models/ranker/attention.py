@@ -1,0 +1,56 @@
+"""How the events that the GSU found become one vector, given the target."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.ranker.design import Attention
+
+HEADS = 4
+
+
+class TargetAttention(nn.Module):
+    """The target asks, the events answer.
+
+    `target`: softmax of scaled products (DIN, Zhou et al., KDD 2018). `semantic`: the similarity s of an event joins
+    the product a as g1 a + g2 s + g3 a s (MUSE, arXiv 2512.07216). `quadratic`: products below zero count nothing and
+    those above count as they are, so that many events of interest weigh more than one (QIN, arXiv 2504.15699).
+
+    dim  of every vector, a multiple of HEADS
+    """
+
+    def __init__(self, dim: int, kind: Attention) -> None:
+        super().__init__()
+        self.kind = kind
+        self.query, self.key = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.nothing = nn.Parameter(torch.zeros(HEADS))
+        self.mix = nn.Parameter(torch.tensor([1.0, 1.0, 0.0]).repeat(HEADS, 1)) if kind == "semantic" else None
+
+    def forward(
+        self, target: Tensor, items: Tensor, at: Tensor, told: Tensor | None, sims: Tensor, padding: Tensor
+    ) -> Tensor:
+        """One vector [batch, dim]; zeros where there is no event.
+
+        target         [batch, dim]
+        items          [distinct, dim]; at [batch, k]: which of them an event is of
+        told           [batch, k, dim]: what else is known of each event, or None
+        sims, padding  [batch, k]
+        """
+        b, k = at.shape
+        query = self.query(target).view(b, HEADS, -1)
+        keys, values = F.embedding(at, self.key(items)), F.embedding(at, items)
+        if told is not None:
+            keys, values = keys + told, values + told
+        keys, values = keys.view(b, k, HEADS, -1), values.view(b, k, HEADS, -1)
+        score = torch.einsum("bhd,bkhd->bhk", query, keys) / query.shape[2] ** 0.5
+        if self.mix is not None:
+            own, similarity, both = self.mix.T.unsqueeze(2)
+            s = sims.unsqueeze(1)
+            score = own * score + similarity * s + both * score * s
+        if self.kind == "quadratic":
+            share = score.relu().masked_fill(padding.unsqueeze(1), 0.0) / k**0.5
+        else:
+            score = score.masked_fill(padding.unsqueeze(1), -torch.inf)
+            nothing = self.nothing.expand(b, -1).unsqueeze(2)  # keeps an empty history defined
+            share = torch.cat([nothing, score], dim=2).softmax(dim=2)[:, :, 1:]
+        return torch.einsum("bhk,bkhd->bhd", share, values).flatten(1)

@@ -1,0 +1,110 @@
+"""What a ranker is trained on and scores: rows with the events that the GSU found for them."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.ranker import gsu
+from models.ranker.design import Design
+from models.ranker.histories import Histories, Int64s, Ints
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows to train on or to score.
+
+    target          [rows] int, item index
+    topk            [rows, k] int, item indices that the GSU found, -1 = padding
+    sims            [rows, k] float, similarities of topk in [-1, 1]
+    labels          [rows, tasks] float, 1 or 0, NaN = unknown and not learned from
+    history_length  [rows] int, events in the whole history
+    groups          [rows] int, the user
+    ts              [rows] int, the moment in microseconds
+    seconds         [rows, k] float32 between each event found and the moment, for the extra `time`
+    kinds           [rows, k] int8, its type, for the extra `event`
+    after           [rows, k] int32, events that came after it, for the extra `position`
+    rates           [rows, rates] float32, what else is known at the moment
+    """
+
+    target: Ints
+    topk: Ints
+    sims: Floats
+    labels: Floats
+    history_length: Ints
+    groups: Ints
+    ts: Ints
+    seconds: Floats | None = None
+    kinds: Ints | None = None
+    after: Ints | None = None
+    rates: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def take(self, rows: Int64s) -> "Samples":
+        """The rows [taken] in that order."""
+        values: list[Any] = [getattr(self, field.name) for field in fields(self)]
+        taken: list[Any] = [None if value is None else value[rows] for value in values]
+        return Samples(*taken)
+
+
+def find(
+    design: Design,
+    histories: Histories,
+    user: Ints,
+    target: Ints,
+    end: Int64s,
+    *,
+    vectors: torch.Tensor | None = None,
+    categories: torch.Tensor | None = None,
+    max_history: int = 10_000,
+) -> gsu.Found:
+    """What the design's search finds for each row.
+
+    user, target, end    [rows], as for `gsu.search`
+    vectors              [items, d] float32 of whatever embedding the design searches by
+    categories           [items] int64, for the search `category`
+    raises               ValueError if what the design searches by is not told
+    """
+    if design.search == "latest":
+        return gsu.latest(histories, user, end, k=design.k)
+    by = categories if design.search == "category" else vectors
+    if by is None:
+        raise ValueError(f"the search {design.search} is told neither vectors nor categories")
+    search = gsu.of_category if design.search == "category" else gsu.search
+    return search(histories, by, user, target, end, k=design.k, max_history=max_history)
+
+
+def gathered(
+    design: Design,
+    histories: Histories,
+    found: gsu.Found,
+    user: Ints,
+    target: Ints,
+    end: Int64s,
+    ts: Ints,
+    labels: Floats,
+    rates: Floats | None = None,
+) -> Samples:
+    """Rows with what was found for them, and of that what the design looks at."""
+    length, none = histories.lengths(user, end), found.events < 0
+    at = np.maximum(found.events, 0)
+    seconds = kinds = after = None
+    if "time" in design.extras:
+        seconds = np.where(none, 0, (ts[:, None] - _taken(histories.ts, at)) / 1e6).astype(np.float32)
+    if "event" in design.extras:
+        if histories.kinds is None:
+            raise ValueError("the design looks at types of events, which the histories do not tell apart")
+        kinds = np.where(none, 0, _taken(histories.kinds, at)).astype(np.int8)
+    if "position" in design.extras:
+        after = np.where(none, 0, end[:, None] - 1 - at).astype(np.int32)
+    return Samples(target, found.items, found.sims, labels, length, user, ts, seconds, kinds, after, rates)
+
+
+def _taken(values: NDArray[np.integer], at: Int64s) -> NDArray[np.integer]:
+    return values[at] if len(values) else np.zeros(at.shape, values.dtype)

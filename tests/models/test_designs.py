@@ -1,0 +1,205 @@
+"""The grid of the ranker: every point of it trains, each part does what its paper says, none sees the future."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.ranker import (
+    PRESETS,
+    Design,
+    Histories,
+    Ranker,
+    Samples,
+    find,
+    fit,
+    gathered,
+    load,
+    predict,
+    reindexed,
+    save,
+)
+from models.ranker.design import Attention, Heads, Search
+
+USERS, ITEMS, EVENTS, ROWS = 12, 40, 600, 300
+SIZES = (4, 4, 8)
+EVERYTHING = Design(
+    "item_embedding", 8, ("semantic_id", "nearest_items", "prefix"), "semantic",
+    ("simtier", "time", "event", "position"), "experts",
+)  # fmt: skip
+
+
+def log(seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "user": rng.integers(0, USERS, EVENTS), "item": rng.integers(0, ITEMS, EVENTS),
+        "ts": np.sort(rng.integers(0, 10**9, EVENTS)), "kind": rng.integers(0, 2, EVENTS),
+    }  # fmt: skip
+
+
+def vectors() -> Tensor:
+    return torch.nn.functional.normalize(torch.randn(ITEMS, 6, generator=torch.Generator().manual_seed(1)), dim=1)
+
+
+def categories() -> Tensor:
+    return torch.arange(ITEMS) % 5 - 1  # some are of none
+
+
+def rows_of(design: Design, events: dict[str, np.ndarray], seed: int = 7) -> Samples:
+    rng = np.random.default_rng(seed)
+    user, item, ts = rng.integers(0, USERS, ROWS), rng.integers(0, ITEMS, ROWS), rng.integers(0, 10**9, ROWS)
+    histories = Histories.from_arrays(events["user"], events["item"], events["ts"], USERS, kinds=events["kind"])
+    end = histories.ends(user, ts)
+    found = find(design, histories, user, item, end, vectors=vectors(), categories=categories())
+    labels = rng.integers(0, 2, (ROWS, 2)).astype(np.float32)
+    return gathered(design, histories, found, user, item, end, ts, labels, rng.random((ROWS, 3)))
+
+
+def ranker(design: Design) -> Ranker:
+    model = Ranker(
+        design=design, n_items=ITEMS, tasks=("click", "purchase"), code_sizes=SIZES, nearest_of=ITEMS, kinds=2, rates=3
+    )
+    if model.codes.shape[1]:
+        i = torch.arange(ITEMS)
+        model.set_codes(torch.stack([i % 4, i // 4 % 4, i % 8], dim=1))
+    if "nearest_items" in design.features:
+        model.set_nearest((vectors() @ vectors().T).topk(25, dim=1).indices)
+    return model.eval()
+
+
+def trained(design: Design, rows: Samples) -> Ranker:
+    model = ranker(design)
+    fit(model, rows, seed=0, epochs=1, batch_size=64, lr=1e-2, valid_share=0.2, patience=1)
+    return model
+
+
+GRID = [
+    *PRESETS.values(),
+    EVERYTHING,
+    *(replace(EVERYTHING, search=search) for search in get_args(Search)),
+    *(replace(EVERYTHING, attention=attention) for attention in get_args(Attention)),
+    *(replace(EVERYTHING, heads=heads) for heads in get_args(Heads)),
+]
+
+
+@pytest.mark.parametrize("design", GRID, ids=str)
+def test_every_design_trains_and_a_saved_model_predicts_the_same(design: Design, tmp_path: Path) -> None:
+    rows = rows_of(design, log())
+    model = trained(design, rows)
+    before = predict(model, rows)
+    assert before.shape == (ROWS, 2)
+    assert np.isfinite(before).all()
+    save(model, tmp_path)
+    assert load(tmp_path).design == design
+    assert np.array_equal(predict(load(tmp_path), rows), before)
+    order = torch.randperm(ITEMS, generator=torch.Generator().manual_seed(0))
+    new_of = torch.argsort(order).numpy()
+    moved = replace(rows, target=new_of[rows.target], topk=np.where(rows.topk < 0, -1, new_of[rows.topk]))
+    assert np.array_equal(predict(reindexed(model, order), moved), before)
+
+
+@pytest.mark.parametrize("design", GRID, ids=str)
+def test_nothing_that_happens_at_or_after_a_row_changes_what_it_is_told(design: Design) -> None:
+    events, other = log(), log(seed=5)
+    cut = 500_000_000
+    late = events["ts"] >= cut
+    changed = {name: np.where(late, other[name], values) for name, values in events.items() if name != "ts"}
+    changed["ts"] = np.where(late, cut + (events["ts"] - cut) // 2, events["ts"])
+    one, two = rows_of(design, events), rows_of(design, changed)
+    past = one.ts <= cut
+    for name in ("target", "topk", "sims", "history_length", "seconds", "kinds", "after"):
+        a, b = getattr(one, name), getattr(two, name)
+        assert (a is None) == (b is None)
+        assert a is None or np.array_equal(a[past], b[past])
+    assert not np.array_equal(one.topk[~past], two.topk[~past])  # where it is the past, the change is seen
+
+
+@pytest.mark.parametrize("search", get_args(Search))
+def test_a_planted_event_of_the_same_moment_is_not_found(search: Search) -> None:
+    design = Design(search, k=3)
+    histories = Histories.from_arrays(np.zeros(2, int), np.array([1, 6]), np.array([10, 20]), 1)
+    zero, target = np.array([0]), np.array([6])  # as alike as can be, of the same category
+    end = histories.ends(zero, np.array([20]))
+    found = find(design, histories, zero, target, end, vectors=vectors(), categories=categories())
+    assert found.items.tolist() == [[1, -1, -1]]
+    later = find(design, histories, zero, target, end + 1, vectors=vectors(), categories=categories())
+    assert 6 in later.items
+
+
+def test_a_category_is_searched_newest_first_and_no_category_finds_nothing() -> None:
+    histories = Histories.from_arrays(np.zeros(4, int), np.array([1, 2, 6, 11]), np.arange(4), 1)
+    user, end = np.zeros(2, int), np.full(2, 4)
+    found = find(Design("category", k=2), histories, user, np.array([16, 5]), end, categories=categories())
+    assert found.items.tolist() == [[11, 6], [-1, -1]]
+    assert found.events.tolist() == [[3, 2], [-1, -1]]
+
+
+def test_an_event_is_told_with_its_age_its_type_and_its_place() -> None:
+    histories = Histories.from_arrays(
+        np.zeros(3, int), np.array([3, 4, 5]), np.array([1, 2, 4]) * 10**6, 1, kinds=np.array([1, 0, 1])
+    )
+    design, zero = replace(EVERYTHING, search="latest", k=4), np.array([0])
+    end = histories.ends(zero, np.array([10 * 10**6]))
+    found = find(design, histories, zero, zero, end)
+    rows = gathered(design, histories, found, zero, zero, end, np.array([10 * 10**6]), np.zeros((1, 2)))
+    assert rows.topk.tolist() == [[5, 4, 3, -1]]
+    for told, wanted in ((rows.seconds, [6, 8, 9, 0]), (rows.kinds, [1, 0, 1, 0]), (rows.after, [0, 1, 2, 0])):
+        assert told is not None
+        assert told.tolist() == [wanted]
+
+
+def test_codes_shared_after_one_that_differs_do_not_count_nor_do_codes_that_are_missing() -> None:
+    model = ranker(EVERYTHING)
+    codes = torch.tensor([[1, 2, 3], [1, 2, 3], [1, 0, 3], [0, 2, 3], [-1, -1, -1]])
+    model.set_codes(torch.cat([codes, torch.zeros(ITEMS - 5, 3, dtype=torch.int64)]))
+    events = torch.tensor([[0, 1, 2, 3, 4]])
+    assert model.shared_prefix(torch.tensor([0]), events).tolist() == [[3, 3, 1, 0, 0]]
+    assert model.shared_prefix(torch.tensor([4]), events).tolist() == [[0, 0, 0, 0, 0]]
+
+
+def test_a_purchase_is_never_likelier_than_its_click() -> None:
+    design = replace(EVERYTHING, heads="entire_space")
+    rows = rows_of(design, log())
+    click, purchase = predict(trained(design, rows), rows).T
+    assert (purchase < click).all()
+    with pytest.raises(ValueError, match="needs both"):
+        Ranker(design=replace(design, features=()), n_items=3, tasks=("like",), kinds=2)
+
+
+def test_events_without_interest_count_nothing_in_quadratic_attention() -> None:
+    model = ranker(replace(EVERYTHING, attention="quadratic"))
+    target, items = torch.randn(1, 16), torch.randn(2, 16)
+    items[1] = 0.0
+    with torch.no_grad():
+        model.attention.key.bias.zero_()
+        model.attention.query.bias.zero_()
+        nothing = model.attention(
+            target, items, torch.tensor([[1, 1]]), None, torch.zeros(1, 2), torch.tensor([[False] * 2])
+        )
+    assert (nothing == 0).all()
+
+
+def test_a_step_leaves_the_rows_of_items_that_it_did_not_read() -> None:
+    rows = rows_of(PRESETS["qarm_v2"], log())
+    model = ranker(PRESETS["qarm_v2"])
+    before = model.ids.weight.detach().clone()
+    few = rows.take(np.flatnonzero((rows.target < 20) & (rows.topk < 20).all(axis=1)))
+    fit(model, few, seed=0, epochs=2, batch_size=16, lr=1e-2, valid_share=0.2, patience=1)
+    assert torch.equal(model.ids.weight[20:ITEMS], before[20:ITEMS])
+    assert not torch.equal(model.ids.weight[:20], before[:20])
+
+
+def test_what_a_design_needs_and_is_not_told_is_named() -> None:
+    zero = np.array([0])
+    histories = Histories.from_arrays(zero, zero, zero, 1)
+    with pytest.raises(ValueError, match="neither vectors nor categories"):
+        find(Design("category"), histories, zero, zero, zero)
+    found = find(Design("latest"), histories, zero, zero, zero)
+    with pytest.raises(ValueError, match="types of events"):
+        gathered(Design("latest", extras=("event",)), histories, found, zero, zero, zero, zero, np.zeros((1, 1)))
+    with pytest.raises(ValueError, match="code_sizes"):
+        Ranker(design=PRESETS["qarm_v2"], n_items=3, tasks=("like",))
