@@ -8,12 +8,6 @@ import pytest
 
 os.environ.setdefault("PROFILE", "demo")
 os.environ.setdefault("SPARK_MASTER", "local[2]")
-# Tests are few rows through much code: Java's optimising compiler takes longer than all that it saves. The other one
-# has 48 MB for its code unless told otherwise, which fill up.
-os.environ.setdefault(
-    "PYSPARK_SUBMIT_ARGS",
-    "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m' pyspark-shell",
-)
 
 from jobs import ingest
 from jobs.lake import Lake, Written
