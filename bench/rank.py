@@ -35,12 +35,12 @@ from models import metrics, quantizers
 from models.encoder import text
 from models.encoder.sentence import Sentence
 from models.ranker import PRESETS, Design, Ranker, Samples, find, fit, gathered, pca, predict
+from models.ranker.model import NEAREST
 
 Row = dict[str, Any]
 Floats = NDArray[np.floating]
 SIZES, GSU_DIM, EPOCHS = (64, 64, 64), 64, 10
 LR, DROPOUT = 5e-4, 0.5  # of three and two, those with which qarm_v2 foretold the validation rows of collm_ml1m best
-PARTS = ("train", "valid", "test")
 
 
 class Bench:
@@ -62,8 +62,8 @@ class Bench:
             design, log.histories, found, log.user, log.item, log.end, log.ts, log.label[:, None], log.rates
         )
 
-    def ranker(self, design: Design, vectors: torch.Tensor | None = None) -> tuple[Ranker, Floats, float, int]:
-        """A trained model, its scores of all rows, samples a second of its training, samples trained on."""
+    def ranker(self, design: Design, vectors: torch.Tensor | None = None) -> tuple[Ranker, Floats, float]:
+        """A trained model, its scores of all rows, samples a second of its training with its validation."""
         rows = self.samples(design, vectors)
         model = Ranker(
             design=design,
@@ -79,15 +79,16 @@ class Bench:
         if model.codes.shape[1]:
             model.set_codes(quantizers.fit("res_kmeans_fsq", self.x, sizes=SIZES, seed=self.seed).encode(self.x))
         if "nearest_items" in design.features:
-            model.set_nearest(near(self.x))
+            pool = quantizers.fit("nearest_items", self.x, sizes=(len(self.x),) * NEAREST, seed=self.seed)
+            model.set_nearest(pool.encode(self.x))
         known = self.log.part < 2
         began = perf_counter()
         curve = fit(
             model, rows.take(np.flatnonzero(known)), seed=self.seed, epochs=EPOCHS, batch_size=512, lr=LR,
             valid_share=float((self.log.part == 1).sum() / known.sum()), patience=2,
         )  # fmt: skip
-        done = len(curve) * int((self.log.part == 0).sum())
-        return model, predict(model, rows)[:, 0], done / (perf_counter() - began), done
+        speed = len(curve) * int((self.log.part == 0).sum()) / (perf_counter() - began)
+        return model, predict(model, rows)[:, 0], speed
 
     def preset(self, name: str) -> tuple[Floats, float]:
         """Scores of all rows, and samples a second of training."""
@@ -100,13 +101,8 @@ class Bench:
         if design.search == "id_embedding":
             first = self.ranker(PRESETS["din"])[0]
             vectors = torch.nn.functional.normalize(first.ids.weight.detach()[:-1], dim=1)
-        _, scores, speed, _ = self.ranker(design, vectors)
+        _, scores, speed = self.ranker(design, vectors)
         return scores, speed
-
-
-def near(x: torch.Tensor, count: int = 25) -> torch.Tensor:
-    unit = torch.nn.functional.normalize(x, dim=1)
-    return torch.cat([(part @ unit.T).topk(count, dim=1).indices for part in torch.split(unit, 1024)])
 
 
 def item_mean(bench: Bench) -> Floats:

@@ -90,6 +90,8 @@ def load_card(lake: Lake, uri: str) -> Card:
             return Card(**json.loads(file.read()))
     except FileNotFoundError:
         raise UserError(f"model {uri} is not in {lake.root}: run train for its day again, or roll back") from None
+    except TypeError:  # fields that a card has no more
+        raise UserError(f"another version of this code trained model {uri}: start a new lake (LAKE=<folder>)") from None
 
 
 def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:

@@ -34,10 +34,8 @@ def save(model: Ranker, folder: Path) -> None:
 
 
 def load(folder: Path) -> Ranker:
-    """What save wrote, ready to predict. Raises FileNotFoundError if a file is missing, ValueError if it is of old."""
+    """What save wrote, ready to predict. Raises FileNotFoundError if a file is missing."""
     told = json.loads((folder / "model.json").read_text())
-    if "design" not in told:
-        raise ValueError("model.json names no design: an older version wrote it")
     model = Ranker(design=Design.from_json(told.pop("design")), **told)
     model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.eval()
