@@ -28,6 +28,7 @@ def balanced_kmeans(
     seed: int,
     tick: Callable[[int], None],
     start: Tensor | None = None,
+    residual: bool = False,
 ) -> Tensor:
     """Fit centroids and their lifts; arguments as of `kmeans`.
 
@@ -35,7 +36,9 @@ def balanced_kmeans(
 
     returns  [used, dim + 1] float32, the lift last; `assign(pad(x, (0, 1)), ...)` is balanced as far as rows differ
     """
-    centroids = kmeans(x, weights, codes=codes, iterations=iterations, seed=seed, tick=tick, start=start)
+    centroids = kmeans(
+        x, weights, codes=codes, iterations=iterations, seed=seed, tick=tick, start=start, residual=residual
+    )
     size = x.abs().max().clamp_min(torch.finfo(x.dtype).tiny)  # squares of huge values must not overflow
     x, centroids = x / size, centroids / size
     costs = torch.zeros(len(centroids))

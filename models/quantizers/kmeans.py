@@ -1,8 +1,8 @@
 """Weighted k-means in torch: seeded, on all points, with bounded memory, on one device or on one for each rank.
 
-Plain Lloyd iterations after a k-means++ start. Rows are read block by block, so that they may lie in a file; kept of
-each are its code and its distance. faiss is not used because it copies all points, knows no several processes, and is
-slower where bfloat16 is quick (bench/kmeans.py).
+Plain Lloyd iterations after a drawn start (`models.quantizers.start`). Rows are read block by block, so that they may
+lie in a file; kept of each are its code and its distance. faiss is not used because it copies all points, knows no
+several processes, and is slower where bfloat16 is quick (bench/kmeans.py).
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from torch.nn.functional import embedding_bag
 
 from models.precision import fast_bfloat16
 from models.quantizers.nearest import Nearest, QuickNearest, assign, each
-from models.quantizers.start import plus_plus
+from models.quantizers.start import means_of_few, plus_plus
 
 __all__ = ["assign", "kmeans"]
 
@@ -33,6 +33,7 @@ def kmeans(
     seed: int,
     tick: Callable[[int], None],
     start: Tensor | None = None,
+    residual: bool = False,
 ) -> Tensor:
     """Fit centroids; the caller brings distinct rows in an order of its own choosing.
 
@@ -42,6 +43,7 @@ def kmeans(
     weights  [items] how often each row counts, above 0
     tick     called with 1 after every iteration, with all that are left when nothing moves any more
     start    [at most codes, dim] centroids to go on from; the others are drawn as if there were none
+    residual rows are what another level left: the start is drawn for these
     returns  [used, dim] float32; used is below `codes` only where x has fewer (numerically) distinct rows
     raises   ValueError if `start` has more rows, or of another length
     """
@@ -51,7 +53,8 @@ def kmeans(
     held = x.new_zeros(0, x.shape[1]) if start is None else start
     first = held.to(rows.device, torch.float32) * rows.scale
     if len(held) < codes:
-        drawn = plus_plus(x, weights, codes, rows.scale, rows.device, torch.Generator().manual_seed(seed))
+        draw = means_of_few if residual else plus_plus
+        drawn = draw(x, weights, codes, rows.scale, rows.device, torch.Generator().manual_seed(seed))
         first = torch.cat([first, drawn[len(held) :]])
     centroids = _from_first_rank(first)
     alive = torch.ones(len(centroids), dtype=torch.bool, device=rows.device)

@@ -1,6 +1,6 @@
 """Residual k-means with any number of levels, and the same with a last level whose codes are used equally often."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -12,7 +12,6 @@ from models.quantizers.balance import balanced_kmeans
 from models.quantizers.codebook import (
     Progress,
     Row,
-    Tick,
     centroid_rows,
     centroids_of,
     check_codes,
@@ -37,6 +36,7 @@ class ResKmeans:
 
     kind: ClassVar[str] = "res_kmeans"
     at_least: ClassVar[int] = 1  # levels
+    _fit_last: ClassVar[Callable[..., Tensor]] = staticmethod(kmeans)
 
     centroids: tuple[Tensor, ...]  # per level [used, dim], or [used, dim + 1] as `balanced_kmeans` returns it
     sizes: tuple[int, ...]
@@ -61,20 +61,20 @@ class ResKmeans:
         tick = ticker(len(sizes) * kmeans_iterations, progress)
         residual, centroids = points.double(), []
         for level, size in enumerate(sizes):
-            fit_level = cls._fit_last if level == len(sizes) - 1 else cls._fit_level
-            old = start.centroids[level][:, : x.shape[1]] if start else None
-            fitted = fit_level(residual.float(), weights, size, kmeans_iterations, seed + level, tick, old).double()
-            centroids.append(fitted)
-            residual = _step(residual, fitted)[1]
+            fit_level = cls._fit_last if level == len(sizes) - 1 else kmeans
+            fitted = fit_level(
+                residual.float(),
+                weights,
+                codes=size,
+                iterations=kmeans_iterations,
+                seed=seed + level,
+                tick=tick,
+                start=start.centroids[level][:, : x.shape[1]] if start else None,
+                residual=level > 0,
+            )
+            centroids.append(fitted.double())
+            residual = _step(residual, centroids[-1])[1]
         return cls(tuple(centroids), sizes)
-
-    @staticmethod
-    def _fit_level(
-        x: Tensor, weights: Tensor, codes: int, iterations: int, seed: int, tick: Tick, start: Tensor | None
-    ) -> Tensor:
-        return kmeans(x, weights, codes=codes, iterations=iterations, seed=seed, tick=tick, start=start)
-
-    _fit_last = _fit_level
 
     def encode(self, x: Tensor) -> Tensor:
         check_vectors(x, dim=self.centroids[0].shape[1])
@@ -117,12 +117,7 @@ class BalancedResKmeans(ResKmeans):
 
     kind: ClassVar[str] = "res_kmeans_balanced"
     at_least: ClassVar[int] = 2
-
-    @staticmethod
-    def _fit_last(
-        x: Tensor, weights: Tensor, codes: int, iterations: int, seed: int, tick: Tick, start: Tensor | None
-    ) -> Tensor:
-        return balanced_kmeans(x, weights, codes=codes, iterations=iterations, seed=seed, tick=tick, start=start)
+    _fit_last = staticmethod(balanced_kmeans)
 
 
 def _step(residual: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:

@@ -98,6 +98,7 @@ class ResKmeansFSQ:
                     seed=seed + level,
                     tick=tick,
                     start=start.centroids[level] if start else None,
+                    residual=level > 0,
                 ).double()
                 codes.append(_take_off(residual, partial(assign, centroids=fitted), fitted))
                 centroids.append(fitted)

@@ -145,7 +145,15 @@ def _start(latent: Tensor, weights: Tensor, plan: Plan, tick: Tick) -> list[Tens
     """Residual k-means of the latents."""
     levels = []
     for level, size in enumerate(plan.sizes):
-        book = kmeans(latent, weights, codes=size, iterations=plan.kmeans_iterations, seed=plan.seed + level, tick=tick)
+        book = kmeans(
+            latent,
+            weights,
+            codes=size,
+            iterations=plan.kmeans_iterations,
+            seed=plan.seed + level,
+            tick=tick,
+            residual=level > 0,
+        )
         latent = latent - book[assign(latent, book)]
         levels.append(book)
     return levels

@@ -119,6 +119,16 @@ def test_no_code_is_unused_where_items_suffice() -> None:
     assert len(torch.unique(assign(x, centroids))) == len(centroids) == 200
 
 
+def test_residuals_leave_no_code_with_a_single_outlier() -> None:
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(2000, 400, generator=generator) * (0.8 + 0.4 * torch.rand(2000, 1, generator=generator))
+    lone = {}
+    for residual in (False, True):
+        found = kmeans(x, torch.ones(2000), codes=200, iterations=20, seed=0, tick=lambda _: None, residual=residual)
+        lone[residual] = int((torch.bincount(assign(x, found)) == 1).sum())
+    assert lone[True] == 0 < lone[False]
+
+
 @pytest.mark.parametrize("start", [None, torch.zeros(8, 3)])
 @pytest.mark.parametrize("value", [0.1, 1e30, 1e-30])
 def test_fewer_distinct_rows_than_codes_give_as_many_centroids(value: float, start: Tensor | None) -> None:
