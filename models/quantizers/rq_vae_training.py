@@ -145,15 +145,7 @@ def _start(latent: Tensor, weights: Tensor, plan: Plan, tick: Tick) -> list[Tens
     """Residual k-means of the latents."""
     levels = []
     for level, size in enumerate(plan.sizes):
-        book = kmeans(
-            latent,
-            weights,
-            codes=size,
-            iterations=plan.kmeans_iterations,
-            seed=plan.seed + level,
-            tick=tick,
-            residual=level > 0,
-        )
+        book = kmeans(latent, weights, codes=size, iterations=plan.kmeans_iterations, seed=plan.seed + level, tick=tick)
         latent = latent - book[assign(latent, book)]
         levels.append(book)
     return levels
