@@ -5,8 +5,8 @@ by rejection, many at a time: distances only shrink, so that a candidate drawn b
 probability newer over older, is one drawn by the newer ones (Cohen-Addad et al., 2020, arXiv 2012.11891). That makes
 one pass over the points for as many centroids as there are already, instead of one for each.
 
-Vectors that other levels leave have no clusters: there k-means++ draws outliers, which stay alone, while one code gathers up to
-half of the items. Means of a few rows lie where the rows are (compared in bench/README.md).
+What other levels leave of vectors has no clusters: there k-means++ draws outliers, which stay alone, while one code
+gathers up to half of the items. Means of a few rows lie where the rows are (compared in bench/README.md).
 """
 
 import torch
