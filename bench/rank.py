@@ -72,7 +72,6 @@ class Bench:
             code_sizes=SIZES,
             nearest_of=len(self.x),
             kinds=2,
-            rates=self.log.rates.shape[1],
             dropout=DROPOUT,
             seed=self.seed,
         )
@@ -94,12 +93,12 @@ class Bench:
         """Scores of all rows, and samples a second of training."""
         if name in SIMPLE:
             return SIMPLE[name](self), float("nan")
-        design = PRESETS[name]
+        design = replace(PRESETS[name], extras=(*PRESETS[name].extras, "rates"))
         if self.log.histories.kinds is not None and len(np.unique(self.log.histories.kinds)) > 1:
             design = replace(design, extras=(*design.extras, "event"))
         vectors = None
         if design.search == "id_embedding":
-            first = self.ranker(PRESETS["din"])[0]
+            first = self.ranker(replace(PRESETS["din"], extras=("rates",)))[0]
             vectors = torch.nn.functional.normalize(first.ids.weight.detach()[:-1], dim=1)
         _, scores, speed = self.ranker(design, vectors)
         return scores, speed

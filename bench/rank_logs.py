@@ -18,11 +18,11 @@ from items import item_rows, item_text
 from numpy.typing import NDArray
 
 from models.ranker.histories import Histories, Int64s
+from models.ranker.rates import Rates
 
 Information = Literal["published", "until_now"]
 Floats = NDArray[np.float32]
 LIKED, DISLIKED = 0, 1  # types of events
-PRIOR = 5.0  # events at the mean rate that every rate starts with
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Log:
     part                [rows] 0 train, 1 validation, 2 test
     user, item, ts, label   [rows]; ts in microseconds
     histories, end      what every user did, and where each row's history ends
-    rates               [rows, rates] float32
+    rates               [rows, RATES] float32
     """
 
     texts: list[str]
@@ -124,23 +124,18 @@ def _events(folder: Path) -> Log:
 def running_rates(
     user: Int64s, item: Int64s, ts: Int64s, shown: NDArray[np.bool_], liked: NDArray[np.bool_], liked_at: Int64s
 ) -> Floats:
-    """[rows, 4]: of the user and of the item the share of positives strictly before ts, and log(1 + rows) of it.
+    """[rows, RATES] as of `Rates.at`.
 
     shown     [rows] that are counted at all
     liked     [rows] that are positive, which is known from liked_at [rows] on
     """
-    mean = liked.sum() / shown.sum()
-    columns = []
-    for key in (user, item):
-        rows, positives = (earlier(key, ts, which, at) for which, at in ((shown, ts), (liked, liked_at)))
-        columns += [(positives + PRIOR * mean) / (rows + PRIOR), np.log1p(rows) / 5]
-    return np.stack(columns, axis=1).astype(np.float32)
-
-
-def earlier(key: Int64s, ts: Int64s, which: NDArray[np.bool_], at: Int64s) -> Int64s:
-    """For each row, how many of those of the same key happened, at their own moment, strictly before its ts."""
-    of = Histories.from_arrays(key[which], key[which], at[which], int(key.max()) + 1)
-    return of.lengths(key, of.ends(key, ts))
+    rates = Rates.from_arrays(
+        (user[shown], item[shown], ts[shown]),
+        (user[liked], item[liked], liked_at[liked]),
+        int(user.max()) + 1,
+        int(item.max()) + 1,
+    )
+    return rates.at(user, item, ts)
 
 
 def _items(folder: Path) -> tuple[dict[str, int], list[str], Int64s]:

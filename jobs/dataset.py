@@ -1,6 +1,5 @@
 """Samples, histories and catalogue of a day as arrays: what train, evaluate and recommend start from."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -11,30 +10,19 @@ import pyarrow.dataset as ds
 import torch
 from numpy.typing import NDArray
 
+from jobs.behaviour import Items, distinct, load_histories, load_rates
 from jobs.catalogue import current_vectors, semantic_ids
 from jobs.lake import Lake
 from jobs.settings import Settings
 from models.ranker import gsu
 from models.ranker.design import Design
 from models.ranker.histories import Histories
+from models.ranker.rates import Rates
 from models.ranker.samples import Samples, find, gathered
 
 TASKS = ("click", "purchase", "like")
 KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day")
-POSITIVE = ("click", "purchase", "rating")
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Items:
-    """Items by index: ids sorted."""
-
-    ids: pa.Array
-
-    def index(self, item_ids: pa.Array | pa.ChunkedArray) -> Ints:
-        """Index of each item, -1 if it has none."""
-        found = pc.fill_null(pc.index_in(item_ids, self.ids), -1)
-        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -48,10 +36,11 @@ class Catalogue(Items):
 
 @dataclass(frozen=True)
 class Rows:
-    """Samples with the arrays that search and slices need."""
+    """Samples with the arrays that search and slices need; what one may know ends strictly before `until`."""
 
     user: Ints
     target: Ints
+    until: Ints
     end: Ints
     length: Ints
     ts: Ints
@@ -69,6 +58,7 @@ class Dataset:
     catalogue: Catalogue
     users: pa.Array
     histories: Histories
+    rates: Rates
     tasks: tuple[str, ...]
     train: Rows
     test: Rows
@@ -109,44 +99,8 @@ def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date
     tasks = tuple(task for task in TASKS if table[task].null_count < table.num_rows)
     test, split = _split(table, settings, day)
     rows = rows_of(table, users, catalogue, histories, tasks)
-    return Dataset(catalogue, users, histories, tasks, rows.take(~test), rows.take(test), split)
-
-
-def load_histories(
-    lake: Lake, settings: Settings, items: Items, day: date, also: pa.ChunkedArray
-) -> tuple[pa.Array, Histories]:
-    """What every known user clicked, bought or liked up to and with `day`, in compact arrays.
-
-    also     users who get an index even without a history
-    returns  user ids, sorted, and their histories
-    """
-
-    def stream() -> Iterator[pa.RecordBatch]:
-        return positive_events(lake, settings, day, ["user_id", "item_id", "ts", "seq"])
-
-    users = distinct([pc.unique(also), *(pc.unique(batch["user_id"]) for batch in stream())])
-    parts: list[tuple[NDArray[np.integer], ...]] = [(np.zeros(0, np.int64),) * 4]
-    for batch in stream():
-        of = pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int32)
-        what = items.index(batch["item_id"]).astype(np.int32)
-        ts = batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-        parts.append((of, what, ts, pc.fill_null(batch["seq"], 0).to_numpy()))
-    user, item, when, seq = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return users, Histories.from_arrays(user, item, when, len(users), seq)
-
-
-def positive_events(lake: Lake, settings: Settings, day: date, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """What known users clicked, bought or liked up to and with `day`."""
-    event = ds.field("event")
-    liked = (event != "rating") | (ds.field("value") >= settings.logs.like_from)
-    where = (ds.field("day") <= day) & event.isin(POSITIVE) & liked & ds.field("user_id").is_valid()
-    return lake.batches("silver.events", columns, where)
-
-
-def distinct(parts: list[pa.Array]) -> pa.Array:
-    """The different strings of all parts, sorted."""
-    found = pc.unique(pa.chunked_array(parts, pa.string()))
-    return found.take(pc.sort_indices(found))
+    rates = load_rates(lake, settings, users, catalogue, day, tasks[0] if tasks else TASKS[0])
+    return Dataset(catalogue, users, histories, rates, tasks, rows.take(~test), rows.take(test), split)
 
 
 def searched(data: Dataset, rows: Rows, settings: Settings, design: Design) -> Samples:
@@ -155,7 +109,8 @@ def searched(data: Dataset, rows: Rows, settings: Settings, design: Design) -> S
         design, data.histories, rows.user, rows.target, rows.end, vectors=data.catalogue.vectors,
         max_history=settings.ranker.max_history,
     )  # fmt: skip
-    return gathered(design, data.histories, found, rows.user, rows.target, rows.end, rows.ts, rows.labels)
+    rates = data.rates.at(rows.user, rows.target, rows.until)
+    return gathered(design, data.histories, found, rows.user, rows.target, rows.end, rows.ts, rows.labels, rates)
 
 
 def _split(samples: pa.Table, settings: Settings, day: date) -> tuple[NDArray[np.bool_], str]:
@@ -178,8 +133,9 @@ def rows_of(samples: pa.Table, users: pa.Array, items: Items, histories: Histori
         return np.asarray(samples[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy())
 
     user = pc.index_in(samples["user_id"], users).to_numpy().astype(np.int64)
-    end = histories.ends(user, micros("history_until"))
+    until = micros("history_until")
+    end = histories.ends(user, until)
     labels = [samples[t].cast(pa.float32()).to_numpy(zero_copy_only=False) for t in tasks]
     matrix = np.stack(labels, axis=1) if labels else np.zeros((len(user), 0), np.float32)
     length = histories.lengths(user, end)
-    return Rows(user, items.index(samples["item_id"]), end, length, micros("ts"), matrix)
+    return Rows(user, items.index(samples["item_id"]), until, end, length, micros("ts"), matrix)

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from jobs.dataset import Catalogue, load_catalogue, load_histories
+from jobs.behaviour import load_histories, load_rates
+from jobs.dataset import Catalogue, load_catalogue
 from jobs.gate import decide
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
@@ -26,6 +27,7 @@ from jobs.settings import Settings
 from models.candidates import candidates, neighbours
 from models.ranker.histories import Histories
 from models.ranker.model import Ranker
+from models.ranker.rates import Rates
 from models.ranker.samples import find, gathered
 from models.ranker.training import predict
 
@@ -57,7 +59,8 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         count=settings.recommend.candidates,
         exclude_seen=settings.recommend.exclude_seen,
     )
-    rows = _rank(model, histories, catalogue, active, pools, settings, day)
+    rates = load_rates(lake, settings, users, catalogue, day, model.tasks[0])
+    rows = _rank(model, histories, rates, catalogue, active, pools, settings, day)
     columns = [users.take(rows[0]), rows[1], catalogue.ids.take(rows[2]), rows[3]]
     full = [*columns, [card.model_version] * len(rows[1]), [day] * len(rows[1])]
     lake.replace(
@@ -104,6 +107,7 @@ def _pairs(lake: Lake, catalogue: Catalogue, day: date) -> tuple[NDArray[np.int6
 def _rank(
     model: Ranker,
     histories: Histories,
+    rates: Rates,
     catalogue: Catalogue,
     active: NDArray[np.int64],
     pools: list[NDArray[np.int64]],
@@ -124,7 +128,8 @@ def _rank(
         )  # fmt: skip
         labels = np.zeros((len(user), len(model.tasks)), np.float32)
         now = np.full(len(user), tomorrow)
-        rows = gathered(model.design, histories, found, user, target, end, now, labels)
+        told = rates.at(user, target, now)
+        rows = gathered(model.design, histories, found, user, target, end, now, labels, told)
         score = predict(model, rows)[:, 0].astype(np.float64)
         order = np.lexsort((target, -score, user))
         first = np.searchsorted(user[order], user[order])

@@ -51,9 +51,10 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
 
 
 def build(data: Dataset, settings: Settings, preset: str) -> Ranker:
-    """A preset in the sizes of the settings."""
+    """A preset in the sizes of the settings, told the running rates."""
+    design = PRESETS[preset]
     model = Ranker(
-        design=replace(PRESETS[preset], k=settings.ranker.k),
+        design=replace(design, k=settings.ranker.k, extras=(*design.extras, "rates")),
         n_items=len(data.catalogue.ids),
         tasks=data.tasks,
         code_sizes=settings.quantizer.sizes,

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -105,7 +105,8 @@ def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake) -> 
     """
     book = lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
     catalogue = load_catalogue(lake, settings, **book)
-    data, design = load_dataset(lake, settings, catalogue, day), PRESETS["qarm_v2"]
+    data = load_dataset(lake, settings, catalogue, day)
+    design = replace(PRESETS["qarm_v2"], extras=("rates",))
     before = searched(data, data.test, settings, design)
     events = lake.arrow("silver.events")
     at = events.column_names.index("item_id")
@@ -123,6 +124,10 @@ def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake) -> 
         earlier = data.test.ts <= cut
         assert (before.topk[earlier] == after.topk[earlier]).all()
         assert (before.sims[earlier] == after.sims[earlier]).all()
+        assert before.rates is not None
+        assert after.rates is not None
+        assert (before.rates[earlier] == after.rates[earlier]).all()
+        assert (before.rates[~earlier] != after.rates[~earlier]).any()
         assert (data.test.length[earlier] == changed.test.length[earlier]).all()
         seen += int((before.topk[~earlier] != after.topk[~earlier]).sum())
     assert seen  # where it is the past, the shuffle is seen

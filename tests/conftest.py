@@ -20,6 +20,7 @@ SHARED = ("ran", "retail", "landing")  # what takes longest to make: once, in on
 RETAIL_FIRST, RETAIL_LAST = date(2011, 1, 4), date(2011, 1, 9)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Tests go to one of two processes together with those that share what they need, or their file's fixtures."""
 

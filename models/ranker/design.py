@@ -7,7 +7,7 @@ Search = Literal["latest", "category", "id_embedding", "item_embedding"]
 Attention = Literal["target", "semantic", "quadratic"]
 Heads = Literal["single", "experts", "entire_space"]
 Feature = Literal["semantic_id", "nearest_items", "prefix"]
-Extra = Literal["simtier", "time", "event", "position"]
+Extra = Literal["simtier", "rates", "time", "event", "position"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Design:
                its nearest items (QARM V1's VQ code), and how many first codes an event shares with the target
     attention  how events are weighed: by target attention (DIN), with their similarity (MUSE), or by products that are
                cut at zero instead of a softmax, and squares of features (QIN)
-    extras     SimTier's histogram of similarities; of each event the time since it, its type, how many came after it
+    extras     SimTier's histogram of similarities; the user's and the item's running rates; of each event the time
+               since it, its type, how many came after it
     heads      one network for each task; experts that the tasks share (MMoE); a purchase only after a click (ESMM)
     """
 

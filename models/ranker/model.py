@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from models.ranker.attention import TargetAttention
 from models.ranker.design import Design
 from models.ranker.head import heads
+from models.ranker.rates import RATES
 
 PADDING = -1
 TIERS = 20  # of SimTier, over similarities in [-1, 1]
@@ -33,7 +34,7 @@ class Batch:
     seconds         [batch, k] float32 between each event and the row's moment, for the extra `time`
     kinds           [batch, k] int64, the event's type, for the extra `event`
     after           [batch, k] float32, events of the user that came after it, for the extra `position`
-    rates           [batch, rates] float32, what else is known at that moment
+    rates           [batch, RATES] float32, for the extra `rates`
     """
 
     target: Tensor
@@ -55,7 +56,6 @@ class Ranker(nn.Module):
     code_sizes    codes per level, for the features `semantic_id` and `prefix`
     nearest_of    items that the feature `nearest_items` names
     kinds         types of events, for the extra `event`
-    rates         numbers a row
     dim           of every embedding, a multiple of four
     id_dropout    share of item IDs that training hides, so that the unknown ID and the codes learn
     seed          of the initial weights
@@ -76,7 +76,6 @@ class Ranker(nn.Module):
         code_sizes: tuple[int, ...] = (),
         nearest_of: int = 0,
         kinds: int = 0,
-        rates: int = 0,
         dim: int = 16,
         experts: int = 4,
         id_dropout: float = 0.1,
@@ -99,7 +98,7 @@ class Ranker(nn.Module):
             for table in (self.ids, *self.levels):
                 nn.init.normal_(table.weight, std=0.01)
             self.attention = TargetAttention(dim, design.attention)
-            width = 3 * dim + 1 + rates + TIERS * ("simtier" in design.extras)
+            width = 3 * dim + 1 + RATES * ("rates" in design.extras) + TIERS * ("simtier" in design.extras)
             width += (len(sizes) + 1) * ("prefix" in design.features) + HIDDEN * (design.attention == "quadratic")
             self.head = heads(design.heads, width, self.tasks, experts, HIDDEN, dropout)
             lengths = {"time": DOUBLINGS, "event": kinds, "position": DOUBLINGS}

@@ -28,7 +28,7 @@ class Samples:
     seconds         [rows, k] float32 between each event found and the moment, for the extra `time`
     kinds           [rows, k] int8, its type, for the extra `event`
     after           [rows, k] int32, events that came after it, for the extra `position`
-    rates           [rows, rates] float32, what else is known at the moment
+    rates           [rows, RATES] float32, for the extra `rates`
     """
 
     target: Ints
@@ -91,7 +91,11 @@ def gathered(
     labels: Floats,
     rates: Floats | None = None,
 ) -> Samples:
-    """Rows with what was found for them, and of that what the design looks at."""
+    """Rows with what was found for them, and of that what the design looks at.
+
+    rates   [rows, RATES], see `Rates.at`
+    raises  ValueError if the design looks at what is not told
+    """
     length, none = histories.lengths(user, end), found.events < 0
     at = np.maximum(found.events, 0)
     seconds = kinds = after = None
@@ -103,6 +107,10 @@ def gathered(
         kinds = np.where(none, 0, _taken(histories.kinds, at)).astype(np.int8)
     if "position" in design.extras:
         after = np.where(none, 0, end[:, None] - 1 - at).astype(np.int32)
+    if "rates" not in design.extras:
+        rates = None
+    elif rates is None:
+        raise ValueError("the design looks at running rates, which are not told")
     return Samples(target, found.items, found.sims, labels, length, user, ts, seconds, kinds, after, rates)
 
 

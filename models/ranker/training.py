@@ -42,14 +42,15 @@ def fit(
     patience: int,
     progress: Progress | None = None,
 ) -> list[Epoch]:
-    """Train the model in place and leave it at the epoch with the best validation AUC.
+    """Train the model in place and leave it at the epoch with the best validation GAUC.
 
     The loss is the sum over tasks of the mean binary cross-entropy of the known labels. Items that occur in
     the training rows become known to the model. The same model, data, seed and number of threads give the
-    same weights. Where validation rows hold one class only, the last epoch is kept.
+    same weights. Where no user of the validation rows has both classes, AUC judges; where these hold one class only, the
+    last epoch is kept.
 
     valid_share  share of the rows, the latest in time, that judge the epochs and are not trained on
-    patience     epochs without a better AUC after which training stops
+    patience     epochs without a better one after which training stops
     returns      the training curve
     raises       ValueError if no row before the validation rows has a label
     """
@@ -67,8 +68,9 @@ def fit(
         for epoch in range(1, epochs + 1):
             loss = _train_epoch(model, optimizers, train, shuffle, batch_size, epoch, epochs, progress)
             curve.append(_judge(model, valid, epoch, loss))
-            if not curve[-1].valid_auc <= best:  # better, or not defined
-                best, best_epoch = curve[-1].valid_auc, epoch
+            judged = curve[-1].valid_auc if math.isnan(curve[-1].valid_gauc) else curve[-1].valid_gauc
+            if not judged <= best:  # better, or not defined
+                best, best_epoch = judged, epoch
                 best_state = {name: value.clone() for name, value in model.state_dict().items()}
             elif epoch - best_epoch >= patience:
                 break

@@ -24,12 +24,13 @@ from models.ranker import (
     save,
 )
 from models.ranker.design import Attention, Heads, Search
+from models.ranker.rates import RATES, Rates
 
 USERS, ITEMS, EVENTS, ROWS = 12, 40, 600, 300
 SIZES = (4, 4, 8)
 EVERYTHING = Design(
     "item_embedding", 8, ("semantic_id", "nearest_items", "prefix"), "semantic",
-    ("simtier", "time", "event", "position"), "experts",
+    ("simtier", "rates", "time", "event", "position"), "experts",
 )  # fmt: skip
 
 
@@ -56,12 +57,15 @@ def rows_of(design: Design, events: dict[str, np.ndarray], seed: int = 7) -> Sam
     end = histories.ends(user, ts)
     found = find(design, histories, user, item, end, vectors=vectors(), categories=categories())
     labels = rng.integers(0, 2, (ROWS, 2)).astype(np.float32)
-    return gathered(design, histories, found, user, item, end, ts, labels, rng.random((ROWS, 3)))
+    shown = (events["user"], events["item"], events["ts"])
+    taken = tuple(column[events["kind"] == 1] for column in shown)
+    rates = Rates.from_arrays(shown, (taken[0], taken[1], taken[2]), USERS, ITEMS).at(user, item, ts)
+    return gathered(design, histories, found, user, item, end, ts, labels, rates)
 
 
 def ranker(design: Design) -> Ranker:
     model = Ranker(
-        design=design, n_items=ITEMS, tasks=("click", "purchase"), code_sizes=SIZES, nearest_of=ITEMS, kinds=2, rates=3
+        design=design, n_items=ITEMS, tasks=("click", "purchase"), code_sizes=SIZES, nearest_of=ITEMS, kinds=2
     )
     if model.codes.shape[1]:
         i = torch.arange(ITEMS)
@@ -111,7 +115,7 @@ def test_nothing_that_happens_at_or_after_a_row_changes_what_it_is_told(design: 
     changed["ts"] = np.where(late, cut + (events["ts"] - cut) // 2, events["ts"])
     one, two = rows_of(design, events), rows_of(design, changed)
     past = one.ts <= cut
-    for name in ("target", "topk", "sims", "history_length", "seconds", "kinds", "after"):
+    for name in ("target", "topk", "sims", "history_length", "seconds", "kinds", "after", "rates"):
         a, b = getattr(one, name), getattr(two, name)
         assert (a is None) == (b is None)
         assert a is None or np.array_equal(a[past], b[past])
@@ -130,6 +134,24 @@ def test_a_planted_event_of_the_same_moment_is_not_found(search: Search) -> None
     assert 6 in later.items
 
 
+def test_rates_count_what_was_shown_and_taken_strictly_before_the_moment() -> None:
+    shown = (np.array([0, 0, 1, -1]), np.array([3, 4, 3, 3]), np.array([10, 20, 30, 40]))
+    taken = (np.array([0, 1]), np.array([3, 3]), np.array([15, 35]))
+    rates = Rates.from_arrays(shown, taken, 2, 5)
+    user, item = np.array([0, 0, 0, 1]), np.array([3, 3, 4, 3])
+    got = rates.at(user, item, np.array([10, 16, 21, 41]))
+    counts = np.array([  # shown and taken: of all, of the user, of the item
+        [[0, 0], [0, 0], [0, 0]],
+        [[1, 1], [1, 1], [1, 1]],
+        [[2, 1], [2, 1], [1, 0]],
+        [[4, 2], [1, 1], [3, 2]],
+    ])  # fmt: skip
+    mean = (counts[:, :1, 1] + 1) / (counts[:, :1, 0] + 2)
+    share = (counts[:, 1:, 1] + 5 * mean) / (counts[:, 1:, 0] + 5)
+    wanted = np.stack([share, np.log1p(counts[:, 1:, 0]) / 5], axis=2).reshape(4, RATES)
+    assert got == pytest.approx(wanted, rel=1e-6)
+
+
 def test_a_category_is_searched_newest_first_and_no_category_finds_nothing() -> None:
     histories = Histories.from_arrays(np.zeros(4, int), np.array([1, 2, 6, 11]), np.arange(4), 1)
     user, end = np.zeros(2, int), np.full(2, 4)
@@ -145,7 +167,9 @@ def test_an_event_is_told_with_its_age_its_type_and_its_place() -> None:
     design, zero = replace(EVERYTHING, search="latest", k=4), np.array([0])
     end = histories.ends(zero, np.array([10 * 10**6]))
     found = find(design, histories, zero, zero, end)
-    rows = gathered(design, histories, found, zero, zero, end, np.array([10 * 10**6]), np.zeros((1, 2)))
+    rows = gathered(
+        design, histories, found, zero, zero, end, np.array([10 * 10**6]), np.zeros((1, 2)), np.zeros((1, RATES))
+    )
     assert rows.topk.tolist() == [[5, 4, 3, -1]]
     for told, wanted in ((rows.seconds, [6, 8, 9, 0]), (rows.kinds, [1, 0, 1, 0]), (rows.after, [0, 1, 2, 0])):
         assert told is not None
@@ -199,6 +223,8 @@ def test_what_a_design_needs_and_is_not_told_is_named() -> None:
     with pytest.raises(ValueError, match="neither vectors nor categories"):
         find(Design("category"), histories, zero, zero, zero)
     found = find(Design("latest"), histories, zero, zero, zero)
+    with pytest.raises(ValueError, match="running rates"):
+        gathered(Design("latest", extras=("rates",)), histories, found, zero, zero, zero, zero, np.zeros((1, 1)))
     with pytest.raises(ValueError, match="types of events"):
         gathered(Design("latest", extras=("event",)), histories, found, zero, zero, zero, zero, np.zeros((1, 1)))
     with pytest.raises(ValueError, match="code_sizes"):

@@ -1,0 +1,99 @@
+"""What users did, as compact arrays: histories to search, and running rates."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+
+from jobs.lake import Lake
+from jobs.settings import Settings
+from models.ranker.histories import Histories
+from models.ranker.rates import Rates
+
+POSITIVE = ("click", "purchase", "rating")
+SHOWN = {"click": "impression", "purchase": "impression", "like": "rating"}
+TAKEN = {"click": "click", "purchase": "purchase", "like": "rating"}
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Items:
+    """Items by index: ids sorted."""
+
+    ids: pa.Array
+
+    def index(self, item_ids: pa.Array | pa.ChunkedArray) -> Ints:
+        """Index of each item, -1 if it has none."""
+        found = pc.fill_null(pc.index_in(item_ids, self.ids), -1)
+        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def load_histories(
+    lake: Lake, settings: Settings, items: Items, day: date, also: pa.ChunkedArray
+) -> tuple[pa.Array, Histories]:
+    """What every known user clicked, bought or liked up to and with `day`, in compact arrays.
+
+    also     users who get an index even without a history
+    returns  user ids, sorted, and their histories
+    """
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        return positive_events(lake, settings, day, ["user_id", "item_id", "ts", "seq"])
+
+    users = distinct([pc.unique(also), *(pc.unique(batch["user_id"]) for batch in stream())])
+    parts: list[tuple[NDArray[np.integer], ...]] = [(np.zeros(0, np.int64),) * 4]
+    for batch in stream():
+        of = pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int32)
+        what = items.index(batch["item_id"]).astype(np.int32)
+        ts = batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+        parts.append((of, what, ts, pc.fill_null(batch["seq"], 0).to_numpy()))
+    user, item, when, seq = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return users, Histories.from_arrays(user, item, when, len(users), seq)
+
+
+def positive_events(lake: Lake, settings: Settings, day: date, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """What known users clicked, bought or liked up to and with `day`."""
+    event = ds.field("event")
+    liked = (event != "rating") | (ds.field("value") >= settings.logs.like_from)
+    where = (ds.field("day") <= day) & event.isin(POSITIVE) & liked & ds.field("user_id").is_valid()
+    return lake.batches("silver.events", columns, where)
+
+
+def distinct(parts: list[pa.Array]) -> pa.Array:
+    """The different strings of all parts, sorted."""
+    found = pc.unique(pa.chunked_array(parts, pa.string()))
+    return found.take(pc.sort_indices(found))
+
+
+def load_rates(lake: Lake, settings: Settings, users: pa.Array, items: Items, day: date, task: str) -> Rates:
+    """What counts for one task, of the days that the ranker is trained on and of `day`.
+
+    Where a log does not tell what was shown, what was taken stands for it: rates are then the same for all, and counts
+    tell how active a user and how popular an item is.
+    """
+
+    def read(event: str, liked: bool) -> tuple[Ints, Ints, Ints]:
+        parts: list[tuple[Ints, ...]] = [(np.zeros(0, np.int64),) * 3]
+        for batch in _events(lake, settings, day, event, liked):
+            user = pc.fill_null(pc.index_in(batch["user_id"], users), -1).to_numpy().astype(np.int64)
+            ts = batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+            parts.append((user, items.index(batch["item_id"]), ts))
+        user, item, ts = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return user, item, ts
+
+    taken = read(TAKEN[task], liked=True)
+    shown = read(SHOWN[task], liked=False)
+    return Rates.from_arrays(shown if len(shown[0]) else taken, taken, len(users), len(items.ids))
+
+
+def _events(lake: Lake, settings: Settings, day: date, event: str, liked: bool) -> Iterator[pa.RecordBatch]:
+    first = day - timedelta(days=settings.logs.train_days)
+    where = (ds.field("day") >= first) & (ds.field("day") <= day) & (ds.field("event") == event)
+    if liked and event == "rating":
+        where &= ds.field("value") >= settings.logs.like_from
+    return lake.batches("silver.events", ["user_id", "item_id", "ts"], where)
