@@ -45,30 +45,40 @@ class Diversity(nn.Module):
     def __init__(self, levels: Iterable[nn.Parameter], generator: torch.Generator) -> None:
         super().__init__()
         self.levels, self.generator = list(levels), generator
-        self.groups: list[Tensor] = []
+        self.groups: list[_Groups] = []
 
     def forward(self, rows: Tensor, codes: Tensor, rebuilt: Tensor, step: int) -> Tensor:
         """codes [batch, levels]; mean over the levels"""
         if step % _REGROUP == 0:
-            self.groups = [_groups(level.detach(), step) for level in self.levels]
+            self.groups = [_Groups(level.detach(), step) for level in self.levels]
         losses = [self._loss(*level) for level in zip(self.levels, self.groups, codes.T, strict=True)]
         return torch.stack(losses).mean()
 
-    def _loss(self, level: Tensor, groups: Tensor, codes: Tensor) -> Tensor:
-        friends = (groups[codes][:, None] == groups).float()
-        friends[torch.arange(len(codes)), codes] = 0
-        codes, friends = codes[friends.any(1)], friends[friends.any(1)]
+    def _loss(self, level: Tensor, groups: "_Groups", codes: Tensor) -> Tensor:
+        codes = codes[groups.others[codes] > 0]
         if not len(codes):
             return level.new_zeros(())
-        drawn = torch.multinomial(friends, 1, generator=self.generator).squeeze(1)
+        friends = groups.draw(codes, self.generator)
         similar = level[codes] @ level.T
         own = torch.zeros_like(similar, dtype=torch.bool)
         own[torch.arange(len(codes)), codes] = True
-        return cross_entropy(similar.masked_fill(own, -torch.inf), drawn)
+        return cross_entropy(similar.masked_fill(own, -torch.inf), friends)
 
 
-def _groups(level: Tensor, seed: int) -> Tensor:
-    """The group of every code [codes]."""
-    count = min(_GROUPS, len(level))
-    centres = kmeans(level, torch.ones(len(level)), codes=count, iterations=5, seed=seed, tick=lambda _: None)
-    return assign(level, centres)
+class _Groups:
+    """Clusters of the codes of a level; others [codes]: how many more there are in each code's own."""
+
+    def __init__(self, level: Tensor, seed: int) -> None:
+        count = min(_GROUPS, len(level))
+        centres = kmeans(level, torch.ones(len(level)), codes=count, iterations=5, seed=seed, tick=lambda _: None)
+        group = assign(level, centres)
+        sizes = torch.bincount(group, minlength=count)
+        self.others, self.start = sizes[group] - 1, (sizes.cumsum(0) - sizes)[group]
+        self.members = torch.argsort(group, stable=True)
+        self.place = torch.argsort(self.members) - self.start
+
+    def draw(self, codes: Tensor, generator: torch.Generator) -> Tensor:
+        """Another code of each one's cluster, all equally likely."""
+        drawn = (torch.rand(len(codes), generator=generator, dtype=torch.float64) * self.others[codes]).long()
+        drawn += drawn >= self.place[codes]  # not itself
+        return self.members[self.start[codes] + drawn]

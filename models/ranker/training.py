@@ -44,10 +44,10 @@ def fit(
 ) -> list[Epoch]:
     """Train the model in place and leave it at the epoch with the best validation GAUC.
 
-    The loss is the sum over tasks of the mean binary cross-entropy of the known labels. Items that occur in
-    the training rows become known to the model. The same model, data, seed and number of threads give the
-    same weights. Where no user of the validation rows has both classes, AUC judges; where these hold one class only, the
-    last epoch is kept.
+    The loss is the sum over tasks of the mean binary cross-entropy of the known labels. Items that occur in the
+    training rows become known to the model. The same model, data, seed and number of threads give the same weights.
+    Where no user of the validation rows has both classes, AUC judges; where they hold one class only, the last epoch
+    is kept.
 
     valid_share  share of the rows, the latest in time, that judge the epochs and are not trained on
     patience     epochs without a better one after which training stops

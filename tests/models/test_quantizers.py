@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 from models.quantizers import KINDS, Codebook, fit, from_rows
 from models.quantizers.codebook import Row
 from models.quantizers.health import code_use
+from models.quantizers.letter import _Groups
 
 SIZES = {"nearest_items": (64,) * 5}
 QUICK: dict[str, dict[str, Any]] = {
@@ -267,6 +268,17 @@ def test_collaborative_vectors_follow_their_items_when_these_are_shuffled(x: Ten
 def test_collaborative_vectors_of_other_items_are_refused(x: Tensor) -> None:
     with pytest.raises(ValueError, match="3 collaborative vectors for 400 items"):
         fitted("rq_vae", x, collaborative=torch.ones(3, 2))
+
+
+def test_the_diversity_loss_draws_every_other_code_of_a_cluster_and_no_more() -> None:
+    level = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    groups = _Groups(level, 0)
+    codes = torch.arange(60).repeat(2000)
+    codes = codes[groups.others[codes] > 0]
+    drawn = groups.draw(codes, torch.Generator().manual_seed(0))
+    assert (drawn != codes).all()
+    assert torch.equal(groups.start[drawn], groups.start[codes])
+    assert len(torch.unique(torch.stack([codes, drawn], 1), dim=0)) == int(groups.others.sum())
 
 
 def test_the_diversity_loss_spreads_the_codes_of_a_level() -> None:
