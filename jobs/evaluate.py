@@ -2,16 +2,19 @@
 
     python -m jobs.evaluate --day 2026-11-20
 
-Reads what train reads, and the models. Writes gold.metrics: AUC, UAUC, GAUC, log loss and calibration with
-bootstrap intervals (users drawn again), over all rows and by slice, and the differences of AUC.
+Reads what train reads, the models, and gold.recommendations. Writes gold.metrics: AUC, UAUC, GAUC, log loss and
+calibration with bootstrap intervals (users drawn again), over all rows, by slice and of the other labels; the
+differences of AUC; hit rate and NDCG of what was recommended the day before, beside the most popular items.
 """
 
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
+from jobs import morning
 from jobs.dataset import Dataset, Rows, load_catalogue, load_dataset, searched
 from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
@@ -31,12 +34,18 @@ HISTORY = {
     "history_100_up": (100, 1 << 40),
 }
 Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+
+class Slice(NamedTuple):
+    inside: NDArray[np.bool_]  # [rows]
+    task: int  # which label
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
     version = trained(lake, settings, day)
     if version is None:
-        write_metrics(lake, "evaluate", day, [])
+        write_metrics(lake, "evaluate", day, morning.measured(lake, settings, day))
         return Written(notes={"skipped": "nothing was trained for this day"})
     uri = f"models/{version}"
     card = load_card(lake, f"{uri}/challenger")
@@ -49,11 +58,11 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     loaded = {name: load_model(lake, where, catalogue) for name, where in models.items()}
     versions = {name: load_card(lake, where).model_version for name, where in models.items()}
     scores = {name: _scores(data, settings, model) for name, model in loaded.items()}
-    slices = _slices(data.test, loaded["challenger"])
+    slices = _slices(data, loaded["challenger"])
     rows = [r for name in scores for r in _measure(name, versions[name], scores[name], data.test, slices, settings)]
     for other in scores.keys() - {"challenger"}:
-        rows += _difference(scores["challenger"], scores[other], other, data.test, settings)
-    write_metrics(lake, "evaluate", day, rows)
+        rows += _difference(scores["challenger"][:, 0], scores[other][:, 0], other, data.test, settings)
+    write_metrics(lake, "evaluate", day, rows + morning.measured(lake, settings, day))
     auc = {r["model"]: r["value"] for r in rows if r["slice"] == "all" and r["metric"] == "auc"}
     return Written(len(data.test), len(data.test), notes={"auc": auc, "model_version": version})
 
@@ -72,15 +81,34 @@ def trained(lake: Lake, settings: Settings, day: date) -> str | None:
 
 
 def _scores(data: Dataset, settings: Settings, model: Ranker) -> Floats:
-    """Probability of the main label, the first task of the day, that the model has."""
-    task = model.tasks.index(data.tasks[0]) if data.tasks[0] in model.tasks else 0
-    return predict(model, searched(data, data.test, settings, model.design))[:, task]
+    """Probabilities [rows, tasks of the day]: of the first, or of the first that the model has; NaN of others."""
+    predicted = predict(model, searched(data, data.test, settings, model.design))
+    found = np.full((len(predicted), len(data.tasks)), np.nan)
+    found[:, 0] = predicted[:, 0]
+    for place, task in enumerate(data.tasks):
+        if task in model.tasks:
+            found[:, place] = predicted[:, model.tasks.index(task)]
+    return found
 
 
-def _slices(rows: Rows, challenger: Ranker) -> dict[str, NDArray[np.bool_]]:
+def _slices(data: Dataset, challenger: Ranker) -> dict[str, Slice]:
+    rows = data.test
     cold = ~challenger.known.cpu().numpy()[rows.target]
-    found = {"all": np.ones(len(rows), bool), "cold_items": cold, "known_items": ~cold}
-    return found | {name: (rows.length >= low) & (rows.length <= high) for name, (low, high) in HISTORY.items()}
+    parts = {"all": np.ones(len(rows), bool), "cold_items": cold, "known_items": ~cold}
+    parts |= {name: (rows.length >= low) & (rows.length <= high) for name, (low, high) in HISTORY.items()}
+    tenth = tenths(rows.target, np.bincount(data.train.target, minlength=len(data.catalogue.ids)))
+    parts |= {f"popularity_{one + 1}": tenth == one for one in range(10)}
+    found = {name: Slice(inside, 0) for name, inside in parts.items()}
+    return found | {task: Slice(parts["all"], place) for place, task in enumerate(data.tasks) if place}
+
+
+def tenths(target: Ints, seen: Ints) -> Ints:
+    """Which tenth of the rows each row [rows] is in, 0 to 9, by how often its item was seen; an item stays whole."""
+    items, inverse, rows = np.unique(target, return_inverse=True, return_counts=True)
+    order = np.lexsort((items, seen[items]))
+    middle = np.empty(len(items))
+    middle[order] = rows[order].cumsum() - rows[order] / 2
+    return (10 * middle / max(len(target), 1)).astype(np.int64)[inverse]
 
 
 def _measure(
@@ -88,13 +116,14 @@ def _measure(
     version: str,
     scores: Floats,
     rows: Rows,
-    slices: dict[str, NDArray[np.bool_]],
+    slices: dict[str, Slice],
     settings: Settings,
 ) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
-    labels = rows.labels[:, 0]
-    for slice_, inside in slices.items():
-        y, s, user = labels[inside], scores[inside], rows.user[inside]
+    for slice_, (inside, task) in slices.items():
+        y, s, user = rows.labels[inside, task], scores[inside, task], rows.user[inside]
+        if np.isnan(s).any():
+            continue  # a model of days without this label
         values = {metric: measure(y, s, user) for metric, measure in METRICS.items()}
         intervals = {}
         if slice_ == "all":

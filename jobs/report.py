@@ -29,7 +29,8 @@ MEASURES = ("auc", "uauc", "gauc", "log_loss", "calibration")
 SLICES = {
     "all": "all rows", "known_items": "known items", "cold_items": "cold items", "history_0": "no history",
     "history_1_9": "history 1 to 9", "history_10_99": "history 10 to 99",
-    "history_100_up": "history from 100",
+    "history_100_up": "history from 100", "popularity_1": "rarest items, a tenth of the rows",
+    "popularity_10": "most frequent items, a tenth", "purchase": "purchases",
 }  # fmt: skip
 FATES = {"rows_out": "kept", "rows_duplicate": "duplicate", "rows_rejected": "rejected"}
 
@@ -92,6 +93,10 @@ def _key_numbers(metrics: read.Metrics, day: date, seconds: float) -> list[tuple
         ("collision rate", metrics.value(day, "quantize", "codebook", "all", "collision_rate"), "percent"),
         *((f"AUC {n}", metrics.value(day, "evaluate", m, "all", "auc"), "four") for m, n in MODELS.items()),
         ("AUC challenger less champion", metrics.value(day, *compared), "signed"),
+        *(
+            (f"hit rate at 10, {name}", metrics.value(day, "evaluate", model, "all", "hit_rate_at_10"), "percent")
+            for model, name in (("live", "lists of the day before"), ("popular", "most popular items"))
+        ),
         ("seconds", seconds or None, "whole"),
     ]
 

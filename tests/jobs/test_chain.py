@@ -32,6 +32,16 @@ def test_challenger_champion_and_din_are_judged_on_the_same_rows(ran: Chain) -> 
     assert len({r["rows"] for r in auc.values()}) == 1
     assert auc["challenger"]["ci_low"] < auc["challenger"]["value"] < auc["challenger"]["ci_high"]
     assert auc["challenger"]["value"] > 0.55
+    counted = {r["slice"]: r["rows"] for r in rows if r["model"] == "challenger" and r["metric"] == "auc"}
+    assert sum(counted.get(f"popularity_{one}", 0) for one in range(1, 11)) == counted["all"] == counted["purchase"]
+    assert {r["model"] for r in rows if r["metric"] == "hit_rate_at_10" and r["value"] > 0} == {"live", "popular"}
+
+
+def test_tenths_of_popularity_hold_equally_many_rows_where_items_can_be_parted() -> None:
+    target = np.repeat(np.arange(20), 3)
+    assert evaluate.tenths(target, np.arange(20)[::-1]).tolist() == np.repeat(np.arange(10)[::-1], 6).tolist()
+    assert evaluate.tenths(np.array([1, 1, 1, 0]), np.array([5, 9])).tolist() == [6, 6, 6, 1]
+    assert evaluate.tenths(np.zeros(0, int), np.zeros(3, int)).tolist() == []
 
 
 def test_a_published_id_does_not_move_when_new_items_arrive(ran: Chain) -> None:

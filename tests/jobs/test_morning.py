@@ -1,0 +1,52 @@
+"""How the lists of the day before are measured by what users did."""
+
+from datetime import timedelta
+from math import log2
+
+import pytest
+from lake_rows import DAY, moment, put
+
+from jobs import morning
+from jobs.lake import Lake
+from jobs.settings import Settings
+
+
+def event(
+    user: str | None, item: str, kind: str = "click", days: int = 0, value: float | None = None
+) -> dict[str, object]:
+    day = DAY + timedelta(days)
+    return {
+        "event_id": f"{user}{item}{kind}{days}", "user_id": user, "item_id": item, "event": kind, "ts": moment(day, 5),
+        "value": value, "landed_day": day, "day": day,
+    }  # fmt: skip
+
+
+def listed(user: str, items: str, days: int = -1) -> list[dict[str, object]]:
+    return [
+        {"user_id": user, "rank": n, "item_id": item, "score": 0.5, "model_version": "m", "day": DAY + timedelta(days)}
+        for n, item in enumerate(items, start=1)
+    ]
+
+
+def test_what_users_did_is_looked_up_in_their_lists_of_the_day_before(lake: Lake, settings: Settings) -> None:
+    put(
+        lake, "gold.recommendations", [*listed("u", "abc"), *listed("v", "xa"), *listed("w", "q"), *listed("u", "z", 0)]
+    )
+    put(lake, "silver.events", [
+        event("u", "c"), event("u", "c", "purchase"), event("u", "z"),  # third, twice; not listed the day before
+        event("v", "x", "rating", value=5.0), event("v", "a", "rating", value=1.0),  # first; not liked
+        event("w", "q", "impression"), event("t", "a"), event(None, "a"),  # not done; no list; not known
+        event("t", "z", days=-1), event("s", "z", days=-2), event("s", "c", days=-1),
+    ])  # fmt: skip
+    found = {(row["model"], row["metric"]): row for row in morning.measured(lake, settings, DAY)}
+    assert found["live", "hit_rate_at_10"]["value"] == pytest.approx(2 / 3)
+    ideal = 1 + 1 / log2(3)
+    assert found["live", "ndcg_at_10"]["value"] == pytest.approx((1 / log2(4) / ideal + 1) / 2)
+    assert found["popular", "hit_rate_at_10"]["value"] == pytest.approx(2 / 3)  # z, then c
+    assert found["popular", "ndcg_at_10"]["value"] == pytest.approx((1 + 0) / 2)
+    assert {row["rows"] for row in found.values()} == {3}
+
+
+def test_a_day_without_lists_before_it_measures_nothing(lake: Lake, settings: Settings) -> None:
+    put(lake, "silver.events", [event("u", "c")])
+    assert morning.measured(lake, settings, DAY) == []
