@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow.dataset as ds
+import torch
 from numpy.typing import NDArray
 
 from jobs import morning
@@ -23,6 +24,7 @@ from jobs.model_store import live, load_card, load_model
 from jobs.settings import Settings
 from models import metrics
 from models.ranker.model import Ranker
+from models.ranker.samples import find
 from models.ranker.training import predict
 
 METRICS = {"auc": metrics.auc, "uauc": metrics.uauc, "gauc": metrics.gauc,
@@ -33,6 +35,7 @@ HISTORY = {
     "history_10_99": (10, 99),
     "history_100_up": (100, 1 << 40),
 }
+SEARCHED = 2000  # rows that a second search is made for
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
@@ -60,6 +63,8 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     scores = {name: _scores(data, settings, model) for name, model in loaded.items()}
     slices = _slices(data, loaded["challenger"])
     rows = [r for name in scores for r in _measure(name, versions[name], scores[name], data.test, slices, settings)]
+    missed = {"missed_by_id_search": _missed_by_ids(data, settings, loaded["challenger"], loaded["din"])}
+    rows += metric_rows("challenger", "all", missed, version=version)
     for other in scores.keys() - {"challenger"}:
         rows += _difference(scores["challenger"][:, 0], scores[other][:, 0], other, data.test, settings)
     write_metrics(lake, "evaluate", day, rows + morning.measured(lake, settings, day))
@@ -89,6 +94,23 @@ def _scores(data: Dataset, settings: Settings, model: Ranker) -> Floats:
         if task in model.tasks:
             found[:, place] = predicted[:, model.tasks.index(task)]
     return found
+
+
+def _missed_by_ids(data: Dataset, settings: Settings, challenger: Ranker, din: Ranker) -> float:
+    """Share of the events that the challenger's search finds which a search by DIN's ID embeddings does not find."""
+    rows = data.test.take(np.linspace(0, len(data.test) - 1, min(SEARCHED, len(data.test))).astype(np.int64))
+
+    def events(vectors: torch.Tensor) -> Ints:
+        found = find(
+            challenger.design, data.histories, rows.user, rows.target, rows.end, vectors=vectors,
+            max_history=settings.ranker.max_history,
+        )  # fmt: skip
+        return found.events
+
+    ids = torch.nn.functional.normalize(din.ids.weight.detach().cpu()[:-1], dim=1)
+    by_item, by_id = events(data.catalogue.vectors), events(ids)
+    found = [np.isin(a[a >= 0], b) for a, b in zip(by_item, by_id, strict=True)]
+    return float(1 - np.concatenate(found).mean()) if (by_item >= 0).any() else float("nan")
 
 
 def _slices(data: Dataset, challenger: Ranker) -> dict[str, Slice]:

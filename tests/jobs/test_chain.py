@@ -32,6 +32,7 @@ def test_challenger_champion_and_din_are_judged_on_the_same_rows(ran: Chain) -> 
     assert len({r["rows"] for r in auc.values()}) == 1
     assert auc["challenger"]["ci_low"] < auc["challenger"]["value"] < auc["challenger"]["ci_high"]
     assert auc["challenger"]["value"] > 0.55
+    assert 0 < next(r["value"] for r in rows if r["metric"] == "missed_by_id_search") < 1
     counted = {r["slice"]: r["rows"] for r in rows if r["model"] == "challenger" and r["metric"] == "auc"}
     assert sum(counted.get(f"popularity_{one}", 0) for one in range(1, 11)) == counted["all"] == counted["purchase"]
     assert {r["model"] for r in rows if r["metric"] == "hit_rate_at_10" and r["value"] > 0} == {"live", "popular"}
