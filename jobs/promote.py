@@ -27,7 +27,7 @@ from jobs.tracking import mark, register
 TABLE = "gold.releases"
 PUBLISHED = (
     "silver.events", "silver.items", "silver.item_pairs", "gold.item_embeddings", "gold.codebooks",
-    "gold.semantic_ids", "gold.samples", "gold.metrics", "gold.recommendations",
+    "gold.semantic_ids", "gold.samples", "gold.metrics", "gold.recommendations", "gold.explanations",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ EXAMPLES = 5
 ENCODERS = 10
 USERS = 3
 ITEMS = 10
+REASONS = 5
 _GATED = "kind <> 'rollback'"  # promote and keep are what a run decided
 
 
@@ -146,11 +147,7 @@ def encoders(lake: Lake, day: date) -> list[Row]:
 
 def sample_users(lake: Lake, day: date, window: int) -> list[Row]:
     """A few users, the same while they are active: what they did lately and what they are recommended."""
-    users = query(
-        lake, "gold.recommendations",
-        "SELECT user_id FROM t WHERE day = ? AND rank = 1 ORDER BY md5(user_id) LIMIT ?", day, USERS,
-    )  # fmt: skip
-    chosen = [row["user_id"] for row in users]
+    chosen = [row["user_id"] for row in first_items(lake, day)]
     if not chosen:
         return []
     recommended = query(
@@ -166,14 +163,31 @@ def sample_users(lake: Lake, day: date, window: int) -> list[Row]:
            GROUP BY user_id, item_id ORDER BY ts DESC, item_id""",
         day - timedelta(window), day, chosen,
     )  # fmt: skip
-    names = titles(lake, {row["item_id"] for row in [*recommended, *history]})
-    for row in [*recommended, *history]:
+    reasons = query(
+        lake, "gold.explanations",
+        """SELECT user_id, history_item_id AS item_id, ts, similarity, attention FROM t
+           WHERE day = ? AND place <= ? AND user_id IN ? ORDER BY place""",
+        day, REASONS, chosen,
+    )  # fmt: skip
+    names = titles(lake, {row["item_id"] for row in [*recommended, *history, *reasons]})
+    for row in [*recommended, *history, *reasons]:
         row["title"] = names[row["item_id"]]
 
     def mine(rows: list[Row], user: str) -> list[Row]:
         return [row for row in rows if row["user_id"] == user][:ITEMS]
 
-    return [{"user_id": u, "history": mine(history, u), "recommended": mine(recommended, u)} for u in chosen]
+    return [
+        {"user_id": u, "history": mine(history, u), "recommended": mine(recommended, u), "reasons": mine(reasons, u)}
+        for u in chosen
+    ]
+
+
+def first_items(lake: Lake, day: date) -> list[Row]:
+    """The users that the report shows, and the item that each is recommended first."""
+    return query(
+        lake, "gold.recommendations",
+        "SELECT user_id, item_id FROM t WHERE day = ? AND rank = 1 ORDER BY md5(user_id) LIMIT ?", day, USERS,
+    )  # fmt: skip
 
 
 def titles(lake: Lake, items: set[str]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """How the events that the GSU found become one vector, given the target."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,6 +9,24 @@ from torch.nn import functional as F
 from models.ranker.design import Attention
 
 HEADS = 4
+
+
+class Seen(NamedTuple):
+    """What attention is told.
+
+    target         [batch, dim]
+    items          [distinct, dim]
+    at             [batch, k]: which of them an event is of
+    told           [batch, k, dim]: what else is known of each event, or None
+    sims, padding  [batch, k]
+    """
+
+    target: Tensor
+    items: Tensor
+    at: Tensor
+    told: Tensor | None
+    sims: Tensor
+    padding: Tensor
 
 
 class TargetAttention(nn.Module):
@@ -26,31 +46,28 @@ class TargetAttention(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(HEADS))
         self.mix = nn.Parameter(torch.tensor([1.0, 1.0, 0.0]).repeat(HEADS, 1)) if kind == "semantic" else None
 
-    def forward(
-        self, target: Tensor, items: Tensor, at: Tensor, told: Tensor | None, sims: Tensor, padding: Tensor
-    ) -> Tensor:
-        """One vector [batch, dim]; zeros where there is no event.
+    def forward(self, seen: Seen) -> Tensor:
+        """One vector [batch, dim]; zeros where there is no event."""
+        values = F.embedding(seen.at, seen.items)
+        if seen.told is not None:
+            values = values + seen.told
+        return torch.einsum("bhk,bkhd->bhd", self.shares(seen), values.view(*seen.at.shape, HEADS, -1)).flatten(1)
 
-        target         [batch, dim]
-        items          [distinct, dim]; at [batch, k]: which of them an event is of
-        told           [batch, k, dim]: what else is known of each event, or None
-        sims, padding  [batch, k]
-        """
-        b, k = at.shape
-        query = self.query(target).view(b, HEADS, -1)
-        keys, values = F.embedding(at, self.key(items)), F.embedding(at, items)
-        if told is not None:
-            keys, values = keys + told, values + told
-        keys, values = keys.view(b, k, HEADS, -1), values.view(b, k, HEADS, -1)
-        score = torch.einsum("bhd,bkhd->bhk", query, keys) / query.shape[2] ** 0.5
+    def shares(self, seen: Seen) -> Tensor:
+        """How much each event weighs [batch, HEADS, k], from 0."""
+        b, k = seen.at.shape
+        query = self.query(seen.target).view(b, HEADS, -1)
+        keys = F.embedding(seen.at, self.key(seen.items))
+        if seen.told is not None:
+            keys = keys + seen.told
+        score = torch.einsum("bhd,bkhd->bhk", query, keys.view(b, k, HEADS, -1)) / query.shape[2] ** 0.5
         if self.mix is not None:
             own, similarity, both = self.mix.T.unsqueeze(2)
-            s = sims.unsqueeze(1)
+            s = seen.sims.unsqueeze(1)
             score = own * score + similarity * s + both * score * s
+        padding = seen.padding.unsqueeze(1)
         if self.kind == "quadratic":
-            share = score.relu().masked_fill(padding.unsqueeze(1), 0.0) / k**0.5
-        else:
-            score = score.masked_fill(padding.unsqueeze(1), -torch.inf)
-            nothing = self.nothing.expand(b, -1).unsqueeze(2)  # keeps an empty history defined
-            share = torch.cat([nothing, score], dim=2).softmax(dim=2)[:, :, 1:]
-        return torch.einsum("bhk,bkhd->bhd", share, values).flatten(1)
+            share: Tensor = score.relu().masked_fill(padding, 0.0) / k**0.5
+            return share
+        nothing = self.nothing.expand(b, -1).unsqueeze(2)  # keeps an empty history defined
+        return torch.cat([nothing, score.masked_fill(padding, -torch.inf)], dim=2).softmax(dim=2)[:, :, 1:]

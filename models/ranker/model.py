@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.ranker.attention import TargetAttention
+from models.ranker.attention import Seen, TargetAttention
 from models.ranker.design import Design
 from models.ranker.head import heads
 from models.ranker.rates import RATES
@@ -141,16 +141,8 @@ class Ranker(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [batch, tasks]."""
-        b, k = batch.topk.shape
-        padding = batch.topk == PADDING
-        rows = torch.cat([batch.target, batch.topk.flatten()])
-        rows = torch.where(rows == PADDING, self.n_items, rows)
-        distinct, at = torch.unique(rows, return_inverse=True)  # a batch names few items, many times each
-        items = self.embed(distinct)
-        target = F.embedding(at[:b], items)
-        shared = self.shared_prefix(rows[:b], rows[b:].view(b, k)) if "prefix" in self.design.features else None
-        events = at[b:].view(b, k)
-        interest = self.attention(target, items, events, self.tell(batch, shared), batch.sims, padding)
+        seen, shared = self._look(batch)
+        target, padding, interest = seen.target, seen.padding, self.attention(seen)
         features = [target, interest, target * interest, batch.history_length.log1p().unsqueeze(1) / 5]
         if "simtier" in self.design.extras:
             features.append(simtier(batch.sims, padding))
@@ -163,6 +155,22 @@ class Ranker(nn.Module):
             x = torch.cat([x, self.left(x) * self.right(x)], dim=1)
         logits: Tensor = self.head(x)
         return logits
+
+    def shares(self, batch: Batch) -> Tensor:
+        """How much each event weighs in attention [batch, k], mean over its heads."""
+        return self.attention.shares(self._look(batch)[0]).mean(dim=1)
+
+    def _look(self, batch: Batch) -> tuple[Seen, Tensor | None]:
+        """What attention is told, and how many first codes [batch, k] each event shares with the target."""
+        b, k = batch.topk.shape
+        padding = batch.topk == PADDING
+        rows = torch.cat([batch.target, batch.topk.flatten()])
+        rows = torch.where(rows == PADDING, self.n_items, rows)
+        distinct, at = torch.unique(rows, return_inverse=True)  # a batch names few items, many times each
+        items = self.embed(distinct)
+        shared = self.shared_prefix(rows[:b], rows[b:].view(b, k)) if "prefix" in self.design.features else None
+        told = self.tell(batch, shared)
+        return Seen(F.embedding(at[:b], items), items, at[b:].view(b, k), told, batch.sims, padding), shared
 
     def embed(self, rows: Tensor) -> Tensor:
         """Item embeddings [rows, dim]: ID, or the unknown ID for items never trained on, plus the codes."""

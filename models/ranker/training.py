@@ -90,6 +90,17 @@ def predict(model: Ranker, data: Samples, batch_size: int = PREDICT_ROWS) -> NDA
     return np.concatenate(parts)
 
 
+@torch.no_grad()
+def weigh(model: Ranker, data: Samples, batch_size: int = PREDICT_ROWS) -> NDArray[np.float32]:
+    """What each event found weighs in attention [rows, k] float32, mean over its heads, 0 for padding."""
+    model.eval()
+    parts = [np.zeros((0, model.design.k), dtype=np.float32)]
+    for start in range(0, len(data), batch_size):
+        batch = _batch(data, slice(start, start + batch_size), model.known.device)
+        parts.append(model.shares(batch).cpu().numpy())
+    return np.concatenate(parts)
+
+
 def split_by_time(data: Samples, share: float) -> tuple[Samples, Samples]:
     """The earlier rows and the latest `share` of them, whatever order they come in."""
     order = np.lexsort((data.target, data.groups, data.ts))

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from jobs import embed, evaluate, gate, promote, recommend, tracking, train
+from jobs import embed, evaluate, explain, gate, promote, recommend, tracking, train
 from jobs.catalogue import current_vectors
 from jobs.lake import Lake, UserError
 from jobs.metrics import metric_rows, write_metrics
@@ -65,6 +65,30 @@ def test_only_items_whose_text_changed_are_embedded(ran: Chain) -> None:
     assert embed.run(lake, settings, LAST).rows_out == 0
     vectors = lake.arrow("gold.item_embeddings", ["item_id", "content_hash"])
     assert vectors.num_rows == len({tuple(r.values()) for r in vectors.to_pylist()})
+
+
+def test_the_first_items_of_a_few_users_are_explained_by_their_histories(
+    ran: Chain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake, settings = ran.lake, ran.settings
+    rows = lake.arrow("gold.explanations", where=pc.field("day") == LAST).to_pylist()
+    first = {(r["user_id"], r["item_id"]): r["score"] for r in lake.arrow("gold.recommendations").to_pylist()
+             if r["day"] == LAST and r["rank"] == 1}  # fmt: skip
+    assert len({r["user_id"] for r in rows}) == 3
+    done = {(r["user_id"], r["item_id"], r["ts"]) for r in lake.arrow("silver.events").to_pylist()}
+    for row in rows:
+        assert row["score"] == first[row["user_id"], row["item_id"]]
+        assert (row["user_id"], row["history_item_id"], row["ts"]) in done
+    one = [r for r in rows if r["user_id"] == rows[0]["user_id"]]
+    assert [r["attention"] for r in one] == sorted((r["attention"] for r in one), reverse=True)
+    told = explain.run(lake, settings, LAST, user=one[0]["user_id"], item=one[0]["item_id"])
+    assert told.rows_in == len(one)
+    assert told.notes["score"] == pytest.approx(one[0]["score"], abs=1e-6)
+    assert f"{one[0]['attention']:.3f}" in capsys.readouterr().err
+    with pytest.raises(UserError, match="there is no item nothing"):
+        explain.run(lake, settings, LAST, user=one[0]["user_id"], item="nothing")
+    with pytest.raises(UserError, match="no model was live"):
+        explain.run(lake, settings, LAST - timedelta(100), user=one[0]["user_id"], item="nothing")
 
 
 def test_recommendations_are_ranked_by_score_and_hold_nothing_seen(ran: Chain) -> None:

@@ -23,8 +23,10 @@ from models.ranker import (
     reindexed,
     save,
 )
+from models.ranker.attention import Seen
 from models.ranker.design import Attention, Heads, Search
 from models.ranker.rates import RATES, Rates
+from models.ranker.training import weigh
 
 USERS, ITEMS, EVENTS, ROWS = 12, 40, 600, 300
 SIZES = (4, 4, 8)
@@ -201,10 +203,32 @@ def test_events_without_interest_count_nothing_in_quadratic_attention() -> None:
     with torch.no_grad():
         model.attention.key.bias.zero_()
         model.attention.query.bias.zero_()
-        nothing = model.attention(
-            target, items, torch.tensor([[1, 1]]), None, torch.zeros(1, 2), torch.tensor([[False] * 2])
-        )
+        none = torch.tensor([[False] * 2])
+        nothing = model.attention(Seen(target, items, torch.tensor([[1, 1]]), None, torch.zeros(1, 2), none))
     assert (nothing == 0).all()
+
+
+@pytest.mark.parametrize("attention", get_args(Attention))
+def test_what_events_weigh_is_what_attention_used(attention: Attention) -> None:
+    design = replace(EVERYTHING, attention=attention)
+    rows = rows_of(design, log())
+    model = trained(design, rows)
+    weights = weigh(model, rows)
+    assert weights.shape == rows.topk.shape
+    assert (weights[rows.topk < 0] == 0).all()
+    assert (weights >= 0).all()
+    heaviest = weights.argmax(axis=1)
+    some = np.flatnonzero(weights.max(axis=1) > weights.mean(axis=1))
+    without = rows.topk.copy()
+    without[some, heaviest[some]] = -1
+    least = rows.topk.copy()
+    least[some, np.where(rows.topk < 0, 2, weights).argmin(axis=1)[some]] = -1
+    before = predict(model, rows)
+
+    def moved(topk: np.ndarray) -> float:
+        return float(np.abs(predict(model, replace(rows, topk=topk)) - before)[some].mean())
+
+    assert moved(without) > moved(least)
 
 
 def test_a_step_leaves_the_rows_of_items_that_it_did_not_read() -> None:

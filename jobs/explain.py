@@ -1,0 +1,64 @@
+"""Why a user would get an item: the events of the history that were found, their similarity, what each weighs.
+
+    python -m jobs.explain --day 2026-11-20 --user u17 --item i4
+
+Reads the model that was live after the day and what it looks at. Prints the events that weigh most; writes no table.
+What the report shows of a few users and their first items, recommend writes to gold.explanations.
+"""
+
+import argparse
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from jobs.lake import Lake, UserError, Written
+from jobs.lake.entry import main
+from jobs.model_store import live
+from jobs.report_data import titles
+from jobs.scorer import Scorer
+from jobs.settings import Settings
+from models.ranker.histories import Int64s
+from models.ranker.training import predict
+
+SHOWN = 20
+
+
+def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> Written:
+    release = live(lake, before=str(day + timedelta(days=1)))
+    if release is None:
+        raise UserError(f"no model was live after {day}: choose a later day, or run that day first")
+    scorer = Scorer.load(lake, settings, day, str(release["model_uri"]))
+    who = _place(scorer.users, user, f"user {user} has done nothing up to {day}")
+    what = _place(scorer.catalogue.ids, item, f"there is no item {item}")
+    score = float(predict(scorer.model, scorer.rows(who, what)[0])[0, 0])
+    rows = scorer.explain(who, what)
+    names = titles(lake, {row["history_item_id"] for row in rows} | {item})
+    table = Table(title=escape(f"{user}, {names[item]}: {score:.4f} by {scorer.model_version}"))
+    for column in ("", "item of the history", "when", "similarity", "attention"):
+        table.add_column(column)
+    for row in rows[:SHOWN]:
+        told = f"{row['ts']:%Y-%m-%d %H:%M}", f"{row['similarity']:.3f}", f"{row['attention']:.3f}"
+        table.add_row(str(row["place"]), escape(names[row["history_item_id"]]), *told)
+    Console(stderr=True).print(table)
+    return Written(len(rows), notes={"score": score})
+
+
+def _place(ids: pa.Array, name: str, missing: str) -> Int64s:
+    place = pc.index(ids, pa.scalar(name, ids.type)).as_py()
+    if place < 0:
+        raise UserError(missing)
+    return np.array([place])
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", required=True, help="as in silver.events")
+    parser.add_argument("--item", required=True, help="as in silver.items")
+
+
+if __name__ == "__main__":
+    main(run, _arguments)

@@ -1,0 +1,78 @@
+"""A model with all that it looks at, as of the end of a day: what recommend and explain score with."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jobs.behaviour import load_histories, load_rates
+from jobs.dataset import Catalogue, load_catalogue
+from jobs.lake import Lake
+from jobs.model_store import load_card, load_model
+from jobs.settings import Settings
+from models.ranker.histories import Histories, Ints
+from models.ranker.model import Ranker
+from models.ranker.rates import Rates
+from models.ranker.samples import Samples, find, gathered
+from models.ranker.training import predict, weigh
+
+
+@dataclass(frozen=True)
+class Scorer:
+    model: Ranker
+    model_version: str
+    catalogue: Catalogue
+    users: pa.Array
+    histories: Histories
+    rates: Rates
+    day: date
+    max_history: int
+
+    @classmethod
+    def load(cls, lake: Lake, settings: Settings, day: date, uri: str) -> "Scorer":
+        card = load_card(lake, uri)
+        catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
+        model = load_model(lake, uri, catalogue)
+        users, histories = load_histories(lake, settings, catalogue, day, pa.chunked_array([], pa.string()))
+        rates = load_rates(lake, settings, users, catalogue, day, model.tasks[0])
+        return cls(model, card.model_version, catalogue, users, histories, rates, day, settings.ranker.max_history)
+
+    def rows(self, user: Ints, target: Ints) -> tuple[Samples, Ints]:
+        """Pairs [rows] of user and item index at the end of the day, and the events found [rows, k], -1: none."""
+        end = self.histories.offsets[user + 1]
+        found = find(
+            self.model.design, self.histories, user, target, end, vectors=self.catalogue.vectors,
+            max_history=self.max_history,
+        )  # fmt: skip
+        now = np.full(len(user), np.datetime64(self.day + timedelta(days=1), "us").astype(np.int64))
+        labels = np.zeros((len(user), len(self.model.tasks)), np.float32)
+        rates = self.rates.at(user, target, now)
+        rows = gathered(self.model.design, self.histories, found, user, target, end, now, labels, rates)
+        return rows, found.events
+
+    def explain(self, user: Ints, target: Ints) -> list[dict[str, Any]]:
+        """Rows of gold.explanations for pairs [rows]."""
+        rows, events = self.rows(user, target)
+        scores, weights = predict(self.model, rows)[:, 0], weigh(self.model, rows)
+        found = []
+        for row in range(len(user)):
+            some = np.flatnonzero(events[row] >= 0)
+            order = some[np.argsort(-weights[row, some], kind="stable")]
+            found += [
+                {
+                    "user_id": self.users[int(user[row])].as_py(),
+                    "item_id": self.catalogue.ids[int(target[row])].as_py(),
+                    "score": float(scores[row]),
+                    "place": place,
+                    "history_item_id": self.catalogue.ids[int(rows.topk[row, at])].as_py(),
+                    "ts": datetime.fromtimestamp(self.histories.ts[events[row, at]] / 1e6, UTC),
+                    "similarity": float(rows.sims[row, at]),
+                    "attention": float(weights[row, at]),
+                    "model_version": self.model_version,
+                    "day": self.day,
+                }
+                for place, at in enumerate(order, start=1)
+            ]
+        return found
