@@ -36,7 +36,6 @@ from jobs.settings import Settings, load_settings
 from models import metrics
 from models.quantizers import ResKmeansFSQ
 from models.quantizers.matching import matched, moved
-from models.ranker.design import PRESETS
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
 from models.ranker.training import fit, predict
@@ -90,7 +89,8 @@ def main() -> None:
     x = torch.from_numpy(vectors)
     catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
-    train, test = (searched(data, part, settings, PRESETS["qarm_v2"]) for part in (data.train, data.test))
+    design = load_model(lake, champion["model_uri"], catalogue).design
+    train, test = (searched(data, part, settings, design) for part in (data.train, data.test))
     rows: list[Row] = []
     for seed in flags.seeds:
         for way, book in codebooks(old, x, settings, seed).items():

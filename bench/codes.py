@@ -12,6 +12,7 @@ Asserts nothing.
 import argparse
 import json
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ from models.ranker.training import predict
 Row = dict[str, Any]
 CHOICES = ("none", *(way for way in WAYS if way not in ("nearest_items", "plain_fsq_tables", "rq_vae_letter")))
 
-DESIGN = PRESETS["qarm_v2"]
+DESIGN = replace(PRESETS["qarm_v2"], extras=("simtier", "rates"))  # as the daily run trains it
 
 
 def trained(data: Dataset, catalogue: Catalogue, found: Samples, settings: Settings, seed: int, way: str) -> Ranker:

@@ -134,6 +134,7 @@ def running_rates(
         (user[liked], item[liked], liked_at[liked]),
         int(user.max()) + 1,
         int(item.max()) + 1,
+        window=1 << 62,
     )
     return rates.at(user, item, ts)
 

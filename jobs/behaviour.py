@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jobs.lake import Lake
 from jobs.settings import Settings
 from models.ranker.histories import Histories
-from models.ranker.rates import Rates
+from models.ranker.rates import Events, Rates, Totals
 
 POSITIVE = ("click", "purchase", "rating")
 SHOWN = {"click": "impression", "purchase": "impression", "like": "rating"}
@@ -71,29 +71,35 @@ def distinct(parts: list[pa.Array]) -> pa.Array:
 
 
 def load_rates(lake: Lake, settings: Settings, users: pa.Array, items: Items, day: date, task: str) -> Rates:
-    """What counts for one task, of the days that the ranker is trained on and of `day`.
+    """What was shown and taken, for one task, in the days that the ranker is trained on and as many before them."""
+    days = settings.logs.train_days
 
-    Where a log does not tell what was shown, what was taken stands for it: rates are then the same for all, and counts
-    tell how active a user and how popular an item is.
-    """
-
-    def read(event: str, liked: bool) -> tuple[Ints, Ints, Ints]:
-        parts: list[tuple[Ints, ...]] = [(np.zeros(0, np.int64),) * 3]
-        for batch in _events(lake, settings, day, event, liked):
-            user = pc.fill_null(pc.index_in(batch["user_id"], users), -1).to_numpy().astype(np.int64)
-            ts = batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-            parts.append((user, items.index(batch["item_id"]), ts))
+    def read(event: str, liked: bool) -> Events:
+        parts: list[Events] = [(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64))]
+        parts += _parts(lake, settings, users, items, (day - timedelta(days=2 * days), day), event, liked)
         user, item, ts = (np.concatenate(column) for column in zip(*parts, strict=True))
         return user, item, ts
 
-    taken = read(TAKEN[task], liked=True)
-    shown = read(SHOWN[task], liked=False)
-    return Rates.from_arrays(shown if len(shown[0]) else taken, taken, len(users), len(items.ids))
+    window = np.timedelta64(days, "D").astype("timedelta64[us]").astype(int)
+    shown, taken = read(SHOWN[task], liked=False), read(TAKEN[task], liked=True)
+    return Rates.from_arrays(shown, taken, len(users), len(items.ids), int(window))
 
 
-def _events(lake: Lake, settings: Settings, day: date, event: str, liked: bool) -> Iterator[pa.RecordBatch]:
-    first = day - timedelta(days=settings.logs.train_days)
-    where = (ds.field("day") >= first) & (ds.field("day") <= day) & (ds.field("event") == event)
+def load_totals(lake: Lake, settings: Settings, users: pa.Array, items: Items, day: date, task: str) -> Totals:
+    """The same as of the end of `day`."""
+    span = (day - timedelta(days=settings.logs.train_days - 1), day)
+    shown = _parts(lake, settings, users, items, span, SHOWN[task], liked=False)
+    taken = _parts(lake, settings, users, items, span, TAKEN[task], liked=True)
+    return Totals.count(shown, taken, len(users), len(items.ids))
+
+
+def _parts(
+    lake: Lake, settings: Settings, users: pa.Array, items: Items, days: tuple[date, date], event: str, liked: bool
+) -> Iterator[Events]:
+    where = (ds.field("day") >= days[0]) & (ds.field("day") <= days[1]) & (ds.field("event") == event)
     if liked and event == "rating":
         where &= ds.field("value") >= settings.logs.like_from
-    return lake.batches("silver.events", ["user_id", "item_id", "ts"], where)
+    for batch in lake.batches("silver.events", ["user_id", "item_id", "ts"], where):
+        user = pc.fill_null(pc.index_in(batch["user_id"], users), -1).to_numpy(zero_copy_only=False)
+        ts = batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+        yield user.astype(np.int32), items.index(batch["item_id"]).astype(np.int32), ts

@@ -1,7 +1,9 @@
 """Samples, histories and catalogue of a day as arrays: what train, evaluate and recommend start from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache, partial
 
 import numpy as np
 import pyarrow as pa
@@ -58,7 +60,7 @@ class Dataset:
     catalogue: Catalogue
     users: pa.Array
     histories: Histories
-    rates: Rates
+    rates: Callable[[str], Rates]  # of a task
     tasks: tuple[str, ...]
     train: Rows
     test: Rows
@@ -99,17 +101,17 @@ def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date
     tasks = tuple(task for task in TASKS if table[task].null_count < table.num_rows)
     test, split = _split(table, settings, day)
     rows = rows_of(table, users, catalogue, histories, tasks)
-    rates = load_rates(lake, settings, users, catalogue, day, tasks[0] if tasks else TASKS[0])
+    rates = cache(partial(load_rates, lake, settings, users, catalogue, day))
     return Dataset(catalogue, users, histories, rates, tasks, rows.take(~test), rows.take(test), split)
 
 
-def searched(data: Dataset, rows: Rows, settings: Settings, design: Design) -> Samples:
-    """The rows with what the design's search finds for each."""
+def searched(data: Dataset, rows: Rows, settings: Settings, design: Design, task: str | None = None) -> Samples:
+    """The rows with what the design's search finds for each, and running rates of a task, the main one by itself."""
     found = find(
         design, data.histories, rows.user, rows.target, rows.end, vectors=data.catalogue.vectors,
         max_history=settings.ranker.max_history,
     )  # fmt: skip
-    rates = data.rates.at(rows.user, rows.target, rows.until)
+    rates = data.rates(task or data.tasks[0]).at(rows.user, rows.target, rows.until)
     return gathered(design, data.histories, found, rows.user, rows.target, rows.end, rows.ts, rows.labels, rates)
 
 

@@ -62,7 +62,10 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     versions = {name: load_card(lake, where).model_version for name, where in models.items()}
     scores = {name: _scores(data, settings, model) for name, model in loaded.items()}
     slices = _slices(data, loaded["challenger"])
-    rows = [r for name in scores for r in _measure(name, versions[name], scores[name], data.test, slices, settings)]
+    rows = []
+    for name, model in loaded.items():
+        own = {key: part for key, part in slices.items() if not part.task or data.tasks[part.task] in model.tasks}
+        rows += _measure(name, versions[name], scores[name], data.test, own, settings)
     missed = {"missed_by_id_search": _missed_by_ids(data, settings, loaded["challenger"], loaded["din"])}
     rows += metric_rows("challenger", "all", missed, version=version)
     for other in scores.keys() - {"challenger"}:
@@ -87,7 +90,7 @@ def trained(lake: Lake, settings: Settings, day: date) -> str | None:
 
 def _scores(data: Dataset, settings: Settings, model: Ranker) -> Floats:
     """Probabilities [rows, tasks of the day]: of the first, or of the first that the model has; NaN of others."""
-    predicted = predict(model, searched(data, data.test, settings, model.design))
+    predicted = predict(model, searched(data, data.test, settings, model.design, model.tasks[0]))
     found = np.full((len(predicted), len(data.tasks)), np.nan)
     found[:, 0] = predicted[:, 0]
     for place, task in enumerate(data.tasks):
@@ -125,12 +128,15 @@ def _slices(data: Dataset, challenger: Ranker) -> dict[str, Slice]:
 
 
 def tenths(target: Ints, seen: Ints) -> Ints:
-    """Which tenth of the rows each row [rows] is in, 0 to 9, by how often its item was seen; an item stays whole."""
+    """Which tenth of the rows each row [rows] is in, 0 to 9, by how often its item was seen.
+
+    An item stays whole, in the tenth where it ends: the most frequent one is in the last, and tenths may be empty.
+    """
     items, inverse, rows = np.unique(target, return_inverse=True, return_counts=True)
     order = np.lexsort((items, seen[items]))
-    middle = np.empty(len(items))
-    middle[order] = rows[order].cumsum() - rows[order] / 2
-    return (10 * middle / max(len(target), 1)).astype(np.int64)[inverse]
+    end = np.empty(len(items))
+    end[order] = rows[order].cumsum()
+    return (10 * (end - 1) / max(len(target), 1)).astype(np.int64)[inverse]
 
 
 def _measure(
@@ -144,8 +150,6 @@ def _measure(
     found: list[dict[str, object]] = []
     for slice_, (inside, task) in slices.items():
         y, s, user = rows.labels[inside, task], scores[inside, task], rows.user[inside]
-        if np.isnan(s).any():
-            continue  # a model of days without this label
         values = {metric: measure(y, s, user) for metric, measure in METRICS.items()}
         intervals = {}
         if slice_ == "all":

@@ -2,7 +2,7 @@
 
     python -m jobs.explain --day 2026-11-20 --user u17 --item i4
 
-Reads the model that was live after the day and what it looks at. Prints the events that weigh most; writes no table.
+Reads the model that was live after the day and what it looks at. Prints the events that weigh most; publishes nothing.
 What the report shows of a few users and their first items, recommend writes to gold.explanations.
 """
 
@@ -43,7 +43,7 @@ def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> Writ
         table.add_column(column)
     for row in rows[:SHOWN]:
         told = f"{row['ts']:%Y-%m-%d %H:%M}", f"{row['similarity']:.3f}", f"{row['attention']:.3f}"
-        table.add_row(str(row["place"]), escape(names[row["history_item_id"]]), *told)
+        table.add_row(str(row["rank"]), escape(names[row["history_item_id"]]), *told)
     Console(stderr=True).print(table)
     return Written(len(rows), notes={"score": score})
 

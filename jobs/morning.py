@@ -3,38 +3,37 @@
 from datetime import date, timedelta
 from typing import Any
 
-import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from jobs.behaviour import POSITIVE
 from jobs.lake import Lake
 from jobs.metrics import metric_rows
 from jobs.settings import Settings
 
 FIRST = (10, 20)  # of a list
-# Users who have a list and acted; what they acted on, with its place in their list and among the most popular items.
-_PLACED = """
-WITH acted AS (
-  SELECT DISTINCT user_id, item_id, day FROM events
-  WHERE day BETWEEN $since AND $day AND list_contains($positive, event) AND user_id IS NOT NULL
-    AND (event <> 'rating' OR value >= $like_from)
-), popular AS (
+_DONE = """SELECT DISTINCT user_id, item_id FROM silver.events
+  WHERE day >= :{first} AND day <= :{last} AND event IN ('click', 'purchase', 'rating')
+    AND (event <> 'rating' OR value >= :like_from) AND user_id IS NOT NULL"""
+# What users who have a list acted on, with its place in their list and among the most popular items. Where lists leave
+# out what a user acted on before, that is neither asked for nor has a place among the popular items.
+_PLACED = f"""
+WITH lists AS (SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before),
+wanted AS ({_DONE.format(first="day", last="day")} AND user_id IN (SELECT user_id FROM lists)),
+seen AS (
+  {_DONE.format(first="beginning", last="before")} AND user_id IN (SELECT user_id FROM wanted) AND :exclude_seen
+),
+popular AS (
   SELECT item_id, row_number() OVER (ORDER BY count(*) DESC, item_id) AS place
-  FROM acted WHERE day < $day GROUP BY item_id
-), wanted AS (
-  SELECT user_id, item_id, count(*) OVER (PARTITION BY user_id) AS items FROM acted
-  WHERE day = $day AND user_id IN (SELECT user_id FROM lists WHERE day = $before)
+  FROM ({_DONE.format(first="since", last="before")}) GROUP BY item_id
 )
-SELECT user_id, items, l.rank AS live, p.place AS popular
-FROM wanted LEFT JOIN (SELECT * FROM lists WHERE day = $before) l USING (user_id, item_id)
+SELECT w.user_id, l.rank AS live, p.place - count(q.place) AS popular
+FROM wanted w ANTI JOIN seen USING (user_id, item_id)
+LEFT JOIN lists l USING (user_id, item_id)
 LEFT JOIN popular p USING (item_id)
-"""
-_MEASURED = """
-SELECT sum(hits) / sum(items), avg(gain / ideal) FROM (
-  SELECT items, count(*) FILTER ({place} <= $k) AS hits,
-    coalesce(sum(1 / log2({place} + 1)) FILTER ({place} <= $k), 0) AS gain,
-    list_sum(list_transform(range(1, least(items, $k) + 1), lambda n: 1 / log2(n + 1))) AS ideal
-  FROM placed GROUP BY user_id, items
-)
+LEFT JOIN seen s ON s.user_id = w.user_id
+LEFT JOIN popular q ON q.item_id = s.item_id AND q.place < p.place
+GROUP BY w.user_id, w.item_id, l.rank, p.place
 """
 
 
@@ -44,23 +43,30 @@ def measured(lake: Lake, settings: Settings, day: date) -> list[dict[str, Any]]:
     hit_rate_at_K  share of what users acted on, item by item, that was among the first K
     ndcg_at_K      the same discounted by the logarithm of the place, of the best possible, mean over users
     """
-    values: dict[str, Any] = {
-        "day": day,
-        "before": day - timedelta(days=1),
-        "since": day - timedelta(days=settings.recommend.active_days),
-        "positive": list(POSITIVE),
-        "like_from": settings.logs.like_from,
-    }
+    placed = lake.query(
+        _PLACED,
+        day=day,
+        before=day - timedelta(days=1),
+        since=day - timedelta(days=settings.recommend.active_days),
+        beginning=date(1970, 1, 1),
+        like_from=settings.logs.like_from,
+        exclude_seen=settings.recommend.exclude_seen,
+    )
+    if not placed.num_rows:
+        return []
+    user = np.unique(placed["user_id"].to_numpy(), return_inverse=True)[1]
     found = []
-    with duckdb.connect() as engine:
-        engine.register("events", lake.delta("silver.events").to_pyarrow_dataset())
-        engine.register("lists", lake.delta("gold.recommendations").to_pyarrow_dataset())
-        engine.execute(f"CREATE TABLE placed AS {_PLACED}", values)
-        rows = engine.sql("SELECT count(*) FROM placed").fetchall()[0][0]
-        for model in ("live", "popular") if rows else ():
-            measures: dict[str, float] = {}
-            for k in FIRST:
-                hits, gain = engine.execute(_MEASURED.format(place=model), {"k": k}).fetchall()[0]
-                measures |= {f"hit_rate_at_{k}": hits, f"ndcg_at_{k}": gain}
-            found += metric_rows(model, "all", measures, rows=rows)
+    for model in ("live", "popular"):
+        place = placed[model].cast(pa.float64()).fill_null(np.inf).to_numpy()
+        measures: dict[str, float] = {}
+        for k in (k for k in FIRST if k <= settings.recommend.k):
+            measures |= {f"hit_rate_at_{k}": float((place <= k).mean()), f"ndcg_at_{k}": _ndcg(user, place, k)}
+        found += metric_rows(model, "all", measures, rows=len(user))
     return found
+
+
+def _ndcg(user: NDArray[np.int64], place: NDArray[np.float64], k: int) -> float:
+    """Mean over users; what each user acted on [rows] stands at these places from 1."""
+    gain = np.bincount(user, np.where(place <= k, 1 / np.log2(place + 1), 0.0))
+    best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(1, k + 1) + 1))])
+    return float((gain / best[np.minimum(np.bincount(user), k)]).mean())

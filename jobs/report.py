@@ -29,8 +29,8 @@ MEASURES = ("auc", "uauc", "gauc", "log_loss", "calibration")
 SLICES = {
     "all": "all rows", "known_items": "known items", "cold_items": "cold items", "history_0": "no history",
     "history_1_9": "history 1 to 9", "history_10_99": "history 10 to 99",
-    "history_100_up": "history from 100", "popularity_1": "rarest items, a tenth of the rows",
-    "popularity_10": "most frequent items, a tenth", "purchase": "purchases",
+    "history_100_up": "history from 100", "popularity_1": "rarest items",
+    "popularity_10": "most frequent items", "purchase": "purchases",
 }  # fmt: skip
 FATES = {"rows_out": "kept", "rows_duplicate": "duplicate", "rows_rejected": "rejected"}
 

@@ -77,7 +77,9 @@ def live(lake: Lake, day: date) -> Row | None:
 
 def newest_runs(lake: Lake, day: date) -> dict[str, Row]:
     """The newest run of each job for a day, in the order they started."""
-    rows = query(lake, "ops.runs", "SELECT * FROM t WHERE day = ? ORDER BY started_at, run_id", day)
+    rows = query(
+        lake, "ops.runs", "SELECT * FROM t WHERE day = ? AND job <> 'explain' ORDER BY started_at, run_id", day
+    )
     newest: dict[str, Row] = {}
     for row in rows:
         newest.pop(row["job"], None)
@@ -166,7 +168,7 @@ def sample_users(lake: Lake, day: date, window: int) -> list[Row]:
     reasons = query(
         lake, "gold.explanations",
         """SELECT user_id, history_item_id AS item_id, ts, similarity, attention FROM t
-           WHERE day = ? AND place <= ? AND user_id IN ? ORDER BY place""",
+           WHERE day = ? AND rank <= ? AND user_id IN ? ORDER BY rank""",
         day, REASONS, chosen,
     )  # fmt: skip
     names = titles(lake, {row["item_id"] for row in [*recommended, *history, *reasons]})

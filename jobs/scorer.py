@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jobs.behaviour import load_histories, load_rates
+from jobs.behaviour import load_histories, load_totals
 from jobs.dataset import Catalogue, load_catalogue
 from jobs.lake import Lake
 from jobs.model_store import load_card, load_model
 from jobs.settings import Settings
 from models.ranker.histories import Histories, Ints
 from models.ranker.model import Ranker
-from models.ranker.rates import Rates
+from models.ranker.rates import Totals
 from models.ranker.samples import Samples, find, gathered
 from models.ranker.training import predict, weigh
 
@@ -26,7 +26,7 @@ class Scorer:
     catalogue: Catalogue
     users: pa.Array
     histories: Histories
-    rates: Rates
+    rates: Totals
     day: date
     max_history: int
 
@@ -36,7 +36,7 @@ class Scorer:
         catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
         model = load_model(lake, uri, catalogue)
         users, histories = load_histories(lake, settings, catalogue, day, pa.chunked_array([], pa.string()))
-        rates = load_rates(lake, settings, users, catalogue, day, model.tasks[0])
+        rates = load_totals(lake, settings, users, catalogue, day, model.tasks[0])
         return cls(model, card.model_version, catalogue, users, histories, rates, day, settings.ranker.max_history)
 
     def rows(self, user: Ints, target: Ints) -> tuple[Samples, Ints]:
@@ -48,7 +48,7 @@ class Scorer:
         )  # fmt: skip
         now = np.full(len(user), np.datetime64(self.day + timedelta(days=1), "us").astype(np.int64))
         labels = np.zeros((len(user), len(self.model.tasks)), np.float32)
-        rates = self.rates.at(user, target, now)
+        rates = self.rates.at(user, target)
         rows = gathered(self.model.design, self.histories, found, user, target, end, now, labels, rates)
         return rows, found.events
 
@@ -65,7 +65,7 @@ class Scorer:
                     "user_id": self.users[int(user[row])].as_py(),
                     "item_id": self.catalogue.ids[int(target[row])].as_py(),
                     "score": float(scores[row]),
-                    "place": place,
+                    "rank": rank,
                     "history_item_id": self.catalogue.ids[int(rows.topk[row, at])].as_py(),
                     "ts": datetime.fromtimestamp(self.histories.ts[events[row, at]] / 1e6, UTC),
                     "similarity": float(rows.sims[row, at]),
@@ -73,6 +73,6 @@ class Scorer:
                     "model_version": self.model_version,
                     "day": self.day,
                 }
-                for place, at in enumerate(order, start=1)
+                for rank, at in enumerate(order, start=1)
             ]
         return found

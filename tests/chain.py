@@ -118,15 +118,21 @@ def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake) -> 
     cuts = [np.median(data.train.ts), *np.quantile(data.test.ts, [0.1, 0.5, 0.9])]
     for cut in np.array(cuts).astype(np.int64):
         later = pc.greater_equal(events["ts"].cast(pa.int64()), int(cut))
+        earlier = data.test.ts <= cut
+        other.replace("silver.events", events.filter(pc.invert(later)))
+        stopped = load_dataset(other, settings, catalogue, day)
+        same = searched(stopped, stopped.test, settings, design)
+        assert same.rates is not None
+        assert (before.topk[earlier] == same.topk[earlier]).all()
         other.replace("silver.events", events.set_column(at, "item_id", pc.if_else(later, shuffled, events["item_id"])))
         changed = load_dataset(other, settings, catalogue, day)
         after = searched(changed, changed.test, settings, design)
-        earlier = data.test.ts <= cut
         assert (before.topk[earlier] == after.topk[earlier]).all()
         assert (before.sims[earlier] == after.sims[earlier]).all()
         assert before.rates is not None
         assert after.rates is not None
         assert (before.rates[earlier] == after.rates[earlier]).all()
+        assert (before.rates[earlier] == same.rates[earlier]).all()
         assert (before.rates[~earlier] != after.rates[~earlier]).any()
         assert (data.test.length[earlier] == changed.test.length[earlier]).all()
         seen += int((before.topk[~earlier] != after.topk[~earlier]).sum())

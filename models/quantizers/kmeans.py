@@ -35,7 +35,7 @@ def kmeans(
     start: Tensor | None = None,
     residual: bool = False,
 ) -> Tensor:
-    """Fit centroids; the caller brings distinct rows in an order of its own choosing.
+    """Fit centroids; the caller brings rows, distinct but for residuals, in an order of its own choosing.
 
     On the GPU if there is one. With `torch.distributed` every rank calls this with the same rows and does its share.
 
@@ -126,7 +126,16 @@ class _Rows:
         found[: len(order)] = torch.cat([torch.where(apart, far[order], -1)[:, None], rows], 1)
         found = _gathered(found)
         found = found[torch.argsort(found[:, 0], descending=True, stable=True)[:count]]
-        return found[found[:, 0] >= 0, 1:]
+        return _once(found[found[:, 0] >= 0, 1:])
+
+
+def _once(rows: Tensor) -> Tensor:
+    """Each different row once, in the order they come: residuals of different items may be the same."""
+    of = torch.unique(rows, dim=0, return_inverse=True)[1]
+    order = torch.argsort(of, stable=True)
+    new = torch.ones_like(of, dtype=torch.bool)
+    new[1:] = of[order][1:] != of[order][:-1]
+    return rows[order[new].sort().values]
 
 
 def _exponent(x: Tensor) -> int:

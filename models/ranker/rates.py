@@ -4,7 +4,9 @@ A ranker that is told them need not learn them by heart: on real labels two such
 histories hold (bench/README.md).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,56 +15,94 @@ from models.ranker.histories import Histories, Int64s, Ints
 
 RATES = 4
 PRIOR = 5.0  # showings at the mean rate of all that every rate starts with
+Events = tuple[Ints, Ints, Ints]  # user [events], -1: not known; item [events]; ts [events] in microseconds
+
+
+class Counts(NamedTuple):
+    """Events of all, of each user and of each item: when they happened, or how many there were."""
+
+    everyone: Ints
+    user: Ints
+    item: Ints
 
 
 @dataclass(frozen=True)
 class Rates:
-    """When what was shown and taken.
-
-    shown, taken  of all, of each user, of each item
-    """
+    """When what was shown and taken; what is older than `window` microseconds counts no more."""
 
     shown: tuple[Histories, Histories, Histories]
     taken: tuple[Histories, Histories, Histories]
+    window: int
 
     @classmethod
-    def from_arrays(
-        cls,
-        shown: tuple[Ints, Ints, Ints],
-        taken: tuple[Ints, Ints, Ints],
-        n_users: int,
-        n_items: int,
-    ) -> "Rates":
-        """Count events, whatever their order.
-
-        shown, taken  each user [events], -1: not known; item [events]; ts [events] in microseconds
-        """
-        return cls(_moments(*shown, n_users, n_items), _moments(*taken, n_users, n_items))
+    def from_arrays(cls, shown: Events, taken: Events, n_users: int, n_items: int, window: int) -> "Rates":
+        """Events in any order."""
+        return cls(_moments(shown, n_users, n_items), _moments(taken, n_users, n_items), window)
 
     def at(self, user: Ints, item: Ints, until: Ints) -> NDArray[np.float32]:
-        """[rows, RATES] float32: of the user and of the item the share taken and log(1 + shown) / 5, before `until`.
+        """[rows, RATES] float32, see `rates_of`, of what happened in the window before `until`.
 
         user, item  [rows]
         until       [rows], microseconds
         """
-        all_shown, all_taken = (_before(of[0], np.zeros_like(user), until) for of in (self.shown, self.taken))
-        mean = (all_taken + 1) / (all_shown + 2)
-        columns = []
-        for place, key in ((1, user), (2, item)):
-            shown, taken = (_before(of[place], key, until) for of in (self.shown, self.taken))
-            columns += [(taken + PRIOR * mean) / (shown + PRIOR), np.log1p(shown) / 5]
-        return np.stack(columns, axis=1).astype(np.float32)
+        keys = (np.zeros_like(user), user, item)
+
+        def counted(of: tuple[Histories, Histories, Histories]) -> Counts:
+            pairs = zip(of, keys, strict=True)
+            return Counts(*(one.ends(key, until) - one.ends(key, until - self.window) for one, key in pairs))
+
+        return rates_of(counted(self.shown), counted(self.taken))
 
 
-def _moments(user: Ints, item: Ints, ts: Ints, n_users: int, n_items: int) -> tuple[Histories, Histories, Histories]:
+@dataclass(frozen=True)
+class Totals:
+    """How much was shown and taken in all: the rates of one moment, after everything that was counted."""
+
+    shown: Counts
+    taken: Counts
+
+    @classmethod
+    def count(cls, shown: Iterable[Events], taken: Iterable[Events], n_users: int, n_items: int) -> "Totals":
+        """Events in parts, none of which is kept."""
+
+        def counted(parts: Iterable[Events]) -> Counts:
+            sums = Counts(np.zeros(1, np.int64), np.zeros(n_users, np.int64), np.zeros(n_items, np.int64))
+            for user, item, _ in parts:
+                sums.everyone[0] += len(item)
+                sums.user[:] += np.bincount(user[user >= 0], minlength=n_users)
+                sums.item[:] += np.bincount(item, minlength=n_items)
+            return sums
+
+        return cls(counted(shown), counted(taken))
+
+    def at(self, user: Ints, item: Ints) -> NDArray[np.float32]:
+        """[rows, RATES] float32, see `rates_of`, of users and items [rows]."""
+        shown, taken = (Counts(of.everyone, of.user[user], of.item[item]) for of in (self.shown, self.taken))
+        return rates_of(shown, taken)
+
+
+def rates_of(shown: Counts, taken: Counts) -> NDArray[np.float32]:
+    """[rows, RATES] float32: of the user and of the item the share taken, and log(1 + shown) / 5.
+
+    What was taken was shown, though the log may not say so: shares are at most 1.
+    """
+    shown = Counts(*(np.maximum(a, b) for a, b in zip(shown, taken, strict=True)))
+    mean = (taken.everyone + 1) / (shown.everyone + 2)
+    columns: list[NDArray[np.floating]] = []
+    for all_, some in ((shown.user, taken.user), (shown.item, taken.item)):
+        columns += [(some + PRIOR * mean) / (all_ + PRIOR), np.log1p(all_) / 5]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _moments(events: Events, n_users: int, n_items: int) -> tuple[Histories, Histories, Histories]:
+    user, item, ts = events
     known = user >= 0
-    everyone = np.zeros(len(ts), np.int64)
-    return (
-        Histories.from_arrays(everyone, everyone, ts, 1),
-        Histories.from_arrays(user[known], user[known], ts[known], n_users),
-        Histories.from_arrays(item, item, ts, n_items),
-    )
+    everyone = Histories(np.array([0, len(ts)]), np.zeros(0, np.int32), np.sort(ts).astype(np.int64))
+    return everyone, _by(user[known], ts[known], n_users), _by(item, ts, n_items)
 
 
-def _before(events: Histories, key: Ints, until: Ints) -> Int64s:
-    return events.lengths(key, events.ends(key, until))
+def _by(key: Ints, ts: Ints, keys: int) -> Histories:
+    """Only when things happened."""
+    offsets: Int64s = np.zeros(keys + 1, np.int64)
+    np.cumsum(np.bincount(key, minlength=keys), out=offsets[1:])
+    return Histories(offsets, np.zeros(0, np.int32), ts[np.lexsort((ts, key))].astype(np.int64))

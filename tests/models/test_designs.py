@@ -25,7 +25,7 @@ from models.ranker import (
 )
 from models.ranker.attention import Seen
 from models.ranker.design import Attention, Heads, Search
-from models.ranker.rates import RATES, Rates
+from models.ranker.rates import RATES, Events, Rates, Totals
 from models.ranker.training import weigh
 
 USERS, ITEMS, EVENTS, ROWS = 12, 40, 600, 300
@@ -61,7 +61,7 @@ def rows_of(design: Design, events: dict[str, np.ndarray], seed: int = 7) -> Sam
     labels = rng.integers(0, 2, (ROWS, 2)).astype(np.float32)
     shown = (events["user"], events["item"], events["ts"])
     taken = tuple(column[events["kind"] == 1] for column in shown)
-    rates = Rates.from_arrays(shown, (taken[0], taken[1], taken[2]), USERS, ITEMS).at(user, item, ts)
+    rates = Rates.from_arrays(shown, (taken[0], taken[1], taken[2]), USERS, ITEMS, 10**9).at(user, item, ts)
     return gathered(design, histories, found, user, item, end, ts, labels, rates)
 
 
@@ -139,7 +139,7 @@ def test_a_planted_event_of_the_same_moment_is_not_found(search: Search) -> None
 def test_rates_count_what_was_shown_and_taken_strictly_before_the_moment() -> None:
     shown = (np.array([0, 0, 1, -1]), np.array([3, 4, 3, 3]), np.array([10, 20, 30, 40]))
     taken = (np.array([0, 1]), np.array([3, 3]), np.array([15, 35]))
-    rates = Rates.from_arrays(shown, taken, 2, 5)
+    rates = Rates.from_arrays(shown, taken, 2, 5, window=1000)
     user, item = np.array([0, 0, 0, 1]), np.array([3, 3, 4, 3])
     got = rates.at(user, item, np.array([10, 16, 21, 41]))
     counts = np.array([  # shown and taken: of all, of the user, of the item
@@ -152,6 +152,32 @@ def test_rates_count_what_was_shown_and_taken_strictly_before_the_moment() -> No
     share = (counts[:, 1:, 1] + 5 * mean) / (counts[:, 1:, 0] + 5)
     wanted = np.stack([share, np.log1p(counts[:, 1:, 0]) / 5], axis=2).reshape(4, RATES)
     assert got == pytest.approx(wanted, rel=1e-6)
+
+
+def test_rates_forget_what_is_older_than_their_window_and_end_as_their_totals() -> None:
+    rng = np.random.default_rng(0)
+    shown = (rng.integers(-1, 4, 500), rng.integers(0, 6, 500), rng.integers(0, 1000, 500))
+    taken = (rng.integers(-1, 4, 300), rng.integers(0, 6, 300), rng.integers(0, 1000, 300))
+    user, item = np.repeat(np.arange(4), 6), np.tile(np.arange(6), 4)
+    rates = Rates.from_arrays(shown, taken, 4, 6, window=400).at(user, item, np.full(24, 1000))
+
+    def halves(of: np.ndarray, what: np.ndarray, ts: np.ndarray) -> list[Events]:
+        late = ts >= 600
+        return [(of[late][at::2], what[late][at::2], ts[late][at::2]) for at in (0, 1)]
+
+    totals = Totals.count(halves(*shown), halves(*taken), 4, 6)
+    assert np.array_equal(rates, totals.at(user, item))
+    assert rates.max() <= 1.5
+
+
+def test_what_was_taken_counts_as_shown_whatever_comes_later() -> None:
+    zero = np.zeros(4, int)
+    taken, none = (zero, zero, np.arange(4)), (zero[:0], zero[:0], zero[:0])
+    later = (zero[:1], zero[:1], np.array([100]))
+    rows = (zero[:1], zero[:1], np.array([50]))
+    one, two = (Rates.from_arrays(shown, taken, 1, 1, window=1000).at(*rows) for shown in (none, later))
+    assert np.array_equal(one, two)
+    assert one[0, 0] <= 1
 
 
 def test_a_category_is_searched_newest_first_and_no_category_finds_nothing() -> None:

@@ -129,6 +129,15 @@ def test_residuals_leave_no_code_with_a_single_outlier() -> None:
     assert lone[True] == 0 < lone[False]
 
 
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("codes", [64, 80])
+def test_equal_rows_get_a_centroid_of_their_own_however_few_there_are(codes: int, residual: bool) -> None:
+    x = clouds(60)[torch.randint(60, (1000,), generator=torch.Generator().manual_seed(5))]
+    centroids = kmeans(x, torch.ones(1000), codes=codes, iterations=60, seed=0, tick=lambda _: None, residual=residual)
+    assert len(torch.unique(assign(x, centroids))) == len(torch.unique(x, dim=0))
+    assert error(x, centroids) < 1e-6
+
+
 @pytest.mark.parametrize("start", [None, torch.zeros(8, 3)])
 @pytest.mark.parametrize("value", [0.1, 1e30, 1e-30])
 def test_fewer_distinct_rows_than_codes_give_as_many_centroids(value: float, start: Tensor | None) -> None:
