@@ -8,7 +8,7 @@ export LAKE DATA FROM TO PROFILE HOST
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui sql test bench lint rollback clean distclean
+.PHONY: help setup run ui sql test test-days test-rest bench lint rollback clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -31,8 +31,14 @@ rollback: setup ## restore the release before
 bench: setup ## one bench: B=etl ARGS="--data <folder>"
 	@PYTHONPATH=. $(JOBS_PYTHON) bench/$(if $(wildcard bench/$(B).py),$(B),$(error say which: make bench B=$(shell grep -l "^def main" bench/*.py | xargs -n1 basename -s .py | paste -sd"|" -))).py $(ARGS)
 
-test: setup ## all tests, in two processes
-	@OMP_NUM_THREADS=1 $(JOBS_PYTHON) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder tests
+test: setup ## all tests, in two processes: those that run whole days, and the rest
+	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-days test-rest
+
+test-days:
+	@$(JOBS_PYTHON) -m pytest -m days tests
+
+test-rest:
+	@$(JOBS_PYTHON) -m pytest -m "not days" tests
 
 lint: setup ## style and types
 	@.venv/jobs/bin/ruff check .

@@ -172,6 +172,7 @@ class Ranker(Section):
     lr: float = Field(2e-3, gt=0)
     valid_share: Part = 0.1
     patience: Count = 1
+    warm_start: bool = True  # go on from the champion of the days before; false: from nothing every day
     experts: Count = 4
     seed: Seed = 0
 

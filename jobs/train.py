@@ -1,4 +1,4 @@
-"""Train the challenger (QARM V2) and the baseline (DIN on the latest k) on the days before.
+"""Train the challenger (QARM V2) and the baseline (DIN on the latest k) on the days before, from the champion on.
 
     python -m jobs.train --day 2026-11-20
 
@@ -6,6 +6,7 @@ Reads gold.samples, silver.events, gold.item_embeddings and gold.semantic_ids. W
 `<LAKE>/models/<model_version>/` and their training curves to gold.metrics.
 """
 
+import json
 from dataclasses import replace
 from datetime import date
 
@@ -13,11 +14,11 @@ import torch
 
 from jobs.aligned import live_encoder
 from jobs.codebooks import live_codebook
-from jobs.dataset import Dataset, load_catalogue, load_dataset, searched
+from jobs.dataset import Catalogue, Dataset, load_catalogue, load_dataset, searched
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import Card, digest, save_model
+from jobs.model_store import Card, digest, live, load_card, load_model, save_model
 from jobs.progress import progress
 from jobs.settings import Settings
 from models.ranker.design import PRESETS
@@ -37,7 +38,8 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         return _skip(lake, day, f"{len(data.train)} samples to train on and {len(data.test)} of the day to judge by")
     models, curves = {}, {}
     for name in ("challenger", "din"):
-        models[name] = build(data, settings, "qarm_v2" if name == "challenger" else "din")
+        model = build(data, settings, "qarm_v2" if name == "challenger" else "din")
+        models[name] = warmed(lake, settings, day, name, model, catalogue, encoder) or model
         found = searched(data, data.train, settings, models[name].design)
         curves[name] = train(models[name], found, settings, name)
     version = f"{day}-{settings.hash}-{digest(models, catalogue.ids)}"
@@ -65,6 +67,34 @@ def build(data: Dataset, settings: Settings, preset: str) -> Ranker:
     if "semantic_id" in model.design.features:
         model.set_codes(data.catalogue.codes)
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def warmed(
+    lake: Lake, settings: Settings, day: date, name: str, model: Ranker, catalogue: Catalogue, encoder: str
+) -> Ranker | None:
+    """The model of that name that was trained with the champion, to go on from.
+
+    None if there is no champion, if it was made otherwise than `model`, or if its codes have other meanings: of another
+    encoder, or of a refit that does not keep numbers.
+    """
+    champion = live(lake, before=str(day)) if settings.ranker.warm_start else None
+    if champion is None:
+        return None
+    uri = f"{str(champion['model_uri']).rpartition('/')[0]}/{name}"
+    card = load_card(lake, uri)
+    kept = card.encoder_version == encoder and settings.quantizer.kind.startswith("res_kmeans")
+    if card.codebook_version != catalogue.codebook_version and not kept:
+        return None
+    old = load_model(lake, uri, catalogue)
+    if old.design != model.design or _sizes(old) != _sizes(model):
+        return None
+    if len(old.levels):
+        old.set_codes(catalogue.codes)
+    return old.to(model.known.device)
+
+
+def _sizes(model: Ranker) -> str:
+    return json.dumps(model.settings | {"seed": None}, sort_keys=True)  # a stored model tells lists for tuples
 
 
 def train(model: Ranker, samples: Samples, settings: Settings, name: str) -> list[Epoch]:

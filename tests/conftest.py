@@ -16,21 +16,14 @@ from jobs.simulate import write_landing
 from tests import chain, simulated
 
 DATA = Path(__file__).parent / "data"
-SHARED = ("ran", "retail", "landing")  # what takes longest to make: once, in one process; the longest first
 RETAIL_FIRST, RETAIL_LAST = date(2011, 1, 4), date(2011, 1, 9)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Tests go to one of two processes together with those that share what they need, or their file's fixtures."""
-
-    def place(item: pytest.Function) -> int:
-        return min((SHARED.index(name) for name in item.fixturenames if name in SHARED), default=len(SHARED))
-
-    items.sort(key=place)
+    """Mark about half of the tests by the time they take, so that `make test` runs two processes, each share once."""
     for item in items:
-        group = [*SHARED, str(item.path)][place(item)]
-        item.add_marker(pytest.mark.xdist_group(group))
+        if not {"ran", "retail"}.isdisjoint(item.fixturenames) or "dags" in item.path.parts:
+            item.add_marker("days")
 
 
 @pytest.fixture

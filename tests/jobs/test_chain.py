@@ -1,17 +1,22 @@
 """Days through every job: what is published, what stays, what a rerun leaves alone."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+import torch
 
 from jobs import embed, evaluate, explain, gate, promote, recommend, tracking, train
 from jobs.catalogue import current_vectors
+from jobs.dataset import load_catalogue, load_dataset
 from jobs.lake import Lake, UserError
 from jobs.metrics import metric_rows, write_metrics
+from jobs.model_store import live, load_card, load_model
 from jobs.sections import Gate
+from jobs.settings import Settings
+from models.ranker.model import Ranker
 from tests.chain import DAYS, LAST, Chain, assert_no_future, content, run_day
 
 
@@ -41,7 +46,7 @@ def test_challenger_champion_and_din_are_judged_on_the_same_rows(ran: Chain) -> 
 def test_tenths_of_popularity_hold_equally_many_rows_where_items_can_be_parted() -> None:
     target = np.repeat(np.arange(20), 3)
     assert evaluate.tenths(target, np.arange(20)[::-1]).tolist() == np.repeat(np.arange(10)[::-1], 6).tolist()
-    assert evaluate.tenths(np.array([1, 1, 1, 0]), np.array([5, 9])).tolist() == [9, 9, 9, 0]
+    assert evaluate.tenths(np.array([1, 1, 1, 0]), np.array([5, 9])).tolist() == [7, 7, 7, 0]
     assert evaluate.tenths(np.zeros(0, int), np.zeros(3, int)).tolist() == []
 
 
@@ -65,6 +70,30 @@ def test_only_items_whose_text_changed_are_embedded(ran: Chain) -> None:
     assert embed.run(lake, settings, LAST).rows_out == 0
     vectors = lake.arrow("gold.item_embeddings", ["item_id", "content_hash"])
     assert vectors.num_rows == len({tuple(r.values()) for r in vectors.to_pylist()})
+
+
+def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
+    champion = live(lake, before=str(LAST))
+    assert champion
+    card = load_card(lake, champion["model_uri"])
+    catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
+    data = load_dataset(lake, settings, catalogue, LAST)
+
+    def warmed(settings: Settings, day: date = LAST) -> Ranker | None:
+        model = train.build(data, settings, "qarm_v2")
+        return train.warmed(lake, settings, day, "challenger", model, catalogue, card.encoder_version)
+
+    def told(**values: object) -> Settings:
+        return settings.model_copy(update={"ranker": settings.ranker.model_copy(update=values)})
+
+    old = warmed(told(seed=3))
+    assert old is not None
+    assert torch.equal(old.ids.weight, load_model(lake, champion["model_uri"], catalogue).ids.weight)
+    assert torch.equal(old.codes[:-1].cpu(), torch.where(catalogue.codes < 0, old.codes[-1].cpu(), catalogue.codes))
+    assert warmed(told(warm_start=False)) is None
+    assert warmed(told(dim=8)) is None
+    assert warmed(settings, LAST - timedelta(30)) is None
 
 
 def test_the_first_items_of_a_few_users_are_explained_by_their_histories(
