@@ -4,7 +4,8 @@
 
 Reads what train reads, the models, and gold.recommendations. Writes gold.metrics: AUC, UAUC, GAUC, log loss and
 calibration with bootstrap intervals (users drawn again), over all rows, by slice and of the other labels; the
-differences of AUC; hit rate and NDCG of what was recommended the day before, beside the most popular items.
+differences of AUC; what share of the events found a search by ID embeddings misses; hit rate and NDCG of what was
+recommended the day before, beside the most popular items.
 """
 
 from datetime import date
@@ -100,8 +101,14 @@ def _scores(data: Dataset, settings: Settings, model: Ranker) -> Floats:
 
 
 def _missed_by_ids(data: Dataset, settings: Settings, challenger: Ranker, din: Ranker) -> float:
-    """Share of the events that the challenger's search finds which a search by DIN's ID embeddings does not find."""
-    rows = data.test.take(np.linspace(0, len(data.test) - 1, min(SEARCHED, len(data.test))).astype(np.int64))
+    """Share of the events that the challenger's search finds which a search by DIN's ID embeddings does not find.
+
+    Of rows whose histories are longer than what a search may find.
+    """
+    longer = np.flatnonzero(data.test.length > challenger.design.k)
+    if not len(longer):
+        return float("nan")
+    rows = data.test.take(longer[np.linspace(0, len(longer) - 1, min(SEARCHED, len(longer))).astype(np.int64)])
 
     def events(vectors: torch.Tensor) -> Ints:
         found = find(
@@ -113,7 +120,7 @@ def _missed_by_ids(data: Dataset, settings: Settings, challenger: Ranker, din: R
     ids = torch.nn.functional.normalize(din.ids.weight.detach().cpu()[:-1], dim=1)
     by_item, by_id = events(data.catalogue.vectors), events(ids)
     found = [np.isin(a[a >= 0], b) for a, b in zip(by_item, by_id, strict=True)]
-    return float(1 - np.concatenate(found).mean()) if (by_item >= 0).any() else float("nan")
+    return float(1 - np.concatenate(found).mean())
 
 
 def _slices(data: Dataset, challenger: Ranker) -> dict[str, Slice]:

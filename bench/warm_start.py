@@ -1,0 +1,95 @@
+"""What it saves a daily ranker to go on from the champion: AUC, GAUC and epochs beside training from nothing.
+
+    make run                                                        # or any run of several days
+    make bench B=warm_start ARGS="--lake lake [--seeds 0 1 2] [--json warm_start.json]"
+
+For every day of the lake that had a champion before it: the champion as it is, `warm` (trained on from it) and
+`nothing` (trained from random weights), both with the settings of the profile and with as many epochs as validation
+asks for. The lake is only read. Asserts nothing.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from common import machine
+from rich.console import Console
+from rich.table import Table
+
+from jobs import train
+from jobs.dataset import Dataset, load_catalogue, load_dataset, searched
+from jobs.lake import Lake
+from jobs.model_store import live, load_card, load_model
+from jobs.settings import Settings, load_settings
+from models import metrics
+from models.ranker.model import Ranker
+from models.ranker.samples import Samples
+from models.ranker.training import predict
+
+Row = dict[str, Any]
+ENOUGH = 20  # epochs
+
+
+def judged(model: Ranker, data: Dataset, test: Samples) -> Row:
+    scores, labels, user = predict(model, test)[:, 0], data.test.labels[:, 0], data.test.user
+    return {"auc": metrics.auc(labels, scores, user), "gauc": metrics.gauc(labels, scores, user)}
+
+
+def compared(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Iterator[Row]:
+    champion = live(lake, before=str(day))
+    if champion is None:
+        return
+    card = load_card(lake, champion["model_uri"])
+    catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
+    data = load_dataset(lake, settings, catalogue, day)
+    old = load_model(lake, champion["model_uri"], catalogue)
+    rows, test = (searched(data, part, settings, old.design) for part in (data.train, data.test))
+    yield {"day": str(day), "way": "champion", "epochs": 0, "seed": 0, "seconds": 0.0} | judged(old, data, test)
+    for seed in seeds:
+        for most in (settings.ranker.epochs, ENOUGH):
+            ranker = settings.ranker.model_copy(update={"seed": seed, "epochs": most})
+            told = settings.model_copy(update={"ranker": ranker})
+            for way in ("warm", "nothing"):
+                model = load_model(lake, champion["model_uri"], catalogue) if way == "warm" else None
+                model = model or train.build(data, told, "qarm_v2")
+                began = perf_counter()
+                curve = train.train(model, rows, told, f"{way}, seed {seed}")
+                row = {"day": str(day), "way": f"{way}, at most {most}", "epochs": len(curve), "seed": seed}
+                yield row | {"seconds": perf_counter() - began} | judged(model, data, test)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lake", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--json", type=Path)
+    flags = parser.parse_args()
+    lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
+    days = sorted({row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()})
+    rows = [row for day in days for row in compared(lake, settings, day, flags.seeds)]
+    if not rows:
+        sys.exit(f"warm_start: {flags.lake} holds no releases of two days")
+    show(rows, f"{flags.lake}; {machine('torch')}")
+    if flags.json:
+        flags.json.write_text(json.dumps(rows, indent=1))
+
+
+def show(rows: list[Row], title: str) -> None:
+    table = Table(title=title)
+    names = ("auc", "gauc", "epochs", "seconds")
+    for name in ("day", "way", *names):
+        table.add_column(name)
+    for key in dict.fromkeys((row["day"], row["way"]) for row in rows):
+        mine = {name: [row[name] for row in rows if (row["day"], row["way"]) == key] for name in names}
+        table.add_row(*key, *(f"{np.mean(values):.4f} ± {np.std(values):.4f}" for values in mine.values()))
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
