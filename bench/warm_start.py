@@ -9,6 +9,7 @@ asks for. The lake is only read. Asserts nothing.
 """
 
 import argparse
+import copy
 import json
 import sys
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from rich.table import Table
 from jobs import train
 from jobs.dataset import Dataset, load_catalogue, load_dataset, searched
 from jobs.lake import Lake
-from jobs.model_store import live, load_card, load_model
+from jobs.model_store import live, load_card
 from jobs.settings import Settings, load_settings
 from models import metrics
 from models.ranker.model import Ranker
@@ -48,7 +49,10 @@ def compared(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Ite
     card = load_card(lake, champion["model_uri"])
     catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
-    old = load_model(lake, champion["model_uri"], catalogue)
+    fresh = train.build(data, settings, "qarm_v2")
+    old = train.warmed(lake, settings, day, "challenger", fresh, catalogue, card.encoder_version)
+    if old is None:
+        return
     rows, test = (searched(data, part, settings, old.design) for part in (data.train, data.test))
     yield {"day": str(day), "way": "champion", "epochs": 0, "seed": 0, "seconds": 0.0} | judged(old, data, test)
     for seed in seeds:
@@ -56,8 +60,7 @@ def compared(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Ite
             ranker = settings.ranker.model_copy(update={"seed": seed, "epochs": most})
             told = settings.model_copy(update={"ranker": ranker})
             for way in ("warm", "nothing"):
-                model = load_model(lake, champion["model_uri"], catalogue) if way == "warm" else None
-                model = model or train.build(data, told, "qarm_v2")
+                model = copy.deepcopy(old) if way == "warm" else train.build(data, told, "qarm_v2")
                 began = perf_counter()
                 curve = train.train(model, rows, told, f"{way}, seed {seed}")
                 row = {"day": str(day), "way": f"{way}, at most {most}", "epochs": len(curve), "seed": seed}

@@ -77,7 +77,9 @@ def load_rates(lake: Lake, settings: Settings, users: pa.Array, items: Items, da
     def read(event: str, liked: bool) -> Events:
         parts: list[Events] = [(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64))]
         parts += _parts(lake, settings, users, items, (day - timedelta(days=2 * days), day), event, liked)
-        user, item, ts = (np.concatenate(column) for column in zip(*parts, strict=True))
+        columns = list(zip(*parts, strict=True))
+        parts.clear()
+        user, item, ts = (np.concatenate(columns.pop(0)) for _ in range(3))
         return user, item, ts
 
     window = np.timedelta64(days, "D").astype("timedelta64[us]").astype(int)

@@ -39,7 +39,7 @@ def live_codebook(lake: Lake, settings: Settings, encoder: str, day: date) -> Bo
     there is none.
     """
     rows = lake.arrow(BOOKS, ["codebook_version", "day"], ds.field("encoder_version") == encoder)
-    rows = rows.filter(pc.ends_with(rows["codebook_version"], _name(settings.quantizer)))
+    rows = rows.filter(pc.ends_with(rows["codebook_version"], name_of(settings.quantizer)))
     pairs = set(zip(rows["day"].to_pylist(), rows["codebook_version"].to_pylist(), strict=True))
     books = [Book(*pair, encoder) for pair in pairs]
     past = [book for book in books if book.day <= day]
@@ -70,7 +70,7 @@ def fit(
     raises  UserError if the day has a codebook of that name, or IDs of one
     """
     q = settings.quantizer
-    version = f"{day}-{encoder}{_name(q)}"
+    version = f"{day}-{encoder}{name_of(q)}"
     for table in (BOOKS, "gold.semantic_ids"):
         if lake.arrow(table, ["day"], ds.field("codebook_version") == version).num_rows:
             raise UserError(f"{table} holds {version} already, which a fit would change; restore gold.codebooks")
@@ -101,7 +101,7 @@ def fit(
     return Book(day, version, encoder)
 
 
-def _name(q: Quantizer) -> str:
+def name_of(q: Quantizer) -> str:
     """How a version ends; no kind's ending ends with that of another."""
     kind = "" if q.kind == ResKmeansFSQ.kind else f"-{q.kind}"
     if q.kind == ResKmeansFSQ.kind and q.fsq_values:

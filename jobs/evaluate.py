@@ -137,7 +137,8 @@ def _slices(data: Dataset, challenger: Ranker) -> dict[str, Slice]:
 def tenths(target: Ints, seen: Ints) -> Ints:
     """Which tenth of the rows each row [rows] is in, 0 to 9, by how often its item was seen.
 
-    An item stays whole, in the tenth where it ends: the most frequent one is in the last, and tenths may be empty.
+    An item stays whole, in the tenth where it ends: of ten rows and more the most frequent one is in the last, and
+    tenths may be empty.
     """
     items, inverse, rows = np.unique(target, return_inverse=True, return_counts=True)
     order = np.lexsort((items, seen[items]))

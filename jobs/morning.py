@@ -26,21 +26,22 @@ seen AS (
 popular AS (
   SELECT item_id, row_number() OVER (ORDER BY count(*) DESC, item_id) AS place
   FROM ({_DONE.format(first="since", last="before")}) GROUP BY item_id
+), placed AS (
+  SELECT w.user_id, w.item_id, l.rank AS live, p.place, 0 AS seen FROM wanted w ANTI JOIN seen USING (user_id, item_id)
+  LEFT JOIN lists l USING (user_id, item_id) LEFT JOIN popular p USING (item_id)
+  UNION ALL SELECT user_id, item_id, NULL, place, 1 FROM seen JOIN popular USING (item_id)
 )
-SELECT w.user_id, l.rank AS live, p.place - count(q.place) AS popular
-FROM wanted w ANTI JOIN seen USING (user_id, item_id)
-LEFT JOIN lists l USING (user_id, item_id)
-LEFT JOIN popular p USING (item_id)
-LEFT JOIN seen s ON s.user_id = w.user_id
-LEFT JOIN popular q ON q.item_id = s.item_id AND q.place < p.place
-GROUP BY w.user_id, w.item_id, l.rank, p.place
+SELECT user_id, live, popular FROM (
+  SELECT *, place - sum(seen) OVER (PARTITION BY user_id ORDER BY place NULLS LAST) AS popular FROM placed
+) WHERE seen = 0 ORDER BY user_id, item_id
 """
 
 
 def measured(lake: Lake, settings: Settings, day: date) -> list[dict[str, Any]]:
     """Rows for gold.metrics of what was recommended the day before (`live`) and of the most popular items.
 
-    hit_rate_at_K  share of what users acted on, item by item, that was among the first K
+    hit_rate_at_K  share of what users with a list acted on, item by item, that was among the first K; what they acted
+                   on before counts only where lists hold such items
     ndcg_at_K      the same discounted by the logarithm of the place, of the best possible, mean over users
     """
     placed = lake.query(

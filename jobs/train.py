@@ -13,12 +13,12 @@ from datetime import date
 import torch
 
 from jobs.aligned import live_encoder
-from jobs.codebooks import live_codebook
+from jobs.codebooks import live_codebook, name_of
 from jobs.dataset import Catalogue, Dataset, load_catalogue, load_dataset, searched
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import Card, digest, live, load_card, load_model, save_model
+from jobs.model_store import Card, digest, live, load_card, load_model, save_model, stored
 from jobs.progress import progress
 from jobs.settings import Settings
 from models.ranker.design import PRESETS
@@ -75,14 +75,17 @@ def warmed(
     """The model of that name that was trained with the champion, to go on from.
 
     None if there is no champion, if it was made otherwise than `model`, or if its codes have other meanings: of another
-    encoder, or of a refit that does not keep numbers.
+    encoder or kind of codebook, or of a refit that does not keep numbers.
     """
     champion = live(lake, before=str(day)) if settings.ranker.warm_start else None
     if champion is None:
         return None
     uri = f"{str(champion['model_uri']).rpartition('/')[0]}/{name}"
+    if not stored(lake, uri):
+        return None
     card = load_card(lake, uri)
-    kept = card.encoder_version == encoder and settings.quantizer.kind.startswith("res_kmeans")
+    alike = card.encoder_version == encoder and card.codebook_version.endswith(name_of(settings.quantizer))
+    kept = alike and settings.quantizer.kind.startswith("res_kmeans")  # whose refits go on from the codebook before
     if card.codebook_version != catalogue.codebook_version and not kept:
         return None
     old = load_model(lake, uri, catalogue)

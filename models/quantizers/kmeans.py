@@ -44,7 +44,8 @@ def kmeans(
     tick     called with 1 after every iteration, with all that are left when nothing moves any more
     start    [at most codes, dim] centroids to go on from; the others are drawn as if there were none
     residual rows are what another level left: the start is drawn for these
-    returns  [used, dim] float32; used is below `codes` only where x has fewer (numerically) distinct rows
+    returns  [used, dim] float32; used is below `codes` only where x has fewer (numerically) distinct rows, or about as
+             few and many copies of them
     raises   ValueError if `start` has more rows, or of another length
     """
     if start is not None and (len(start) > codes or start.shape[1] != x.shape[1]):

@@ -97,7 +97,7 @@ def rates_of(shown: Counts, taken: Counts) -> NDArray[np.float32]:
 def _moments(events: Events, n_users: int, n_items: int) -> tuple[Histories, Histories, Histories]:
     user, item, ts = events
     known = user >= 0
-    everyone = Histories(np.array([0, len(ts)]), np.zeros(0, np.int32), np.sort(ts).astype(np.int64))
+    everyone = Histories(np.array([0, len(ts)]), np.zeros(0, np.int32), np.sort(ts).astype(np.int64, copy=False))
     return everyone, _by(user[known], ts[known], n_users), _by(item, ts, n_items)
 
 
@@ -105,4 +105,4 @@ def _by(key: Ints, ts: Ints, keys: int) -> Histories:
     """Only when things happened."""
     offsets: Int64s = np.zeros(keys + 1, np.int64)
     np.cumsum(np.bincount(key, minlength=keys), out=offsets[1:])
-    return Histories(offsets, np.zeros(0, np.int32), ts[np.lexsort((ts, key))].astype(np.int64))
+    return Histories(offsets, np.zeros(0, np.int32), ts[np.lexsort((ts, key))].astype(np.int64, copy=False))

@@ -1,5 +1,6 @@
 """Days through every job: what is published, what stays, what a rerun leaves alone."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -80,9 +81,9 @@ def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> Non
     catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, LAST)
 
-    def warmed(settings: Settings, day: date = LAST) -> Ranker | None:
-        model = train.build(data, settings, "qarm_v2")
-        return train.warmed(lake, settings, day, "challenger", model, catalogue, card.encoder_version)
+    def warmed(settings: Settings, day: date = LAST, book: str = card.codebook_version) -> Ranker | None:
+        model, now = train.build(data, settings, "qarm_v2"), replace(catalogue, codebook_version=book)
+        return train.warmed(lake, settings, day, "challenger", model, now, card.encoder_version)
 
     def told(**values: object) -> Settings:
         return settings.model_copy(update={"ranker": settings.ranker.model_copy(update=values)})
@@ -91,6 +92,9 @@ def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> Non
     assert old is not None
     assert torch.equal(old.ids.weight, load_model(lake, champion["model_uri"], catalogue).ids.weight)
     assert torch.equal(old.codes[:-1].cpu(), torch.where(catalogue.codes < 0, old.codes[-1].cpu(), catalogue.codes))
+    assert warmed(settings, book="a refit of the same kind") is not None
+    kind = settings.quantizer.model_copy(update={"kind": "rq_vae"})
+    assert warmed(settings.model_copy(update={"quantizer": kind}), book="a codebook of another kind") is None
     assert warmed(told(warm_start=False)) is None
     assert warmed(told(dim=8)) is None
     assert warmed(settings, LAST - timedelta(30)) is None
