@@ -91,7 +91,7 @@ def load_card(lake: Lake, uri: str) -> Card:
     except FileNotFoundError:
         raise UserError(f"model {uri} is not in {lake.root}: run train for its day again, or roll back") from None
     except TypeError:  # fields that a card has no more
-        raise UserError(f"another version of this code trained model {uri}: start a new lake (LAKE=<folder>)") from None
+        raise _other_version(uri) from None
 
 
 def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
@@ -106,11 +106,17 @@ def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
         except (OSError, ValueError, SafetensorError) as error:
             what = str(error).splitlines()[0]
             raise UserError(f"model {uri} is damaged ({what}): remove its folder and train its day again") from None
+        except TypeError:  # settings that a ranker has no more
+            raise _other_version(uri) from None
     index = torch.from_numpy(pc.fill_null(pc.index_in(catalogue.ids, items), -1).to_numpy().copy()).long()
     codes = catalogue.codes
     if card.codebook_version != catalogue.codebook_version:
         codes = load_codes(lake, catalogue.ids, card.codebook_version)
     return ranker.reindexed(old, index, codes if len(old.levels) else None).eval()
+
+
+def _other_version(uri: str) -> UserError:
+    return UserError(f"another version of this code trained model {uri}: start a new lake (LAKE=<folder>)")
 
 
 def live(lake: Lake, before: str | None = None) -> dict[str, Any] | None:

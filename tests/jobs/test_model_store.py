@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+import torch
 
+from jobs.dataset import Catalogue
 from jobs.lake import Lake, UserError
-from jobs.model_store import load_card
+from jobs.model_store import Card, load_card, load_model, save_model
+from models.ranker import Design, Ranker
 
 
 @pytest.mark.parametrize(("held", "told"), [(None, "is not in"), ({"k": 50}, "another version of this code")])
@@ -17,3 +21,14 @@ def test_a_card_that_is_gone_or_of_another_version_is_named(lake: Lake, held: di
         (folder / "card.json").write_text(json.dumps(held))
     with pytest.raises(UserError, match=told):
         load_card(lake, "models/m/challenger")
+
+
+def test_a_ranker_with_settings_of_another_version_is_named(lake: Lake) -> None:
+    model = Ranker(design=Design("latest"), n_items=2, tasks=("click",))
+    uri = save_model(lake, "challenger", model, Card("m", "e", "b", "2026-11-20"), pa.array(["i", "j"]))
+    catalogue = Catalogue(pa.array(["i", "j"]), torch.zeros(2, 4), torch.zeros(2, 3, dtype=torch.int64), "b")
+    assert load_model(lake, uri, catalogue).n_items == 2
+    told = Path(lake.root) / uri / "model.json"
+    told.write_text(json.dumps(json.loads(told.read_text()) | {"gone": 4}))
+    with pytest.raises(UserError, match="another version of this code"):
+        load_model(lake, uri, catalogue)
