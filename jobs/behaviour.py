@@ -82,9 +82,8 @@ def load_rates(lake: Lake, settings: Settings, users: pa.Array, items: Items, da
         user, item, ts = (np.concatenate(columns.pop(0)) for _ in range(3))
         return user, item, ts
 
-    window = np.timedelta64(days, "D").astype("timedelta64[us]").astype(int)
     shown, taken = read(SHOWN[task], liked=False), read(TAKEN[task], liked=True)
-    return Rates.from_arrays(shown, taken, len(users), len(items.ids), int(window))
+    return Rates.from_arrays(shown, taken, len(users), len(items.ids), window=days * 86_400_000_000)
 
 
 def load_totals(lake: Lake, settings: Settings, users: pa.Array, items: Items, day: date, task: str) -> Totals:

@@ -7,6 +7,7 @@ Reads gold.samples, silver.events, gold.item_embeddings and gold.semantic_ids. W
 """
 
 import json
+import sys
 from dataclasses import replace
 from datetime import date
 
@@ -36,10 +37,12 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     data = load_dataset(lake, settings, catalogue, day)
     if not len(data.test) or not len(data.train):
         return _skip(lake, day, f"{len(data.train)} samples to train on and {len(data.test)} of the day to judge by")
-    models, curves = {}, {}
+    models, curves, warm = {}, {}, {}
     for name in ("challenger", "din"):
         model = build(data, settings, "qarm_v2" if name == "challenger" else "din")
-        models[name] = warmed(lake, settings, day, name, model, catalogue, encoder) or model
+        old = warmed(lake, settings, day, name, model, catalogue, encoder)
+        print(f"{name} starts from {'the champion' if old else 'nothing'}", file=sys.stderr, flush=True)
+        models[name], warm[name] = old or model, old is not None
         found = searched(data, data.train, settings, models[name].design)
         curves[name] = train(models[name], found, settings, name)
     version = f"{day}-{settings.hash}-{digest(models, catalogue.ids)}"
@@ -48,7 +51,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         save_model(lake, name, model, card, catalogue.ids)
     rows = [row for name, curve in curves.items() for epoch in curve for row in _curve_rows(name, epoch, version)]
     write_metrics(lake, "train", day, rows)
-    notes = {"model_version": version, "tasks": data.tasks, "split": data.split}
+    notes = {"model_version": version, "tasks": data.tasks, "split": data.split, "warm": warm}
     return Written(len(data.train), len(data.train), notes=notes)
 
 
