@@ -57,8 +57,9 @@ def fit(
     train, valid = split_by_time(data, valid_share)
     if not np.isfinite(train.labels).any():
         raise ValueError("no training row has a label")
-    seen = np.unique(np.concatenate([train.target, train.topk.ravel()]))
-    model.known[torch.from_numpy(seen[seen >= 0]).long()] = True
+    seen = np.zeros(model.n_items + 1, bool)
+    seen[train.target] = seen[train.topk] = True  # PADDING is the last row, the unknown item's
+    model.known[:-1] |= torch.from_numpy(seen[:-1]).to(model.known.device)
     optimizers = optimizers_of(model, lr)
     shuffle = np.random.default_rng(seed)
     curve: list[Epoch] = []

@@ -81,20 +81,21 @@ def test_only_the_latest_events_of_a_very_long_history_are_searched(histories: H
     assert found.tolist() == [[5, 4, -1]]
 
 
-@pytest.mark.parametrize("items_per_event", [0, 40])
+@pytest.mark.parametrize(("items_per_event", "group", "cut"), [(0, 32, 999), (0, 2, 20), (400, 32, 20), (400, 1, 999)])
 def test_search_agrees_with_a_full_sort_whatever_shares_its_batch(
-    monkeypatch: pytest.MonkeyPatch, items_per_event: int
+    monkeypatch: pytest.MonkeyPatch, items_per_event: int, group: int, cut: int
 ) -> None:
     monkeypatch.setattr("models.ranker.gsu.SCORES_PER_BATCH", 64)
     monkeypatch.setattr("models.ranker.gsu.ITEMS_PER_EVENT", items_per_event)
+    monkeypatch.setattr("models.ranker.gsu.GROUP", group)
     rng = np.random.default_rng(3)
     users, items, ts = rng.integers(0, 20, 900), rng.integers(0, ITEMS, 900), np.arange(900)
     many = Histories.from_arrays(users, items, ts, 20)
     vectors = torch.from_numpy(rng.integers(-2, 3, (ITEMS, 3)).astype(np.float32))  # many ties
     user, target, until = rng.integers(0, 20, 70), rng.integers(0, ITEMS, 70), rng.integers(0, 900, 70)
-    found, sims, _ = search(many, vectors, user, target, many.ends(user, until), k=K)
+    found, sims, _ = search(many, vectors, user, target, many.ends(user, until), k=K, max_history=cut)
     for row in range(70):
-        past = items[(users == user[row]) & (ts < until[row])][::-1].copy()
+        past = items[(users == user[row]) & (ts < until[row])][::-1][:cut].copy()
         scores = (vectors[past] @ vectors[target[row]]).numpy()
         best = np.argsort(-scores, kind="stable")[:K]
         assert found[row, : len(best)].tolist() == past[best].tolist()
