@@ -1,7 +1,8 @@
 """The ranking model: GSU (search the lifelong history), ESU (attend to what was found), heads (decide)."""
 
 from models.ranker.design import PRESETS, Design
-from models.ranker.gsu import Found, latest, of_category, pca, search
+from models.ranker.found import Found
+from models.ranker.gsu import latest, of_category, pca, search
 from models.ranker.histories import Histories
 from models.ranker.model import Batch, Ranker
 from models.ranker.samples import Samples, find, gathered

@@ -24,6 +24,7 @@ class Design:
     extras     SimTier's histogram of similarities; the user's and the item's running rates; of each event the time
                since it, its type, how many came after it
     heads      one network for each task; experts that the tasks share (MMoE); a purchase only after a click (ESMM)
+    distinct   each item of a history once, where it last happened, not as often as it happened
     """
 
     search: Search = "item_embedding"
@@ -32,6 +33,7 @@ class Design:
     attention: Attention = "target"
     extras: tuple[Extra, ...] = ()
     heads: Heads = "single"
+    distinct: bool = False
 
     def without(self, part: str) -> "Design":
         """The same without one feature or extra."""

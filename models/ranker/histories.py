@@ -66,3 +66,12 @@ class Histories:
     def lengths(self, users: Ints, ends: Int64s) -> Int64s:
         """How many events [samples] lie before each end."""
         return ends - self.offsets[users]
+
+    def again(self) -> Int64s:
+        """Where each event's item happens to the same user once more [events], the number of events: never."""
+        user = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        order = np.lexsort((self.items, user))  # stable: an item's events stay in their order
+        same = (np.diff(user[order]) == 0) & (np.diff(self.items[order]) == 0)
+        following = np.full(len(self.items), len(self.items))
+        following[order[:-1][same]] = order[1:][same]
+        return following

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.ranker import gsu
 from models.ranker.design import Design
+from models.ranker.found import Found
 from models.ranker.histories import Histories, Int64s, Ints
 
 Floats = NDArray[np.floating]
@@ -63,7 +64,7 @@ def find(
     vectors: torch.Tensor | None = None,
     categories: torch.Tensor | None = None,
     max_history: int = 10_000,
-) -> gsu.Found:
+) -> Found:
     """What the design's search finds for each row.
 
     user, target, end    [rows], as for `gsu.search`
@@ -72,18 +73,18 @@ def find(
     raises               ValueError if what the design searches by is not told
     """
     if design.search == "latest":
-        return gsu.latest(histories, user, end, k=design.k)
+        return gsu.latest(histories, user, end, k=design.k, max_history=max_history, distinct=design.distinct)
     by = categories if design.search == "category" else vectors
     if by is None:
         raise ValueError(f"the search {design.search} is told neither vectors nor categories")
     search = gsu.of_category if design.search == "category" else gsu.search
-    return search(histories, by, user, target, end, k=design.k, max_history=max_history)
+    return search(histories, by, user, target, end, k=design.k, max_history=max_history, distinct=design.distinct)
 
 
 def gathered(
     design: Design,
     histories: Histories,
-    found: gsu.Found,
+    found: Found,
     user: Ints,
     target: Ints,
     end: Int64s,

@@ -75,6 +75,19 @@ def test_repeated_events_are_found_as_often_as_they_happened(histories: Historie
     assert search(histories, torch.eye(10), ints(2), ints(7), end, k=3).items.tolist() == [[7, 7, -1]]
 
 
+def test_a_repeated_item_counts_once_if_asked_for_also_when_it_comes_again_later() -> None:
+    events = ints(4, 5, 4, 6, 5, 4)
+    one = Histories.from_arrays(np.zeros(6, np.int64), events, np.arange(6), 1)
+    ends = one.ends(ints(0, 0, 0), ints(6, 3, 5))
+    users = ints(0, 0, 0)
+    found = latest(one, users, ends, k=4, distinct=True)
+    assert found.items.tolist() == [[4, 5, 6, -1], [4, 5, -1, -1], [5, 6, 4, -1]]
+    assert found.events.tolist() == [[5, 4, 3, -1], [2, 1, -1, -1], [4, 3, 2, -1]]
+    near = search(one, torch.eye(10), users, ints(5, 5, 4), ends, k=2, distinct=True)
+    assert near.items.tolist() == [[5, 4], [5, 4], [4, 5]]
+    assert near.sims.tolist() == [[1, 0]] * 3
+
+
 def test_only_the_latest_events_of_a_very_long_history_are_searched(histories: Histories) -> None:
     end = histories.ends(ints(0), ints(99))
     found, _, _ = search(histories, torch.eye(10), ints(0), ints(3), end, k=3, max_history=2)
@@ -85,9 +98,9 @@ def test_only_the_latest_events_of_a_very_long_history_are_searched(histories: H
 def test_search_agrees_with_a_full_sort_whatever_shares_its_batch(
     monkeypatch: pytest.MonkeyPatch, items_per_event: int, group: int, cut: int
 ) -> None:
-    monkeypatch.setattr("models.ranker.gsu.SCORES_PER_BATCH", 64)
+    monkeypatch.setattr("models.ranker.found.SCORES_PER_BATCH", 64)
     monkeypatch.setattr("models.ranker.gsu.ITEMS_PER_EVENT", items_per_event)
-    monkeypatch.setattr("models.ranker.gsu.GROUP", group)
+    monkeypatch.setattr("models.ranker.found.GROUP", group)
     rng = np.random.default_rng(3)
     users, items, ts = rng.integers(0, 20, 900), rng.integers(0, ITEMS, 900), np.arange(900)
     many = Histories.from_arrays(users, items, ts, 20)
