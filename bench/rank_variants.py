@@ -1,0 +1,45 @@
+"""Presets of the ranker by name, as they are or changed: what bench/rank.py is told to measure."""
+
+import argparse
+from dataclasses import dataclass, replace
+
+from rank_simple import SIMPLE
+
+from models.ranker import PRESETS, Design
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A preset, as it is or changed; no design: one of SIMPLE."""
+
+    name: str
+    design: Design | None
+    max_history: int = 10_000
+
+
+def variant(name: str) -> Variant:
+    """raises  argparse.ArgumentTypeError if there is no such variant"""
+    preset, *changes = name.split(":")
+    if preset in SIMPLE and not changes:
+        return Variant(name, None)
+    if preset not in PRESETS:
+        raise argparse.ArgumentTypeError(f"there is no preset {preset}: one of {', '.join([*SIMPLE, *PRESETS])}")
+    design, max_history = PRESETS[preset], 10_000
+    for change in changes:
+        what, _, value = change.partition("=")
+        if what == "latest":
+            design = replace(design, search="latest")
+        elif what == "distinct":
+            design = replace(design, distinct=True)
+        elif what == "k" and value.isdigit() and int(value):
+            design = replace(design, k=int(value))
+        elif what == "history" and value.isdigit() and int(value):
+            max_history = int(value)
+        elif what.removeprefix("-") in (*design.features, *design.extras):
+            design = design.without(what.removeprefix("-"))
+        else:
+            raise argparse.ArgumentTypeError(
+                f"{name}: expected latest, distinct, k=<number>, history=<number> or one of "
+                f"{', '.join('-' + part for part in (*design.features, *design.extras))}, not {change}"
+            )
+    return Variant(name, design, max_history)
