@@ -83,9 +83,9 @@ def main() -> None:
     if champion is None:
         sys.exit(f"carry_over: {flags.lake} holds no release of two days")
     card = load_card(lake, champion["model_uri"])
-    old = load_codebook(lake, card.codebook_version)
-    assert isinstance(old, ResKmeansFSQ)
     items, vectors = current_vectors(lake, card.encoder_version)
+    old = load_codebook(lake, card.codebook_version, vectors.shape[1])
+    assert isinstance(old, ResKmeansFSQ)
     x = torch.from_numpy(vectors)
     catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)

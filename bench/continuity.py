@@ -101,7 +101,7 @@ def simulate(lake: Lake, settings: Settings, vectors: Vectors, days: int) -> lis
         day, now = FIRST + timedelta(number), np.sort(order[number * daily : number * daily + there])
         here = [names[n] for n in now]
         put(lake, "silver.items", len(here), item_id=here, text=here, content_hash=here, file="f", line=1, day=day)
-        old = published and load_codebook(lake, next(reversed(published))[0])
+        old = published and load_codebook(lake, next(reversed(published))[0], vectors.shape[1])
         started = perf_counter()
         told = quantize.run(lake, settings, day).notes
         seconds.append(perf_counter() - started)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import torch
 from torch import Tensor
 
 from jobs import ranks
@@ -46,13 +47,20 @@ def live_codebook(lake: Lake, settings: Settings, encoder: str, day: date) -> Bo
     return max(past) if past else min(books, default=None)
 
 
-def load_codebook(lake: Lake, version: str) -> Codebook:
+def load_codebook(lake: Lake, version: str, dim: int) -> Codebook:
+    """raises  UserError if it is damaged, or cuts vectors of another length than dim"""
     rows = lake.arrow(BOOKS, ["level", "part", "code", "vector"], ds.field("codebook_version") == version)
     try:
-        return quantizers.from_rows(list(zip(*(rows[c].to_pylist() for c in rows.column_names), strict=True)))
-    except (ValueError, RuntimeError) as error:
-        told = f"the codebook {version} in gold.codebooks is damaged ({error})"
+        book = quantizers.from_rows(list(zip(*(rows[c].to_pylist() for c in rows.column_names), strict=True)))
+        width = book.decode(torch.zeros(1, len(book.sizes), dtype=torch.int64)).shape[1]
+        book.encode(torch.zeros(1, width))  # parts of different widths
+    except (ValueError, RuntimeError, TypeError, IndexError, OverflowError) as error:
+        told = f"the codebook {version} in gold.codebooks is damaged ({str(error).splitlines()[0]})"
         raise UserError(f"{told}; restore that table to an earlier version") from None
+    if width != dim:
+        told = f"the codebook {version} cuts vectors of {width} numbers, the encoder's now have {dim}"
+        raise UserError(f"{told}: it changed under its name; start a new lake, or name the encoder as it was")
+    return book
 
 
 def fit(
@@ -84,11 +92,14 @@ def fit(
             f"A codebook of kind {q.kind} cannot go on from an older one: all IDs change.", file=sys.stderr, flush=True
         )
         start = None
-    if (count := ranks.count(q.ranks)) > 1:
-        fitted = fit_in_ranks(count, q.kind, x, start, **told)
-    else:
-        told |= {"start": start} if start else {}
-        fitted = quantizers.fit(q.kind, x, progress=progress("fitting the codebook"), **told)
+    try:
+        if (count := ranks.count(q.ranks)) > 1:
+            fitted = fit_in_ranks(count, q.kind, x, start, **told)
+        else:
+            told |= {"start": start} if start else {}
+            fitted = quantizers.fit(q.kind, x, progress=progress("fitting the codebook"), **told)
+    except ValueError as error:
+        raise UserError(f"no codebook of kind {q.kind} can be fitted on the vectors of {encoder}: {error}") from None
     if isinstance(start, ResKmeansFSQ) and isinstance(fitted, ResKmeansFSQ):
         fitted = matched(start, fitted, x)
     if isinstance(start, ResKmeans) and isinstance(fitted, ResKmeans):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from jobs import morning
 from jobs.dataset import Dataset, Rows, load_catalogue, load_dataset, searched
+from jobs.gate import past
 from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
@@ -47,6 +48,8 @@ class Slice(NamedTuple):
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
+    if why := past(lake, day):
+        return Written(notes={"skipped": why})
     version = trained(lake, settings, day)
     if version is None:
         write_metrics(lake, "evaluate", day, morning.measured(lake, settings, day))

@@ -49,7 +49,10 @@ def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> Writ
 
 
 def _place(ids: pa.Array, name: str, missing: str) -> Int64s:
-    place = pc.index(ids, pa.scalar(name, ids.type)).as_py()
+    try:
+        place = pc.index(ids, pa.scalar(name, ids.type)).as_py()
+    except UnicodeEncodeError:
+        raise UserError(f"{name!r} is no UTF-8, which all names in the lake are") from None
     if place < 0:
         raise UserError(missing)
     return np.array([place])

@@ -29,11 +29,18 @@ class Decision:
     reason: str
 
 
+def past(lake: Lake, day: date) -> str | None:
+    """Why a day publishes no more: a later one is live. None: it is the live one's or later."""
+    newest = live(lake)
+    if newest is None or newest["day"] <= day:
+        return None
+    return f"a release of a later day ({newest['day']}) is live; a backfill changes none"
+
+
 def decide(lake: Lake, settings: Settings, day: date) -> Decision:
     """Whether the challenger goes live. A gate that says no is no failure: the champion stays."""
-    newest = live(lake)
-    if newest and newest["day"] > day:
-        return Decision("past", None, f"a release of a later day ({newest['day']}) is live; a backfill changes none")
+    if why := past(lake, day):
+        return Decision("past", None, why)
     champion = live(lake, before=str(day))
     uri = str(champion["model_uri"]) if champion else None
     found: Found = {

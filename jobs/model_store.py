@@ -59,7 +59,7 @@ def save_model(lake: Lake, name: str, model: ranker.Ranker, card: Card, items: p
 
 def store_folder(lake: Lake, folder: Path, uri: str) -> None:
     """Copy a folder into the lake, unless there is one of that name: what it holds is in its name."""
-    store, root = pafs.FileSystem.from_uri(_uri(lake))
+    store, root = pafs.FileSystem.from_uri(lake.uri)
     if not stored(lake, uri):
         store.create_dir(f"{root}/{uri}".rpartition("/")[0], recursive=True)
         _copy(folder, store, f"{root}/{uri}.part")
@@ -67,7 +67,7 @@ def store_folder(lake: Lake, folder: Path, uri: str) -> None:
 
 
 def stored(lake: Lake, uri: str) -> bool:
-    store, root = pafs.FileSystem.from_uri(_uri(lake))
+    store, root = pafs.FileSystem.from_uri(lake.uri)
     return bool(store.get_file_info(f"{root}/{uri}").type != pafs.FileType.NotFound)
 
 
@@ -84,12 +84,14 @@ def local_folder(lake: Lake, uri: str) -> Path:
 
 
 def load_card(lake: Lake, uri: str) -> Card:
-    store, root = pafs.FileSystem.from_uri(_uri(lake))
+    store, root = pafs.FileSystem.from_uri(lake.uri)
     try:
         with store.open_input_stream(f"{root}/{uri}/card.json") as file:
             return Card(**json.loads(file.read()))
     except FileNotFoundError:
         raise UserError(f"model {uri} is not in {lake.root}: run train for its day again, or roll back") from None
+    except ValueError as error:
+        raise _damaged(uri, error) from None
     except TypeError:  # fields that a card has no more
         raise _other_version(uri) from None
 
@@ -97,15 +99,16 @@ def load_card(lake: Lake, uri: str) -> Card:
 def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
     """A stored model on a catalogue of another day: items it does not know get the unknown ID, and their codes."""
     card = load_card(lake, uri)
-    store, root = pafs.FileSystem.from_uri(_uri(lake))
+    store, root = pafs.FileSystem.from_uri(lake.uri)
     with tempfile.TemporaryDirectory() as made:
         pafs.copy_files(f"{root}/{uri}", made, source_filesystem=store, destination_filesystem=pafs.LocalFileSystem())
         try:
             old = ranker.load(Path(made))
             items = pa.array(json.loads((Path(made) / "items.json").read_text()), pa.string())
-        except (OSError, ValueError, SafetensorError) as error:
-            what = str(error).splitlines()[0]
-            raise UserError(f"model {uri} is damaged ({what}): remove its folder and train its day again") from None
+            if len(items) != old.n_items:
+                raise ValueError(f"items.json names {len(items)} items, the weights are of {old.n_items}")
+        except (OSError, ValueError, SafetensorError, pa.ArrowTypeError) as error:
+            raise _damaged(uri, error) from None
         except TypeError:  # settings that a ranker has no more
             raise _other_version(uri) from None
     index = torch.from_numpy(pc.fill_null(pc.index_in(catalogue.ids, items), -1).to_numpy().copy()).long()
@@ -115,8 +118,16 @@ def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
     return ranker.reindexed(old, index, codes if len(old.levels) else None).eval()
 
 
+def _damaged(uri: str, error: Exception) -> UserError:
+    what = str(error).splitlines()[0]
+    return UserError(f"model {uri} is damaged ({what}): remove its folder and train its day again")
+
+
 def _other_version(uri: str) -> UserError:
-    return UserError(f"another version of this code trained model {uri}: start a new lake (LAKE=<folder>)")
+    return UserError(
+        f"another version of this code trained model {uri}, or its card.json or model.json is damaged: "
+        "remove its folder and train its day again, or start a new lake (LAKE=<folder>)"
+    )
 
 
 def live(lake: Lake, before: str | None = None) -> dict[str, Any] | None:
@@ -126,10 +137,6 @@ def live(lake: Lake, before: str | None = None) -> dict[str, Any] | None:
         rows = rows.filter(pc.less(rows["day"], pa.scalar(before).cast(pa.date32())))
     newest = rows.sort_by([("release", "descending")]).slice(0, 1).to_pylist()
     return newest[0] if newest else None
-
-
-def _uri(lake: Lake) -> str:
-    return lake.root if "://" in lake.root else Path(lake.root).as_uri()
 
 
 def _copy(folder: Path, store: pafs.FileSystem, target: str) -> None:

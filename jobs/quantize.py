@@ -58,14 +58,14 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         return Written(notes={"skipped": f"no item is embedded with {encoder}"})
     notes = {}
     book = live_codebook(lake, settings, encoder, day) or fit(lake, settings, encoder, items.x, day)
-    codebook = load_codebook(lake, book.version)
+    codebook = load_codebook(lake, book.version, items.x.shape[1])
     new = _give(lake, settings, codebook, items, book.version, day)
     ids = _published(lake, codebook, items, book.version)
     if why := _reason(settings, ids, book, day):
         print(f"The codebook {book.version} is fitted anew: {why}.", file=sys.stderr, flush=True)
         notes = {"refit": why}
         book = fit(lake, settings, encoder, items.x, day, start=codebook)
-        codebook = load_codebook(lake, book.version)
+        codebook = load_codebook(lake, book.version, items.x.shape[1])
         new = _give(lake, settings, codebook, items, book.version, day)
         ids = _published(lake, codebook, items, book.version)
     champion = live(lake, before=str(day))  # after a switch it is served with the codebook that it was trained with
@@ -74,7 +74,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
             items if champion["encoder_version"] == encoder else _catalogue(lake, champion["encoder_version"], day)
         )
         if embedded.items:
-            _give(lake, settings, load_codebook(lake, old), embedded, old, day)
+            _give(lake, settings, load_codebook(lake, old, embedded.x.shape[1]), embedded, old, day)
     _measure(lake, settings, codebook, items.x, ids, book, day)
     count = len(items.items)
     return Written(count, new, 0, count - new, notes | {"codebook_version": book.version})
@@ -142,7 +142,12 @@ def _published(lake: Lake, codebook: Codebook, catalogue: _Catalogue, version: s
     at = pc.index_in(pa.array(catalogue.items), rows["item_id"]).to_numpy()
     codes = torch.from_numpy(_matrix(rows)[at])
     _, bucket, sizes = np.unique(codes.numpy(), axis=0, return_inverse=True, return_counts=True)
-    errors = rebuild_errors(catalogue.x, codes, codebook.decode)
+    try:
+        errors = rebuild_errors(catalogue.x, codes, codebook.decode)
+    except ValueError as error:
+        raise UserError(
+            f"gold.semantic_ids of {version} is damaged ({error}); restore it to an earlier version"
+        ) from None
     days = rows["day"].to_numpy()[at]
     shared = np.asarray(sizes[bucket] > 1)
     return _Published(codes, days, catalogue.days <= days, errors, shared, pc.max(rows["day"]).as_py())

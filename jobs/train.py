@@ -16,19 +16,24 @@ import torch
 from jobs.aligned import live_encoder
 from jobs.codebooks import live_codebook, name_of
 from jobs.dataset import Catalogue, Dataset, load_catalogue, load_dataset, searched
+from jobs.gate import past
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import Card, digest, live, load_card, load_model, save_model, stored
 from jobs.progress import progress
 from jobs.settings import Settings
+from jobs.unfinished import Unfinished, finish
+from models.ranker.checkpoint import Epoch, Keeper
 from models.ranker.design import PRESETS
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
-from models.ranker.training import Epoch, fit
+from models.ranker.training import fit
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
+    if why := past(lake, day):  # its metrics stay those of what was published
+        return Written(notes={"skipped": why})
     encoder = live_encoder(lake, settings, day).version
     book = live_codebook(lake, settings, encoder, day)
     if book is None:
@@ -44,11 +49,13 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         print(f"{name} starts from {'the champion' if old else 'nothing'}", file=sys.stderr, flush=True)
         models[name], warm[name] = old or model, old is not None
         found = searched(data, data.train, settings, models[name].design)
-        curves[name] = train(models[name], found, settings, name)
+        keeper = Unfinished(lake, day, models[name], found, settings.ranker)
+        curves[name] = train(models[name], found, settings, name, keeper)
     version = f"{day}-{settings.hash}-{digest(models, catalogue.ids)}"
     card = Card(version, encoder, book.version, str(day))
     for name, model in models.items():
         save_model(lake, name, model, card, catalogue.ids)
+    finish(lake, day)
     rows = [row for name, curve in curves.items() for epoch in curve for row in _curve_rows(name, epoch, version)]
     write_metrics(lake, "train", day, rows)
     notes = {"model_version": version, "tasks": data.tasks, "split": data.split, "warm": warm}
@@ -103,7 +110,7 @@ def _sizes(model: Ranker) -> str:
     return json.dumps(model.settings | {"seed": None}, sort_keys=True)  # a stored model tells lists for tuples
 
 
-def train(model: Ranker, samples: Samples, settings: Settings, name: str) -> list[Epoch]:
+def train(model: Ranker, samples: Samples, settings: Settings, name: str, keeper: Keeper | None = None) -> list[Epoch]:
     r = settings.ranker
     return fit(
         model,
@@ -115,6 +122,7 @@ def train(model: Ranker, samples: Samples, settings: Settings, name: str) -> lis
         valid_share=r.valid_share,
         patience=r.patience,
         progress=progress(f"training {name}"),
+        keeper=keeper,
     )
 
 

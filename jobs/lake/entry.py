@@ -14,7 +14,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -53,6 +53,9 @@ def a_day(text: str) -> date:
         day = date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a day; write it as 2026-11-20") from None
+    today = datetime.now(UTC).date()
+    if day > today + timedelta(days=1):  # where it is tomorrow already
+        raise argparse.ArgumentTypeError(f"{text} lies in the future: today is {today} (UTC)")
     if day < FIRST_DAY:
         raise argparse.ArgumentTypeError(f"{text} is before {FIRST_DAY}, the first day that a log may be of")
     return day

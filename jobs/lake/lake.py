@@ -47,6 +47,10 @@ class Lake:
         self.before: dict[str, int] = {}
         self.spark_seconds = 0.0
 
+    @property
+    def uri(self) -> str:
+        return self.root if "://" in self.root else Path(self.root).as_uri()
+
     def path(self, name: str) -> str:
         return f"{self.root}/{name.replace('.', '/')}"
 

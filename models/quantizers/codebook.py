@@ -76,7 +76,7 @@ def read_heading(rows: Sequence[Row]) -> tuple[str, tuple[int, ...]]:
     told = [vector[0] for level, part, _, vector in rows if (level, part) == (WHOLE, "rows")]
     if told != [len(rows) - 2]:
         raise ValueError(f"rows are missing: the codebook tells of {told}, {len(rows) - 2} came")
-    return found[0][0], tuple(int(size) for size in found[0][1])
+    return found[0][0], check_sizes([int(size) for size in found[0][1]])
 
 
 def weight_rows(level: int, part: str, weight: Tensor) -> list[Row]:
@@ -90,7 +90,7 @@ def centroid_rows(centroids: Sequence[Tensor]) -> list[Row]:
 
 
 def read_parts(rows: Sequence[Row]) -> Parts:
-    """Weights by level and part. raises ValueError if a row is missing between others"""
+    """Weights by level and part. raises ValueError if a row is missing between others, or a number is none"""
     found: dict[tuple[int, str], dict[int, list[float]]] = {}
     for level, part, code, vector in rows:
         found.setdefault((level, part), {})[code] = vector
@@ -100,7 +100,10 @@ def read_parts(rows: Sequence[Row]) -> Parts:
 def _stack(key: tuple[int, str], vectors: dict[int, list[float]]) -> Tensor:
     if sorted(vectors) != list(range(len(vectors))):
         raise ValueError(f"level {key[0]}, part {key[1]}: rows are missing, only {len(vectors)} came")
-    return torch.tensor([vectors[code] for code in range(len(vectors))], dtype=torch.float64)
+    found = torch.tensor([vectors[code] for code in range(len(vectors))], dtype=torch.float64)
+    if not torch.isfinite(found).all():
+        raise ValueError(f"level {key[0]}, part {key[1]}: holds NaN or infinity")
+    return found
 
 
 def part_of(parts: Parts, level: int, part: str) -> Tensor:

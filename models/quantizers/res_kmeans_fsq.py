@@ -156,7 +156,7 @@ class ResKmeansFSQ:
         _, sizes = read_heading(rows)
         parts = read_parts(rows)
         first, second = centroids_of(parts, _LEVELS - 1)
-        values = [int(size) for size in part_of(parts, _LEVELS, "values")[0]]
+        values = _values(sizes, [int(size) for size in part_of(parts, _LEVELS, "values")[0]])
         fsq = FSQ(first.shape[1], values, hidden=len(part_of(parts, _LEVELS, "encoder.0.weight"))).double()
         shapes = fsq.state_dict()
         fsq.load_state_dict({part: part_of(parts, _LEVELS, part).reshape(old.shape) for part, old in shapes.items()})

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,23 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import metrics
+from models.ranker.checkpoint import Course, Epoch, Keeper, go_on, keep
 from models.ranker.histories import Int64s
 from models.ranker.model import Batch, Ranker
 from models.ranker.samples import Samples
 
 Progress = Callable[[int, int], None]  # batches done, batches at most
 PREDICT_ROWS = 4096
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One point of the training curve; validation values are means over the tasks that have them, or NaN."""
-
-    epoch: int
-    train_loss: float
-    valid_loss: float
-    valid_auc: float
-    valid_gauc: float
 
 
 def fit(
@@ -41,6 +30,7 @@ def fit(
     valid_share: float,
     patience: int,
     progress: Progress | None = None,
+    keeper: Keeper | None = None,
 ) -> list[Epoch]:
     """Train the model in place and leave it at the epoch with the best validation GAUC.
 
@@ -51,6 +41,7 @@ def fit(
 
     valid_share  share of the rows, the latest in time, that judge the epochs and are not trained on
     patience     epochs without a better one after which training stops
+    keeper       where every epoch is kept, so that a training that was killed goes on from there, to the same weights
     returns      the training curve
     raises       ValueError if no row before the validation rows has a label
     """
@@ -61,23 +52,18 @@ def fit(
     seen[train.target] = seen[train.topk] = True  # PADDING is the last row, the unknown item's
     model.known[:-1] |= torch.from_numpy(seen[:-1]).to(model.known.device)
     optimizers = optimizers_of(model, lr)
-    shuffle = np.random.default_rng(seed)
-    curve: list[Epoch] = []
-    best, best_epoch, best_state = -math.inf, 0, {}
+    course = Course() if keeper is None else go_on(keeper, model, optimizers)
     with torch.random.fork_rng():
-        torch.manual_seed(seed)  # dropout
-        for epoch in range(1, epochs + 1):
-            loss = _train_epoch(model, optimizers, train, shuffle, batch_size, epoch, epochs, progress)
-            curve.append(_judge(model, valid, epoch, loss))
-            judged = curve[-1].valid_auc if math.isnan(curve[-1].valid_gauc) else curve[-1].valid_gauc
-            if not judged <= best:  # better, or not defined
-                best, best_epoch = judged, epoch
-                best_state = {name: value.clone() for name, value in model.state_dict().items()}
-            elif epoch - best_epoch >= patience:
+        for epoch in range(len(course.curve) + 1, epochs + 1):
+            if epoch > course.best_epoch + patience and course.curve:
                 break
-    model.load_state_dict(best_state)
+            loss = _train_epoch(model, optimizers, train, seed, batch_size, epoch, epochs, progress)
+            _judge(model, valid, epoch, loss, course)
+            if keeper is not None:
+                keep(keeper, model, optimizers, course)
+    model.load_state_dict(course.weights)
     model.eval()
-    return curve
+    return course.curve
 
 
 @torch.no_grad()
@@ -128,7 +114,7 @@ def _train_epoch(
     model: Ranker,
     optimizers: list[torch.optim.Optimizer],
     train: Samples,
-    shuffle: np.random.Generator,
+    seed: int,
     batch_size: int,
     epoch: int,
     epochs: int,
@@ -136,7 +122,8 @@ def _train_epoch(
 ) -> float:
     model.train()
     device = model.known.device
-    order = shuffle.permutation(len(train))
+    order = np.random.default_rng([seed, epoch]).permutation(len(train))
+    torch.manual_seed(int(np.random.default_rng([seed, epoch, 1]).integers(1 << 62)))  # dropout
     batches = math.ceil(len(order) / batch_size)
     total = torch.zeros((), device=device)
     for number in range(batches):
@@ -153,7 +140,8 @@ def _train_epoch(
     return float(total) / batches
 
 
-def _judge(model: Ranker, valid: Samples, epoch: int, train_loss: float) -> Epoch:
+def _judge(model: Ranker, valid: Samples, epoch: int, train_loss: float, course: Course) -> None:
+    """Add the epoch to the course, and its weights if it is the best so far."""
     predicted = predict(model, valid)
 
     def mean(metric: metrics.Metric) -> float:
@@ -161,7 +149,12 @@ def _judge(model: Ranker, valid: Samples, epoch: int, train_loss: float) -> Epoc
         values = np.array([metric(labels, scores, valid.groups) for labels, scores in tasks])
         return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
 
-    return Epoch(epoch, train_loss, mean(metrics.log_loss), mean(metrics.auc), mean(metrics.gauc))
+    found = Epoch(epoch, train_loss, mean(metrics.log_loss), mean(metrics.auc), mean(metrics.gauc))
+    course.curve.append(found)
+    judged = found.valid_auc if math.isnan(found.valid_gauc) else found.valid_gauc
+    if not judged <= course.best:  # better, or not defined
+        course.best, course.best_epoch = judged, epoch
+        course.weights = {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def _batch(data: Samples, rows: Int64s | slice, device: torch.device) -> Batch:

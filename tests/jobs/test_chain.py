@@ -175,7 +175,7 @@ def test_a_backfill_of_an_older_day_publishes_nothing(ran: Chain) -> None:
 def test_running_an_older_day_again_leaves_what_it_published(ran: Chain) -> None:
     lake, settings = ran.lake, ran.settings
     before = content(lake)
-    for job in (recommend, promote):
+    for job in (train, evaluate, recommend, promote):
         assert job.run(lake, settings, DAYS[-2]).rows_out == 0
     assert content(lake) == before
 

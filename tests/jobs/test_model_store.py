@@ -13,12 +13,14 @@ from jobs.model_store import Card, load_card, load_model, save_model
 from models.ranker import Design, Ranker
 
 
-@pytest.mark.parametrize(("held", "told"), [(None, "is not in"), ({"k": 50}, "another version of this code")])
-def test_a_card_that_is_gone_or_of_another_version_is_named(lake: Lake, held: dict[str, int] | None, told: str) -> None:
+@pytest.mark.parametrize(
+    ("held", "told"), [(None, "is not in"), ('{"k": 50}', "another version of this code"), ("", "is damaged")]
+)
+def test_a_card_that_is_gone_or_of_another_version_is_named(lake: Lake, held: str | None, told: str) -> None:
     folder = Path(lake.root) / "models/m/challenger"
     folder.mkdir(parents=True)
-    if held:
-        (folder / "card.json").write_text(json.dumps(held))
+    if held is not None:
+        (folder / "card.json").write_text(held)
     with pytest.raises(UserError, match=told):
         load_card(lake, "models/m/challenger")
 
@@ -28,6 +30,12 @@ def test_a_ranker_with_settings_of_another_version_is_named(lake: Lake) -> None:
     uri = save_model(lake, "challenger", model, Card("m", "e", "b", "2026-11-20"), pa.array(["i", "j"]))
     catalogue = Catalogue(pa.array(["i", "j"]), torch.zeros(2, 4), torch.zeros(2, 3, dtype=torch.int64), "b")
     assert load_model(lake, uri, catalogue).n_items == 2
+    items = Path(lake.root) / uri / "items.json"
+    for held in ('["i"]', "{}", "[1, 2]"):
+        items.write_text(held)
+        with pytest.raises(UserError, match="is damaged"):
+            load_model(lake, uri, catalogue)
+    items.write_text('["i", "j"]')
     told = Path(lake.root) / uri / "model.json"
     told.write_text(json.dumps(json.loads(told.read_text()) | {"gone": 4}))
     with pytest.raises(UserError, match="another version of this code"):

@@ -183,6 +183,43 @@ def test_damaged_codebooks_and_vectors_are_named(lake: Lake, settings: Settings)
         quantize.run(lake, settings, DAY)
 
 
+@pytest.mark.parametrize(
+    ("part", "vector"),
+    [("rebuilt", [float("nan")] * DIM), ("rebuilt", [None] * DIM), ("centroid", [float("inf")] * DIM),
+     ("centroid", [1.0]), ("values", [2.0, -3.0]), ("rows", []), ("kind.res_kmeans_fsq", [8.0, float("inf"), 16.0])],
+)  # fmt: skip
+def test_wrong_numbers_of_a_codebook_are_no_ids(
+    lake: Lake, settings: Settings, part: str, vector: list[float | None]
+) -> None:
+    settings = told(settings)
+    put_vectors(lake, settings, range(100), DAY)
+    quantize.run(lake, settings, DAY)
+    rows = lake.arrow("gold.codebooks").to_pylist()
+    first = next(row for row in rows if row["part"] == part)
+    put(lake, "gold.codebooks", [row | {"vector": vector} if row is first else row for row in rows])
+    with pytest.raises(UserError, match=r"codebook .* in gold.codebooks is damaged"):
+        quantize.run(lake, settings, DAY + timedelta(1))
+
+
+def test_vectors_that_no_codebook_suits_are_named(lake: Lake, settings: Settings) -> None:
+    settings = told(settings)
+    put_vectors(lake, settings, range(100), DAY)
+    embedded = lake.arrow("gold.item_embeddings").to_pylist()
+    put(lake, "gold.item_embeddings", [row | {"vector": [1e-20] * DIM} for row in embedded])
+    with pytest.raises(UserError, match=r"no codebook of kind res_kmeans_fsq can be fitted on .*scale them"):
+        quantize.run(lake, settings, DAY)
+    put(lake, "gold.item_embeddings", embedded)
+    quantize.run(lake, settings, DAY)
+    put(lake, "gold.item_embeddings", [row | {"vector": row["vector"][:3]} for row in embedded])
+    with pytest.raises(UserError, match="cuts vectors of 16 numbers, the encoder's now have 3"):
+        quantize.run(lake, settings, DAY)
+    put(lake, "gold.item_embeddings", embedded)
+    given = lake.arrow("gold.semantic_ids").to_pylist()
+    put(lake, "gold.semantic_ids", [row | {"c2": 4000} for row in given])
+    with pytest.raises(UserError, match=r"gold.semantic_ids of .* is damaged"):
+        quantize.run(lake, settings, DAY)
+
+
 def test_a_refit_that_comes_out_in_other_numbers_is_published_in_the_old_ones(
     lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """What the ranking model promises: unknown items, unknown labels, repeatable training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from models import metrics
-from models.ranker import PRESETS, Ranker, Samples, fit, load, predict, reindexed, save
+from models.ranker import PRESETS, Epoch, Ranker, Samples, fit, load, predict, reindexed, save
 from models.ranker.training import loss_of, split_by_time
 
 ITEMS, K = 60, 6
@@ -74,6 +75,41 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     one, other = trained(ranker(), data, epochs=2), trained(ranker(), data, epochs=2)
     assert same(one, other)
     assert not same(one, trained(ranker(), data, seed=1, epochs=2))
+
+
+class Kept:
+    """A checkpoint in memory, whose training dies after so many."""
+
+    def __init__(self, dies_after: int) -> None:
+        self.content: bytes | None = None
+        self.left = dies_after
+
+    def read(self) -> bytes | None:
+        return self.content
+
+    def write(self, content: bytes) -> None:
+        self.content = content
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("dies_after", [1, 2, 3])
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(dies_after: int) -> None:
+    def fitted(keeper: Kept | None) -> tuple[Ranker, list[Epoch]]:
+        model = ranker(design=replace(PRESETS["qarm_v1"], features=("semantic_id",)))
+        told = {"seed": 3, "epochs": 4, "batch_size": 256, "lr": 1e-2, "valid_share": 0.2, "patience": 1}
+        return model, fit(model, rows(), keeper=keeper, **told)  # type: ignore[arg-type]  # numbers of both kinds
+
+    keeper = Kept(dies_after)
+    undisturbed, curve = fitted(None)
+    assert len(curve) > 1
+    if dies_after <= len(curve):
+        with pytest.raises(KeyboardInterrupt):
+            fitted(keeper)
+    resumed, same_curve = fitted(keeper)
+    assert same_curve == curve
+    assert same(resumed, undisturbed)
 
 
 def test_training_does_not_depend_on_the_order_of_rows() -> None:

@@ -1,0 +1,48 @@
+"""A training's checkpoint in the lake, `<LAKE>/models/unfinished/<day>/`: a retry goes on from the last epoch."""
+
+import hashlib
+import os
+import sys
+from datetime import date
+
+import pyarrow.fs as pafs
+
+from jobs.lake import Lake
+from jobs.sections import Ranker as Settings
+from models.ranker import Ranker, Samples
+
+
+class Unfinished:
+    """Named after all that the weights come from: another start, other rows or settings, another file."""
+
+    def __init__(self, lake: Lake, day: date, model: Ranker, data: Samples, settings: Settings) -> None:
+        found = hashlib.sha256(f"{settings.model_dump_json()} {model.settings} {model.design}".encode())
+        for tensor in model.state_dict().values():
+            found.update(tensor.cpu().contiguous().numpy().tobytes())
+        for values in (data.target, data.topk, data.sims, data.labels, data.rates):
+            found.update(b"" if values is None else values.tobytes())
+        self.store, root = pafs.FileSystem.from_uri(lake.uri)
+        self.folder = f"{root}/models/unfinished/{day}"
+        self.file = f"{self.folder}/{found.hexdigest()[:16]}.safetensors"
+
+    def read(self) -> bytes | None:
+        if self.store.get_file_info(self.file).type == pafs.FileType.NotFound:
+            return None
+        print(f"goes on from the epochs in {self.file}", file=sys.stderr, flush=True)
+        with self.store.open_input_stream(self.file) as file:
+            return bytes(file.read())
+
+    def write(self, content: bytes) -> None:
+        self.store.create_dir(self.folder, recursive=True)
+        part = f"{self.file}.{os.getpid()}"
+        with self.store.open_output_stream(part) as file:
+            file.write(content)
+        self.store.move(part, self.file)
+
+
+def finish(lake: Lake, day: date) -> None:
+    """Remove the checkpoints of a day whose models are stored."""
+    store, root = pafs.FileSystem.from_uri(lake.uri)
+    folder = f"{root}/models/unfinished/{day}"
+    if store.get_file_info(folder).type != pafs.FileType.NotFound:
+        store.delete_dir(folder)
