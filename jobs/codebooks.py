@@ -87,6 +87,9 @@ def fit(
         ResKmeansFSQ.kind: {"fsq_steps": q.fsq_steps, "fsq_values": q.fsq_values},
     }
     told = {"sizes": q.sizes, "seed": q.seed, "kmeans_iterations": q.kmeans_iterations} | own.get(q.kind, {})
+    if len(x) < 2 * max(q.sizes):
+        told = f"{len(x)} items are few for {max(q.sizes)} codes a level: IDs will group little and collide more"
+        print(f"{told}; choose smaller [quantizer] sizes.", file=sys.stderr, flush=True)
     if start and not isinstance(start, ResKmeansFSQ | ResKmeans):
         print(
             f"A codebook of kind {q.kind} cannot go on from an older one: all IDs change.", file=sys.stderr, flush=True

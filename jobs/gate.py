@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from jobs.lake import Lake
-from jobs.model_store import live
+from jobs.model_store import live, load_card
 from jobs.sections import Gate
 from jobs.settings import Settings
 
@@ -39,8 +39,12 @@ def past(lake: Lake, day: date) -> str | None:
 
 def decide(lake: Lake, settings: Settings, day: date) -> Decision:
     """Whether the challenger goes live. A gate that says no is no failure: the champion stays."""
+    newest = live(lake)
     if why := past(lake, day):
         return Decision("past", None, why)
+    if newest and newest["day"] == day and newest["kind"] == "rollback":
+        told = f"release {newest['release']} rolled {day} back"
+        return Decision("past", None, f"{told}; the next day is compared with what it brought back")
     champion = live(lake, before=str(day))
     uri = str(champion["model_uri"]) if champion else None
     found: Found = {
@@ -52,11 +56,14 @@ def decide(lake: Lake, settings: Settings, day: date) -> Decision:
     challenger = found.get(("evaluate", "challenger", "all", metric))
     if challenger is None:
         return Decision(keep, uri, "nothing was trained for this day, so no model changes")
-    refusal = _refusal(found, challenger, settings)
+    new = f"models/{challenger['version']}/challenger"
+    refusal = _refusal(found, challenger, load_card(lake, new).codebook_version, settings)
     if refusal:
         return Decision(keep, uri, refusal)
-    new = f"models/{challenger['version']}/challenger"
     if champion is None:
+        if challenger["value"] <= 0.5:
+            told = f"{metric.upper()} {challenger['value']:.4f} is no better than chance"
+            return Decision(keep, uri, f"{told}: the first model waits for more logs")
         return Decision("promote", new, f"the first model: {metric.upper()} {challenger['value']:.4f}")
     old = found[("evaluate", "champion", "all", metric)]
     delta = found[("evaluate", "challenger_minus_champion", "all", metric)]
@@ -69,13 +76,15 @@ def decide(lake: Lake, settings: Settings, day: date) -> Decision:
     return Decision("keep", uri, f"not better: {told}")
 
 
-def _refusal(found: Found, challenger: dict[str, Any], settings: Settings) -> str | None:
+def _refusal(found: Found, challenger: dict[str, Any], codebook: str, settings: Settings) -> str | None:
     gate = settings.gate
     if challenger["value"] is None:
         return "the day's rows have one class only, so nothing can be compared"
     if challenger["rows"] < gate.min_test_rows:
         return f"only {challenger['rows']} rows to judge by, gate.min_test_rows is {gate.min_test_rows}"
-    return _unhealthy({key[3]: row["value"] for key, row in found.items() if key[:3] == CODEBOOK}, gate)
+    measured = {key[3]: row for key, row in found.items() if key[:3] == CODEBOOK}
+    own = {name: row["value"] for name, row in measured.items() if row["version"] == codebook}  # not another one's
+    return _unhealthy(own, gate)
 
 
 def _unhealthy(health: dict[str, float | None], gate: Gate) -> str | None:

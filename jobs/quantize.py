@@ -23,6 +23,7 @@ from torch import Tensor
 from jobs.aligned import live_encoder
 from jobs.catalogue import dated_vectors, semantic_ids
 from jobs.codebooks import Book, fit, live_codebook, load_codebook
+from jobs.gate import past
 from jobs.lake import Lake, UserError, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
@@ -75,7 +76,8 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         )
         if embedded.items:
             _give(lake, settings, load_codebook(lake, old, embedded.x.shape[1]), embedded, old, day)
-    _measure(lake, settings, codebook, items.x, ids, book, day)
+    if not past(lake, day):  # what was measured of an older day is of its own items
+        _measure(lake, settings, codebook, items.x, ids, book, day)
     count = len(items.items)
     return Written(count, new, 0, count - new, notes | {"codebook_version": book.version})
 

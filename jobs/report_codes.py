@@ -14,7 +14,7 @@ HEALTH = (
     ("edge_num", "items that a lookup of an item's ID finds (EdgeNum)", "four"),
     ("hr_at_1", "the item itself comes first (HR@1)", "percent"),
     ("hr_at_10", "the item itself is among the first ten (HR@10)", "percent"),
-    ("rebuild_error", "squared rebuild error", "small"),
+    ("rebuild_error", "squared rebuild error per number of a vector", "small"),
     ("preserved_neighbours_c1", "of the ten nearest items share c1", "percent"),
     ("preserved_neighbours_c1c2", "of the ten nearest items share c1 and c2", "percent"),
 )

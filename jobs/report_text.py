@@ -56,7 +56,7 @@ FILTERS: dict[str, Callable[[Any], str]] = {
     "whole": _written("{:,.0f}"),
     "one": _written("{:,.1f}"),
     "four": _written("{:.4f}"),
-    "small": _written("{:.3g}"),
+    "small": _written("{:.2e}"),
     "signed": _written("{:+.4f}"),
     "percent": lambda value: NOTHING if value is None else f"{100 * value:.2f} %",
     "interval": interval,

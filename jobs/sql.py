@@ -173,6 +173,7 @@ def main() -> None:
         sys.exit(f"sql failed: {_sentence(str(error))}")
     known = "\n  ".join([f"Tables and views of {lake.root}:", *names])
     print(f"{known}\nFor example: {EXAMPLE}", file=sys.stderr)
+    print("Writes are real; DESCRIBE HISTORY and RESTORE TABLE ... TO VERSION AS OF bring back.", file=sys.stderr)
     print("Statements end with `;`, the shell with `quit` or Ctrl-D.", file=sys.stderr, flush=True)
     well = shell(lake.spark)
     if not well and not sys.stdin.isatty():

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 import pyarrow as pa
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from jobs.lake.contracts import contracts
 from jobs.lake.errors import UserError
@@ -132,10 +132,24 @@ def alone(lake: Lake, name: str) -> Iterator[None]:
         yield
 
 
+def _last_profile(lake: Lake) -> str | None:
+    """Of the newest run: an item that one profile embedded is none to another."""
+    ledger = DeltaTable(lake.path("ops.runs")).to_pyarrow_dataset()
+    if "profile" not in ledger.schema.names:  # an older lake
+        return None
+    rows = ledger.to_table(["profile", "started_at"]).sort_by([("started_at", "descending")])
+    return rows["profile"][0].as_py() if rows.num_rows else None
+
+
 def _run(name: str, run: Callable[..., Written], day: date, options: dict[str, object]) -> None:
     born = psutil.Process().create_time()
-    settings = load_settings()
     lake = Lake(lake_root(), run_id=uuid.uuid4().hex[:12])
+    if not DeltaTable.is_deltatable(lake.path("ops.runs")):
+        if name != "ingest":
+            raise UserError(f"there is no lake at {lake.root}: run ingest first, or check LAKE")
+    elif not os.environ.get("PROFILE") and (profile := _last_profile(lake)):
+        os.environ["PROFILE"] = profile
+    settings = load_settings()
     startup = time.time() - born
     with alone(lake, name):
         lake.create()
@@ -156,6 +170,7 @@ def _run(name: str, run: Callable[..., Written], day: date, options: dict[str, o
         "rows_out": written.rows_out,
         "rows_rejected": written.rows_rejected,
         "rows_duplicate": written.rows_duplicate,
+        "profile": settings.profile,
     }
     write_deltalake(lake.path("ops.runs"), pa.Table.from_pylist([row], contracts()["ops.runs"].arrow), mode="append")
     if reason := written.notes.get("skipped"):

@@ -31,6 +31,12 @@ class MultiGateExperts(nn.Module):
         mixed = torch.einsum("bte,beh->bth", gates, opinions)
         return torch.cat([tower(mixed[:, task]) for task, tower in enumerate(self.towers)], dim=1)
 
+    @torch.no_grad()
+    def start_at(self, shares: Tensor) -> None:
+        """Let every task begin at its share of positive rows [tasks], in (0, 1): nothing else is known yet."""
+        for tower, share in zip(self.towers, shares, strict=True):
+            tower[-1].bias.fill_(share.logit())  # type: ignore[index]  # a Sequential ends so
+
 
 class Separate(nn.Module):
     """One network for each task, nothing shared."""
@@ -45,6 +51,11 @@ class Separate(nn.Module):
         """Logits [batch, tasks] of x [batch, width]."""
         return torch.cat([network(x) for network in self.own], dim=1)
 
+    def start_at(self, shares: Tensor) -> None:
+        for network, share in zip(self.own, shares, strict=True):
+            assert isinstance(network, MultiGateExperts)
+            network.start_at(share[None])
+
 
 class EntireSpace(nn.Module):
     """A purchase comes after a click: its probability is that of the click times that of buying what was clicked.
@@ -52,7 +63,7 @@ class EntireSpace(nn.Module):
     So the second factor, known for clicked rows alone, is learned from all rows (ESMM, Ma et al., SIGIR 2018).
     """
 
-    def __init__(self, inner: nn.Module, click: int, purchase: int) -> None:
+    def __init__(self, inner: MultiGateExperts, click: int, purchase: int) -> None:
         super().__init__()
         self.inner, self.click, self.purchase = inner, click, purchase
 
@@ -65,8 +76,16 @@ class EntireSpace(nn.Module):
         columns[self.purchase] = bought
         return torch.stack(columns, dim=1)
 
+    def start_at(self, shares: Tensor) -> None:
+        shares = shares.clone()
+        shares[self.purchase] = (shares[self.purchase] / shares[self.click]).clamp(max=0.99)  # of what was clicked
+        self.inner.start_at(shares)
 
-def heads(kind: Heads, width: int, tasks: tuple[str, ...], experts: int, hidden: int, dropout: float) -> nn.Module:
+
+Head = MultiGateExperts | Separate | EntireSpace
+
+
+def heads(kind: Heads, width: int, tasks: tuple[str, ...], experts: int, hidden: int, dropout: float) -> Head:
     """What turns features [batch, width] into logits [batch, tasks]."""
     if kind == "single":
         return Separate(width=width, tasks=len(tasks), hidden=hidden, dropout=dropout)

@@ -50,6 +50,10 @@ def fit(
         raise ValueError("no training row has a label")
     seen = np.zeros(model.n_items + 1, bool)
     seen[train.target] = seen[train.topk] = True  # PADDING is the last row, the unknown item's
+    if not model.known.any():  # it was never trained: nothing is known but how often labels are 1
+        known = np.isfinite(train.labels).sum(axis=0)
+        shares = np.where(known, np.nansum(train.labels, axis=0) / np.maximum(known, 1), 0.5)
+        model.head.start_at(torch.from_numpy(shares).float().clamp(1e-4, 1 - 1e-4))
     model.known[:-1] |= torch.from_numpy(seen[:-1]).to(model.known.device)
     optimizers = optimizers_of(model, lr)
     course = Course() if keeper is None else go_on(keeper, model, optimizers)

@@ -12,6 +12,7 @@ CREATE TABLE ops.runs (
   rows_in        BIGINT NOT NULL COMMENT 'rows read that were due',
   rows_out       BIGINT NOT NULL COMMENT 'rows written to the main output',
   rows_rejected  BIGINT NOT NULL COMMENT 'rows refused, with their reasons in bronze.rejects',
-  rows_duplicate BIGINT NOT NULL COMMENT 'rows that were there already'
+  rows_duplicate BIGINT NOT NULL COMMENT 'rows that were there already',
+  profile        STRING          COMMENT 'of the settings; a job that is told none takes that of the newest run'
 ) USING DELTA PARTITIONED BY (day)
   COMMENT 'One row for each run of a job.'

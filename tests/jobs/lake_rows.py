@@ -1,7 +1,10 @@
 """Made-up rows for the tests of what is shown, not of what is measured."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ import torch
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.metrics import metric_rows, write_metrics
+from jobs.model_store import Card
 from models.quantizers import sid_text
 from models.quantizers.unique import next_tokens
 
@@ -56,6 +60,9 @@ def put_metrics(lake: Lake, day: date, champion: bool = True, seed: int = 0) -> 
     ]
     write_metrics(lake, "train", day, rows)
     write_metrics(lake, "evaluate", day, _evaluated(rng, champion))
+    folder = Path(lake.root) / "models/challenger-1/challenger"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "card.json").write_text(json.dumps(asdict(Card("challenger-1", "e1", "cb1", str(day)))))
 
 
 def _evaluated(rng: np.random.Generator, champion: bool) -> list[dict[str, Any]]:

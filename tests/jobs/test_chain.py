@@ -201,6 +201,9 @@ def test_after_a_rollback_the_model_before_is_champion_and_has_the_alias(ran: Ch
     newest = max(lake.arrow("gold.releases").to_pylist(), key=lambda r: r["release"])
     assert (newest["kind"], newest["model_version"]) == ("rollback", releases[0]["model_version"])
     assert newest["tables"] == releases[0]["tables"]
+    again = promote.run(lake, settings, LAST)  # the day runs again: what was rolled back stays so
+    assert again.notes["released"] is False
+    assert max(lake.arrow("gold.releases")["release"].to_pylist()) == newest["release"]
     with pytest.raises(UserError, match="no release before the model"):  # and not back to the one that was left
         promote.run(lake, settings, LAST, rollback=True)
     next_day = gate.decide(lake, settings, LAST + timedelta(days=1))

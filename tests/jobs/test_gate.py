@@ -29,3 +29,18 @@ def test_ids_beyond_a_threshold_keep_the_challenger_back(
     decision = decide(lake, settings, DAY)
     assert decision.kind == "none"
     assert setting in decision.reason
+    other = metric_rows("codebook", "all", HEALTHY | {metric: value}, version="cb2")
+    write_metrics(lake, "quantize", DAY, other)  # of another codebook than the challenger's
+    assert decide(lake, settings, DAY).kind == "promote"
+
+
+def test_a_first_model_no_better_than_chance_is_not_published(lake: Lake, settings: Settings) -> None:
+    put_metrics(lake, DAY, champion=False)
+    for auc, kind in ((0.4999, "none"), (0.51, "promote")):
+        write_metrics(lake, "evaluate", DAY, metric_rows("challenger", "all", {"auc": auc}, rows=500,
+                                                         version="challenger-1"))  # fmt: skip
+        decision = decide(lake, settings, DAY)
+        assert decision.kind == kind
+    write_metrics(lake, "evaluate", DAY, metric_rows("challenger", "all", {"auc": 0.4}, rows=500,
+                                                     version="challenger-1"))  # fmt: skip
+    assert "no better than chance" in decide(lake, settings, DAY).reason

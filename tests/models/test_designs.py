@@ -25,6 +25,7 @@ from models.ranker import (
 )
 from models.ranker.attention import Seen
 from models.ranker.design import Attention, Heads, Search
+from models.ranker.head import heads
 from models.ranker.rates import RATES, Events, Rates, Totals
 from models.ranker.training import weigh
 
@@ -279,3 +280,10 @@ def test_what_a_design_needs_and_is_not_told_is_named() -> None:
         gathered(Design("latest", extras=("event",)), histories, found, zero, zero, zero, zero, np.zeros((1, 1)))
     with pytest.raises(ValueError, match="code_sizes"):
         Ranker(design=PRESETS["qarm_v2"], n_items=3, tasks=("like",))
+
+
+@pytest.mark.parametrize("kind", ["single", "experts", "entire_space"])
+def test_a_new_model_starts_at_how_often_labels_are_one(kind: Heads) -> None:
+    found = heads(kind, 4, ("click", "purchase"), experts=2, hidden=8, dropout=0.0)
+    found.start_at(torch.tensor([0.2, 0.05]))
+    torch.testing.assert_close(found(torch.zeros(3, 4)).sigmoid(), torch.tensor([[0.2, 0.05]] * 3), atol=0.05, rtol=0)
