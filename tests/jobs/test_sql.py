@@ -6,6 +6,7 @@ import pytest
 from lake_rows import DAY, moment, put, put_catalogue, release_row
 
 from jobs.lake import Lake, UserError
+from jobs.metrics import metric_rows, write_metrics
 from jobs.sql import answer, register, split
 
 
@@ -34,6 +35,10 @@ def test_views_answer_from_the_tables_of_this_lake(lake: Lake) -> None:
     (funnel,) = spark.sql("SELECT * FROM gold.day_funnel").collect()
     assert (funnel.impressions, funnel.clicks, funnel.ctr) == (2, 1, 0.5)
     assert [row.title for row in spark.sql("SELECT * FROM gold.live_recommendations").collect()] == ["red teapot"]
+    write_metrics(lake, "quantize", DAY, metric_rows("codebook", "all", {"collision_rate": 0.1, "hr_at_1": 0.9}, rows=7,
+                                                     version="cb1"))  # fmt: skip
+    (healthy,) = spark.sql("SELECT * FROM gold.sid_health").collect()
+    assert (healthy.codebook_version, healthy["items"], healthy.collision_rate) == ("cb1", 7, 0.1)
     titles = spark.sql("SELECT title FROM gold.items_of_sid ORDER BY title").collect()
     assert [row.title for row in titles] == ["blue kettle", "red teapot"]
 
