@@ -1,12 +1,13 @@
 """What kind of semantic ID serves the ranker best: AUC of the newest day of a lake, by kind of codebook.
 
     make run DATA=<landing folder> LAKE=<lake>
-    make bench B=codes ARGS="--lake <lake> [--seeds 0 1 2] [--ways res_kmeans_fsq ...] [--json FILE]"
+    make bench B=codes ARGS="--lake <lake> [--seeds 0 1 2] [--ways res_kmeans_fsq ...] [--unseen 0.2] [--json FILE]"
 
 Fits each way of bench/quantize.py (its sizes from the settings) on all items of the lake, trains the ranker anew on the
 rows that the job `train` takes, with the same seed for all ways, and measures AUC and GAUC of the test rows, and AUC of
-those whose item was in no training row. `none`: item IDs alone, everything else the same. The lake is only read.
-Asserts nothing.
+those whose item was in no training row. `none`: item IDs alone, everything else the same. `--unseen 0.2` hides a random
+fifth of the items, another one for each seed, from the fit of the codes and from training, in histories, too; as an
+item that is new has no running rates, no model is told any then. The lake is only read. Asserts nothing.
 """
 
 import argparse
@@ -18,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from carry_over import with_codes
 from common import machine
+from numpy.typing import NDArray
 from quantize import WAYS, Items
 from rich.console import Console
 from rich.table import Table
@@ -33,8 +36,8 @@ from jobs.lake import Lake
 from jobs.settings import Settings, load_settings
 from jobs.train import train
 from models import metrics
-from models.ranker.design import PRESETS
-from models.ranker.model import Ranker
+from models.ranker.design import PRESETS, Design
+from models.ranker.model import PADDING, Ranker
 from models.ranker.samples import Samples
 from models.ranker.training import predict
 
@@ -44,9 +47,18 @@ CHOICES = ("none", *(way for way in WAYS if way not in ("nearest_items", "plain_
 DESIGN = replace(PRESETS["qarm_v2"], extras=("simtier", "rates"))  # as the daily run trains it
 
 
-def trained(data: Dataset, catalogue: Catalogue, found: Samples, settings: Settings, seed: int, way: str) -> Ranker:
+def hidden(rows: Samples, unseen: NDArray[np.bool_]) -> Samples:
+    """The rows of other items [items], without the unseen ones in their histories."""
+    rows = rows.take(np.flatnonzero(~unseen[rows.target]))
+    none = (rows.topk >= 0) & unseen[rows.topk]
+    return replace(rows, topk=np.where(none, PADDING, rows.topk), sims=np.where(none, 0, rows.sims))
+
+
+def trained(
+    data: Dataset, catalogue: Catalogue, found: Samples, settings: Settings, seed: int, way: str, design: Design
+) -> Ranker:
     model = Ranker(
-        design=DESIGN if way != "none" else DESIGN.without("semantic_id"),
+        design=design if way != "none" else design.without("semantic_id"),
         n_items=len(catalogue.ids),
         tasks=data.tasks,
         code_sizes=settings.quantizer.sizes,
@@ -79,6 +91,7 @@ def main() -> None:
     parser.add_argument("--lake", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", choices=CHOICES, nargs="+", default=list(CHOICES))
+    parser.add_argument("--unseen", type=float, default=0.0, help="share of the items")
     parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
     lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
@@ -91,15 +104,19 @@ def main() -> None:
     items, vectors = current_vectors(lake, encoder)
     catalogue = load_catalogue(lake, settings, encoder, book.version)
     data = load_dataset(lake, settings, catalogue, day)
-    rows, test = (searched(data, part, settings, DESIGN) for part in (data.train, data.test))
-    x = Items(torch.from_numpy(vectors), torch.zeros(len(items), 0))
+    design = DESIGN.without("rates") if flags.unseen else DESIGN
+    rows, test = (searched(data, part, settings, design) for part in (data.train, data.test))
+    x = torch.from_numpy(vectors)
     found: list[Row] = []
     for seed in flags.seeds:
+        unseen = np.random.default_rng(seed).random(len(catalogue.ids)) < flags.unseen
+        seen = ~unseen[catalogue.index(pa.array(items))]
         for way in flags.ways:
             coded = catalogue
             if way != "none":
-                coded = with_codes(catalogue, items, WAYS[way](x, settings.quantizer.sizes, seed).encode(x.x))
-            model = trained(data, coded, rows, settings, seed, way)
+                fitted = WAYS[way](Items(x[seen], torch.zeros(int(seen.sum()), 0)), settings.quantizer.sizes, seed)
+                coded = with_codes(catalogue, items, fitted.encode(x))
+            model = trained(data, coded, hidden(rows, unseen), settings, seed, way, design)
             found.append({"way": way, "seed": seed} | measured(model, data, test))
             print(found[-1], file=sys.stderr, flush=True)
             if flags.json:
