@@ -3,8 +3,8 @@
     make bench B=catalogue ARGS="[--items 100000 1000000] [--dim 384] [--json FILE]"
 
 Made-up vectors: unit Gaussians around 5,000 centres, also Gaussian, then cut to unit length. On the first day the job
-fits its codebook on nine tenths of the items and gives them IDs; on the second it gives the last tenth theirs, without a
-refit. `mib`: memory that the job adds to what was held before, `own`: without pages of files. Asserts nothing.
+fits its codebook on nine tenths of the items and gives them IDs; on the second it gives the last tenth theirs, without
+a refit. `mib`: memory that the job adds to what was held before, `own`: without pages of files. Asserts nothing.
 """
 
 import argparse
