@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+from dataclasses import fields
 from datetime import date
 
 import pyarrow.fs as pafs
@@ -19,7 +20,8 @@ class Unfinished:
         found = hashlib.sha256(f"{settings.model_dump_json()} {model.settings} {model.design}".encode())
         for tensor in model.state_dict().values():
             found.update(tensor.cpu().contiguous().numpy().tobytes())
-        for values in (data.target, data.topk, data.sims, data.labels, data.rates):
+        for column in fields(data):
+            values = getattr(data, column.name)
             found.update(b"" if values is None else values.tobytes())
         self.store, root = pafs.FileSystem.from_uri(lake.uri)
         self.folder = f"{root}/models/unfinished/{day}"

@@ -105,7 +105,7 @@ def _batches(user: Ints, begin: Int64s, end: Int64s) -> Iterator[Int64s]:
     if not len(order):
         return
     _, first, count = np.unique(user[order], return_index=True, return_counts=True)
-    start = np.concatenate([at + np.arange(0, n, GROUP) for at, n in zip(first, count, strict=True)])
+    start = np.flatnonzero((np.arange(len(order)) - np.repeat(first, count)) % GROUP == 0)
     size = np.diff(start, append=len(order))
     for each in np.unique(size):
         rows = order[start[size == each][:, None] + np.arange(each)]
