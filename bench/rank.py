@@ -108,7 +108,7 @@ class Bench:
             design = replace(design, extras=(*design.extras, "event"))
         vectors = None
         if design.search == "id_embedding":
-            first = self.ranker(replace(PRESETS["din"], extras=("rates",)))[0]
+            first = self.ranker(replace(PRESETS["din"], extras=("rates",)), one.max_history)[0]
             vectors = torch.nn.functional.normalize(first.ids.weight.detach()[:-1], dim=1)
         _, scores, speed = self.ranker(design, one.max_history, vectors)
         return scores, speed
@@ -171,11 +171,13 @@ def main() -> None:
 
 def show(rows: list[Row], title: str) -> None:
     table = Table(title=title)
-    names = ("auc", "uauc", "gauc", "log_loss", *(name for name in rows[0] if name.startswith("auc_")))
+    slices = dict.fromkeys(name for row in rows for name in row if name.startswith("auc_"))
+    names = ("auc", "uauc", "gauc", "log_loss", *slices)
     for name in ("information", "preset", *names):
         table.add_column(name.replace("_", " "))
     for key in dict.fromkeys((row["information"], row["preset"]) for row in rows):
-        mine = [[row[name] for row in rows if (row["information"], row["preset"]) == key] for name in names]
+        same = [row for row in rows if (row["information"], row["preset"]) == key]
+        mine = [[row.get(name, np.nan) for row in same] for name in names]
         table.add_row(*key, *(f"{np.mean(values):.4f} ± {np.std(values):.4f}" for values in mine))
     Console(width=220).print(table)
 

@@ -27,16 +27,16 @@ def variant(name: str) -> Variant:
     design, max_history = PRESETS[preset], 10_000
     for change in changes:
         what, _, value = change.partition("=")
-        if what == "latest":
+        if change == "latest":
             design = replace(design, search="latest")
-        elif what == "distinct":
+        elif change == "distinct":
             design = replace(design, distinct=True)
         elif what == "k" and value.isdigit() and int(value):
             design = replace(design, k=int(value))
         elif what == "history" and value.isdigit() and int(value):
             max_history = int(value)
-        elif what.removeprefix("-") in (*design.features, *design.extras):
-            design = design.without(what.removeprefix("-"))
+        elif change.startswith("-") and change[1:] in (*design.features, *design.extras):
+            design = design.without(change[1:])
         else:
             raise argparse.ArgumentTypeError(
                 f"{name}: expected latest, distinct, k=<number>, history=<number> or one of "

@@ -21,7 +21,7 @@ def serve(place: Place, services: Services) -> NoReturn:
     host = os.environ.get("HOST") or "127.0.0.1"
     port = int(os.environ.get("PORT") or free_port())
     data = os.path.abspath(os.environ.get("DATA") or place.state / "landing")
-    profile = os.environ.get("PROFILE") or ("small" if os.environ.get("DATA") else "demo")
+    profile = os.environ.get("PROFILE") or ("small" if os.environ.get("DATA") else "")
     os.environ["PROFILE"] = profile
     job("settings")
     print("Starting Airflow ...", flush=True)

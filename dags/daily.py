@@ -15,7 +15,7 @@ runs go one at a time, oldest first, but beside other runs; a job then waits for
 **Parameters.**
 
 - `day`: the day to process, for example 2026-11-20. Empty: the start of the run's data interval.
-- `profile`: demo (simulated logs), small (real logs, one CPU) or gpu (large encoder, one GPU).
+- `profile`: demo (simulated logs), small (real logs, one CPU) or gpu (large encoder, one GPU); none: the lake's.
 - `data`: the landing folder that holds the day's events and items.
 - `since`: also lands the days from this date on as history, in one go. Empty: only the day itself.
 - `force`: embed every item again, also those whose text and encoder are unchanged.
@@ -44,7 +44,7 @@ RELEASE = Asset("sidereal://release")
 # Parameters reach the shell as quoted environment variables only, so that no value can become a command.
 ENVIRONMENT = {
     "DAY": "{{ params.day or (data_interval_start | ds) }}",
-    "PROFILE": "{{ params.profile }}",
+    "PROFILE": "{{ params.profile or '' }}",
     "DATA": "{{ params.data or '' }}",
     "SINCE": "{{ params.since or '' }}",
     "FORCE": "{{ '1' if params.force else '' }}",
@@ -95,7 +95,9 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": True},
     params={
         "day": Param(None, type=["null", "string"], format="date"),
-        "profile": Param(os.environ.get("PROFILE") or "demo", enum=["demo", "small", "gpu"]),
+        "profile": Param(
+            os.environ.get("PROFILE") or None, type=["null", "string"], enum=[None, "demo", "small", "gpu"]
+        ),
         "data": Param(os.environ.get("DATA") or "landing", type="string", minLength=1),
         "since": Param(None, type=["null", "string"], format="date"),
         "force": Param(False, type="boolean"),

@@ -88,8 +88,8 @@ def fit(
     }
     told = {"sizes": q.sizes, "seed": q.seed, "kmeans_iterations": q.kmeans_iterations} | own.get(q.kind, {})
     if len(x) < 2 * max(q.sizes):
-        told = f"{len(x)} items are few for {max(q.sizes)} codes a level: IDs will group little and collide more"
-        print(f"{told}; choose smaller [quantizer] sizes.", file=sys.stderr, flush=True)
+        few = f"{len(x)} items are few for {max(q.sizes)} codes a level: IDs will group little and collide more"
+        print(f"{few}; choose smaller [quantizer] sizes.", file=sys.stderr, flush=True)
     if start and not isinstance(start, ResKmeansFSQ | ResKmeans):
         print(
             f"A codebook of kind {q.kind} cannot go on from an older one: all IDs change.", file=sys.stderr, flush=True

@@ -83,7 +83,9 @@ def _refusal(found: Found, challenger: dict[str, Any], codebook: str, settings: 
     if challenger["rows"] < gate.min_test_rows:
         return f"only {challenger['rows']} rows to judge by, gate.min_test_rows is {gate.min_test_rows}"
     measured = {key[3]: row for key, row in found.items() if key[:3] == CODEBOOK}
-    own = {name: row["value"] for name, row in measured.items() if row["version"] == codebook}  # not another one's
+    own = {name: row["value"] for name, row in measured.items() if row["version"] == codebook}
+    if measured and not own:
+        return f"the IDs of another codebook than the challenger's ({codebook}) were measured: run train again"
     return _unhealthy(own, gate)
 
 

@@ -55,7 +55,8 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     encoder = live_encoder(lake, settings, day).version
     items = _catalogue(lake, encoder, day)
     if not items.items:
-        write_metrics(lake, "quantize", day, [])
+        if not past(lake, day):
+            write_metrics(lake, "quantize", day, [])
         return Written(notes={"skipped": f"no item is embedded with {encoder}"})
     notes = {}
     book = live_codebook(lake, settings, encoder, day) or fit(lake, settings, encoder, items.x, day)

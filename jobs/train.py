@@ -55,9 +55,9 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     card = Card(version, encoder, book.version, str(day))
     for name, model in models.items():
         save_model(lake, name, model, card, catalogue.ids)
-    finish(lake, day)
     rows = [row for name, curve in curves.items() for epoch in curve for row in _curve_rows(name, epoch, version)]
     write_metrics(lake, "train", day, rows)
+    finish(lake)
     notes = {"model_version": version, "tasks": data.tasks, "split": data.split, "warm": warm}
     return Written(len(data.train), len(data.train), notes=notes)
 

@@ -6,23 +6,26 @@ import sys
 from dataclasses import fields
 from datetime import date
 
+import numpy as np
 import pyarrow.fs as pafs
 
 from jobs.lake import Lake
 from jobs.sections import Ranker as Settings
 from models.ranker import Ranker, Samples
+from models.ranker.checkpoint import FORMAT
 
 
 class Unfinished:
     """Named after all that the weights come from: another start, other rows or settings, another file."""
 
     def __init__(self, lake: Lake, day: date, model: Ranker, data: Samples, settings: Settings) -> None:
-        found = hashlib.sha256(f"{settings.model_dump_json()} {model.settings} {model.design}".encode())
+        found = hashlib.sha256(f"{FORMAT} {settings.model_dump_json()} {model.settings} {model.design}".encode())
         for tensor in model.state_dict().values():
             found.update(tensor.cpu().contiguous().numpy().tobytes())
         for column in fields(data):
             values = getattr(data, column.name)
-            found.update(b"" if values is None else values.tobytes())
+            if values is not None:
+                found.update(np.ascontiguousarray(values).data)
         self.store, root = pafs.FileSystem.from_uri(lake.uri)
         self.folder = f"{root}/models/unfinished/{day}"
         self.file = f"{self.folder}/{found.hexdigest()[:16]}.safetensors"
@@ -42,9 +45,9 @@ class Unfinished:
         self.store.move(part, self.file)
 
 
-def finish(lake: Lake, day: date) -> None:
-    """Remove the checkpoints of a day whose models are stored."""
+def finish(lake: Lake) -> None:
+    """Remove all checkpoints: the models of the day are stored, and no other day is being trained."""
     store, root = pafs.FileSystem.from_uri(lake.uri)
-    folder = f"{root}/models/unfinished/{day}"
+    folder = f"{root}/models/unfinished"
     if store.get_file_info(folder).type != pafs.FileType.NotFound:
         store.delete_dir(folder)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from jobs.lake.contracts import contracts
@@ -48,7 +49,8 @@ FIRST_DAY = date(1970, 1, 1)
 
 
 def a_day(text: str) -> date:
-    """The type of an argument that is a day."""
+    """The type of an argument that is a day, until tomorrow by this machine's clock: one typing error in a year would
+    publish a day that no later one can follow."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
@@ -133,11 +135,12 @@ def alone(lake: Lake, name: str) -> Iterator[None]:
 
 
 def _last_profile(lake: Lake) -> str | None:
-    """Of the newest run: an item that one profile embedded is none to another."""
+    """Of the newest ingest: an item that one profile embedded is none to another."""
     ledger = DeltaTable(lake.path("ops.runs")).to_pyarrow_dataset()
     if "profile" not in ledger.schema.names:  # an older lake
         return None
-    rows = ledger.to_table(["profile", "started_at"]).sort_by([("started_at", "descending")])
+    rows = ledger.to_table(["profile", "started_at"], pc.field("job") == "ingest")
+    rows = rows.sort_by([("started_at", "descending")])
     return rows["profile"][0].as_py() if rows.num_rows else None
 
 

@@ -5,10 +5,13 @@ from dataclasses import astuple, dataclass, field
 from typing import Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from models.ranker.model import Ranker
+
+FORMAT = 1  # of what is kept: another one is not read
 
 
 class Keeper(Protocol):
@@ -56,9 +59,12 @@ def keep(keeper: Keeper, model: Ranker, optimizers: Sequence[torch.optim.Optimiz
 def go_on(keeper: Keeper, model: Ranker, optimizers: Sequence[torch.optim.Optimizer]) -> Course:
     """Put model and optimizers where the checkpoint left them; a course without epochs if there is none."""
     content = keeper.read()
-    if content is None:
+    try:
+        tensors = {} if content is None else load(content)
+    except SafetensorError:  # torn by a power cut
+        tensors = {}
+    if not tensors:
         return Course()
-    tensors = load(content)
     model.load_state_dict(_below(tensors, "model."))
     for number, optimizer in enumerate(optimizers):
         states: dict[int, dict[str, Tensor | int]] = {}

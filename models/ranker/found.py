@@ -50,7 +50,7 @@ def best_of(
         np.zeros((len(target), k), np.float32),
         np.full((len(target), k), PADDING, np.int64),
     )
-    for rows in _batches(user, begin, end):
+    for rows in _batches(user, begin, end, max_history):
         newest, oldest = end[rows].max(axis=1), begin[rows].min(axis=1)
         back = np.arange((newest - oldest).max(), dtype=np.int32)
         events = newest[:, None] - 1 - back
@@ -66,7 +66,7 @@ def best_of(
             repeated = again[np.maximum(events, 0)][:, None] < end[rows][:, :, None]
             scores.masked_fill_(torch.from_numpy(repeated).to(device), -torch.inf)
         best, at = _newest_first(scores.flatten(0, 1), min(k, len(back)))
-        taken = np.take_along_axis(events.repeat(rows.shape[1], axis=0), at.cpu().numpy(), 1)
+        taken = np.repeat(newest, rows.shape[1])[:, None] - 1 - at.cpu().numpy()
         sims, one = best.cpu().numpy(), rows.ravel()
         none = np.isneginf(sims)
         found.events[one, : taken.shape[1]] = np.where(none, PADDING, taken)
@@ -94,17 +94,20 @@ def _keys(scores: Tensor) -> Tensor:
     return (ordered << 32) - torch.arange(scores.shape[1], device=scores.device)
 
 
-def _batches(user: Ints, begin: Int64s, end: Int64s) -> Iterator[Int64s]:
+def _batches(user: Ints, begin: Int64s, end: Int64s, max_history: int) -> Iterator[Int64s]:
     """Rows [groups, size] of one user each, whose events are gathered once for all of a group.
 
-    Groups of a batch have one size and like history lengths, so that little of it is padding. Rows without events are
-    in none.
+    The ends of a group lie within max_history events. Groups of a batch have one size and like history lengths, so that
+    little of it is padding. Rows without events are in none.
     """
     order = np.lexsort((end, user))
     order = order[end[order] > begin[order]]
     if not len(order):
         return
-    _, first, count = np.unique(user[order], return_index=True, return_counts=True)
+    stretch = end[order] // max_history  # of all histories, one user's after another's
+    new = (np.diff(user[order], prepend=-1) != 0) | (np.diff(stretch, prepend=-1) != 0)
+    first = np.flatnonzero(new)
+    count = np.diff(first, append=len(order))
     start = np.flatnonzero((np.arange(len(order)) - np.repeat(first, count)) % GROUP == 0)
     size = np.diff(start, append=len(order))
     for each in np.unique(size):

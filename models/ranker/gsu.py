@@ -41,14 +41,14 @@ def pca(vectors: Tensor, dim: int) -> Tensor:
 def latest(
     histories: Histories, user: Ints, end: Int64s, *, k: int, max_history: int = 10_000, distinct: bool = False
 ) -> Found:
-    """The last k events of each history, newest first.
+    """The last k events of each history, newest first; none before the last max_history.
 
-    distinct  each item once, where it last happened, among the last max_history events
+    distinct  each item once, where it last happened
     """
     if distinct:
         return best_of(histories, user, np.zeros_like(user), end, _alike, torch.device("cpu"), k, max_history, distinct)
     at = end[:, None] - 1 - np.arange(k)
-    events = np.where(at >= histories.offsets[user][:, None], at, PADDING)
+    events = np.where(at >= np.maximum(histories.offsets[user], end - max_history)[:, None], at, PADDING)
     return Found(items_of(histories, events), np.zeros(at.shape, np.float32), events)
 
 

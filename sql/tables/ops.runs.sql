@@ -13,6 +13,6 @@ CREATE TABLE ops.runs (
   rows_out       BIGINT NOT NULL COMMENT 'rows written to the main output',
   rows_rejected  BIGINT NOT NULL COMMENT 'rows refused, with their reasons in bronze.rejects',
   rows_duplicate BIGINT NOT NULL COMMENT 'rows that were there already',
-  profile        STRING          COMMENT 'of the settings; a job that is told none takes that of the newest run'
+  profile        STRING          COMMENT 'of the settings; a job that is told none takes that of the newest ingest'
 ) USING DELTA PARTITIONED BY (day)
   COMMENT 'One row for each run of a job.'

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from jobs import embed, evaluate, explain, gate, promote, recommend, tracking, train
+from jobs import embed, evaluate, explain, gate, promote, quantize, recommend, tracking, train
 from jobs.catalogue import current_vectors
 from jobs.dataset import load_catalogue, load_dataset
 from jobs.lake import Lake, UserError
@@ -176,6 +176,7 @@ def test_a_backfill_of_an_older_day_publishes_nothing(ran: Chain) -> None:
 def test_running_an_older_day_again_leaves_what_it_published(ran: Chain) -> None:
     lake, settings = ran.lake, ran.settings
     before = content(lake)
+    quantize.run(lake, settings, DAYS[-2])
     for job in (train, evaluate, recommend, promote):
         assert job.run(lake, settings, DAYS[-2]).rows_out == 0
     assert content(lake) == before

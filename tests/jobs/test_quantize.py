@@ -201,6 +201,15 @@ def test_wrong_numbers_of_a_codebook_are_no_ids(
         quantize.run(lake, settings, DAY + timedelta(1))
 
 
+def test_fewer_items_than_codes_get_ids_and_a_warning(
+    lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_vectors(lake, settings, range(10), DAY)
+    quantize.run(lake, told(settings), DAY)
+    assert len(ids(lake)) == 10
+    assert "10 items are few for 16 codes a level" in capsys.readouterr().err
+
+
 def test_vectors_that_no_codebook_suits_are_named(lake: Lake, settings: Settings) -> None:
     settings = told(settings)
     put_vectors(lake, settings, range(100), DAY)

@@ -1,8 +1,15 @@
 """A wrong setting stops at start and is named."""
 
-import pytest
+import os
+import subprocess
+import sys
+from pathlib import Path
 
-from jobs.lake import UserError
+import pytest
+from lake_rows import DAY, put, run_row
+
+from jobs.lake import Lake, UserError
+from jobs.lake.entry import _last_profile
 from jobs.settings import load_settings
 
 
@@ -46,3 +53,19 @@ def test_one_setting_of_a_language_model_leaves_the_others_as_they_are(monkeypat
     settings = load_settings()
     assert settings.judge.llm.two_tower.model == "Qwen/Qwen3-8B"
     assert (settings.ask.llm.model, settings.ask.llm.max_new_tokens) == ("one", 1024)
+
+
+def test_a_job_without_a_profile_takes_that_of_the_lakes_newest_ingest(lake: Lake) -> None:
+    assert _last_profile(lake) is None
+    rows = [run_row("ingest", DAY, second=n, profile=profile) for n, profile in enumerate(("demo", "small"))]
+    put(lake, "ops.runs", [*rows, run_row("explain", DAY, second=9, profile="gpu")])
+    assert _last_profile(lake) == "small"
+
+
+def test_only_ingest_begins_a_lake(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "jobs.promote", "--day", str(DAY), "--rollback"]
+    environment = {**os.environ, "LAKE": str(tmp_path / "typo")}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert told.returncode == 1
+    assert "there is no lake at" in told.stderr
+    assert not (tmp_path / "typo").exists()

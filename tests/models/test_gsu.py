@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from models.ranker import Histories, latest, pca, search
+from models.ranker.found import _batches
 
 ITEMS, K = 60, 6
 
@@ -86,6 +87,15 @@ def test_a_repeated_item_counts_once_if_asked_for_also_when_it_comes_again_later
     near = search(one, torch.eye(10), users, ints(5, 5, 4), ends, k=2, distinct=True)
     assert near.items.tolist() == [[5, 4], [5, 4], [4, 5]]
     assert near.sims.tolist() == [[1, 0]] * 3
+
+
+def test_samples_far_apart_share_no_group() -> None:
+    one = Histories.from_arrays(np.zeros(500, np.int64), np.arange(500) % 50, np.arange(500), 1)
+    ends = one.ends(np.zeros(6, np.int64), ints(5, 6, 100, 400, 401, 500))
+    begins = np.maximum(0, ends - 10)
+    batches = _batches(np.zeros(6, np.int64), begins, ends, 10)
+    widths = [int((ends[rows].max(axis=1) - begins[rows].min(axis=1)).max()) for rows in batches]
+    assert max(widths) < 20
 
 
 def test_only_the_latest_events_of_a_very_long_history_are_searched(histories: Histories) -> None:
