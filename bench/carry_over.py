@@ -10,19 +10,17 @@ something else), `retrained` (from scratch, the embeddings of the codes drawn an
 model is, and after one epoch on the days before. The lake is only read. Asserts nothing.
 """
 
-import argparse
 import json
 import sys
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from common import machine
+from common import lake_arguments, machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -72,10 +70,7 @@ def judged(model: Ranker, data: Dataset, found: Samples) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lake", required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--json", type=Path)
+    parser = lake_arguments(__doc__)
     flags = parser.parse_args()
     lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
     day = max((row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()), default=date.min)

@@ -10,19 +10,17 @@ fifth of the items, another one for each seed, from the fit of the codes and fro
 item that is new has no running rates, no model is told any then. The lake is only read. Asserts nothing.
 """
 
-import argparse
 import json
 import sys
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from carry_over import with_codes
-from common import machine
+from common import lake_arguments, machine
 from numpy.typing import NDArray
 from quantize import WAYS, Items
 from rich.console import Console
@@ -87,12 +85,9 @@ def measured(model: Ranker, data: Dataset, found: Samples) -> Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lake", required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser = lake_arguments(__doc__)
     parser.add_argument("--ways", choices=CHOICES, nargs="+", default=list(CHOICES))
     parser.add_argument("--unseen", type=float, default=0.0, help="share of the items")
-    parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
     lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
     days = [row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()]

@@ -1,5 +1,6 @@
-"""What the benches share: the memory of a process and its children, and the machine in one line."""
+"""What the benches share: memory of a process and its children, arguments, the machine in one line."""
 
+import argparse
 import os
 import platform
 import threading
@@ -63,6 +64,15 @@ def _memory(process: psutil.Process) -> tuple[int, int]:
         return int(found.rss), int(found.rss - found.shared)
     except psutil.NoSuchProcess:
         return 0, 0
+
+
+def lake_arguments(description: str | None) -> argparse.ArgumentParser:
+    """Of the benches that read a lake which `make run` left."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--lake", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--json", type=Path)
+    return parser
 
 
 def machine(*packages: str) -> str:

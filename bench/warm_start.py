@@ -8,18 +8,16 @@ For every day of the lake that had a champion before it: the champion as it is, 
 asks for. The lake is only read. Asserts nothing.
 """
 
-import argparse
 import copy
 import json
 import sys
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from common import machine
+from common import lake_arguments, machine
 from rich.console import Console
 from rich.table import Table
 
@@ -68,10 +66,7 @@ def compared(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Ite
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lake", required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--json", type=Path)
+    parser = lake_arguments(__doc__)
     flags = parser.parse_args()
     lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
     days = sorted({row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()})

@@ -35,7 +35,9 @@ class MultiGateExperts(nn.Module):
     def start_at(self, shares: Tensor) -> None:
         """Let every task begin at its share of positive rows [tasks], in (0, 1): nothing else is known yet."""
         for tower, share in zip(self.towers, shares, strict=True):
-            tower[-1].bias.fill_(share.logit())  # type: ignore[index]  # a Sequential ends so
+            *_, last = tower.children()
+            assert isinstance(last, nn.Linear)
+            last.bias.fill_(share.logit())
 
 
 class Separate(nn.Module):

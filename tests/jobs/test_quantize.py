@@ -1,6 +1,6 @@
 """Semantic IDs from day to day: what is published stays, a refit keeps the old numbers."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,58 +8,14 @@ import numpy as np
 import pytest
 import torch
 from lake_rows import DAY, put, release_row
+from made_vectors import ids, measured, put_vectors, told
 
 from jobs import quantize
 from jobs.aligned import base_encoder
 from jobs.codebooks import Book
-from jobs.lake import Lake, UserError
-from jobs.sections import Quantizer
+from jobs.lake import Lake
 from jobs.settings import Settings
 from models.quantizers import ResKmeansFSQ
-
-SMALL: dict[str, Any] = {"sizes": (8, 4, 16), "fsq_steps": 30, "kmeans_iterations": 5}
-DIM, CENTRES = 16, 24
-
-
-def told(settings: Settings, **values: Any) -> Settings:
-    return settings.model_copy(update={"quantizer": Quantizer(**SMALL, **values)})
-
-
-def vector(item: int, shift: float = 0.0) -> list[float]:
-    centre = np.random.default_rng(item % CENTRES).normal(size=DIM)
-    found = centre + np.random.default_rng(1000 + item).normal(size=DIM) * 0.3
-    found[0] += shift
-    values: list[float] = (found / np.linalg.norm(found)).tolist()
-    return values
-
-
-def put_vectors(lake: Lake, settings: Settings, items: range, day: date, shift: float = 0.0) -> None:
-    """These items, and no others, are in the catalogue from this day on."""
-    names = [f"i{item:04}" for item in items]
-    put(lake, "silver.items", [
-        {"item_id": name, "text": name, "content_hash": name, "file": "f", "line": n, "day": day}
-        for n, name in enumerate(names)
-    ])  # fmt: skip
-    encoder = base_encoder(settings).version
-    kept = {row["item_id"]: row for row in lake.arrow("gold.item_embeddings").to_pylist()}
-    fresh = {
-        name: {"item_id": name, "encoder_version": encoder, "content_hash": name, "day": day,
-               "vector": vector(item, shift)}
-        for item, name in zip(items, names, strict=True) if name not in kept
-    }  # fmt: skip
-    put(lake, "gold.item_embeddings", [*kept.values(), *fresh.values()])
-
-
-def ids(lake: Lake) -> dict[tuple[str, str], str]:
-    rows = lake.arrow("gold.semantic_ids").to_pylist()
-    found = {(row["codebook_version"], row["item_id"]): row["unique_sid"] for row in rows}
-    assert len(found) == len(rows)
-    return found
-
-
-def measured(lake: Lake, day: date, slice_: str) -> dict[str, float]:
-    rows = lake.arrow("gold.metrics").to_pylist()
-    return {r["metric"]: r["value"] for r in rows if (r["job"], r["day"], r["slice"]) == ("quantize", day, slice_)}
 
 
 def test_no_published_id_moves_and_refits_come_on_their_days(lake: Lake, settings: Settings) -> None:
@@ -150,83 +106,6 @@ def test_a_codebook_is_fitted_on_its_day_and_by_drift_also_after_everything_was_
     book, day = Book(DAY, "book", "encoder"), DAY + timedelta(1)
     assert "2.00 times the error" in quantize._reason(told(settings, min_new_items=50), ids, book, day)
     assert "refit_days" in quantize._reason(told(settings, refit_days=1), ids, book, day)
-
-
-def test_damaged_codebooks_and_vectors_are_named(lake: Lake, settings: Settings) -> None:
-    settings = told(settings)
-    put_vectors(lake, settings, range(100), DAY)
-    version = quantize.run(lake, settings, DAY).notes["codebook_version"]
-    rows, embedded = (lake.arrow(name).to_pylist() for name in ("gold.codebooks", "gold.item_embeddings"))
-    put(lake, "gold.codebooks", rows[:-1])
-    with pytest.raises(UserError, match=f"codebook {version} in gold.codebooks is damaged"):
-        quantize.run(lake, settings, DAY)
-    put(lake, "gold.codebooks", [])
-    with pytest.raises(UserError, match=f"gold.semantic_ids holds {version} already"):
-        quantize.run(lake, settings, DAY)
-    put(lake, "gold.codebooks", rows)
-    for value in (float("nan"), 1e37):
-        bad = embedded[7] | {"vector": [value, *embedded[7]["vector"][1:]]}
-        put(lake, "gold.item_embeddings", [*embedded[:7], bad, *embedded[8:]])
-        with pytest.raises(UserError, match=f"vector of item {bad['item_id']} .* NaN"):
-            quantize.run(lake, settings, DAY)
-    put(lake, "gold.item_embeddings", [*embedded[:7], bad | {"vector": [1.0]}, *embedded[8:]])
-    with pytest.raises(UserError, match=r"vectors of \[.*\] numbers"):
-        quantize.run(lake, settings, DAY)
-    put_vectors(lake, settings, range(100), DAY)
-    put(lake, "gold.item_embeddings", [row | {"vector": [1.0]} if n == 7 else row | {"day": DAY + timedelta(1)}
-                                       for n, row in enumerate(embedded)])  # fmt: skip
-    with pytest.raises(UserError, match="numbers by"):
-        quantize.run(lake, settings, DAY + timedelta(1))
-    for file in Path(lake.path("gold.item_embeddings")).rglob("*.parquet"):
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(UserError, match=r"table gold.item_embeddings in .* is damaged"):
-        quantize.run(lake, settings, DAY)
-
-
-@pytest.mark.parametrize(
-    ("part", "vector"),
-    [("rebuilt", [float("nan")] * DIM), ("rebuilt", [None] * DIM), ("centroid", [float("inf")] * DIM),
-     ("centroid", [1.0]), ("values", [2.0, -3.0]), ("rows", []), ("kind.res_kmeans_fsq", [8.0, float("inf"), 16.0])],
-)  # fmt: skip
-def test_wrong_numbers_of_a_codebook_are_no_ids(
-    lake: Lake, settings: Settings, part: str, vector: list[float | None]
-) -> None:
-    settings = told(settings)
-    put_vectors(lake, settings, range(100), DAY)
-    quantize.run(lake, settings, DAY)
-    rows = lake.arrow("gold.codebooks").to_pylist()
-    first = next(row for row in rows if row["part"] == part)
-    put(lake, "gold.codebooks", [row | {"vector": vector} if row is first else row for row in rows])
-    with pytest.raises(UserError, match=r"codebook .* in gold.codebooks is damaged"):
-        quantize.run(lake, settings, DAY + timedelta(1))
-
-
-def test_fewer_items_than_codes_get_ids_and_a_warning(
-    lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put_vectors(lake, settings, range(10), DAY)
-    quantize.run(lake, told(settings), DAY)
-    assert len(ids(lake)) == 10
-    assert "10 items are few for 16 codes a level" in capsys.readouterr().err
-
-
-def test_vectors_that_no_codebook_suits_are_named(lake: Lake, settings: Settings) -> None:
-    settings = told(settings)
-    put_vectors(lake, settings, range(100), DAY)
-    embedded = lake.arrow("gold.item_embeddings").to_pylist()
-    put(lake, "gold.item_embeddings", [row | {"vector": [1e-20] * DIM} for row in embedded])
-    with pytest.raises(UserError, match=r"no codebook of kind res_kmeans_fsq can be fitted on .*scale them"):
-        quantize.run(lake, settings, DAY)
-    put(lake, "gold.item_embeddings", embedded)
-    quantize.run(lake, settings, DAY)
-    put(lake, "gold.item_embeddings", [row | {"vector": row["vector"][:3]} for row in embedded])
-    with pytest.raises(UserError, match="cuts vectors of 16 numbers, the encoder's now have 3"):
-        quantize.run(lake, settings, DAY)
-    put(lake, "gold.item_embeddings", embedded)
-    given = lake.arrow("gold.semantic_ids").to_pylist()
-    put(lake, "gold.semantic_ids", [row | {"c2": 4000} for row in given])
-    with pytest.raises(UserError, match=r"gold.semantic_ids of .* is damaged"):
-        quantize.run(lake, settings, DAY)
 
 
 def test_a_refit_that_comes_out_in_other_numbers_is_published_in_the_old_ones(

@@ -98,8 +98,9 @@ class Kept:
 def test_a_training_that_was_killed_goes_on_to_the_same_weights(dies_after: int) -> None:
     def fitted(keeper: Kept | None) -> tuple[Ranker, list[Epoch]]:
         model = ranker(design=replace(PRESETS["qarm_v1"], features=("semantic_id",)))
-        told = {"seed": 3, "epochs": 4, "batch_size": 256, "lr": 1e-2, "valid_share": 0.2, "patience": 4}
-        return model, fit(model, rows(), keeper=keeper, **told)  # type: ignore[arg-type]  # numbers of both kinds
+        return model, fit(
+            model, rows(), seed=3, epochs=4, batch_size=256, lr=1e-2, valid_share=0.2, patience=4, keeper=keeper
+        )
 
     keeper = Kept(dies_after)
     undisturbed, curve = fitted(None)
