@@ -27,7 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from models.ranker import PRESETS, Histories, Ranker, find, fit, gathered
-from models.ranker.model import PADDING, Batch
+from models.ranker.batch import Batch, whole
+from models.ranker.found import PADDING
 from models.ranker.training import loss_of, optimizers_of
 
 Row = dict[str, Any]
@@ -89,7 +90,8 @@ def looked_up(vectors: torch.Tensor, item: torch.Tensor, history: torch.Tensor, 
     near = torch.bmm(vectors[history.clamp(min=0)], vectors[item].unsqueeze(2)).squeeze(2)
     sims, at = near.masked_fill(history == PADDING, -torch.inf).topk(DESIGN.k, dim=1)
     none = torch.isneginf(sims)
-    return Batch(item, history.gather(1, at).masked_fill(none, PADDING), sims.masked_fill(none, 0.0), lengths)
+    found, sims = history.gather(1, at).masked_fill(none, PADDING), sims.masked_fill(none, 0.0)
+    return Batch(item, found, sims, lengths, whole(len(item), DESIGN.ks))
 
 
 WAYS = {"ours": ours, "padded": padded}

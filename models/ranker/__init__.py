@@ -1,11 +1,12 @@
 """The ranking model: GSU (search the lifelong history), ESU (attend to what was found), heads (decide)."""
 
+from models.ranker.batch import Batch
 from models.ranker.checkpoint import Epoch, Keeper
 from models.ranker.design import PRESETS, Design
 from models.ranker.found import Found
 from models.ranker.gsu import latest, of_category, pca, search
 from models.ranker.histories import Histories
-from models.ranker.model import Batch, Ranker
+from models.ranker.model import Ranker
 from models.ranker.samples import Samples, find, gathered
 from models.ranker.saved import load, reindexed, save
 from models.ranker.training import fit, predict

@@ -37,11 +37,12 @@ class TargetAttention(nn.Module):
     those above count as they are, so that many events of interest weigh more than one (QIN, arXiv 2504.15699).
 
     dim  of every vector, a multiple of HEADS
+    k    events at most
     """
 
-    def __init__(self, dim: int, kind: Attention) -> None:
+    def __init__(self, dim: int, kind: Attention, k: int) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.k = kind, k
         self.query, self.key = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.nothing = nn.Parameter(torch.zeros(HEADS))
         self.mix = nn.Parameter(torch.tensor([1.0, 1.0, 0.0]).repeat(HEADS, 1)) if kind == "semantic" else None
@@ -67,7 +68,7 @@ class TargetAttention(nn.Module):
         asked = torch.einsum("bhe,hed->bhd", query, self.key.weight.view(HEADS, -1, events.shape[2]))
         score = torch.bmm(asked, events.transpose(1, 2)) + (query * self.key.bias.view(HEADS, -1)).sum(2, keepdim=True)
         if seen.told is not None:
-            score = score + torch.einsum("bhd,bkhd->bhk", query, seen.told.view(b, k, HEADS, -1))
+            score = score + torch.einsum("bhd,bkhd->bhk", query, seen.told.view(b, k, HEADS, query.shape[2]))
         score = score / query.shape[2] ** 0.5
         if self.mix is not None:
             own, similarity, both = self.mix.T.unsqueeze(2)
@@ -75,7 +76,7 @@ class TargetAttention(nn.Module):
             score = own * score + similarity * s + both * score * s
         padding = seen.padding.unsqueeze(1)
         if self.kind == "quadratic":
-            share: Tensor = score.relu().masked_fill(padding, 0.0) / k**0.5
+            share: Tensor = score.relu().masked_fill(padding, 0.0) / self.k**0.5
             return share
         nothing = self.nothing.expand(b, -1).unsqueeze(2)  # keeps an empty history defined
         return torch.cat([nothing, score.masked_fill(padding, -torch.inf)], dim=2).softmax(dim=2)[:, :, 1:]

@@ -25,6 +25,7 @@ class Design:
                since it, its type, how many came after it
     heads      one network for each task; experts that the tasks share (MMoE); a purchase only after a click (ESMM)
     distinct   each item of a history once, where it last happened, not as often as it happened
+    lists      (type of event, k): for each a search and an attention of its own, in place of one over all types
     """
 
     search: Search = "item_embedding"
@@ -34,6 +35,12 @@ class Design:
     extras: tuple[Extra, ...] = ()
     heads: Heads = "single"
     distinct: bool = False
+    lists: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """How many events of each list."""
+        return tuple(k for _, k in self.lists) or (self.k,)
 
     def without(self, part: str) -> "Design":
         """The same without one feature or extra."""
@@ -45,8 +52,8 @@ class Design:
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> "Design":
-        lists: dict[str, Any] = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
-        return cls(**told | lists)
+        lists = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
+        return cls(**told | lists | {"lists": tuple(map(tuple, told.get("lists", [])))})
 
 
 PRESETS = {

@@ -44,7 +44,7 @@ def best_of(
     score  of targets [groups, size] with the events of one history each [groups, length]: [groups, size, length]
     """
     begin = np.maximum(histories.offsets[user], end - max_history)
-    again = histories.again() if distinct else None
+    again = histories.again if distinct else None
     found = Found(
         np.full((len(target), k), PADDING, np.int32),
         np.zeros((len(target), k), np.float32),

@@ -1,6 +1,7 @@
 """All users' histories, stored once per user; a sample only holds where its history ends."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,21 @@ class Histories:
         """How many events [samples] lie before each end."""
         return ends - self.offsets[users]
 
+    def only(self, kind: int) -> tuple["Histories", Int64s]:
+        """The events of one type, without their moments, and where each stands [events of it], ascending."""
+        if kind not in self._own:
+            if self.kinds is None:
+                raise ValueError("the histories do not tell types of events apart")
+            place = np.flatnonzero(self.kinds == kind)
+            own = Histories(np.searchsorted(place, self.offsets), self.items[place], np.zeros(0, np.int64))
+            self._own[kind] = own, place
+        return self._own[kind]
+
+    @cached_property
+    def _own(self) -> dict[int, tuple["Histories", Int64s]]:
+        return {}
+
+    @cached_property
     def again(self) -> Int64s:
         """Where each event's item happens to the same user once more [events], the number of events: never."""
         user = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))

@@ -5,46 +5,21 @@ for every task. Which of all this there is, is told by a `Design`.
 Source: QARM V2 (arXiv 2602.08559), section 5; QARM V1 (arXiv 2411.11739); MUSE (arXiv 2512.07216).
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.ranker.attention import Seen, TargetAttention
+from models.ranker.batch import Batch
 from models.ranker.design import Design
+from models.ranker.found import PADDING
 from models.ranker.head import heads
 from models.ranker.rates import RATES
 
-PADDING = -1
 TIERS = 20  # of SimTier, over similarities in [-1, 1]
 HIDDEN = 64
 NEAREST = 25  # of QARM V1's VQ code
 DOUBLINGS = 32  # tables of times and places are by powers of two
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows to score, as tensors on the model's device.
-
-    target          [batch] int64, item index
-    topk            [batch, k] int64, item indices of the events found, PADDING where there are fewer
-    sims            [batch, k] float32 in [-1, 1], similarity of each event to the target
-    history_length  [batch] float32, events in the whole history
-    seconds         [batch, k] float32 between each event and the row's moment, for the extra `time`
-    kinds           [batch, k] int64, the event's type, for the extra `event`
-    after           [batch, k] float32, events of the user that came after it, for the extra `position`
-    rates           [batch, RATES] float32, for the extra `rates`
-    """
-
-    target: Tensor
-    topk: Tensor
-    sims: Tensor
-    history_length: Tensor
-    seconds: Tensor | None = None
-    kinds: Tensor | None = None
-    after: Tensor | None = None
-    rates: Tensor | None = None
 
 
 class Ranker(nn.Module):
@@ -97,9 +72,10 @@ class Ranker(nn.Module):
             self.levels = nn.ModuleList(nn.Embedding(size + 1, dim) for size in own)  # last: no code
             for table in (self.ids, *self.levels):
                 nn.init.normal_(table.weight, std=0.01)
-            self.attention = TargetAttention(dim, design.attention)
-            width = 3 * dim + 1 + RATES * ("rates" in design.extras) + TIERS * ("simtier" in design.extras)
-            width += (len(sizes) + 1) * ("prefix" in design.features) + HIDDEN * (design.attention == "quadratic")
+            self.attentions = nn.ModuleList(TargetAttention(dim, design.attention, k) for k in design.ks)
+            of_list = 2 * dim + TIERS * ("simtier" in design.extras) + (len(sizes) + 1) * ("prefix" in design.features)
+            width = dim + 1 + RATES * ("rates" in design.extras) + len(design.ks) * of_list
+            width += HIDDEN * (design.attention == "quadratic")
             self.head = heads(design.heads, width, self.tasks, experts, HIDDEN, dropout)
             lengths = {"time": DOUBLINGS, "event": kinds, "position": DOUBLINGS}
             self.told = nn.ModuleDict(
@@ -141,13 +117,11 @@ class Ranker(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [batch, tasks]."""
-        seen, shared = self._look(batch)
-        target, padding, interest = seen.target, seen.padding, self.attention(seen)
-        features = [target, interest, target * interest, batch.history_length.log1p().unsqueeze(1) / 5]
-        if "simtier" in self.design.extras:
-            features.append(simtier(batch.sims, padding))
-        if shared is not None:
-            features.append(counted(shared, padding, self.codes.shape[1] + 1))
+        lists = self._look(batch)
+        target = torch.cat([seen.target for seen, _ in lists[0]])
+        features = [target, batch.history_length.log1p().unsqueeze(1) / 5]
+        for attention, parts in zip(self.attentions, lists, strict=True):
+            features.append(torch.cat([self._told_by(attention, *part) for part in parts]))
         if batch.rates is not None:
             features.append(batch.rates)
         x = torch.cat(features, dim=1)
@@ -157,20 +131,43 @@ class Ranker(nn.Module):
         return logits
 
     def shares(self, batch: Batch) -> Tensor:
-        """How much each event weighs in attention [batch, k], mean over its heads."""
-        return self.attention.shares(self._look(batch)[0]).mean(dim=1)
+        """How much each event weighs in the attention of its list [batch, k], mean over its heads."""
+        found = torch.zeros(batch.topk.shape, device=batch.topk.device)
+        for at, (attention, parts) in enumerate(zip(self.attentions, self._look(batch), strict=True)):
+            assert isinstance(attention, TargetAttention)
+            for part, (seen, _) in zip(batch.parts, parts, strict=True):
+                found[part.rows, part.columns[at]] = attention.shares(seen).mean(dim=1)
+        return found
 
-    def _look(self, batch: Batch) -> tuple[Seen, Tensor | None]:
-        """What attention is told, and how many first codes [batch, k] each event shares with the target."""
-        b, k = batch.topk.shape
-        padding = batch.topk == PADDING
-        rows = torch.cat([batch.target, batch.topk.flatten()])
+    def _told_by(self, attention: nn.Module, seen: Seen, shared: Tensor | None) -> Tensor:
+        """What a list of events says of the target [rows, features]."""
+        interest = attention(seen)
+        features = [interest, seen.target * interest]
+        if "simtier" in self.design.extras:
+            features.append(simtier(seen.sims, seen.padding))
+        if shared is not None:
+            features.append(counted(shared, seen.padding, self.codes.shape[1] + 1))
+        return torch.cat(features, dim=1)
+
+    def _look(self, batch: Batch) -> list[list[tuple[Seen, Tensor | None]]]:
+        """For each list and part what attention is told, and how many first codes each event shares with the target."""
+        cut = [[(part.rows, part.columns[at]) for part in batch.parts] for at in range(len(self.attentions))]
+        events = [[batch.topk[where] for where in parts] for parts in cut]
+        rows = torch.cat([batch.target, *(some.flatten() for parts in events for some in parts)])
         rows = torch.where(rows == PADDING, self.n_items, rows)
         distinct, at = torch.unique(rows, return_inverse=True)  # a batch names few items, many times each
         items = self.embed(distinct)
-        shared = self.shared_prefix(rows[:b], rows[b:].view(b, k)) if "prefix" in self.design.features else None
-        told = self.tell(batch, shared)
-        return Seen(F.embedding(at[:b], items), items, at[b:].view(b, k), told, batch.sims, padding), shared
+        target, *others = at.split([len(batch.target), *(some.numel() for parts in events for some in parts)])
+        asked, following = F.embedding(target, items), iter(others)
+
+        def seen(where: tuple[slice, slice], some: Tensor) -> tuple[Seen, Tensor | None]:
+            place = next(following).view(some.shape)
+            coded = "prefix" in self.design.features
+            shared = self.shared_prefix(distinct[target[where[0]]], distinct[place]) if coded else None
+            told, sims = self.tell(batch, where, shared), batch.sims[where]
+            return Seen(asked[where[0]], items, place, told, sims, some == PADDING), shared
+
+        return [list(map(seen, *pair)) for pair in zip(cut, events, strict=True)]
 
     def embed(self, rows: Tensor) -> Tensor:
         """Item embeddings [rows, dim]: ID, or the unknown ID for items never trained on, plus the codes."""
@@ -189,12 +186,12 @@ class Ranker(nn.Module):
         a, b = self.codes[target].unsqueeze(1), self.codes[events]
         return ((a == b) & (a < self.codes[-1])).long().cumprod(dim=2).sum(dim=2)
 
-    def tell(self, batch: Batch, shared: Tensor | None) -> Tensor | None:
-        """What is known of each event beside its item: [batch, k, dim], or None."""
+    def tell(self, batch: Batch, where: tuple[slice, slice], shared: Tensor | None) -> Tensor | None:
+        """What is known of each event of those rows and columns beside its item: [rows, columns, dim], or None."""
         given = {
-            "time": None if batch.seconds is None else doublings(batch.seconds),
-            "event": batch.kinds,
-            "position": None if batch.after is None else doublings(batch.after),
+            "time": None if batch.seconds is None else doublings(batch.seconds[where]),
+            "event": None if batch.kinds is None else batch.kinds[where],
+            "position": None if batch.after is None else doublings(batch.after[where]),
             "prefix": shared,
         }
         told: Tensor | None = None

@@ -1,6 +1,6 @@
 """What a ranker is trained on and scores: rows with the events that the GSU found for them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.ranker import gsu
 from models.ranker.design import Design
-from models.ranker.found import Found
+from models.ranker.found import PADDING, Found
 from models.ranker.histories import Histories, Int64s, Ints
 
 Floats = NDArray[np.floating]
@@ -20,7 +20,7 @@ class Samples:
     """Rows to train on or to score.
 
     target          [rows] int, item index
-    topk            [rows, k] int, item indices that the GSU found, -1 = padding
+    topk            [rows, k] int, item indices that the GSU found, -1 = padding; one list of events after another
     sims            [rows, k] float, similarities of topk in [-1, 1]
     labels          [rows, tasks] float, 1 or 0, NaN = unknown and not learned from
     history_length  [rows] int, events in the whole history
@@ -65,13 +65,38 @@ def find(
     categories: torch.Tensor | None = None,
     max_history: int = 10_000,
 ) -> Found:
-    """What the design's search finds for each row.
+    """What the design's search finds for each row, one list of events after another.
 
     user, target, end    [rows], as for `gsu.search`
     vectors              [items, d] float32 of whatever embedding the design searches by
     categories           [items] int64, for the search `category`
     raises               ValueError if what the design searches by is not told
     """
+
+    def one(of: Histories, end: Int64s, k: int) -> Found:
+        return _find(replace(design, k=k), of, user, target, end, vectors, categories, max_history)
+
+    if not design.lists:
+        return one(histories, end, design.k)
+    found = []
+    for kind, k in design.lists:
+        some, place = histories.only(kind)
+        mine = one(some, np.searchsorted(place, end), k)
+        events = np.where(mine.events < 0, PADDING, _taken(place, np.maximum(mine.events, 0)))
+        found.append(mine._replace(events=events))
+    return Found(*(np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)))
+
+
+def _find(
+    design: Design,
+    histories: Histories,
+    user: Ints,
+    target: Ints,
+    end: Int64s,
+    vectors: torch.Tensor | None,
+    categories: torch.Tensor | None,
+    max_history: int,
+) -> Found:
     if design.search == "latest":
         return gsu.latest(histories, user, end, k=design.k, max_history=max_history, distinct=design.distinct)
     by = categories if design.search == "category" else vectors

@@ -1,7 +1,7 @@
 """Training and prediction of the ranker on numpy arrays."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import metrics
+from models.ranker.batch import Batch, batch_of
 from models.ranker.checkpoint import Course, Epoch, Keeper, go_on, keep
 from models.ranker.histories import Int64s
-from models.ranker.model import Batch, Ranker
+from models.ranker.model import Ranker
 from models.ranker.samples import Samples
 
 Progress = Callable[[int, int], None]  # batches done, batches at most
@@ -74,22 +75,26 @@ def fit(
 def predict(model: Ranker, data: Samples, batch_size: int = PREDICT_ROWS) -> NDArray[np.float32]:
     """Probabilities [rows, tasks] float32 of every task; labels are not looked at."""
     model.eval()
-    parts = [np.zeros((0, len(model.tasks)), dtype=np.float32)]
-    for start in range(0, len(data), batch_size):
-        batch = _batch(data, slice(start, start + batch_size), model.known.device)
-        parts.append(model(batch).sigmoid().cpu().numpy())
-    return np.concatenate(parts)
+    found = np.zeros((len(data), len(model.tasks)), np.float32)
+    for batch, rows in _batches(model, data, batch_size):
+        found[rows] = model(batch).sigmoid().cpu().numpy()
+    return found
 
 
 @torch.no_grad()
 def weigh(model: Ranker, data: Samples, batch_size: int = PREDICT_ROWS) -> NDArray[np.float32]:
     """What each event found weighs in attention [rows, k] float32, mean over its heads, 0 for padding."""
     model.eval()
-    parts = [np.zeros((0, model.design.k), dtype=np.float32)]
+    found = np.zeros(data.topk.shape, np.float32)
+    for batch, rows in _batches(model, data, batch_size):
+        found[rows] = model.shares(batch).cpu().numpy()
+    return found
+
+
+def _batches(model: Ranker, data: Samples, batch_size: int) -> Iterator[tuple[Batch, Int64s]]:
     for start in range(0, len(data), batch_size):
-        batch = _batch(data, slice(start, start + batch_size), model.known.device)
-        parts.append(model.shares(batch).cpu().numpy())
-    return np.concatenate(parts)
+        rows = np.arange(start, min(start + batch_size, len(data)))
+        yield batch_of(data, rows, model.design.ks, model.known.device)
 
 
 def split_by_time(data: Samples, share: float) -> tuple[Samples, Samples]:
@@ -131,9 +136,10 @@ def _train_epoch(
     batches = math.ceil(len(order) / batch_size)
     total = torch.zeros((), device=device)
     for number in range(batches):
-        rows = order[number * batch_size : (number + 1) * batch_size]
+        some = order[number * batch_size : (number + 1) * batch_size]
+        batch, rows = batch_of(train, some, model.design.ks, device)
         labels = torch.as_tensor(train.labels[rows], dtype=torch.float32, device=device)
-        loss = loss_of(model(_batch(train, rows, device)), labels)
+        loss = loss_of(model(batch), labels)
         model.zero_grad()
         torch.autograd.backward(loss)
         for optimizer in optimizers:
@@ -159,22 +165,3 @@ def _judge(model: Ranker, valid: Samples, epoch: int, train_loss: float, course:
     if not judged <= course.best:  # better, or not defined
         course.best, course.best_epoch = judged, epoch
         course.weights = {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def _batch(data: Samples, rows: Int64s | slice, device: torch.device) -> Batch:
-    def tensor(values: NDArray[np.generic], dtype: torch.dtype) -> Tensor:
-        return torch.as_tensor(values[rows], dtype=dtype, device=device)
-
-    def maybe(values: NDArray[np.generic] | None, dtype: torch.dtype = torch.float32) -> Tensor | None:
-        return None if values is None else tensor(values, dtype)
-
-    return Batch(
-        target=tensor(data.target, torch.int64),
-        topk=tensor(data.topk, torch.int64),
-        sims=tensor(data.sims, torch.float32),
-        history_length=tensor(data.history_length, torch.float32),
-        seconds=maybe(data.seconds),
-        kinds=maybe(data.kinds, torch.int64),
-        after=maybe(data.after),
-        rates=maybe(data.rates),
-    )

@@ -23,7 +23,8 @@ from models.ranker import (
     reindexed,
     save,
 )
-from models.ranker.attention import Seen
+from models.ranker.attention import Seen, TargetAttention
+from models.ranker.batch import batch_of, whole
 from models.ranker.design import Attention, Heads, Search
 from models.ranker.head import heads
 from models.ranker.rates import RATES, Events, Rates, Totals
@@ -90,6 +91,10 @@ GRID = [
     *(replace(EVERYTHING, search=search) for search in get_args(Search)),
     *(replace(EVERYTHING, attention=attention) for attention in get_args(Attention)),
     *(replace(EVERYTHING, heads=heads) for heads in get_args(Heads)),
+    *(
+        replace(EVERYTHING, search=search, lists=((1, 3), (0, 6)), distinct=search == "category")
+        for search in get_args(Search)
+    ),
 ]
 
 
@@ -228,11 +233,52 @@ def test_events_without_interest_count_nothing_in_quadratic_attention() -> None:
     target, items = torch.randn(1, 16), torch.randn(2, 16)
     items[1] = 0.0
     with torch.no_grad():
-        model.attention.key.bias.zero_()
-        model.attention.query.bias.zero_()
+        attention = model.attentions[0]
+        assert isinstance(attention, TargetAttention)
+        attention.key.bias.zero_()
+        attention.query.bias.zero_()
         none = torch.tensor([[False] * 2])
-        nothing = model.attention(Seen(target, items, torch.tensor([[1, 1]]), None, torch.zeros(1, 2), none))
+        nothing = attention(Seen(target, items, torch.tensor([[1, 1]]), None, torch.zeros(1, 2), none))
     assert (nothing == 0).all()
+
+
+def test_a_list_holds_the_events_that_a_log_of_its_type_alone_would_give() -> None:
+    events = log()
+    both = rows_of(replace(EVERYTHING, lists=((1, 3), (0, 6))), events)
+    for kind, columns in ((1, slice(0, 3)), (0, slice(3, 9))):
+        own = {name: values[events["kind"] == kind] for name, values in events.items()}
+        alone = rows_of(replace(EVERYTHING, k=columns.stop - columns.start), own)
+        for name in ("topk", "sims", "seconds"):
+            assert np.array_equal(getattr(both, name)[:, columns], getattr(alone, name)), name
+        assert both.kinds is not None
+        assert (both.kinds[:, columns][both.topk[:, columns] >= 0] == kind).all()
+    assert (both.topk >= 0).any(axis=0).all()
+
+
+def test_lists_need_types_of_events() -> None:
+    design, none = replace(EVERYTHING, lists=((1, 3),)), np.zeros(1, np.int64)
+    with pytest.raises(ValueError, match="tell types"):
+        find(design, Histories.from_arrays(none, none, none, 1), none, none, none, vectors=vectors())
+
+
+@pytest.mark.parametrize("attention", get_args(Attention))
+def test_rows_in_parts_with_less_padding_are_scored_as_they_are_in_one(attention: Attention) -> None:
+    design = replace(EVERYTHING, attention=attention, lists=((1, 30), (0, 40)))
+    rows = rows_of(design, log())
+    model = trained(design, rows)
+    batch, order = batch_of(rows, np.arange(ROWS), design.ks, model.known.device)
+    assert len(batch.parts) > 1
+    assert sorted(order) == list(range(ROWS))
+    held = torch.zeros_like(batch.topk, dtype=torch.bool)
+    for part in batch.parts:
+        for columns in part.columns:
+            held[part.rows, columns] = True
+    assert (batch.topk[~held] == -1).all()
+    assert (~held).sum() > held.sum() / 4
+    one = replace(batch, parts=whole(ROWS, design.ks))
+    with torch.no_grad():
+        assert torch.allclose(model(batch), model(one), atol=1e-5)
+        assert torch.allclose(model.shares(batch), model.shares(one), atol=1e-6)
 
 
 @pytest.mark.parametrize("attention", get_args(Attention))
