@@ -25,6 +25,7 @@ from jobs import train
 from jobs.dataset import Dataset, load_catalogue, load_dataset, searched
 from jobs.lake import Lake
 from jobs.model_store import live, load_card
+from jobs.rankers import build, challenger_design
 from jobs.settings import Settings, load_settings
 from models import metrics
 from models.ranker.model import Ranker
@@ -47,7 +48,7 @@ def compared(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Ite
     card = load_card(lake, champion["model_uri"])
     catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
-    fresh = train.build(data, settings, "qarm_v2")
+    fresh = build(data, settings, challenger_design(settings.ranker))
     old = train.warmed(lake, settings, day, "challenger", fresh, catalogue, card.encoder_version)
     if old is None:
         return
@@ -58,7 +59,7 @@ def compared(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Ite
             ranker = settings.ranker.model_copy(update={"seed": seed, "epochs": most})
             told = settings.model_copy(update={"ranker": ranker})
             for way in ("warm", "nothing"):
-                model = copy.deepcopy(old) if way == "warm" else train.build(data, told, "qarm_v2")
+                model = copy.deepcopy(old) if way == "warm" else build(data, told, challenger_design(told.ranker))
                 began = perf_counter()
                 curve = train.train(model, rows, told, f"{way}, seed {seed}")
                 row = {"day": str(day), "way": f"{way}, at most {most}", "epochs": len(curve), "seed": seed}

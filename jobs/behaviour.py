@@ -16,6 +16,7 @@ from models.ranker.histories import Histories
 from models.ranker.rates import Events, Rates, Totals
 
 POSITIVE = ("click", "purchase", "rating")
+EVENTS = {"click": 0, "purchase": 1, "like": 2, "impression": 3}  # types, as histories number them
 SHOWN = {"click": "impression", "purchase": "impression", "like": "rating"}
 TAKEN = {"click": "click", "purchase": "purchase", "like": "rating"}
 Ints = NDArray[np.int64]
@@ -34,33 +35,38 @@ class Items:
 
 
 def load_histories(
-    lake: Lake, settings: Settings, items: Items, day: date, also: pa.ChunkedArray
+    lake: Lake, settings: Settings, items: Items, day: date, also: pa.ChunkedArray | pa.Array, shown: bool = False
 ) -> tuple[pa.Array, Histories]:
     """What every known user clicked, bought or liked up to and with `day`, in compact arrays.
 
     also     users who get an index even without a history
-    returns  user ids, sorted, and their histories
+    shown    what they were shown is part of their histories, too
+    returns  user ids, sorted, and their histories, with types of events by EVENTS
     """
 
-    def stream() -> Iterator[pa.RecordBatch]:
-        return positive_events(lake, settings, day, ["user_id", "item_id", "ts", "seq"])
+    def stream(columns: list[str]) -> Iterator[pa.RecordBatch]:
+        return positive_events(lake, settings, day, columns, (*POSITIVE, *["impression"] * shown))
 
-    users = distinct([pc.unique(also), *(pc.unique(batch["user_id"]) for batch in stream())])
-    parts: list[tuple[NDArray[np.integer], ...]] = [(np.zeros(0, np.int64),) * 4]
-    for batch in stream():
+    users = distinct([pc.unique(also), *(pc.unique(batch["user_id"]) for batch in stream(["user_id"]))])
+    names = pa.array(["rating" if name == "like" else name for name in EVENTS])
+    parts: list[tuple[NDArray[np.integer], ...]] = [(np.zeros(0, np.int64),) * 5]
+    for batch in stream(["user_id", "item_id", "ts", "seq", "event"]):
         of = pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int32)
         what = items.index(batch["item_id"]).astype(np.int32)
         ts = batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-        parts.append((of, what, ts, pc.fill_null(batch["seq"], 0).to_numpy()))
-    user, item, when, seq = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return users, Histories.from_arrays(user, item, when, len(users), seq)
+        kind = pc.index_in(batch["event"], names).to_numpy(zero_copy_only=False).astype(np.int8)
+        parts.append((of, what, ts, pc.fill_null(batch["seq"], 0).to_numpy(), kind))
+    user, item, when, seq, kind = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return users, Histories.from_arrays(user, item, when, len(users), seq, kind)
 
 
-def positive_events(lake: Lake, settings: Settings, day: date, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """What known users clicked, bought or liked up to and with `day`."""
+def positive_events(
+    lake: Lake, settings: Settings, day: date, columns: list[str], events: tuple[str, ...] = POSITIVE
+) -> Iterator[pa.RecordBatch]:
+    """What known users clicked, bought or liked up to and with `day`, or other types of events."""
     event = ds.field("event")
     liked = (event != "rating") | (ds.field("value") >= settings.logs.like_from)
-    where = (ds.field("day") <= day) & event.isin(POSITIVE) & liked & ds.field("user_id").is_valid()
+    where = (ds.field("day") <= day) & event.isin(events) & liked & ds.field("user_id").is_valid()
     return lake.batches("silver.events", columns, where)
 
 

@@ -12,13 +12,15 @@ import pyarrow.dataset as ds
 import torch
 from numpy.typing import NDArray
 
-from jobs.behaviour import Items, distinct, load_histories, load_rates
+from jobs.behaviour import EVENTS, Items, distinct, load_histories, load_rates
 from jobs.catalogue import current_vectors, semantic_ids
 from jobs.lake import Lake
 from jobs.settings import Settings
 from models.ranker import gsu
 from models.ranker.design import Design
+from models.ranker.found import Found
 from models.ranker.histories import Histories
+from models.ranker.model import Ranker
 from models.ranker.rates import Rates
 from models.ranker.samples import Samples, find, gathered
 
@@ -29,11 +31,17 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Catalogue(Items):
-    """Items with GSU vectors [items, dim] (0 where there is none) and codes [items, 3] (-1: none)."""
+    """Items with what is known of each.
+
+    vectors     [items, dim] that the GSU compares, 0 where there is none
+    codes       [items, 3], -1: none
+    categories  [items], -1: none
+    """
 
     vectors: torch.Tensor
     codes: torch.Tensor
     codebook_version: str
+    categories: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class Dataset:
     users: pa.Array
     histories: Histories
     rates: Callable[[str], Rates]  # of a task
+    exposed: Callable[[], Histories]  # with what users were shown
     tasks: tuple[str, ...]
     train: Rows
     test: Rows
@@ -69,16 +78,30 @@ class Dataset:
 
 def load_catalogue(lake: Lake, settings: Settings, encoder_version: str, codebook_version: str) -> Catalogue:
     """Every item that silver.items or the logs know."""
-    known = lake.arrow("silver.items", ["item_id"])["item_id"]
+    rows = lake.arrow("silver.items", ["item_id", "category"])
+    known = rows["item_id"]
     seen = [pc.unique(batch["item_id"]) for batch in lake.batches("silver.events", ["item_id"])]
     ids = distinct([*known.chunks, *seen])
     embedded, vectors = current_vectors(lake, encoder_version)
     dim = min(settings.ranker.gsu_dim, *vectors.shape) if len(embedded) else settings.ranker.gsu_dim
     full = torch.zeros(len(ids), dim)
     if embedded:
-        rows = torch.tensor(pc.index_in(pa.array(embedded), ids).to_numpy(), dtype=torch.int64)
-        full[rows] = gsu.pca(torch.from_numpy(vectors), dim)
-    return Catalogue(ids, full, load_codes(lake, ids, codebook_version), codebook_version)
+        place = torch.tensor(pc.index_in(pa.array(embedded), ids).to_numpy(), dtype=torch.int64)
+        full[place] = gsu.pca(torch.from_numpy(vectors), dim)
+    codes = load_codes(lake, ids, codebook_version)
+    return Catalogue(ids, full, codes, codebook_version, _categories(ids, rows))
+
+
+def _categories(ids: pa.Array, rows: pa.Table) -> torch.Tensor:
+    """Number [items] of each item's narrowest category, -1: it has none."""
+    named = rows.filter(pc.greater(pc.list_value_length(rows["category"]), 0))
+    narrowest = pa.array([names[-1] for names in named["category"].to_pylist()], pa.string())
+    found = torch.full((len(ids),), -1, dtype=torch.int64)
+    place = torch.tensor(pc.index_in(named["item_id"], ids).to_numpy(), dtype=torch.int64)
+    found[place] = torch.from_numpy(
+        pc.fill_null(pc.index_in(narrowest, distinct([narrowest])), -1).to_numpy().copy()
+    ).long()
+    return found
 
 
 def load_codes(lake: Lake, ids: pa.Array, codebook_version: str) -> torch.Tensor:
@@ -102,17 +125,50 @@ def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date
     test, split = _split(table, settings, day)
     rows = rows_of(table, users, catalogue, histories, tasks)
     rates = cache(partial(load_rates, lake, settings, users, catalogue, day))
-    return Dataset(catalogue, users, histories, rates, tasks, rows.take(~test), rows.take(test), split)
+    exposed = cache(lambda: load_histories(lake, settings, catalogue, day, users, shown=True)[1])
+    return Dataset(catalogue, users, histories, rates, exposed, tasks, rows.take(~test), rows.take(test), split)
 
 
-def searched(data: Dataset, rows: Rows, settings: Settings, design: Design, task: str | None = None) -> Samples:
-    """The rows with what the design's search finds for each, and running rates of a task, the main one by itself."""
+def found_for(
+    data: Dataset, rows: Rows, settings: Settings, design: Design, vectors: torch.Tensor
+) -> tuple[Histories, Ints, Found]:
+    """The histories that the design looks at, where they end for each row, and what its search finds."""
+    histories, end = data.histories, rows.end
+    if EVENTS["impression"] in dict(design.lists):
+        histories = data.exposed()
+        end = histories.ends(rows.user, rows.until)
     found = find(
-        design, data.histories, rows.user, rows.target, rows.end, vectors=data.catalogue.vectors,
+        design, histories, rows.user, rows.target, end, vectors=vectors,
+        categories=data.catalogue.categories.to(vectors.device),
         max_history=settings.ranker.max_history,
     )  # fmt: skip
+    return histories, end, found
+
+
+def searched(
+    data: Dataset,
+    rows: Rows,
+    settings: Settings,
+    design: Design,
+    *,
+    vectors: torch.Tensor | None = None,
+    task: str | None = None,
+) -> Samples:
+    """The rows with what the design's search finds for each, and running rates.
+
+    vectors  what the search compares, see `looked_at`; by itself the catalogue's
+    task     whose rates; by itself those of the main one
+    """
+    vectors = data.catalogue.vectors if vectors is None else vectors
+    histories, end, found = found_for(data, rows, settings, design, vectors)
     rates = data.rates(task or data.tasks[0]).at(rows.user, rows.target, rows.until)
-    return gathered(design, data.histories, found, rows.user, rows.target, rows.end, rows.ts, rows.labels, rates)
+    return gathered(design, histories, found, rows.user, rows.target, end, rows.ts, rows.labels, rates)
+
+
+def looked_at(model: Ranker, catalogue: Catalogue) -> torch.Tensor:
+    """The vectors [items, dim] that the model's search compares, on its device."""
+    own = model.design.search == "id_embedding"
+    return model.searched[:-1] if own else catalogue.vectors.to(model.known.device)
 
 
 def _split(samples: pa.Table, settings: Settings, day: date) -> tuple[NDArray[np.bool_], str]:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from jobs import morning
-from jobs.dataset import Dataset, Rows, load_catalogue, load_dataset, searched
+from jobs.dataset import Dataset, Rows, found_for, load_catalogue, load_dataset, looked_at, searched
 from jobs.gate import past
 from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
@@ -26,7 +26,6 @@ from jobs.model_store import live, load_card, load_model
 from jobs.settings import Settings
 from models import metrics
 from models.ranker.model import Ranker
-from models.ranker.samples import find
 from models.ranker.training import predict
 
 METRICS = {"auc": metrics.auc, "uauc": metrics.uauc, "gauc": metrics.gauc,
@@ -94,7 +93,9 @@ def trained(lake: Lake, settings: Settings, day: date) -> str | None:
 
 def _scores(data: Dataset, settings: Settings, model: Ranker) -> Floats:
     """Probabilities [rows, tasks of the day]: of the first, or of the first that the model has; NaN of others."""
-    predicted = predict(model, searched(data, data.test, settings, model.design, model.tasks[0]))
+    vectors = looked_at(model, data.catalogue)
+    rows = searched(data, data.test, settings, model.design, vectors=vectors, task=model.tasks[0])
+    predicted = predict(model, rows)
     found = np.full((len(predicted), len(data.tasks)), np.nan)
     found[:, 0] = predicted[:, 0]
     for place, task in enumerate(data.tasks):
@@ -108,20 +109,16 @@ def _missed_by_ids(data: Dataset, settings: Settings, challenger: Ranker, din: R
 
     Of rows whose histories are longer than what a search may find.
     """
-    longer = np.flatnonzero(data.test.length > challenger.design.k)
+    longer = np.flatnonzero(data.test.length > sum(challenger.design.ks))
     if not len(longer):
         return float("nan")
     rows = data.test.take(longer[np.linspace(0, len(longer) - 1, min(SEARCHED, len(longer))).astype(np.int64)])
 
     def events(vectors: torch.Tensor) -> Ints:
-        found = find(
-            challenger.design, data.histories, rows.user, rows.target, rows.end, vectors=vectors,
-            max_history=settings.ranker.max_history,
-        )  # fmt: skip
-        return found.events
+        return found_for(data, rows, settings, challenger.design, vectors)[2].events
 
     ids = torch.nn.functional.normalize(din.ids.weight.detach().cpu()[:-1], dim=1)
-    by_item, by_id = events(data.catalogue.vectors), events(ids)
+    by_item, by_id = events(looked_at(challenger, data.catalogue)), events(ids)
     found = [np.isin(a[a >= 0], b) for a, b in zip(by_item, by_id, strict=True)]
     return float(1 - np.concatenate(found).mean())
 

@@ -109,7 +109,7 @@ def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
                 raise ValueError(f"items.json names {len(items)} items, the weights are of {old.n_items}")
         except (OSError, ValueError, SafetensorError, pa.ArrowTypeError) as error:
             raise _damaged(uri, error) from None
-        except TypeError:  # settings that a ranker has no more
+        except (TypeError, RuntimeError):  # settings or weights that a ranker has no more
             raise _other_version(uri) from None
     index = torch.from_numpy(pc.fill_null(pc.index_in(catalogue.ids, items), -1).to_numpy().copy()).long()
     codes = catalogue.codes

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jobs.behaviour import load_histories, load_totals
-from jobs.dataset import Catalogue, load_catalogue
+from jobs.behaviour import EVENTS, load_histories, load_totals
+from jobs.dataset import Catalogue, load_catalogue, looked_at
 from jobs.lake import Lake
 from jobs.model_store import load_card, load_model
 from jobs.settings import Settings
@@ -25,7 +25,8 @@ class Scorer:
     model_version: str
     catalogue: Catalogue
     users: pa.Array
-    histories: Histories
+    histories: Histories  # positive events
+    searched: Histories  # what the model's search looks at: these, or with what users were shown
     rates: Totals
     day: date
     max_history: int
@@ -36,20 +37,24 @@ class Scorer:
         catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
         model = load_model(lake, uri, catalogue)
         users, histories = load_histories(lake, settings, catalogue, day, pa.chunked_array([], pa.string()))
+        searched = histories
+        if EVENTS["impression"] in dict(model.design.lists):
+            searched = load_histories(lake, settings, catalogue, day, users, shown=True)[1]
         rates = load_totals(lake, settings, users, catalogue, day, model.tasks[0])
-        return cls(model, card.model_version, catalogue, users, histories, rates, day, settings.ranker.max_history)
+        most = settings.ranker.max_history
+        return cls(model, card.model_version, catalogue, users, histories, searched, rates, day, most)
 
     def rows(self, user: Ints, target: Ints) -> tuple[Samples, Ints]:
         """Pairs [rows] of user and item index at the end of the day, and the events found [rows, k], -1: none."""
-        end = self.histories.offsets[user + 1]
+        end = self.searched.offsets[user + 1]
         found = find(
-            self.model.design, self.histories, user, target, end, vectors=self.catalogue.vectors,
-            max_history=self.max_history,
+            self.model.design, self.searched, user, target, end, vectors=looked_at(self.model, self.catalogue),
+            categories=self.catalogue.categories.to(self.model.known.device), max_history=self.max_history,
         )  # fmt: skip
         now = np.full(len(user), np.datetime64(self.day + timedelta(days=1), "us").astype(np.int64))
         labels = np.zeros((len(user), len(self.model.tasks)), np.float32)
         rates = self.rates.at(user, target)
-        rows = gathered(self.model.design, self.histories, found, user, target, end, now, labels, rates)
+        rows = gathered(self.model.design, self.searched, found, user, target, end, now, labels, rates)
         return rows, found.events
 
     def explain(self, user: Ints, target: Ints) -> list[dict[str, Any]]:
@@ -67,7 +72,7 @@ class Scorer:
                     "score": float(scores[row]),
                     "rank": rank,
                     "history_item_id": self.catalogue.ids[int(rows.topk[row, at])].as_py(),
-                    "ts": datetime.fromtimestamp(self.histories.ts[events[row, at]] / 1e6, UTC),
+                    "ts": datetime.fromtimestamp(self.searched.ts[events[row, at]] / 1e6, UTC),
                     "similarity": float(rows.sims[row, at]),
                     "attention": float(weights[row, at]),
                     "model_version": self.model_version,

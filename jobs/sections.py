@@ -164,7 +164,16 @@ class Quantizer(Section):
 
 class Ranker(Section):
     dim: int = Field(default=16, ge=4, multiple_of=4)  # four heads share it
-    k: Count = 50  # history items that GSU hands to ESU
+    # The challenger is a preset of models/ranker/design.py; search to heads, where told, stand in place of its own.
+    preset: Literal["din", "din_long", "sim_hard", "sim_soft", "muse", "qarm_v1", "qarm_v2"] = "qarm_v2"
+    search: Literal["latest", "category", "id_embedding", "item_embedding"] | None = None
+    features: tuple[Literal["semantic_id", "nearest_items", "prefix"], ...] | None = None
+    attention: Literal["target", "semantic", "quadratic"] | None = None
+    extras: tuple[Literal["simtier", "rates", "time", "event", "position"], ...] | None = None
+    heads: Literal["single", "experts", "entire_space"] | None = None
+    distinct: bool = False  # each item of a history once
+    lists: dict[Literal["click", "purchase", "like", "impression"], Count] = {}  # so many of each type by itself
+    k: Count = 50  # history items that GSU hands to ESU, where there are no lists
     gsu_dim: Count = 64  # PCA of the item embeddings
     max_history: Count = 10_000
     epochs: Count = 6
@@ -174,6 +183,7 @@ class Ranker(Section):
     patience: Count = 1
     warm_start: bool = True  # go on from the champion of the days before; false: from nothing every day
     experts: Count = 4
+    ranks: int = Field(default=0, ge=0)  # processes that share a batch; 0: one for each GPU, or one
     seed: Seed = 0
 
 

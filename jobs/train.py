@@ -8,24 +8,23 @@ Reads gold.samples, silver.events, gold.item_embeddings and gold.semantic_ids. W
 
 import json
 import sys
-from dataclasses import replace
 from datetime import date
 
-import torch
-
+from jobs import ranks
 from jobs.aligned import live_encoder
 from jobs.codebooks import live_codebook, name_of
-from jobs.dataset import Catalogue, Dataset, load_catalogue, load_dataset, searched
+from jobs.dataset import Catalogue, load_catalogue, load_dataset, looked_at, searched
 from jobs.gate import past
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import Card, digest, live, load_card, load_model, save_model, stored
 from jobs.progress import progress
+from jobs.rankers import build, challenger_design, design_of
 from jobs.settings import Settings
+from jobs.train_ranks import train_in_ranks
 from jobs.unfinished import Unfinished, finish
-from models.ranker.checkpoint import Epoch, Keeper
-from models.ranker.design import PRESETS
+from models.ranker.checkpoint import Epoch
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
 from models.ranker.training import fit
@@ -42,14 +41,16 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     data = load_dataset(lake, settings, catalogue, day)
     if not len(data.test) or not len(data.train):
         return _skip(lake, day, f"{len(data.train)} samples to train on and {len(data.test)} of the day to judge by")
-    models, curves, warm = {}, {}, {}
-    for name in ("challenger", "din"):
-        model = build(data, settings, "qarm_v2" if name == "challenger" else "din")
+    models: dict[str, Ranker] = {}
+    curves, warm = {}, {}
+    for name in ("din", "challenger"):  # some challengers search by DIN's embeddings
+        design = design_of(settings.ranker, "din") if name == "din" else challenger_design(settings.ranker)
+        model = build(data, settings, design, models.get("din"))
         old = warmed(lake, settings, day, name, model, catalogue, encoder)
         print(f"{name} starts from {'the champion' if old else 'nothing'}", file=sys.stderr, flush=True)
         models[name], warm[name] = old or model, old is not None
-        found = searched(data, data.train, settings, models[name].design)
-        keeper = Unfinished(lake, day, models[name], found, settings.ranker)
+        found = searched(data, data.train, settings, design, vectors=looked_at(models[name], catalogue))
+        keeper = Unfinished.of(lake, day, models[name], found, settings.ranker)
         curves[name] = train(models[name], found, settings, name, keeper)
     version = f"{day}-{settings.hash}-{digest(models, catalogue.ids)}"
     card = Card(version, encoder, book.version, str(day))
@@ -60,23 +61,6 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     finish(lake)
     notes = {"model_version": version, "tasks": data.tasks, "split": data.split, "warm": warm}
     return Written(len(data.train), len(data.train), notes=notes)
-
-
-def build(data: Dataset, settings: Settings, preset: str) -> Ranker:
-    """A preset in the sizes of the settings, told the running rates."""
-    design = PRESETS[preset]
-    model = Ranker(
-        design=replace(design, k=settings.ranker.k, extras=(*design.extras, "rates")),
-        n_items=len(data.catalogue.ids),
-        tasks=data.tasks,
-        code_sizes=settings.quantizer.sizes,
-        dim=settings.ranker.dim,
-        experts=settings.ranker.experts,
-        seed=settings.ranker.seed,
-    )
-    if "semantic_id" in model.design.features:
-        model.set_codes(data.catalogue.codes)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def warmed(
@@ -99,10 +83,10 @@ def warmed(
     if card.codebook_version != catalogue.codebook_version and not kept:
         return None
     old = load_model(lake, uri, catalogue)
-    if old.design != model.design or _sizes(old) != _sizes(model):
-        return None
-    if len(old.levels):
-        old.set_codes(catalogue.codes)
+    if old.design != model.design or _sizes(old) != _sizes(model) or old.nearest.numel():
+        return None  # numbers of nearest items mean others when a catalogue changes
+    old.codes.copy_(model.codes)
+    old.searched.copy_(model.searched)
     return old.to(model.known.device)
 
 
@@ -110,20 +94,15 @@ def _sizes(model: Ranker) -> str:
     return json.dumps(model.settings | {"seed": None}, sort_keys=True)  # a stored model tells lists for tuples
 
 
-def train(model: Ranker, samples: Samples, settings: Settings, name: str, keeper: Keeper | None = None) -> list[Epoch]:
+def train(
+    model: Ranker, samples: Samples, settings: Settings, name: str, keeper: Unfinished | None = None
+) -> list[Epoch]:
+    """Train in place, in this process or, where there is a keeper, in ranks. returns the training curve"""
     r = settings.ranker
-    return fit(
-        model,
-        samples,
-        seed=r.seed,
-        epochs=r.epochs,
-        batch_size=r.batch,
-        lr=r.lr,
-        valid_share=r.valid_share,
-        patience=r.patience,
-        progress=progress(f"training {name}"),
-        keeper=keeper,
-    )
+    told = r.model_dump(include={"seed", "epochs", "lr", "valid_share", "patience"}) | {"batch_size": r.batch}
+    if keeper and (count := ranks.count(r.ranks)) > 1:
+        return train_in_ranks(count, model, samples, keeper, name, **told)
+    return fit(model, samples, progress=progress(f"training {name}"), keeper=keeper, **told)
 
 
 def _curve_rows(name: str, epoch: Epoch, version: str) -> list[dict[str, object]]:

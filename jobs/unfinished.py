@@ -3,8 +3,9 @@
 import hashlib
 import os
 import sys
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import date
+from typing import Self
 
 import numpy as np
 import pyarrow.fs as pafs
@@ -15,10 +16,16 @@ from models.ranker import Ranker, Samples
 from models.ranker.checkpoint import FORMAT
 
 
+@dataclass(frozen=True)
 class Unfinished:
-    """Named after all that the weights come from: another start, other rows or settings, another file."""
+    """A file below the address of a lake."""
 
-    def __init__(self, lake: Lake, day: date, model: Ranker, data: Samples, settings: Settings) -> None:
+    uri: str
+    file: str
+
+    @classmethod
+    def of(cls, lake: Lake, day: date, model: Ranker, data: Samples, settings: Settings) -> Self:
+        """Named after all that the weights come from: another start, other rows or settings, another file."""
         found = hashlib.sha256(f"{FORMAT} {settings.model_dump_json()} {model.settings} {model.design}".encode())
         for tensor in model.state_dict().values():
             found.update(tensor.cpu().contiguous().numpy().tobytes())
@@ -26,23 +33,23 @@ class Unfinished:
             values = getattr(data, column.name)
             if values is not None:
                 found.update(np.ascontiguousarray(values).data)
-        self.store, root = pafs.FileSystem.from_uri(lake.uri)
-        self.folder = f"{root}/models/unfinished/{day}"
-        self.file = f"{self.folder}/{found.hexdigest()[:16]}.safetensors"
+        return cls(lake.uri, f"models/unfinished/{day}/{found.hexdigest()[:16]}.safetensors")
 
     def read(self) -> bytes | None:
-        if self.store.get_file_info(self.file).type == pafs.FileType.NotFound:
+        store, root = pafs.FileSystem.from_uri(self.uri)
+        if store.get_file_info(f"{root}/{self.file}").type == pafs.FileType.NotFound:
             return None
         print(f"goes on from the epochs in {self.file}", file=sys.stderr, flush=True)
-        with self.store.open_input_stream(self.file) as file:
+        with store.open_input_stream(f"{root}/{self.file}") as file:
             return bytes(file.read())
 
     def write(self, content: bytes) -> None:
-        self.store.create_dir(self.folder, recursive=True)
-        part = f"{self.file}.{os.getpid()}"
-        with self.store.open_output_stream(part) as file:
+        store, root = pafs.FileSystem.from_uri(self.uri)
+        store.create_dir(f"{root}/{self.file}".rpartition("/")[0], recursive=True)
+        part = f"{root}/{self.file}.{os.getpid()}"
+        with store.open_output_stream(part) as file:
             file.write(content)
-        self.store.move(part, self.file)
+        store.move(part, f"{root}/{self.file}")
 
 
 def finish(lake: Lake) -> None:

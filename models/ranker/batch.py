@@ -59,7 +59,7 @@ def batch_of(data: Samples, rows: Int64s, ks: tuple[int, ...], device: torch.dev
     """Those rows as tensors, with few events first.
 
     ks       of each list of events
-    returns  the batch, and the rows in its order
+    returns  the batch, and the order [rows] in which it has them
     """
     found = np.stack([
         np.count_nonzero(data.topk[rows, one] != PADDING, axis=1) for one in whole(0, ks)[0].columns
@@ -83,7 +83,7 @@ def batch_of(data: Samples, rows: Int64s, ks: tuple[int, ...], device: torch.dev
         "after": maybe(data.after),
         "rates": maybe(data.rates),
     }
-    return Batch(parts=parts, **told), rows
+    return Batch(parts=parts, **told), order
 
 
 def _parts(found: NDArray[np.integer], ks: tuple[int, ...]) -> tuple[Part, ...]:

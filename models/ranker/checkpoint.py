@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.ranker.model import Ranker
 
-FORMAT = 1  # of what is kept: another one is not read
+FORMAT = 2  # of what is kept: another one is not read
 
 
 class Keeper(Protocol):

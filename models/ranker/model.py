@@ -41,6 +41,7 @@ class Ranker(nn.Module):
     codes: Tensor
     known: Tensor
     nearest: Tensor
+    searched: Tensor
 
     def __init__(
         self,
@@ -94,6 +95,7 @@ class Ranker(nn.Module):
         self.register_buffer("codes", torch.tensor(sizes, dtype=torch.int64).repeat(n_items + 1, 1))
         places = NEAREST if "nearest_items" in design.features else 0
         self.register_buffer("nearest", torch.full((n_items + 1, places), nearest_of, dtype=torch.int64))
+        self.register_buffer("searched", torch.zeros(n_items + 1, dim if design.search == "id_embedding" else 0))
 
     def set_codes(self, codes: Tensor) -> None:
         """Tell every item's semantic ID; it is kept with the weights.
@@ -110,10 +112,17 @@ class Ranker(nn.Module):
         self.codes[:-1] = torch.where(codes < 0, sizes, codes)
 
     def set_nearest(self, nearest: Tensor) -> None:
-        """Tell every item's nearest items [n_items, NEAREST] int64, as `models.quantizers.NearestItems` names them."""
+        """Tell every item's nearest items [n_items, NEAREST] int64, as `models.quantizers.NearestItems` names them.
+
+        -1: the item has none.
+        """
         if nearest.shape != (self.n_items, NEAREST):
             raise ValueError(f"nearest are {list(nearest.shape)}, expected {[self.n_items, NEAREST]}")
-        self.nearest[:-1] = nearest
+        self.nearest[:-1] = torch.where(nearest < 0, self.nearest[-1, 0].cpu(), nearest)
+
+    def set_searched(self, vectors: Tensor) -> None:
+        """Tell the ID embeddings [n_items, dim] whose directions the search `id_embedding` compares."""
+        self.searched[:-1] = F.normalize(vectors, dim=1)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [batch, tasks]."""

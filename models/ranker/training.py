@@ -1,7 +1,7 @@
-"""Training and prediction of the ranker on numpy arrays."""
+"""Training and prediction of the ranker on numpy arrays, by one process or by ranks that share every batch."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import metrics
+from models.ranker import parallel
 from models.ranker.batch import Batch, batch_of
 from models.ranker.checkpoint import Course, Epoch, Keeper, go_on, keep
 from models.ranker.histories import Int64s
@@ -47,14 +48,16 @@ def fit(
     raises       ValueError if no row before the validation rows has a label
     """
     train, valid = split_by_time(data, valid_share)
-    if not np.isfinite(train.labels).any():
+    labels = data.labels[train]
+    if not np.isfinite(labels).any():
         raise ValueError("no training row has a label")
-    seen = np.zeros(model.n_items + 1, bool)
-    seen[train.target] = seen[train.topk] = True  # PADDING is the last row, the unknown item's
     if not model.known.any():  # it was never trained: nothing is known but how often labels are 1
-        known = np.isfinite(train.labels).sum(axis=0)
-        shares = np.where(known, np.nansum(train.labels, axis=0) / np.maximum(known, 1), 0.5)
+        known = np.isfinite(labels).sum(axis=0)
+        shares = np.where(known, np.nansum(labels, axis=0) / np.maximum(known, 1), 0.5)
         model.head.start_at(torch.from_numpy(shares).float().clamp(1e-4, 1 - 1e-4))
+    seen = np.zeros(model.n_items + 1, bool)
+    for rows in np.array_split(train, len(train) // PREDICT_ROWS + 1):
+        seen[data.target[rows]] = seen[data.topk[rows]] = True  # PADDING is the last row, the unknown item's
     model.known[:-1] |= torch.from_numpy(seen[:-1]).to(model.known.device)
     optimizers = optimizers_of(model, lr)
     course = Course() if keeper is None else go_on(keeper, model, optimizers)
@@ -62,53 +65,63 @@ def fit(
         for epoch in range(len(course.curve) + 1, epochs + 1):
             if epoch > course.best_epoch + patience and course.curve:
                 break
-            loss = _train_epoch(model, optimizers, train, seed, batch_size, epoch, epochs, progress)
-            _judge(model, valid, epoch, loss, course)
-            if keeper is not None:
+            loss = _train_epoch(model, optimizers, data, train, seed, batch_size, epoch, epochs, progress)
+            parallel.agree(model)
+            _judge(model, data, valid, epoch, loss, course)
+            if keeper is not None and parallel.rank() == 0:
                 keep(keeper, model, optimizers, course)
     model.load_state_dict(course.weights)
     model.eval()
     return course.curve
 
 
-@torch.no_grad()
 def predict(model: Ranker, data: Samples, batch_size: int = PREDICT_ROWS) -> NDArray[np.float32]:
     """Probabilities [rows, tasks] float32 of every task; labels are not looked at."""
-    model.eval()
-    found = np.zeros((len(data), len(model.tasks)), np.float32)
-    for batch, rows in _batches(model, data, batch_size):
-        found[rows] = model(batch).sigmoid().cpu().numpy()
-    return found
+    return _each(model, data, np.arange(len(data)), len(model.tasks), lambda batch: model(batch).sigmoid(), batch_size)
+
+
+def weigh(model: Ranker, data: Samples, batch_size: int = PREDICT_ROWS) -> NDArray[np.float32]:
+    """What each event found weighs in attention [rows, k] float32, mean over its heads, 0 for padding."""
+    return _each(model, data, np.arange(len(data)), data.topk.shape[1], model.shares, batch_size)
 
 
 @torch.no_grad()
-def weigh(model: Ranker, data: Samples, batch_size: int = PREDICT_ROWS) -> NDArray[np.float32]:
-    """What each event found weighs in attention [rows, k] float32, mean over its heads, 0 for padding."""
+def _each(
+    model: Ranker, data: Samples, rows: Int64s, width: int, of: Callable[[Batch], Tensor], batch_size: int
+) -> NDArray[np.float32]:
+    """What a function [batch, width] of batches gives for the rows, float32; ranks share the rows."""
     model.eval()
-    found = np.zeros(data.topk.shape, np.float32)
-    for batch, rows in _batches(model, data, batch_size):
-        found[rows] = model.shares(batch).cpu().numpy()
-    return found
+    found = np.zeros((len(rows), width), np.float32)
+    places = parallel.mine(np.arange(len(rows)))
+    for start in range(0, len(places), batch_size):
+        some = places[start : start + batch_size]
+        batch, order = batch_of(data, rows[some], model.design.ks, model.known.device)
+        with faster(model):
+            found[some[order]] = of(batch).float().cpu().numpy()
+    return parallel.together(found, model.known.device)
 
 
-def _batches(model: Ranker, data: Samples, batch_size: int) -> Iterator[tuple[Batch, Int64s]]:
-    for start in range(0, len(data), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(data)))
-        yield batch_of(data, rows, model.design.ks, model.known.device)
+def faster(model: Ranker) -> torch.autocast:
+    """Products in bfloat16 on a GPU; weights, sums of gradients and losses stay float32."""
+    kind = model.known.device.type
+    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
 
 
-def split_by_time(data: Samples, share: float) -> tuple[Samples, Samples]:
+def split_by_time(data: Samples, share: float) -> tuple[Int64s, Int64s]:
     """The earlier rows and the latest `share` of them, whatever order they come in."""
     order = np.lexsort((data.target, data.groups, data.ts))
     at = len(order) - int(len(order) * share)
-    return data.take(order[:at]), data.take(order[at:])
+    return order[:at], order[at:]
 
 
-def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Sum over tasks of the mean cross-entropy of known (not NaN) labels; both are [batch, tasks]."""
+def loss_of(logits: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
+    """Sum over tasks of the mean cross-entropy of known (not NaN) labels; both are [batch, tasks].
+
+    counts  [tasks] known labels of the whole batch, where this is a part of one
+    """
     known = ~labels.isnan()
-    losses = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
-    return ((losses * known).sum(dim=0) / known.sum(dim=0).clamp(min=1)).sum()
+    losses = F.binary_cross_entropy_with_logits(logits.float(), labels.nan_to_num(), reduction="none")
+    return ((losses * known).sum(dim=0) / (known.sum(dim=0) if counts is None else counts).clamp(min=1)).sum()
 
 
 def optimizers_of(model: Ranker, lr: float) -> list[torch.optim.Optimizer]:
@@ -122,7 +135,8 @@ def optimizers_of(model: Ranker, lr: float) -> list[torch.optim.Optimizer]:
 def _train_epoch(
     model: Ranker,
     optimizers: list[torch.optim.Optimizer],
-    train: Samples,
+    data: Samples,
+    train: Int64s,
     seed: int,
     batch_size: int,
     epoch: int,
@@ -131,32 +145,38 @@ def _train_epoch(
 ) -> float:
     model.train()
     device = model.known.device
-    order = np.random.default_rng([seed, epoch]).permutation(len(train))
-    torch.manual_seed(int(np.random.default_rng([seed, epoch, 1]).integers(1 << 62)))  # dropout
+    order = train[np.random.default_rng([seed, epoch]).permutation(len(train))]
+    dropout = np.random.default_rng([seed, epoch, 1 + parallel.rank()])
+    torch.manual_seed(int(dropout.integers(1 << 62)))
     batches = math.ceil(len(order) / batch_size)
-    total = torch.zeros((), device=device)
+    total = torch.zeros(1, device=device)
     for number in range(batches):
-        some = order[number * batch_size : (number + 1) * batch_size]
-        batch, rows = batch_of(train, some, model.design.ks, device)
-        labels = torch.as_tensor(train.labels[rows], dtype=torch.float32, device=device)
-        loss = loss_of(model(batch), labels)
+        whole = order[number * batch_size : (number + 1) * batch_size]
+        counts = torch.from_numpy(np.isfinite(data.labels[whole]).sum(axis=0)).to(device)
         model.zero_grad()
-        torch.autograd.backward(loss)
+        if len(some := parallel.mine(whole)):
+            batch, placed = batch_of(data, some, model.design.ks, device)
+            labels = torch.as_tensor(data.labels[some[placed]], dtype=torch.float32, device=device)
+            with faster(model):
+                loss = loss_of(model(batch), labels, counts)
+            torch.autograd.backward(loss)
+            total += loss.detach()
+        parallel.sum_gradients(model)
         for optimizer in optimizers:
             optimizer.step()
-        total += loss.detach()
         if progress is not None:
             progress((epoch - 1) * batches + number + 1, epochs * batches)
-    return float(total) / batches
+    return float(parallel.together(total.cpu().numpy(), device)[0]) / batches
 
 
-def _judge(model: Ranker, valid: Samples, epoch: int, train_loss: float, course: Course) -> None:
+def _judge(model: Ranker, data: Samples, valid: Int64s, epoch: int, train_loss: float, course: Course) -> None:
     """Add the epoch to the course, and its weights if it is the best so far."""
-    predicted = predict(model, valid)
+    predicted = _each(model, data, valid, len(model.tasks), lambda batch: model(batch).sigmoid(), PREDICT_ROWS)
+    labels, groups = data.labels[valid], data.groups[valid]
 
     def mean(metric: metrics.Metric) -> float:
-        tasks = zip(valid.labels.T, predicted.T, strict=True)
-        values = np.array([metric(labels, scores, valid.groups) for labels, scores in tasks])
+        tasks = zip(labels.T, predicted.T, strict=True)
+        values = np.array([metric(known, scores, groups) for known, scores in tasks])
         return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
 
     found = Epoch(epoch, train_loss, mean(metrics.log_loss), mean(metrics.auc), mean(metrics.gauc))

@@ -15,6 +15,7 @@ from jobs.dataset import load_catalogue, load_dataset
 from jobs.lake import Lake, UserError
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import live, load_card, load_model
+from jobs.rankers import build, challenger_design
 from jobs.sections import Gate
 from jobs.settings import Settings
 from models.ranker.model import Ranker
@@ -82,7 +83,10 @@ def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> Non
     data = load_dataset(lake, settings, catalogue, LAST)
 
     def warmed(settings: Settings, day: date = LAST, book: str = card.codebook_version) -> Ranker | None:
-        model, now = train.build(data, settings, "qarm_v2"), replace(catalogue, codebook_version=book)
+        model, now = (
+            build(data, settings, challenger_design(settings.ranker)),
+            replace(catalogue, codebook_version=book),
+        )
         return train.warmed(lake, settings, day, "challenger", model, now, card.encoder_version)
 
     def told(**values: object) -> Settings:

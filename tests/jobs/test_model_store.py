@@ -28,7 +28,8 @@ def test_a_card_that_is_gone_or_of_another_version_is_named(lake: Lake, held: st
 def test_a_ranker_with_settings_of_another_version_is_named(lake: Lake) -> None:
     model = Ranker(design=Design("latest"), n_items=2, tasks=("click",))
     uri = save_model(lake, "challenger", model, Card("m", "e", "b", "2026-11-20"), pa.array(["i", "j"]))
-    catalogue = Catalogue(pa.array(["i", "j"]), torch.zeros(2, 4), torch.zeros(2, 3, dtype=torch.int64), "b")
+    none = torch.zeros(2, dtype=torch.int64)
+    catalogue = Catalogue(pa.array(["i", "j"]), torch.zeros(2, 4), none.repeat(3, 1).T, "b", none)
     assert load_model(lake, uri, catalogue).n_items == 2
     items = Path(lake.root) / uri / "items.json"
     for held in ('["i"]', "{}", "[1, 2]"):
@@ -37,6 +38,8 @@ def test_a_ranker_with_settings_of_another_version_is_named(lake: Lake) -> None:
             load_model(lake, uri, catalogue)
     items.write_text('["i", "j"]')
     told = Path(lake.root) / uri / "model.json"
-    told.write_text(json.dumps(json.loads(told.read_text()) | {"gone": 4}))
-    with pytest.raises(UserError, match="another version of this code"):
-        load_model(lake, uri, catalogue)
+    held = json.loads(told.read_text())
+    for other in ({"gone": 4}, {"design": held["design"] | {"attention": "semantic"}}):
+        told.write_text(json.dumps(held | other))
+        with pytest.raises(UserError, match="another version of this code"):
+            load_model(lake, uri, catalogue)

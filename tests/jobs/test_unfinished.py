@@ -1,6 +1,9 @@
 """A training that was killed goes on from its checkpoint in the lake, and leaves none behind."""
 
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from lake_rows import DAY
 
 from jobs.lake import Lake
 from jobs.sections import Ranker as Settings
+from jobs.train_ranks import train_in_ranks
 from jobs.unfinished import Unfinished, finish
 from models.ranker import Design, Ranker, Samples, fit
 
@@ -32,7 +36,7 @@ def trained(lake: Lake, data: Samples, dies_in: int = 0) -> tuple[Ranker, set[in
             raise KeyboardInterrupt
         trained_in.add(epoch)
 
-    keeper = Unfinished(lake, DAY, model, data, Settings())
+    keeper = Unfinished.of(lake, DAY, model, data, Settings())
     fit(model, data, seed=0, epochs=EPOCHS, batch_size=64, lr=1e-2, valid_share=0.2, patience=9, progress=progress,
         keeper=keeper)  # fmt: skip
     return model, trained_in
@@ -49,6 +53,28 @@ def test_a_killed_training_goes_on_from_the_lake(lake: Lake) -> None:
         assert torch.equal(value, resumed.state_dict()[name])
     finish(lake)
     assert not (Path(lake.root) / "models/unfinished").exists()
+
+
+def test_ranks_that_share_every_batch_give_the_weights_of_one_process(
+    lake: Lake, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = rows()
+    told: dict[str, Any] = {"seed": 0, "epochs": 2, "batch_size": 67, "lr": 1e-2, "valid_share": 0.2, "patience": 9}
+    data.labels[::5] = np.nan
+    models = [Ranker(design=Design("latest", k=4, features=("nearest_items",)), n_items=9, tasks=("click",),
+                     nearest_of=9, id_dropout=0, dropout=0) for _ in range(2)]  # fmt: skip
+    for model in models:
+        model.set_nearest(torch.arange(9 * 25).view(9, 25) % 9)
+    keepers = [Unfinished.of(lake, day, models[0], data, Settings()) for day in (DAY, DAY - timedelta(1))]
+    one = fit(models[0], data, keeper=keepers[0], **told)
+    two = train_in_ranks(2, models[1], data, keepers[1], "challenger", **told)
+    for a, b in zip(one, two, strict=True):
+        assert asdict(a) == pytest.approx(asdict(b), rel=1e-3)
+    for name, value in models[0].state_dict().items():
+        assert torch.allclose(value.float(), models[1].state_dict()[name].float(), atol=1e-3), name
+    again = train_in_ranks(2, models[1], data, keepers[1], "challenger", **told | {"epochs": 3})
+    assert again[:2] == two
+    assert capfd.readouterr().err.count("goes on from the epochs") == 2  # each rank
 
 
 def test_other_rows_or_a_torn_file_start_anew(lake: Lake) -> None:

@@ -1,0 +1,55 @@
+"""Train a ranker in several processes, each on its part of every batch: one for each GPU.
+
+    python -m torch.distributed.run --standalone --nproc-per-node 8 -m jobs.train_ranks <folder>
+
+`train` writes the folder and starts this.
+"""
+
+import json
+import sys
+from dataclasses import asdict, fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from jobs import ranks
+from jobs.progress import progress
+from jobs.unfinished import Unfinished
+from models.ranker import Epoch, Ranker, Samples, fit, load, save
+
+
+def train_in_ranks(count: int, model: Ranker, data: Samples, keeper: Unfinished, name: str, **told: Any) -> list[Epoch]:
+    """`fit` in ranks; `told` is what it is told beside these, and goes through JSON. The model is trained in place."""
+    with TemporaryDirectory(prefix="sidereal-train-") as made:
+        folder = Path(made)
+        save(model, folder)
+        for column in fields(Samples):
+            if (values := getattr(data, column.name)) is not None:
+                np.save(folder / f"{column.name}.npy", values)
+        (folder / "told.json").write_text(json.dumps(asdict(keeper) | {"name": name} | told))
+        ranks.start("jobs.train_ranks", folder, count)
+        model.load_state_dict(load(folder / "trained").state_dict())
+        return [Epoch(**epoch) for epoch in json.loads((folder / "curve.json").read_text())]
+
+
+def train_rank(folder: Path, first: bool) -> None:
+    """One rank's part; the first one saves."""
+    told = json.loads((folder / "told.json").read_text())
+    files = {column.name: folder / f"{column.name}.npy" for column in fields(Samples)}
+    held = {name: np.load(file, mmap_mode="r") for name, file in files.items() if file.exists()}
+    model = load(folder).to("cuda" if torch.cuda.is_available() else "cpu")
+    name, keeper = told.pop("name"), Unfinished(told.pop("uri"), told.pop("file"))
+    tell = progress(f"training {name}") if first else None
+    curve = fit(model, Samples(**held), progress=tell, keeper=keeper, **told)
+    if first:
+        (folder / "trained").mkdir()
+        save(model, folder / "trained")
+        (folder / "curve.json").write_text(json.dumps([asdict(epoch) for epoch in curve]))
+
+
+if __name__ == "__main__":
+    with ranks.joined("jobs.train_ranks") as is_first:
+        train_rank(Path(sys.argv[1]), is_first)
