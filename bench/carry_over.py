@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from jobs.catalogue import current_vectors
 from jobs.codebooks import load_codebook
-from jobs.dataset import Catalogue, Dataset, load_catalogue, load_dataset, searched
+from jobs.dataset import Dataset, load_dataset, searched
+from jobs.indexed import Catalogue, load_catalogue
 from jobs.lake import Lake
 from jobs.model_store import live, load_card, load_model
 from jobs.settings import Settings, load_settings

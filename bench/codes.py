@@ -29,7 +29,8 @@ from rich.table import Table
 from jobs.aligned import live_encoder
 from jobs.catalogue import current_vectors
 from jobs.codebooks import live_codebook
-from jobs.dataset import Catalogue, Dataset, load_catalogue, load_dataset, searched
+from jobs.dataset import Dataset, load_dataset, searched
+from jobs.indexed import Catalogue, load_catalogue
 from jobs.lake import Lake
 from jobs.settings import Settings, load_settings
 from jobs.train import train

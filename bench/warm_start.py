@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs import train
-from jobs.dataset import Dataset, load_catalogue, load_dataset, searched
+from jobs.dataset import Dataset, load_dataset, searched
+from jobs.indexed import load_catalogue
 from jobs.lake import Lake
 from jobs.model_store import live, load_card
 from jobs.rankers import build, challenger_design

@@ -1,7 +1,6 @@
 """What users did, as compact arrays: histories to search, and running rates."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
@@ -10,9 +9,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
+from jobs.catalogue import mapped
+from jobs.indexed import Items, distinct
 from jobs.lake import Lake
 from jobs.settings import Settings
-from models.ranker.histories import Histories
+from models.ranker.histories import Histories, Part
 from models.ranker.rates import Events, Rates, Totals
 
 POSITIVE = ("click", "purchase", "rating")
@@ -22,58 +23,53 @@ TAKEN = {"click": "click", "purchase": "purchase", "like": "rating"}
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Items:
-    """Items by index: ids sorted."""
-
-    ids: pa.Array
-
-    def index(self, item_ids: pa.Array | pa.ChunkedArray) -> Ints:
-        """Index of each item, -1 if it has none."""
-        found = pc.fill_null(pc.index_in(item_ids, self.ids), -1)
-        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
 def load_histories(
     lake: Lake, settings: Settings, items: Items, day: date, also: pa.ChunkedArray | pa.Array, shown: bool = False
 ) -> tuple[pa.Array, Histories]:
-    """What every known user clicked, bought or liked up to and with `day`, in compact arrays.
+    """What every known user clicked, bought or liked up to and with `day`, in arrays that need not fit in memory.
 
     also     users who get an index even without a history
     shown    what they were shown is part of their histories, too
     returns  user ids, sorted, and their histories, with types of events by EVENTS
     """
+    version = lake.delta("silver.events").version()  # it is read twice
 
     def stream(columns: list[str]) -> Iterator[pa.RecordBatch]:
-        return positive_events(lake, settings, day, columns, (*POSITIVE, *["impression"] * shown))
+        return positive_events(lake, settings, day, columns, (*POSITIVE, *["impression"] * shown), version)
 
-    users = distinct([pc.unique(also), *(pc.unique(batch["user_id"]) for batch in stream(["user_id"]))])
+    def parts() -> Iterator[Part]:
+        for batch in stream(["user_id", "item_id", "ts", "seq", "event"]):
+            yield (
+                pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False),
+                items.index(batch["item_id"]),
+                batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(),
+                pc.fill_null(batch["seq"], 0).to_numpy(),
+                pc.index_in(batch["event"], names).to_numpy(zero_copy_only=False),
+            )
+
     names = pa.array(["rating" if name == "like" else name for name in EVENTS])
-    parts: list[tuple[NDArray[np.integer], ...]] = [(np.zeros(0, np.int64),) * 5]
-    for batch in stream(["user_id", "item_id", "ts", "seq", "event"]):
-        of = pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int32)
-        what = items.index(batch["item_id"]).astype(np.int32)
-        ts = batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-        kind = pc.index_in(batch["event"], names).to_numpy(zero_copy_only=False).astype(np.int8)
-        parts.append((of, what, ts, pc.fill_null(batch["seq"], 0).to_numpy(), kind))
-    user, item, when, seq, kind = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return users, Histories.from_arrays(user, item, when, len(users), seq, kind)
+    none = pa.table({"values": pa.array([], pa.string()), "counts": pa.array([], pa.int64())})
+    told = [pa.Table.from_struct_array(pc.value_counts(batch["user_id"])) for batch in stream(["user_id"])]
+    acted = pa.concat_tables([none, *told]).group_by("values").aggregate([("counts", "sum")])
+    users = distinct([pc.unique(also), *acted["values"].chunks])
+    counts = np.zeros(len(users), np.int64)
+    counts[pc.index_in(acted["values"], users).to_numpy()] = acted["counts_sum"].to_numpy()
+    return users, Histories.from_parts(counts, parts(), mapped)
 
 
 def positive_events(
-    lake: Lake, settings: Settings, day: date, columns: list[str], events: tuple[str, ...] = POSITIVE
+    lake: Lake,
+    settings: Settings,
+    day: date,
+    columns: list[str],
+    events: tuple[str, ...] = POSITIVE,
+    version: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """What known users clicked, bought or liked up to and with `day`, or other types of events."""
     event = ds.field("event")
     liked = (event != "rating") | (ds.field("value") >= settings.logs.like_from)
     where = (ds.field("day") <= day) & event.isin(events) & liked & ds.field("user_id").is_valid()
-    return lake.batches("silver.events", columns, where)
-
-
-def distinct(parts: list[pa.Array]) -> pa.Array:
-    """The different strings of all parts, sorted."""
-    found = pc.unique(pa.chunked_array(parts, pa.string()))
-    return found.take(pc.sort_indices(found))
+    return lake.batches("silver.events", columns, where, version)
 
 
 def load_rates(lake: Lake, settings: Settings, users: pa.Array, items: Items, day: date, task: str) -> Rates:

@@ -1,9 +1,11 @@
-"""The catalogue as tensors: items, their vectors, their semantic IDs."""
+"""The catalogue in tables: items, their vectors, their semantic IDs."""
 
+import math
 import os
 from collections.abc import Set
 from datetime import date
 from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +73,7 @@ def dated_vectors(
         part, at = vectors_matrix(batch["vector"]), place[first : first + batch.num_rows]
         if not rows["item_id"][first : first + batch.num_rows].combine_chunks().equals(batch["item_id"]):
             raise RuntimeError(f"{table} was read twice and came in two orders")
-        vectors = vectors if first else mapped(int(newest.sum()), part.shape[1])
+        vectors = vectors if first else mapped((int(newest.sum()), part.shape[1]), np.dtype(np.float32))
         if (dim := vectors.shape[1]) != part.shape[1]:
             raise UserError(f"{table} holds vectors of {dim} and of {part.shape[1]} numbers by {encoder_version}")
         vectors[at[at >= 0]] = part[at >= 0]
@@ -80,13 +82,13 @@ def dated_vectors(
     return [one for one, new in zip(ids, newest, strict=True) if new], vectors, days
 
 
-def mapped(rows: int, dim: int) -> NDArray[np.float32]:
-    """Zeros [rows, dim] in a nameless file. raises OSError if there is no room for it"""
-    if not rows * dim:
-        return np.zeros((rows, dim), np.float32)
+def mapped(shape: int | tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
+    """Zeros in a nameless file, which goes when the array does. raises OSError if there is no room for it"""
+    if not (size := math.prod(np.atleast_1d(shape).tolist()) * kind.itemsize):
+        return np.zeros(shape, kind)
     with TemporaryFile() as file:
-        os.posix_fallocate(file.fileno(), 0, 4 * rows * dim)  # else a full disk ends the process with a signal
-        return np.asarray(np.memmap(file, np.float32, "r+", shape=(rows, dim)))
+        os.posix_fallocate(file.fileno(), 0, size)  # else a full disk ends the process with a signal
+        return np.asarray(np.memmap(file, kind, "r+", shape=shape))
 
 
 def semantic_ids(

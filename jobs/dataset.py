@@ -1,6 +1,7 @@
 """Samples, histories and catalogue of a day as arrays: what train, evaluate and recommend start from."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache, partial
@@ -12,11 +13,11 @@ import pyarrow.dataset as ds
 import torch
 from numpy.typing import NDArray
 
-from jobs.behaviour import EVENTS, Items, distinct, load_histories, load_rates
-from jobs.catalogue import current_vectors, semantic_ids
+from jobs.behaviour import EVENTS, load_histories, load_rates
+from jobs.catalogue import mapped
+from jobs.indexed import Catalogue, Items, distinct
 from jobs.lake import Lake
 from jobs.settings import Settings
-from models.ranker import gsu
 from models.ranker.design import Design
 from models.ranker.found import Found
 from models.ranker.histories import Histories
@@ -27,21 +28,7 @@ from models.ranker.samples import Samples, find, gathered
 TASKS = ("click", "purchase", "like")
 KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day")
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Catalogue(Items):
-    """Items with what is known of each.
-
-    vectors     [items, dim] that the GSU compares, 0 where there is none
-    codes       [items, 3], -1: none
-    categories  [items], -1: none
-    """
-
-    vectors: torch.Tensor
-    codes: torch.Tensor
-    codebook_version: str
-    categories: torch.Tensor
+ROWS_AT_ONCE = 1 << 18  # that are searched for before the next
 
 
 @dataclass(frozen=True)
@@ -58,6 +45,12 @@ class Rows:
 
     def take(self, keep: NDArray[np.bool_] | Ints) -> "Rows":
         return Rows(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
+
+    @classmethod
+    def joined(cls, parts: list["Rows"], tasks: int) -> "Rows":
+        empty = np.zeros(0, np.int64)
+        parts = [cls(empty, empty, empty, empty, empty, empty, np.zeros((0, tasks), np.float32)), *parts]
+        return cls(*(np.concatenate([getattr(one, name) for one in parts]) for name in cls.__dataclass_fields__))
 
     def __len__(self) -> int:
         return len(self.user)
@@ -76,57 +69,36 @@ class Dataset:
     split: str
 
 
-def load_catalogue(lake: Lake, settings: Settings, encoder_version: str, codebook_version: str) -> Catalogue:
-    """Every item that silver.items or the logs know."""
-    rows = lake.arrow("silver.items", ["item_id", "category"])
-    known = rows["item_id"]
-    seen = [pc.unique(batch["item_id"]) for batch in lake.batches("silver.events", ["item_id"])]
-    ids = distinct([*known.chunks, *seen])
-    embedded, vectors = current_vectors(lake, encoder_version)
-    dim = min(settings.ranker.gsu_dim, *vectors.shape) if len(embedded) else settings.ranker.gsu_dim
-    full = torch.zeros(len(ids), dim)
-    if embedded:
-        place = torch.tensor(pc.index_in(pa.array(embedded), ids).to_numpy(), dtype=torch.int64)
-        full[place] = gsu.pca(torch.from_numpy(vectors), dim)
-    codes = load_codes(lake, ids, codebook_version)
-    return Catalogue(ids, full, codes, codebook_version, _categories(ids, rows))
-
-
-def _categories(ids: pa.Array, rows: pa.Table) -> torch.Tensor:
-    """Number [items] of each item's narrowest category, -1: it has none."""
-    named = rows.filter(pc.greater(pc.list_value_length(rows["category"]), 0))
-    narrowest = pa.array([names[-1] for names in named["category"].to_pylist()], pa.string())
-    found = torch.full((len(ids),), -1, dtype=torch.int64)
-    place = torch.tensor(pc.index_in(named["item_id"], ids).to_numpy(), dtype=torch.int64)
-    found[place] = torch.from_numpy(
-        pc.fill_null(pc.index_in(narrowest, distinct([narrowest])), -1).to_numpy().copy()
-    ).long()
-    return found
-
-
-def load_codes(lake: Lake, ids: pa.Array, codebook_version: str) -> torch.Tensor:
-    """Codes [items, 3] of the items in a codebook version, -1 where an item has none."""
-    coded, codes = semantic_ids(lake, codebook_version)
-    full = torch.full((len(ids), 3), -1, dtype=torch.int64)
-    rows = pc.index_in(pa.array(coded, pa.string()), ids)
-    inside = pc.is_valid(rows).to_numpy(zero_copy_only=False)
-    full[torch.tensor(rows.drop_null().to_numpy(), dtype=torch.int64)] = torch.from_numpy(codes[inside])
-    return full
-
-
 def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date) -> Dataset:
     """The day's test rows, the rows before it to train on, and all histories up to the day."""
     first = day - timedelta(days=settings.logs.train_days)
     where = (ds.field("day") >= first) & (ds.field("day") <= day)
-    table = lake.arrow("gold.samples", [*KEY, *TASKS], where)
-    table = table.sort_by([("ts", "ascending"), ("sample_id", "ascending")])
-    users, histories = load_histories(lake, settings, catalogue, day, table["user_id"])
-    tasks = tuple(task for task in TASKS if table[task].null_count < table.num_rows)
-    test, split = _split(table, settings, day)
-    rows = rows_of(table, users, catalogue, histories, tasks)
+    version = lake.delta("gold.samples").version()  # it is read twice
+
+    def stream(columns: list[str]) -> Iterator[pa.RecordBatch]:
+        return lake.batches("gold.samples", columns, where, version)
+
+    seen, days, known = [pa.array([], pa.string())], set[date](), Counter[str]()
+    for batch in stream(["user_id", "day", *TASKS]):
+        seen.append(pc.unique(batch["user_id"]))
+        days.update(pc.unique(batch["day"]).to_pylist())
+        known.update({task: len(batch) - batch[task].null_count for task in TASKS})
+    tasks, split = tuple(task for task in TASKS if known[task]), settings.logs.split
+    if split == "auto":
+        split = "request" if days == {day} else "day"
+    users, histories = load_histories(lake, settings, catalogue, day, distinct(seen))
+    parts, tested, asked = [], [np.zeros(0, bool)], [pa.array([], pa.string())]
+    for batch in stream([*KEY, *TASKS]):
+        parts.append(rows_of(batch, users, catalogue, histories, tasks))
+        tested.append(batch["day"].to_numpy(zero_copy_only=False) == np.datetime64(day))
+        asked += [pc.coalesce(batch["request_id"], batch["sample_id"])] if split == "request" else []
+    rows = Rows.joined(parts, len(tasks))
+    last = np.concatenate(tested) if split == "day" else _last_requests(asked, rows.ts, settings.logs.test_share)
+    order = np.lexsort((*rows.labels.T, rows.until, rows.target, rows.user, rows.ts))  # files have no order
+    train, test = (rows.take(order[last[order] == one]) for one in (False, True))
     rates = cache(partial(load_rates, lake, settings, users, catalogue, day))
     exposed = cache(lambda: load_histories(lake, settings, catalogue, day, users, shown=True)[1])
-    return Dataset(catalogue, users, histories, rates, exposed, tasks, rows.take(~test), rows.take(test), split)
+    return Dataset(catalogue, users, histories, rates, exposed, tasks, train, test, split)
 
 
 def found_for(
@@ -154,15 +126,23 @@ def searched(
     vectors: torch.Tensor | None = None,
     task: str | None = None,
 ) -> Samples:
-    """The rows with what the design's search finds for each, and running rates.
+    """The rows with what the design's search finds for each, and running rates, in arrays that need not fit in memory.
 
     vectors  what the search compares, see `looked_at`; by itself the catalogue's
     task     whose rates; by itself those of the main one
     """
     vectors = data.catalogue.vectors if vectors is None else vectors
-    histories, end, found = found_for(data, rows, settings, design, vectors)
-    rates = data.rates(task or data.tasks[0]).at(rows.user, rows.target, rows.until)
-    return gathered(design, histories, found, rows.user, rows.target, end, rows.ts, rows.labels, rates)
+    whole: Samples | None = None
+    order = np.argsort(rows.user, kind="stable")  # a user's history is gathered for all of its rows
+    for part in np.array_split(order, len(order) // ROWS_AT_ONCE + 1):
+        some = rows.take(part)
+        histories, end, found = found_for(data, some, settings, design, vectors)
+        rates = data.rates(task or data.tasks[0]).at(some.user, some.target, some.until)
+        told = gathered(design, histories, found, some.user, some.target, end, some.ts, some.labels, rates)
+        whole = told.like(len(rows), mapped) if whole is None else whole
+        whole.put(part, told)
+    assert whole is not None
+    return whole
 
 
 def looked_at(model: Ranker, catalogue: Catalogue) -> torch.Tensor:
@@ -171,26 +151,28 @@ def looked_at(model: Ranker, catalogue: Catalogue) -> torch.Tensor:
     return model.searched[:-1] if own else catalogue.vectors.to(model.known.device)
 
 
-def _split(samples: pa.Table, settings: Settings, day: date) -> tuple[NDArray[np.bool_], str]:
-    """Which rows are the test: the day's own, or the last requests of logs that fit in one day."""
-    days = samples["day"].to_numpy()
-    split = settings.logs.split
-    if split == "auto":
-        split = "request" if set(np.unique(days)) == {np.datetime64(day)} else "day"
-    if split == "day":
-        return days == np.datetime64(day), split
-    request = pc.coalesce(samples["request_id"], samples["sample_id"])
-    order = pc.index_in(request, pc.unique(request)).to_numpy()  # samples are in time order: so are requests
-    return order >= (order.max(initial=-1) + 1) * (1 - settings.logs.test_share), split
+def _last_requests(requests: list[pa.Array], ts: Ints, share: float) -> NDArray[np.bool_]:
+    """Which rows are of the last requests of a log that fits in one day."""
+    coded = pa.chunked_array(requests).dictionary_encode().unify_dictionaries().combine_chunks()
+    request, names = coded.indices.to_numpy(), coded.dictionary
+    began = np.full(len(names), np.iinfo(np.int64).max)
+    np.minimum.at(began, request, ts)
+    by_name = pc.sort_indices(names).to_numpy()
+    place = np.empty(len(names), np.int64)
+    place[by_name[np.argsort(began[by_name], kind="stable")]] = np.arange(len(names))
+    return np.asarray(place[request] >= len(names) * (1 - share))
 
 
-def rows_of(samples: pa.Table, users: pa.Array, items: Items, histories: Histories, tasks: tuple[str, ...]) -> Rows:
+def rows_of(
+    samples: pa.Table | pa.RecordBatch, users: pa.Array, items: Items, histories: Histories, tasks: tuple[str, ...]
+) -> Rows:
     """Samples as indices of their users and items, with where their histories end."""
 
     def micros(name: str) -> Ints:
-        return np.asarray(samples[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy())
+        found = samples[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        return np.asarray(found.to_numpy(zero_copy_only=False))
 
-    user = pc.index_in(samples["user_id"], users).to_numpy().astype(np.int64)
+    user = pc.index_in(samples["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int64)
     until = micros("history_until")
     end = histories.ends(user, until)
     labels = [samples[t].cast(pa.float32()).to_numpy(zero_copy_only=False) for t in tasks]

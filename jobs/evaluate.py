@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from jobs import morning
-from jobs.dataset import Dataset, Rows, found_for, load_catalogue, load_dataset, looked_at, searched
+from jobs.dataset import Dataset, Rows, found_for, load_dataset, looked_at, searched
 from jobs.gate import past
+from jobs.indexed import load_catalogue
 from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics

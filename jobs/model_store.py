@@ -16,7 +16,7 @@ import pyarrow.fs as pafs
 import torch
 from safetensors import SafetensorError
 
-from jobs.dataset import Catalogue, load_codes
+from jobs.indexed import Catalogue, load_codes
 from jobs.lake import Lake, UserError
 from models import ranker
 

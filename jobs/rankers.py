@@ -5,7 +5,8 @@ from dataclasses import replace
 import torch
 
 from jobs.behaviour import EVENTS
-from jobs.dataset import Catalogue, Dataset
+from jobs.dataset import Dataset
+from jobs.indexed import Catalogue
 from jobs.lake import UserError
 from jobs.sections import Ranker as Section
 from jobs.settings import Settings

@@ -17,8 +17,8 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs import report_data
-from jobs.dataset import Catalogue
 from jobs.gate import decide
+from jobs.indexed import Catalogue
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main

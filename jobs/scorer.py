@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.behaviour import EVENTS, load_histories, load_totals
-from jobs.dataset import Catalogue, load_catalogue, looked_at
+from jobs.dataset import looked_at
+from jobs.indexed import Catalogue, load_catalogue
 from jobs.lake import Lake
 from jobs.model_store import load_card, load_model
 from jobs.settings import Settings

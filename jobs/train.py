@@ -13,8 +13,9 @@ from datetime import date
 from jobs import ranks
 from jobs.aligned import live_encoder
 from jobs.codebooks import live_codebook, name_of
-from jobs.dataset import Catalogue, load_catalogue, load_dataset, looked_at, searched
+from jobs.dataset import load_dataset, looked_at, searched
 from jobs.gate import past
+from jobs.indexed import Catalogue, load_catalogue
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics

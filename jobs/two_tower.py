@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import torch
 
-from jobs.behaviour import Items, distinct, load_histories, positive_events
+from jobs.behaviour import load_histories, positive_events
 from jobs.catalogue import among
 from jobs.dataset import TASKS, rows_of
+from jobs.indexed import Items, distinct
 from jobs.lake import Lake, UserError, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main

@@ -26,7 +26,8 @@ from jobs import (
     train,
     two_tower,
 )
-from jobs.dataset import load_catalogue, load_dataset, searched
+from jobs.dataset import load_dataset, searched
+from jobs.indexed import load_catalogue
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.settings import Settings, load_settings

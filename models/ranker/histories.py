@@ -1,7 +1,10 @@
 """All users' histories, stored once per user; a sample only holds where its history ends."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +13,9 @@ Ints = NDArray[np.integer]
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
 Int8s = NDArray[np.int8]
+Part = tuple[Ints, Ints, Ints, Ints, Ints]  # users, items, ts, seq and types of some events
+Empty = Callable[[int, np.dtype[Any]], NDArray[Any]]  # an array of so many numbers
+EVENTS_AT_ONCE = 1 << 21  # that are sorted in memory
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Histories:
     ) -> "Histories":
         """Sort events [events] into histories; the order they come in does not matter.
 
-        Events of one user at the same microsecond are ordered by seq (the log's own order), then by item.
+        Events of one user at the same microsecond are ordered by seq (the log's own order), then by item and type.
         raises   ValueError if lengths differ or a user or item index is out of range
         """
         seq = np.zeros(len(ts), np.int64) if seq is None else seq
@@ -41,13 +47,44 @@ class Histories:
             raise ValueError(f"users, items, ts and seq differ in length: {[len(x) for x in (users, items, ts, seq)]}")
         if len(users) and (users.min() < 0 or users.max() >= n_users):
             raise ValueError(f"a user index is outside [0, {n_users})")
-        if len(items) and items.min() < 0:
-            raise ValueError("an item index is negative")
-        order = np.lexsort((items, seq, ts, users))
-        offsets = np.zeros(n_users + 1, dtype=np.int64)
-        np.cumsum(np.bincount(users, minlength=n_users), out=offsets[1:])
-        sorted_kinds = None if kinds is None else kinds[order].astype(np.int8)
-        return cls(offsets, items[order].astype(np.int32), ts[order].astype(np.int64), sorted_kinds)
+        counts = np.bincount(users, minlength=n_users)
+        told = np.zeros(len(ts), np.int8) if kinds is None else kinds
+        found = cls.from_parts(counts, [(users, items, ts, seq, told)])
+        return found if kinds is not None else replace(found, kinds=None)
+
+    @classmethod
+    def from_parts(cls, counts: Ints, parts: Iterable[Part], empty: Empty = np.empty) -> "Histories":
+        """The same of events that come in parts, in any order, none of which is kept.
+
+        counts   [users], events of each
+        parts    users, items, ts, seq and types [part]
+        empty    arrays to fill: the histories need not fit in memory where these are files
+        raises   ValueError if there are other events than were counted, or an item index is negative
+        """
+        offsets = np.zeros(len(counts) + 1, np.int64)
+        np.cumsum(counts, out=offsets[1:])
+        columns = [empty(int(offsets[-1]), np.dtype(kind)) for kind in (np.int32, np.int64, np.int64, np.int8)]
+        free = offsets[:-1].copy()
+        for users, *values in parts:
+            order = np.argsort(users, kind="stable")
+            some, first, each = np.unique(users[order], return_index=True, return_counts=True)
+            if len(users) and (values[0].min() < 0 or (free[some] + each > offsets[some + 1]).any()):
+                raise ValueError("an item index is negative, or a user has more events than were counted")
+            place = np.repeat(free[some] - first, each) + np.arange(len(users))
+            for column, value in zip(columns, values, strict=True):
+                column[place] = value[order]
+            free[some] += each
+        if (free < offsets[1:]).any():
+            raise ValueError("a user has fewer events than were counted")
+        for begin, stop in _stretches(offsets):
+            here = slice(offsets[begin], offsets[stop])
+            users = np.repeat(np.arange(begin, stop), np.diff(offsets[begin : stop + 1]))
+            items, ts, seq, kinds = (column[here] for column in columns)
+            order = np.lexsort((kinds, items, seq, ts, users))
+            for column in columns:
+                column[here] = column[here][order]
+        items, ts, _, kinds = columns
+        return cls(offsets, items, ts, kinds)
 
     def ends(self, users: Ints, until: Ints) -> Int64s:
         """Where each sample's history ends: after its user's last event strictly before `until`.
@@ -91,3 +128,9 @@ class Histories:
         following = np.full(len(self.items), len(self.items))
         following[order[:-1][same]] = order[1:][same]
         return following
+
+
+def _stretches(offsets: Int64s) -> Iterator[tuple[int, int]]:
+    """Users from and to, with about EVENTS_AT_ONCE events."""
+    at = np.searchsorted(offsets, np.arange(0, offsets[-1], EVENTS_AT_ONCE))
+    return pairwise(np.unique([0, *at, len(offsets) - 1]).tolist())

@@ -1,5 +1,6 @@
 """What a ranker is trained on and scores: rows with the events that the GSU found for them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -46,6 +47,18 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def like(self, rows: int, empty: Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]) -> "Samples":
+        """Room for so many rows of this kind."""
+        values: list[Any] = [getattr(self, field.name) for field in fields(self)]
+        room: list[Any] = [None if value is None else empty((rows, *value.shape[1:]), value.dtype) for value in values]
+        return Samples(*room)
+
+    def put(self, rows: Int64s, part: "Samples") -> None:
+        """Set rows [part] to those of another."""
+        for field in fields(self):
+            if (value := getattr(self, field.name)) is not None:
+                value[rows] = getattr(part, field.name)
 
     def take(self, rows: Int64s) -> "Samples":
         """The rows [taken] in that order."""

@@ -11,7 +11,8 @@ import torch
 
 from jobs import embed, evaluate, explain, gate, promote, quantize, recommend, tracking, train
 from jobs.catalogue import current_vectors
-from jobs.dataset import load_catalogue, load_dataset
+from jobs.dataset import load_dataset
+from jobs.indexed import load_catalogue
 from jobs.lake import Lake, UserError
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import live, load_card, load_model

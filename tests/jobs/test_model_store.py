@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from jobs.dataset import Catalogue
+from jobs.indexed import Catalogue
 from jobs.lake import Lake, UserError
 from jobs.model_store import Card, load_card, load_model, save_model
 from models.ranker import Design, Ranker

@@ -9,8 +9,9 @@ import pytest
 
 from jobs import evaluate, ingest, quantize, samples, train
 from jobs.catalogue import vectors_column
-from jobs.dataset import load_catalogue, load_dataset
+from jobs.dataset import load_dataset
 from jobs.encoders import encoder_version
+from jobs.indexed import load_catalogue
 from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.settings import Settings

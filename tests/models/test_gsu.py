@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from models.ranker import Histories, latest, pca, search
+from models.ranker import histories as histories_module
 from models.ranker.found import _batches
 
 ITEMS, K = 60, 6
@@ -140,3 +141,24 @@ def test_pca_refuses_what_it_cannot_reduce() -> None:
         pca(torch.zeros(5, 3), 4)
     with pytest.raises(ValueError, match="NaN"):
         pca(torch.full((5, 3), torch.nan), 2)
+
+
+def test_parts_give_the_histories_of_the_whole_whatever_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    users, items, ts, seq, kinds = (rng.integers(0, most, 500) for most in (9, ITEMS, 40, 3, 2))
+    users[users == 4] = 3
+    whole = Histories.from_arrays(users, items, ts, 10, seq, kinds)
+    monkeypatch.setattr(histories_module, "EVENTS_AT_ONCE", 60)
+    counts = np.bincount(users, minlength=10)
+    for cuts in ([100, 101, 400], [], [0, 250]):
+        parts = zip(*(np.split(column, cuts) for column in (users, items, ts, seq, kinds)), strict=True)
+        found = Histories.from_parts(counts, parts)
+        for name in ("offsets", "items", "ts", "kinds"):
+            assert np.array_equal(getattr(found, name), getattr(whole, name)), name
+
+
+@pytest.mark.parametrize(("counts", "told"), [([1, 1], "more events"), ([2, 1], "fewer events")])
+def test_events_that_were_not_counted_are_refused(counts: list[int], told: str) -> None:
+    part = (ints(0, 0), ints(1, 2), ints(1, 2), ints(0, 0), ints(0, 0))
+    with pytest.raises(ValueError, match=told):
+        Histories.from_parts(np.array(counts), [part])

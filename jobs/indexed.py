@@ -1,0 +1,87 @@
+"""The catalogue by index: what histories, the ranker and recommendations look at."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from jobs.catalogue import current_vectors, semantic_ids
+from jobs.lake import Lake
+from jobs.settings import Settings
+from models.ranker import gsu
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Items:
+    """Items by index: ids sorted."""
+
+    ids: pa.Array
+
+    def index(self, item_ids: pa.Array | pa.ChunkedArray) -> Ints:
+        """Index of each item, -1 if it has none."""
+        found = pc.fill_null(pc.index_in(item_ids, self.ids), -1)
+        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Catalogue(Items):
+    """Items with what is known of each.
+
+    vectors     [items, dim] that the GSU compares, 0 where there is none
+    codes       [items, 3], -1: none
+    categories  [items], -1: none
+    """
+
+    vectors: torch.Tensor
+    codes: torch.Tensor
+    codebook_version: str
+    categories: torch.Tensor
+
+
+def distinct(parts: list[pa.Array]) -> pa.Array:
+    """The different strings of all parts, sorted."""
+    found = pc.unique(pa.chunked_array(parts, pa.string()))
+    return found.take(pc.sort_indices(found))
+
+
+def load_catalogue(lake: Lake, settings: Settings, encoder_version: str, codebook_version: str) -> Catalogue:
+    """Every item that silver.items or the logs know."""
+    rows = lake.arrow("silver.items", ["item_id", "category"])
+    known = rows["item_id"]
+    seen = [pc.unique(batch["item_id"]) for batch in lake.batches("silver.events", ["item_id"])]
+    ids = distinct([*known.chunks, *seen])
+    embedded, vectors = current_vectors(lake, encoder_version)
+    dim = min(settings.ranker.gsu_dim, *vectors.shape) if len(embedded) else settings.ranker.gsu_dim
+    full = torch.zeros(len(ids), dim)
+    if embedded:
+        place = torch.tensor(pc.index_in(pa.array(embedded), ids).to_numpy(), dtype=torch.int64)
+        full[place] = gsu.pca(torch.from_numpy(vectors), dim)
+    codes = load_codes(lake, ids, codebook_version)
+    return Catalogue(ids, full, codes, codebook_version, _categories(ids, rows))
+
+
+def _categories(ids: pa.Array, rows: pa.Table) -> torch.Tensor:
+    """Number [items] of each item's narrowest category, -1: it has none."""
+    named = rows.filter(pc.greater(pc.list_value_length(rows["category"]), 0))
+    narrowest = pa.array([names[-1] for names in named["category"].to_pylist()], pa.string())
+    found = torch.full((len(ids),), -1, dtype=torch.int64)
+    place = torch.tensor(pc.index_in(named["item_id"], ids).to_numpy(), dtype=torch.int64)
+    found[place] = torch.from_numpy(
+        pc.fill_null(pc.index_in(narrowest, distinct([narrowest])), -1).to_numpy().copy()
+    ).long()
+    return found
+
+
+def load_codes(lake: Lake, ids: pa.Array, codebook_version: str) -> torch.Tensor:
+    """Codes [items, 3] of the items in a codebook version, -1 where an item has none."""
+    coded, codes = semantic_ids(lake, codebook_version)
+    full = torch.full((len(ids), 3), -1, dtype=torch.int64)
+    rows = pc.index_in(pa.array(coded, pa.string()), ids)
+    inside = pc.is_valid(rows).to_numpy(zero_copy_only=False)
+    full[torch.tensor(rows.drop_null().to_numpy(), dtype=torch.int64)] = torch.from_numpy(codes[inside])
+    return full
