@@ -41,9 +41,9 @@ def load_histories(
         for batch in stream(["user_id", "item_id", "ts", "seq", "event"]):
             yield (
                 pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False),
-                items.index(batch["item_id"]),
                 batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(),
                 pc.fill_null(batch["seq"], 0).to_numpy(),
+                items.index(batch["item_id"]),
                 pc.index_in(batch["event"], names).to_numpy(zero_copy_only=False),
             )
 
@@ -77,32 +77,38 @@ def load_rates(lake: Lake, settings: Settings, users: pa.Array, items: Items, da
     days = settings.logs.train_days
 
     def read(event: str, liked: bool) -> Events:
-        parts: list[Events] = [(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64))]
-        parts += _parts(lake, settings, users, items, (day - timedelta(days=2 * days), day), event, liked)
-        columns = list(zip(*parts, strict=True))
-        parts.clear()
-        user, item, ts = (np.concatenate(columns.pop(0)) for _ in range(3))
+        table = lake.delta("silver.events")
+        where = _where(settings, (day - timedelta(days=2 * days), day), event, liked)
+        rows = table.to_pyarrow_dataset().count_rows(filter=where)
+        user, item, ts = (mapped(rows, np.dtype(kind)) for kind in (np.int32, np.int32, np.int64))
+        at = 0
+        for part in _parts(lake, users, items, where, table.version()):
+            here = slice(at, at := at + len(part[0]))
+            user[here], item[here], ts[here] = part
         return user, item, ts
 
     shown, taken = read(SHOWN[task], liked=False), read(TAKEN[task], liked=True)
-    return Rates.from_arrays(shown, taken, len(users), len(items.ids), window=days * 86_400_000_000)
+    window = days * 86_400_000_000
+    return Rates.from_arrays(shown, taken, len(users), len(items.ids), window, mapped)
 
 
 def load_totals(lake: Lake, settings: Settings, users: pa.Array, items: Items, day: date, task: str) -> Totals:
     """The same as of the end of `day`."""
     span = (day - timedelta(days=settings.logs.train_days - 1), day)
-    shown = _parts(lake, settings, users, items, span, SHOWN[task], liked=False)
-    taken = _parts(lake, settings, users, items, span, TAKEN[task], liked=True)
+    shown = _parts(lake, users, items, _where(settings, span, SHOWN[task], liked=False))
+    taken = _parts(lake, users, items, _where(settings, span, TAKEN[task], liked=True))
     return Totals.count(shown, taken, len(users), len(items.ids))
 
 
-def _parts(
-    lake: Lake, settings: Settings, users: pa.Array, items: Items, days: tuple[date, date], event: str, liked: bool
-) -> Iterator[Events]:
+def _where(settings: Settings, days: tuple[date, date], event: str, liked: bool) -> ds.Expression:
     where = (ds.field("day") >= days[0]) & (ds.field("day") <= days[1]) & (ds.field("event") == event)
-    if liked and event == "rating":
-        where &= ds.field("value") >= settings.logs.like_from
-    for batch in lake.batches("silver.events", ["user_id", "item_id", "ts"], where):
+    return where & (ds.field("value") >= settings.logs.like_from) if liked and event == "rating" else where
+
+
+def _parts(
+    lake: Lake, users: pa.Array, items: Items, where: ds.Expression, version: int | None = None
+) -> Iterator[Events]:
+    for batch in lake.batches("silver.events", ["user_id", "item_id", "ts"], where, version):
         user = pc.fill_null(pc.index_in(batch["user_id"], users), -1).to_numpy(zero_copy_only=False)
         ts = batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
         yield user.astype(np.int32), items.index(batch["item_id"]).astype(np.int32), ts

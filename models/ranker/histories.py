@@ -1,6 +1,6 @@
 """All users' histories, stored once per user; a sample only holds where its history ends."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -13,7 +13,7 @@ Ints = NDArray[np.integer]
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
 Int8s = NDArray[np.int8]
-Part = tuple[Ints, Ints, Ints, Ints, Ints]  # users, items, ts, seq and types of some events
+Part = tuple[Ints, Ints, Ints, Ints, Ints]  # users, ts, seq, items and types of some events
 Empty = Callable[[int, np.dtype[Any]], NDArray[Any]]  # an array of so many numbers
 EVENTS_AT_ONCE = 1 << 21  # that are sorted in memory
 
@@ -49,7 +49,7 @@ class Histories:
             raise ValueError(f"a user index is outside [0, {n_users})")
         counts = np.bincount(users, minlength=n_users)
         told = np.zeros(len(ts), np.int8) if kinds is None else kinds
-        found = cls.from_parts(counts, [(users, items, ts, seq, told)])
+        found = cls.from_parts(counts, [(users, ts, seq, items, told)])
         return found if kinds is not None else replace(found, kinds=None)
 
     @classmethod
@@ -57,34 +57,16 @@ class Histories:
         """The same of events that come in parts, in any order, none of which is kept.
 
         counts   [users], events of each
-        parts    users, items, ts, seq and types [part]
+        parts    users, ts, seq, items and types [part]
         empty    arrays to fill: the histories need not fit in memory where these are files
         raises   ValueError if there are other events than were counted, or an item index is negative
         """
-        offsets = np.zeros(len(counts) + 1, np.int64)
-        np.cumsum(counts, out=offsets[1:])
-        columns = [empty(int(offsets[-1]), np.dtype(kind)) for kind in (np.int32, np.int64, np.int64, np.int8)]
-        free = offsets[:-1].copy()
-        for users, *values in parts:
-            order = np.argsort(users, kind="stable")
-            some, first, each = np.unique(users[order], return_index=True, return_counts=True)
-            if len(users) and (values[0].min() < 0 or (free[some] + each > offsets[some + 1]).any()):
-                raise ValueError("an item index is negative, or a user has more events than were counted")
-            place = np.repeat(free[some] - first, each) + np.arange(len(users))
-            for column, value in zip(columns, values, strict=True):
-                column[place] = value[order]
-            free[some] += each
-        if (free < offsets[1:]).any():
-            raise ValueError("a user has fewer events than were counted")
-        for begin, stop in _stretches(offsets):
-            here = slice(offsets[begin], offsets[stop])
-            users = np.repeat(np.arange(begin, stop), np.diff(offsets[begin : stop + 1]))
-            items, ts, seq, kinds = (column[here] for column in columns)
-            order = np.lexsort((kinds, items, seq, ts, users))
-            for column in columns:
-                column[here] = column[here][order]
-        items, ts, _, kinds = columns
-        return cls(offsets, items, ts, kinds)
+        columns = [empty(int(counts.sum()), np.dtype(kind)) for kind in (np.int64, np.int64, np.int32, np.int8)]
+        offsets = by_key(counts, parts, columns)
+        ts, _, items, types = columns
+        if len(items) and items.min() < 0:
+            raise ValueError("an item index is negative")
+        return cls(offsets, items, ts, types)
 
     def ends(self, users: Ints, until: Ints) -> Int64s:
         """Where each sample's history ends: after its user's last event strictly before `until`.
@@ -130,7 +112,33 @@ class Histories:
         return following
 
 
-def _stretches(offsets: Int64s) -> Iterator[tuple[int, int]]:
-    """Users from and to, with about EVENTS_AT_ONCE events."""
+def by_key(counts: Ints, parts: Iterable[tuple[Ints, ...]], columns: list[NDArray[Any]]) -> Int64s:
+    """Fill columns [events] with the values of parts, sorted by their keys, within a key by the columns.
+
+    counts   [keys], events of each
+    parts    keys and a value for each column [part], in any order
+    returns  where each key begins [keys + 1]
+    raises   ValueError if there are other events than were counted
+    """
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    free = offsets[:-1].copy()
+    for keys, *values in parts:
+        order = np.argsort(keys, kind="stable")
+        some, first, each = np.unique(keys[order], return_index=True, return_counts=True)
+        if (free[some] + each > offsets[some + 1]).any():
+            raise ValueError("there are more events than were counted")
+        place = np.repeat(free[some] - first, each) + np.arange(len(keys))
+        for column, value in zip(columns, values, strict=True):
+            column[place] = value[order]
+        free[some] += each
+    if (free < offsets[1:]).any():
+        raise ValueError("there are fewer events than were counted")
     at = np.searchsorted(offsets, np.arange(0, offsets[-1], EVENTS_AT_ONCE))
-    return pairwise(np.unique([0, *at, len(offsets) - 1]).tolist())
+    for begin, stop in pairwise(np.unique([0, *at, len(counts)]).tolist()):  # keys with about so many events
+        here = slice(offsets[begin], offsets[stop])
+        keys = np.repeat(np.arange(begin, stop), np.diff(offsets[begin : stop + 1]))
+        order = np.lexsort((*(column[here] for column in columns[::-1]), keys))
+        for column in columns:
+            column[here] = column[here][order]
+    return offsets

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ranker.histories import Histories, Int64s, Ints
+from models.ranker.histories import EVENTS_AT_ONCE, Empty, Histories, Ints, by_key
 
 RATES = 4
 PRIOR = 5.0  # showings at the mean rate of all that every rate starts with
+_NO_ITEMS = np.zeros(0, np.int32)
 Events = tuple[Ints, Ints, Ints]  # user [events], -1: not known; item [events]; ts [events] in microseconds
 
 
@@ -35,9 +36,12 @@ class Rates:
     window: int
 
     @classmethod
-    def from_arrays(cls, shown: Events, taken: Events, n_users: int, n_items: int, window: int) -> "Rates":
-        """Events in any order."""
-        return cls(_moments(shown, n_users, n_items), _moments(taken, n_users, n_items), window)
+    def from_arrays(
+        cls, shown: Events, taken: Events, n_users: int, n_items: int, window: int, empty: Empty = np.empty
+    ) -> "Rates":
+        """Events in any order; empty: arrays to fill, which may be files."""
+        made = (_moments(events, n_users, n_items, empty) for events in (shown, taken))
+        return cls(next(made), next(made), window)
 
     def at(self, user: Ints, item: Ints, until: Ints) -> NDArray[np.float32]:
         """[rows, RATES] float32, see `rates_of`, of what happened in the window before `until`.
@@ -94,15 +98,21 @@ def rates_of(shown: Counts, taken: Counts) -> NDArray[np.float32]:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _moments(events: Events, n_users: int, n_items: int) -> tuple[Histories, Histories, Histories]:
+def _moments(events: Events, n_users: int, n_items: int, empty: Empty) -> tuple[Histories, Histories, Histories]:
     user, item, ts = events
-    known = user >= 0
-    everyone = Histories(np.array([0, len(ts)]), np.zeros(0, np.int32), np.sort(ts).astype(np.int64, copy=False))
-    return everyone, _by(user[known], ts[known], n_users), _by(item, ts, n_items)
+    everyone = empty(len(ts), np.dtype(np.int64))
+    everyone[:] = ts
+    everyone.sort()
+    whole = Histories(np.array([0, len(ts)]), _NO_ITEMS, everyone)
+    return whole, _by(user, ts, n_users, empty), _by(item, ts, n_items, empty)
 
 
-def _by(key: Ints, ts: Ints, keys: int) -> Histories:
-    """Only when things happened."""
-    offsets: Int64s = np.zeros(keys + 1, np.int64)
-    np.cumsum(np.bincount(key, minlength=keys), out=offsets[1:])
-    return Histories(offsets, np.zeros(0, np.int32), ts[np.lexsort((ts, key))].astype(np.int64, copy=False))
+def _by(keys: Ints, ts: Ints, most: int, empty: Empty) -> Histories:
+    """Only when things happened; what is of no key is left out."""
+    parts = [slice(at, at + EVENTS_AT_ONCE) for at in range(0, len(ts), EVENTS_AT_ONCE)]
+    counts = np.zeros(most, np.int64)
+    for part in parts:
+        counts += np.bincount(keys[part][keys[part] >= 0], minlength=most)
+    column = empty(int(counts.sum()), np.dtype(np.int64))
+    known = ((keys[part] >= 0, part) for part in parts)
+    return Histories(by_key(counts, ((keys[p][some], ts[p][some]) for some, p in known), [column]), _NO_ITEMS, column)

@@ -151,7 +151,7 @@ def test_parts_give_the_histories_of_the_whole_whatever_they_are(monkeypatch: py
     monkeypatch.setattr(histories_module, "EVENTS_AT_ONCE", 60)
     counts = np.bincount(users, minlength=10)
     for cuts in ([100, 101, 400], [], [0, 250]):
-        parts = zip(*(np.split(column, cuts) for column in (users, items, ts, seq, kinds)), strict=True)
+        parts = zip(*(np.split(column, cuts) for column in (users, ts, seq, items, kinds)), strict=True)
         found = Histories.from_parts(counts, parts)
         for name in ("offsets", "items", "ts", "kinds"):
             assert np.array_equal(getattr(found, name), getattr(whole, name)), name
