@@ -8,9 +8,9 @@ embeddings of a DIN that is trained first. With until_now every preset is told t
 at types what was disliked.
 
 A preset may be changed, as `qarm_v2:-simtier` (without a feature or extra), `:latest` (without the search by
-embeddings), `:distinct` (each item of a history once), `:k=10`, `:history=100` (the last events alone), and several of
-them. `auc_cold`: of items that no training row has; `auc_history_100`: of rows with 100 events and more before them, up
-to the next such bound. Asserts nothing.
+embeddings), `:distinct` (each item of a history once), `:lists` (what was liked and what was not by itself), `:k=10`,
+`:history=100` (the last events alone), and several of them. `auc_cold`: of items that no training row has;
+`auc_history_100`: of rows with 100 events and more before them, up to the next such bound. Asserts nothing.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import dataclass, replace
 
+from rank_logs import DISLIKED, LIKED
 from rank_simple import SIMPLE
 
 from models.ranker import PRESETS, Design
@@ -31,6 +32,8 @@ def variant(name: str) -> Variant:
             design = replace(design, search="latest")
         elif change == "distinct":
             design = replace(design, distinct=True)
+        elif change == "lists":
+            design = replace(design, lists=((LIKED, design.k), (DISLIKED, design.k)))
         elif what == "k" and value.isdigit() and int(value):
             design = replace(design, k=int(value))
         elif what == "history" and value.isdigit() and int(value):
@@ -39,7 +42,7 @@ def variant(name: str) -> Variant:
             design = design.without(change[1:])
         else:
             raise argparse.ArgumentTypeError(
-                f"{name}: expected latest, distinct, k=<number>, history=<number> or one of "
+                f"{name}: expected latest, distinct, lists, k=<number>, history=<number> or one of "
                 f"{', '.join('-' + part for part in (*design.features, *design.extras))}, not {change}"
             )
     return Variant(name, design, max_history)

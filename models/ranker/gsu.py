@@ -12,6 +12,7 @@ from models.ranker.histories import Histories, Int64s, Ints
 
 # What gathering an event's vector and looking its score up cost, in products of two vectors (measured, CPU).
 ITEMS_PER_EVENT, LOOK_UP = 40, 4
+ITEMS_AT_ONCE = 1 << 16
 
 
 def pca(vectors: Tensor, dim: int) -> Tensor:
@@ -28,14 +29,19 @@ def pca(vectors: Tensor, dim: int) -> Tensor:
     """
     if dim > vectors.shape[1]:
         raise ValueError(f"cannot reduce vectors of {vectors.shape[1]} dimensions to {dim}: lower dim")
-    if not torch.isfinite(vectors).all():
+    parts = torch.split(vectors, ITEMS_AT_ONCE)  # no second copy of all vectors, and none in float64
+    mean = sum((part.double().sum(dim=0) for part in parts), vectors.new_zeros(vectors.shape[1]).double())
+    mean = mean / max(len(vectors), 1)
+    if not torch.isfinite(mean).all():
         raise ValueError("item vectors hold NaN or infinity")
-    centred = vectors.double() - vectors.double().mean(dim=0)
-    _, components = torch.linalg.eigh(centred.T @ centred)  # ascending
+    spread = mean.new_zeros(len(mean), len(mean))
+    for part in parts:
+        spread += (part - mean).T @ (part - mean)
+    _, components = torch.linalg.eigh(spread)  # ascending
     components = components[:, -dim:].flip(1)
     largest = components.gather(0, components.abs().argmax(dim=0, keepdim=True))
-    reduced = centred @ (components * largest.sign())
-    return torch.nn.functional.normalize(reduced, dim=1).float()
+    components = components * largest.sign()
+    return torch.cat([torch.nn.functional.normalize((part - mean) @ components, dim=1).float() for part in parts])
 
 
 def latest(
