@@ -140,9 +140,9 @@ def running_rates(
 
 
 def _items(folder: Path) -> tuple[dict[str, int], list[str], Int64s]:
-    """Index and text of each item, and its narrowest category, -1: none."""
+    """Index and text of each item, and its category from broad to narrow, -1: none."""
     rows = item_rows(folder)
-    names = [(row["category"] or [None])[-1] for row in rows.values()]
+    names = [" > ".join(row["category"] or []) for row in rows.values()]
     index: dict[Any, int] = {name: at for at, name in enumerate(sorted({name for name in names if name}))}
     categories = np.array([index.get(name, -1) for name in names])
     return {name: at for at, name in enumerate(rows)}, [item_text(row) for row in rows.values()], categories

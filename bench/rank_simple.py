@@ -15,7 +15,7 @@ SIMPLE = ("item_mean", "user_item_rates", "boosted_trees")
 def simple(name: str, log: Log, searched: Samples | None, seed: int) -> Floats:
     """Scores of all rows; searched: with the events most like each row's item, for boosted_trees."""
     if name == "item_mean":
-        return log.rates[:, 2]
+        return 1 / (1 + np.exp(-log.rates[:, 2]))
     if name == "user_item_rates":
         found: Floats = LogisticRegression().fit(log.rates[log.part == 0], log.label[log.part == 0]).predict_proba(
             log.rates)[:, 1]  # fmt: skip

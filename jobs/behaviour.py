@@ -1,7 +1,8 @@
 """What users did, as compact arrays: histories to search, and running rates."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from jobs.catalogue import mapped
 from jobs.indexed import Items, distinct
 from jobs.lake import Lake
 from jobs.settings import Settings
-from models.ranker.histories import Histories, Part
+from models.ranker.histories import EventPart, Histories
 from models.ranker.rates import Events, Rates, Totals
 
 POSITIVE = ("click", "purchase", "rating")
@@ -24,37 +25,53 @@ Ints = NDArray[np.int64]
 
 
 def load_histories(
-    lake: Lake, settings: Settings, items: Items, day: date, also: pa.ChunkedArray | pa.Array, shown: bool = False
+    lake: Lake, settings: Settings, items: Items, day: date, also: pa.ChunkedArray | pa.Array
 ) -> tuple[pa.Array, Histories]:
     """What every known user clicked, bought or liked up to and with `day`, in arrays that need not fit in memory.
 
     also     users who get an index even without a history
-    shown    what they were shown is part of their histories, too
     returns  user ids, sorted, and their histories, with types of events by EVENTS
     """
-    version = lake.delta("silver.events").version()  # it is read twice
+    read = partial(positive_events, lake, settings, day, version=lake.delta("silver.events").version())
+    acted = _counted(read)
+    users = distinct([pc.unique(also), *acted["values"].chunks])
+    return users, _sorted(read, acted, users, items)
 
-    def stream(columns: list[str]) -> Iterator[pa.RecordBatch]:
-        return positive_events(lake, settings, day, columns, (*POSITIVE, *["impression"] * shown), version)
 
-    def parts() -> Iterator[Part]:
-        for batch in stream(["user_id", "item_id", "ts", "seq", "event"]):
+def load_exposed(lake: Lake, settings: Settings, items: Items, day: date, users: pa.Array) -> Histories:
+    """The histories of those users, with what they were shown beside what they did."""
+    version = lake.delta("silver.events").version()
+    read = partial(positive_events, lake, settings, day, events=(*POSITIVE, "impression"), version=version)
+    return _sorted(read, _counted(read), users, items)
+
+
+def _counted(read: Callable[[list[str]], Iterator[pa.RecordBatch]]) -> pa.Table:
+    """Users (`values`) and how many events they have (`counts_sum`)."""
+    none = pa.table({"values": pa.array([], pa.string()), "counts": pa.array([], pa.int64())})
+    told = [pa.Table.from_struct_array(pc.value_counts(batch["user_id"])) for batch in read(["user_id"])]
+    return pa.concat_tables([none, *told]).group_by("values").aggregate([("counts", "sum")])
+
+
+def _sorted(
+    read: Callable[[list[str]], Iterator[pa.RecordBatch]], acted: pa.Table, users: pa.Array, items: Items
+) -> Histories:
+    """The histories of users [users]; events of others are left out."""
+    names = pa.array(["rating" if name == "like" else name for name in EVENTS])
+
+    def parts() -> Iterator[EventPart]:
+        for batch in read(["user_id", "item_id", "ts", "seq", "event"]):
+            mine = batch.filter(pc.is_in(batch["user_id"], users))
             yield (
-                pc.index_in(batch["user_id"], users).to_numpy(zero_copy_only=False),
-                batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(),
-                pc.fill_null(batch["seq"], 0).to_numpy(),
-                items.index(batch["item_id"]),
-                pc.index_in(batch["event"], names).to_numpy(zero_copy_only=False),
+                pc.index_in(mine["user_id"], users).to_numpy(zero_copy_only=False),
+                mine["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(),
+                pc.fill_null(mine["seq"], 0).to_numpy(),
+                items.index(mine["item_id"]),
+                pc.index_in(mine["event"], names).to_numpy(zero_copy_only=False),
             )
 
-    names = pa.array(["rating" if name == "like" else name for name in EVENTS])
-    none = pa.table({"values": pa.array([], pa.string()), "counts": pa.array([], pa.int64())})
-    told = [pa.Table.from_struct_array(pc.value_counts(batch["user_id"])) for batch in stream(["user_id"])]
-    acted = pa.concat_tables([none, *told]).group_by("values").aggregate([("counts", "sum")])
-    users = distinct([pc.unique(also), *acted["values"].chunks])
-    counts = np.zeros(len(users), np.int64)
+    counts, acted = np.zeros(len(users), np.int64), acted.filter(pc.is_in(acted["values"], users))
     counts[pc.index_in(acted["values"], users).to_numpy()] = acted["counts_sum"].to_numpy()
-    return users, Histories.from_parts(counts, parts(), mapped)
+    return Histories.from_parts(counts, parts(), mapped)
 
 
 def positive_events(

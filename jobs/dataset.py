@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 import torch
 from numpy.typing import NDArray
 
-from jobs.behaviour import EVENTS, load_histories, load_rates
+from jobs.behaviour import EVENTS, load_exposed, load_histories, load_rates
 from jobs.catalogue import mapped
 from jobs.indexed import Catalogue, Items, distinct
 from jobs.lake import Lake
@@ -97,24 +97,28 @@ def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date
     order = np.lexsort((*rows.labels.T, rows.until, rows.target, rows.user, rows.ts))  # files have no order
     train, test = (rows.take(order[last[order] == one]) for one in (False, True))
     rates = cache(partial(load_rates, lake, settings, users, catalogue, day))
-    exposed = cache(lambda: load_histories(lake, settings, catalogue, day, users, shown=True)[1])
+    exposed = cache(partial(load_exposed, lake, settings, catalogue, day, users))
     return Dataset(catalogue, users, histories, rates, exposed, tasks, train, test, split)
 
 
-def found_for(
-    data: Dataset, rows: Rows, settings: Settings, design: Design, vectors: torch.Tensor
-) -> tuple[Histories, Ints, Found]:
-    """The histories that the design looks at, where they end for each row, and what its search finds."""
-    histories, end = data.histories, rows.end
-    if EVENTS["impression"] in dict(design.lists):
-        histories = data.exposed()
-        end = histories.ends(rows.user, rows.until)
-    found = find(
+def histories_for(data: Dataset, rows: Rows, design: Design) -> tuple[Histories, Ints]:
+    """The histories that the design looks at, and where they end for each row."""
+    if not looks_at_exposures(design):
+        return data.histories, rows.end
+    return data.exposed(), data.exposed().ends(rows.user, rows.until)
+
+
+def looks_at_exposures(design: Design) -> bool:
+    return EVENTS["impression"] in dict(design.lists)
+
+
+def found_for(data: Dataset, rows: Rows, settings: Settings, design: Design, vectors: torch.Tensor) -> Found:
+    """What the design's search finds in the histories that it looks at."""
+    histories, end = histories_for(data, rows, design)
+    return find(
         design, histories, rows.user, rows.target, end, vectors=vectors,
-        categories=data.catalogue.categories.to(vectors.device),
-        max_history=settings.ranker.max_history,
+        categories=data.catalogue.categories.to(vectors.device), max_history=settings.ranker.max_history,
     )  # fmt: skip
-    return histories, end, found
 
 
 def searched(
@@ -136,7 +140,8 @@ def searched(
     order = np.argsort(rows.user, kind="stable")  # a user's history is gathered for all of its rows
     for part in np.array_split(order, len(order) // ROWS_AT_ONCE + 1):
         some = rows.take(part)
-        histories, end, found = found_for(data, some, settings, design, vectors)
+        found = found_for(data, some, settings, design, vectors)
+        histories, end = histories_for(data, some, design)
         rates = data.rates(task or data.tasks[0]).at(some.user, some.target, some.until)
         told = gathered(design, histories, found, some.user, some.target, end, some.ts, some.labels, rates)
         whole = told.like(len(rows), mapped) if whole is None else whole
@@ -148,7 +153,7 @@ def searched(
 def looked_at(model: Ranker, catalogue: Catalogue) -> torch.Tensor:
     """The vectors [items, dim] that the model's search compares, on its device."""
     own = model.design.search == "id_embedding"
-    return model.searched[:-1] if own else catalogue.vectors.to(model.known.device)
+    return model.id_vectors[:-1] if own else catalogue.vectors.to(model.known.device)
 
 
 def _last_requests(requests: list[pa.Array], ts: Ints, share: float) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ differences of AUC; what share of the events found a search by ID embeddings mis
 recommended the day before, beside the most popular items.
 """
 
+from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from jobs import morning
-from jobs.dataset import Dataset, Rows, found_for, load_dataset, looked_at, searched
+from jobs.dataset import Dataset, Rows, found_for, histories_for, load_dataset, looked_at, searched
 from jobs.gate import past
 from jobs.indexed import load_catalogue
 from jobs.lake import Lake, UserError, Written
@@ -110,16 +111,15 @@ def _missed_by_ids(data: Dataset, settings: Settings, challenger: Ranker, din: R
 
     Of rows whose histories are longer than what a search may find.
     """
-    longer = np.flatnonzero(data.test.length > sum(challenger.design.ks))
-    if not len(longer):
+    design = challenger.design
+    histories, end = histories_for(data, data.test, design)
+    longer = np.flatnonzero(histories.lengths(data.test.user, end) > sum(design.ks))
+    if not len(longer) or design.search == "id_embedding":
         return float("nan")
     rows = data.test.take(longer[np.linspace(0, len(longer) - 1, min(SEARCHED, len(longer))).astype(np.int64)])
-
-    def events(vectors: torch.Tensor) -> Ints:
-        return found_for(data, rows, settings, challenger.design, vectors)[2].events
-
-    ids = torch.nn.functional.normalize(din.ids.weight.detach().cpu()[:-1], dim=1)
-    by_item, by_id = events(looked_at(challenger, data.catalogue)), events(ids)
+    ids = torch.nn.functional.normalize(din.ids.weight.detach()[:-1], dim=1)
+    by_item = found_for(data, rows, settings, design, looked_at(challenger, data.catalogue)).events
+    by_id = found_for(data, rows, settings, replace(design, search="id_embedding"), ids).events
     found = [np.isin(a[a >= 0], b) for a, b in zip(by_item, by_id, strict=True)]
     return float(1 - np.concatenate(found).mean())
 

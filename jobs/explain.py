@@ -39,10 +39,10 @@ def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> Writ
     rows = scorer.explain(who, what)
     names = titles(lake, {row["history_item_id"] for row in rows} | {item})
     table = Table(title=escape(f"{user}, {names[item]}: {score:.4f} by {scorer.model_version}"))
-    for column in ("", "item of the history", "when", "similarity", "attention"):
+    for column in ("", "item of the history", "event", "when", "similarity", "attention"):
         table.add_column(column)
     for row in rows[:SHOWN]:
-        told = f"{row['ts']:%Y-%m-%d %H:%M}", f"{row['similarity']:.3f}", f"{row['attention']:.3f}"
+        told = row["event"], f"{row['ts']:%Y-%m-%d %H:%M}", f"{row['similarity']:.3f}", f"{row['attention']:.3f}"
         table.add_row(str(row["rank"]), escape(names[row["history_item_id"]]), *told)
     Console(stderr=True).print(table)
     return Written(len(rows), notes={"score": score})

@@ -66,14 +66,12 @@ def load_catalogue(lake: Lake, settings: Settings, encoder_version: str, codeboo
 
 
 def _categories(ids: pa.Array, rows: pa.Table) -> torch.Tensor:
-    """Number [items] of each item's narrowest category, -1: it has none."""
-    named = rows.filter(pc.greater(pc.list_value_length(rows["category"]), 0))
-    narrowest = pa.array([names[-1] for names in named["category"].to_pylist()], pa.string())
+    """Number [items] of each item's category, from broad to narrow; -1: it has none."""
+    paths = [" > ".join(filter(None, names or [])) or None for names in rows["category"].to_pylist()]
+    coded = pa.array(paths, pa.string()).dictionary_encode()
     found = torch.full((len(ids),), -1, dtype=torch.int64)
-    place = torch.tensor(pc.index_in(named["item_id"], ids).to_numpy(), dtype=torch.int64)
-    found[place] = torch.from_numpy(
-        pc.fill_null(pc.index_in(narrowest, distinct([narrowest])), -1).to_numpy().copy()
-    ).long()
+    place = torch.tensor(pc.index_in(rows["item_id"], ids).to_numpy(), dtype=torch.int64)
+    found[place] = torch.tensor(pc.fill_null(coded.indices, -1).to_numpy()).long()
     return found
 
 

@@ -115,7 +115,7 @@ def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
     codes = catalogue.codes
     if card.codebook_version != catalogue.codebook_version:
         codes = load_codes(lake, catalogue.ids, card.codebook_version)
-    return ranker.reindexed(old, index, codes if len(old.levels) else None).eval()
+    return ranker.reindexed(old, index, codes if old.codes.shape[1] else None).eval()
 
 
 def _damaged(uri: str, error: Exception) -> UserError:

@@ -167,7 +167,7 @@ def sample_users(lake: Lake, day: date, window: int) -> list[Row]:
     )  # fmt: skip
     reasons = query(
         lake, "gold.explanations",
-        """SELECT user_id, history_item_id AS item_id, ts, similarity, attention FROM t
+        """SELECT user_id, history_item_id AS item_id, event, ts, similarity, attention FROM t
            WHERE day = ? AND rank <= ? AND user_id IN ? ORDER BY rank""",
         day, REASONS, chosen,
     )  # fmt: skip

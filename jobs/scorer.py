@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jobs.behaviour import EVENTS, load_histories, load_totals
-from jobs.dataset import looked_at
+from jobs.behaviour import EVENTS, load_exposed, load_histories, load_totals
+from jobs.dataset import looked_at, looks_at_exposures
 from jobs.indexed import Catalogue, load_catalogue
 from jobs.lake import Lake
 from jobs.model_store import load_card, load_model
@@ -27,7 +27,7 @@ class Scorer:
     catalogue: Catalogue
     users: pa.Array
     histories: Histories  # positive events
-    searched: Histories  # what the model's search looks at: these, or with what users were shown
+    within: Histories  # what the model's search looks at: these, or with what users were shown
     rates: Totals
     day: date
     max_history: int
@@ -38,31 +38,31 @@ class Scorer:
         catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
         model = load_model(lake, uri, catalogue)
         users, histories = load_histories(lake, settings, catalogue, day, pa.chunked_array([], pa.string()))
-        searched = histories
-        if EVENTS["impression"] in dict(model.design.lists):
-            searched = load_histories(lake, settings, catalogue, day, users, shown=True)[1]
+        exposed = looks_at_exposures(model.design)
+        within = load_exposed(lake, settings, catalogue, day, users) if exposed else histories
         rates = load_totals(lake, settings, users, catalogue, day, model.tasks[0])
         most = settings.ranker.max_history
-        return cls(model, card.model_version, catalogue, users, histories, searched, rates, day, most)
+        return cls(model, card.model_version, catalogue, users, histories, within, rates, day, most)
 
     def rows(self, user: Ints, target: Ints) -> tuple[Samples, Ints]:
         """Pairs [rows] of user and item index at the end of the day, and the events found [rows, k], -1: none."""
-        end = self.searched.offsets[user + 1]
+        end = self.within.offsets[user + 1]
         found = find(
-            self.model.design, self.searched, user, target, end, vectors=looked_at(self.model, self.catalogue),
+            self.model.design, self.within, user, target, end, vectors=looked_at(self.model, self.catalogue),
             categories=self.catalogue.categories.to(self.model.known.device), max_history=self.max_history,
         )  # fmt: skip
         now = np.full(len(user), np.datetime64(self.day + timedelta(days=1), "us").astype(np.int64))
         labels = np.zeros((len(user), len(self.model.tasks)), np.float32)
         rates = self.rates.at(user, target)
-        rows = gathered(self.model.design, self.searched, found, user, target, end, now, labels, rates)
+        rows = gathered(self.model.design, self.within, found, user, target, end, now, labels, rates)
         return rows, found.events
 
     def explain(self, user: Ints, target: Ints) -> list[dict[str, Any]]:
         """Rows of gold.explanations for pairs [rows]."""
         rows, events = self.rows(user, target)
         scores, weights = predict(self.model, rows)[:, 0], weigh(self.model, rows)
-        found = []
+        found, names, kinds = [], list(EVENTS), self.within.kinds
+        assert kinds is not None
         for row in range(len(user)):
             some = np.flatnonzero(events[row] >= 0)
             order = some[np.argsort(-weights[row, some], kind="stable")]
@@ -73,7 +73,8 @@ class Scorer:
                     "score": float(scores[row]),
                     "rank": rank,
                     "history_item_id": self.catalogue.ids[int(rows.topk[row, at])].as_py(),
-                    "ts": datetime.fromtimestamp(self.searched.ts[events[row, at]] / 1e6, UTC),
+                    "event": names[int(kinds[events[row, at]])],
+                    "ts": datetime.fromtimestamp(self.within.ts[events[row, at]] / 1e6, UTC),
                     "similarity": float(rows.sims[row, at]),
                     "attention": float(weights[row, at]),
                     "model_version": self.model_version,

@@ -165,6 +165,7 @@ class Quantizer(Section):
 class Ranker(Section):
     dim: int = Field(default=16, ge=4, multiple_of=4)  # four heads share it
     # The challenger is a preset of models/ranker/design.py; search to heads, where told, stand in place of its own.
+    # Their values stand here again, as importing them would load PyTorch for every job.
     preset: Literal["din", "din_long", "sim_hard", "sim_soft", "muse", "qarm_v1", "qarm_v2"] = "qarm_v2"
     search: Literal["latest", "category", "id_embedding", "item_embedding"] | None = None
     features: tuple[Literal["semantic_id", "nearest_items", "prefix"], ...] | None = None

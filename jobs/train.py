@@ -1,4 +1,4 @@
-"""Train the challenger (QARM V2) and the baseline (DIN on the latest k) on the days before, from the champion on.
+"""Train the challenger that the settings name and the baseline (DIN) on the days before, from the champion on.
 
     python -m jobs.train --day 2026-11-20
 
@@ -21,7 +21,7 @@ from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import Card, digest, live, load_card, load_model, save_model, stored
 from jobs.progress import progress
-from jobs.rankers import build, challenger_design, design_of
+from jobs.rankers import build, challenger_design, din_design
 from jobs.settings import Settings
 from jobs.train_ranks import train_in_ranks
 from jobs.unfinished import Unfinished, finish
@@ -42,17 +42,19 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     data = load_dataset(lake, settings, catalogue, day)
     if not len(data.test) or not len(data.train):
         return _skip(lake, day, f"{len(data.train)} samples to train on and {len(data.test)} of the day to judge by")
-    models: dict[str, Ranker] = {}
+    designs = {"din": din_design(settings.ranker), "challenger": challenger_design(settings.ranker)}
+    models = {name: build(data, settings, design) for name, design in designs.items()}
     curves, warm = {}, {}
-    for name in ("din", "challenger"):  # some challengers search by DIN's embeddings
-        design = design_of(settings.ranker, "din") if name == "din" else challenger_design(settings.ranker)
-        model = build(data, settings, design, models.get("din"))
-        old = warmed(lake, settings, day, name, model, catalogue, encoder)
+    for name, design in designs.items():
+        if design.search == "id_embedding":
+            models[name].set_id_vectors(models["din"].ids.weight.detach()[:-1])
+        old = warmed(lake, settings, day, name, models[name], catalogue, encoder)
         print(f"{name} starts from {'the champion' if old else 'nothing'}", file=sys.stderr, flush=True)
-        models[name], warm[name] = old or model, old is not None
+        models[name], warm[name] = old or models[name], old is not None
         found = searched(data, data.train, settings, design, vectors=looked_at(models[name], catalogue))
         keeper = Unfinished.of(lake, day, models[name], found, settings.ranker)
         curves[name] = train(models[name], found, settings, name, keeper)
+        del found  # what lies in the temporary folder goes before the next model's comes
     version = f"{day}-{settings.hash}-{digest(models, catalogue.ids)}"
     card = Card(version, encoder, book.version, str(day))
     for name, model in models.items():
@@ -87,7 +89,7 @@ def warmed(
     if old.design != model.design or _sizes(old) != _sizes(model) or old.nearest.numel():
         return None  # numbers of nearest items mean others when a catalogue changes
     old.codes.copy_(model.codes)
-    old.searched.copy_(model.searched)
+    old.id_vectors.copy_(model.id_vectors)
     return old.to(model.known.device)
 
 
@@ -98,10 +100,10 @@ def _sizes(model: Ranker) -> str:
 def train(
     model: Ranker, samples: Samples, settings: Settings, name: str, keeper: Unfinished | None = None
 ) -> list[Epoch]:
-    """Train in place, in this process or, where there is a keeper, in ranks. returns the training curve"""
+    """Train in place, in this process or in ranks. returns the training curve"""
     r = settings.ranker
     told = r.model_dump(include={"seed", "epochs", "lr", "valid_share", "patience"}) | {"batch_size": r.batch}
-    if keeper and (count := ranks.count(r.ranks)) > 1:
+    if (count := ranks.count(r.ranks)) > 1:
         return train_in_ranks(count, model, samples, keeper, name, **told)
     return fit(model, samples, progress=progress(f"training {name}"), keeper=keeper, **told)
 

@@ -21,7 +21,9 @@ from jobs.unfinished import Unfinished
 from models.ranker import Epoch, Ranker, Samples, fit, load, save
 
 
-def train_in_ranks(count: int, model: Ranker, data: Samples, keeper: Unfinished, name: str, **told: Any) -> list[Epoch]:
+def train_in_ranks(
+    count: int, model: Ranker, data: Samples, keeper: Unfinished | None, name: str, **told: Any
+) -> list[Epoch]:
     """`fit` in ranks; `told` is what it is told beside these, and goes through JSON. The model is trained in place."""
     with TemporaryDirectory(prefix="sidereal-train-") as made:
         folder = Path(made)
@@ -29,9 +31,10 @@ def train_in_ranks(count: int, model: Ranker, data: Samples, keeper: Unfinished,
         for column in fields(Samples):
             if (values := getattr(data, column.name)) is not None:
                 np.save(folder / f"{column.name}.npy", values)
-        (folder / "told.json").write_text(json.dumps(asdict(keeper) | {"name": name} | told))
+        (folder / "told.json").write_text(json.dumps({"name": name, "keeper": keeper and asdict(keeper), **told}))
         ranks.start("jobs.train_ranks", folder, count)
         model.load_state_dict(load(folder / "trained").state_dict())
+        model.eval()
         return [Epoch(**epoch) for epoch in json.loads((folder / "curve.json").read_text())]
 
 
@@ -41,9 +44,9 @@ def train_rank(folder: Path, first: bool) -> None:
     files = {column.name: folder / f"{column.name}.npy" for column in fields(Samples)}
     held = {name: np.load(file, mmap_mode="r") for name, file in files.items() if file.exists()}
     model = load(folder).to("cuda" if torch.cuda.is_available() else "cpu")
-    name, keeper = told.pop("name"), Unfinished(told.pop("uri"), told.pop("file"))
+    name, kept = told.pop("name"), told.pop("keeper")
     tell = progress(f"training {name}") if first else None
-    curve = fit(model, Samples(**held), progress=tell, keeper=keeper, **told)
+    curve = fit(model, Samples(**held), progress=tell, keeper=kept and Unfinished(**kept), **told)
     if first:
         (folder / "trained").mkdir()
         save(model, folder / "trained")

@@ -32,7 +32,7 @@ from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.settings import Settings, load_settings
 from jobs.simulate import write_landing
-from models.ranker.design import PRESETS
+from models.ranker.design import PRESETS, Design
 
 LAST = date(2026, 11, 20)
 DAYS = [LAST - timedelta(days=n) for n in (4, 3, 2, 1, 0)]
@@ -99,7 +99,10 @@ def make(root: Path) -> Chain:
     return Chain(lake, settings, landing, root / "before", content(lake))
 
 
-def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake) -> None:
+LOOKED = replace(PRESETS["qarm_v2"], extras=("rates",))
+
+
+def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake, design: Design = LOOKED) -> None:
     """No feature of a test row changes when everything from its moment on happens to other items.
 
     other  an empty lake
@@ -107,7 +110,6 @@ def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake) -> 
     book = lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
     catalogue = load_catalogue(lake, settings, **book)
     data = load_dataset(lake, settings, catalogue, day)
-    design = replace(PRESETS["qarm_v2"], extras=("rates",))
     before = searched(data, data.test, settings, design)
     events = lake.arrow("silver.events")
     at = events.column_names.index("item_id")

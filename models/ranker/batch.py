@@ -60,10 +60,12 @@ def batch_of(data: Samples, rows: Int64s, ks: tuple[int, ...], device: torch.dev
 
     ks       of each list of events
     returns  the batch, and the order [rows] in which it has them
+    raises   ValueError if the rows hold other numbers of events
     """
-    found = np.stack([
-        np.count_nonzero(data.topk[rows, one] != PADDING, axis=1) for one in whole(0, ks)[0].columns
-    ], axis=1)  # fmt: skip
+    if data.topk.shape[1] != sum(ks):
+        raise ValueError(f"rows have {data.topk.shape[1]} events, the design looks at {sum(ks)}")
+    columns = whole(0, ks)[0].columns
+    found = np.stack([_last(data.topk[rows, one] != PADDING) for one in columns], axis=1)
     order = np.argsort(found.sum(axis=1), kind="stable")
     rows, parts = rows[order], _parts(found[order], ks)
 
@@ -86,8 +88,14 @@ def batch_of(data: Samples, rows: Int64s, ks: tuple[int, ...], device: torch.dev
     return Batch(parts=parts, **told), order
 
 
+def _last(events: NDArray[np.bool_]) -> Int64s:
+    """How many first columns [rows] hold all events; padding may stand between them."""
+    last: Int64s = (events * np.arange(1, events.shape[1] + 1)).max(axis=1, initial=0)
+    return last
+
+
 def _parts(found: NDArray[np.integer], ks: tuple[int, ...]) -> tuple[Part, ...]:
-    """found  [rows, lists] events of each row, rows with few first"""
+    """found  [rows, lists] columns that hold events, rows with few first"""
     count = max(1, min(PARTS, len(found) // ROWS_PER_PART))
     parts: list[Part] = []
     starts = [one.start for one in whole(0, ks)[0].columns]

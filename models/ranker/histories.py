@@ -1,6 +1,6 @@
 """All users' histories, stored once per user; a sample only holds where its history ends."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -13,7 +13,7 @@ Ints = NDArray[np.integer]
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
 Int8s = NDArray[np.int8]
-Part = tuple[Ints, Ints, Ints, Ints, Ints]  # users, ts, seq, items and types of some events
+EventPart = tuple[Ints, Ints, Ints, Ints, Ints]  # users, ts, seq, items and types of some events
 Empty = Callable[[int, np.dtype[Any]], NDArray[Any]]  # an array of so many numbers
 EVENTS_AT_ONCE = 1 << 21  # that are sorted in memory
 
@@ -26,12 +26,14 @@ class Histories:
     items    [events] int32
     ts       [events] int64, microseconds since 1970, ascending within a user
     kinds    [events] int8, the type of each event, where they are told apart
+    empty    makes further arrays of as many events, which may be files
     """
 
     offsets: Int64s
     items: Int32s
     ts: Int64s
     kinds: Int8s | None = None
+    empty: Empty = np.empty
 
     @classmethod
     def from_arrays(
@@ -53,7 +55,7 @@ class Histories:
         return found if kinds is not None else replace(found, kinds=None)
 
     @classmethod
-    def from_parts(cls, counts: Ints, parts: Iterable[Part], empty: Empty = np.empty) -> "Histories":
+    def from_parts(cls, counts: Ints, parts: Iterable[EventPart], empty: Empty = np.empty) -> "Histories":
         """The same of events that come in parts, in any order, none of which is kept.
 
         counts   [users], events of each
@@ -66,7 +68,7 @@ class Histories:
         ts, _, items, types = columns
         if len(items) and items.min() < 0:
             raise ValueError("an item index is negative")
-        return cls(offsets, items, ts, types)
+        return cls(offsets, items, ts, types, empty)
 
     def ends(self, users: Ints, until: Ints) -> Int64s:
         """Where each sample's history ends: after its user's last event strictly before `until`.
@@ -88,13 +90,21 @@ class Histories:
         return ends - self.offsets[users]
 
     def only(self, kind: int) -> tuple["Histories", Int64s]:
-        """The events of one type, without their moments, and where each stands [events of it], ascending."""
+        """The events of one type, without their moments, and where each stands [events of it], ascending.
+
+        raises  ValueError if the histories do not tell types apart
+        """
+        if self.kinds is None:
+            raise ValueError("the histories do not tell types of events apart")
         if kind not in self._own:
-            if self.kinds is None:
-                raise ValueError("the histories do not tell types of events apart")
-            place = np.flatnonzero(self.kinds == kind)
-            own = Histories(np.searchsorted(place, self.offsets), self.items[place], np.zeros(0, np.int64))
-            self._own[kind] = own, place
+            parts = [slice(at, at + EVENTS_AT_ONCE) for at in range(0, len(self.items), EVENTS_AT_ONCE)]
+            counts = [int(np.count_nonzero(self.kinds[part] == kind)) for part in parts]
+            place, items = (self.empty(sum(counts), np.dtype(of)) for of in (np.int64, np.int32))
+            for part, stop, count in zip(parts, np.cumsum(counts), counts, strict=True):
+                place[stop - count : stop] = part.start + np.flatnonzero(self.kinds[part] == kind)
+                items[stop - count : stop] = self.items[place[stop - count : stop]]
+            offsets = np.searchsorted(place, self.offsets)
+            self._own[kind] = Histories(offsets, items, np.zeros(0, np.int64), empty=self.empty), place
         return self._own[kind]
 
     @cached_property
@@ -104,12 +114,22 @@ class Histories:
     @cached_property
     def again(self) -> Int64s:
         """Where each event's item happens to the same user once more [events], the number of events: never."""
-        user = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-        order = np.lexsort((self.items, user))  # stable: an item's events stay in their order
-        same = (np.diff(user[order]) == 0) & (np.diff(self.items[order]) == 0)
-        following = np.full(len(self.items), len(self.items))
-        following[order[:-1][same]] = order[1:][same]
+        following = self.empty(len(self.items), np.dtype(np.int64))
+        following[:] = len(self.items)
+        for users, events in stretches(self.offsets):
+            items = self.items[events]
+            order = np.lexsort((items, users))  # stable: an item's events stay in their order
+            same = (np.diff(users[order]) == 0) & (np.diff(items[order]) == 0)
+            following[events.start + order[:-1][same]] = events.start + order[1:][same]
         return following
+
+
+def stretches(offsets: Int64s) -> Iterator[tuple[Int64s, slice]]:
+    """Keys with about EVENTS_AT_ONCE events in all: the key of each of these, and where they are."""
+    at = np.searchsorted(offsets, np.arange(0, offsets[-1], EVENTS_AT_ONCE))
+    for begin, stop in pairwise(np.unique([0, *at, len(offsets) - 1]).tolist()):
+        keys = np.repeat(np.arange(begin, stop), np.diff(offsets[begin : stop + 1]))
+        yield keys, slice(int(offsets[begin]), int(offsets[stop]))
 
 
 def by_key(counts: Ints, parts: Iterable[tuple[Ints, ...]], columns: list[NDArray[Any]]) -> Int64s:
@@ -134,10 +154,7 @@ def by_key(counts: Ints, parts: Iterable[tuple[Ints, ...]], columns: list[NDArra
         free[some] += each
     if (free < offsets[1:]).any():
         raise ValueError("there are fewer events than were counted")
-    at = np.searchsorted(offsets, np.arange(0, offsets[-1], EVENTS_AT_ONCE))
-    for begin, stop in pairwise(np.unique([0, *at, len(counts)]).tolist()):  # keys with about so many events
-        here = slice(offsets[begin], offsets[stop])
-        keys = np.repeat(np.arange(begin, stop), np.diff(offsets[begin : stop + 1]))
+    for keys, here in stretches(offsets):
         order = np.lexsort((*(column[here] for column in columns[::-1]), keys))
         for column in columns:
             column[here] = column[here][order]

@@ -12,14 +12,13 @@ from torch.nn import functional as F
 from models.ranker.attention import Seen, TargetAttention
 from models.ranker.batch import Batch
 from models.ranker.design import Design
+from models.ranker.features import DOUBLINGS, TIERS, counted, doublings, simtier
 from models.ranker.found import PADDING
 from models.ranker.head import heads
 from models.ranker.rates import RATES
 
-TIERS = 20  # of SimTier, over similarities in [-1, 1]
 HIDDEN = 64
 NEAREST = 25  # of QARM V1's VQ code
-DOUBLINGS = 32  # tables of times and places are by powers of two
 
 
 class Ranker(nn.Module):
@@ -41,7 +40,7 @@ class Ranker(nn.Module):
     codes: Tensor
     known: Tensor
     nearest: Tensor
-    searched: Tensor
+    id_vectors: Tensor
 
     def __init__(
         self,
@@ -95,7 +94,7 @@ class Ranker(nn.Module):
         self.register_buffer("codes", torch.tensor(sizes, dtype=torch.int64).repeat(n_items + 1, 1))
         places = NEAREST if "nearest_items" in design.features else 0
         self.register_buffer("nearest", torch.full((n_items + 1, places), nearest_of, dtype=torch.int64))
-        self.register_buffer("searched", torch.zeros(n_items + 1, dim if design.search == "id_embedding" else 0))
+        self.register_buffer("id_vectors", torch.zeros(n_items + 1, dim if design.search == "id_embedding" else 0))
 
     def set_codes(self, codes: Tensor) -> None:
         """Tell every item's semantic ID; it is kept with the weights.
@@ -120,9 +119,9 @@ class Ranker(nn.Module):
             raise ValueError(f"nearest are {list(nearest.shape)}, expected {[self.n_items, NEAREST]}")
         self.nearest[:-1] = torch.where(nearest < 0, self.nearest[-1, 0].cpu(), nearest)
 
-    def set_searched(self, vectors: Tensor) -> None:
+    def set_id_vectors(self, vectors: Tensor) -> None:
         """Tell the ID embeddings [n_items, dim] whose directions the search `id_embedding` compares."""
-        self.searched[:-1] = F.normalize(vectors, dim=1)
+        self.id_vectors[:-1] = F.normalize(vectors, dim=1)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [batch, tasks]."""
@@ -136,7 +135,8 @@ class Ranker(nn.Module):
         x = torch.cat(features, dim=1)
         if self.design.attention == "quadratic":
             x = torch.cat([x, self.left(x) * self.right(x)], dim=1)
-        logits: Tensor = self.head(x)
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 scores would be full of ties
+            logits: Tensor = self.head(x.float())
         return logits
 
     def shares(self, batch: Batch) -> Tensor:
@@ -210,19 +210,3 @@ class Ranker(nn.Module):
                 raise ValueError(f"the design looks at {name}, which the batch does not tell")
             told = table(values) if told is None else told + table(values)
         return told
-
-
-def doublings(values: Tensor) -> Tensor:
-    """Which power of two each number is above: int64 below DOUBLINGS."""
-    return (values.clamp(min=0) + 1).log2().long().clamp(max=DOUBLINGS - 1)
-
-
-def counted(values: Tensor, padding: Tensor, most: int) -> Tensor:
-    """log(1 + events) for each value [batch, most] of values [batch, k]."""
-    counts = torch.zeros(len(values), most, device=values.device)
-    return counts.scatter_add_(1, values, (~padding).float()).log1p()
-
-
-def simtier(sims: Tensor, padding: Tensor) -> Tensor:
-    """SimTier [batch, TIERS]: log(1 + events) per tier of similarity; sims [batch, k] in [-1, 1]."""
-    return counted(((sims + 1) / 2 * TIERS).long().clamp(0, TIERS - 1), padding, TIERS)

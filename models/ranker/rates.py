@@ -86,15 +86,18 @@ class Totals:
 
 
 def rates_of(shown: Counts, taken: Counts) -> NDArray[np.float32]:
-    """[rows, RATES] float32: of the user and of the item the share taken, and log(1 + shown) / 5.
+    """[rows, RATES] float32: of the user and of the item the log-odds of the share taken, and log(1 + shown) / 5.
 
-    What was taken was shown, though the log may not say so: shares are at most 1.
+    Log-odds of independent hints add up, so a ranker need not learn how shares combine: on real labels it foretells
+    much better with them than with the shares (bench/README.md). What was taken was shown, though the log may not say
+    so: a share is at most 1.
     """
     shown = Counts(*(np.maximum(a, b) for a, b in zip(shown, taken, strict=True)))
     mean = (taken.everyone + 1) / (shown.everyone + 2)
     columns: list[NDArray[np.floating]] = []
     for all_, some in ((shown.user, taken.user), (shown.item, taken.item)):
-        columns += [(some + PRIOR * mean) / (all_ + PRIOR), np.log1p(all_) / 5]
+        odds = (some + PRIOR * mean) / (all_ - some + PRIOR * (1 - mean))
+        columns += [np.log(odds), np.log1p(all_) / 5]
     return np.stack(columns, axis=1).astype(np.float32)
 
 

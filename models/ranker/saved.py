@@ -21,7 +21,7 @@ def reindexed(old: Ranker, old_index: Tensor, codes: Tensor | None = None) -> Ra
     rows = torch.cat([old_index, old_index.new_tensor([-1])]).to(old.known.device)
     rows = torch.where(rows < 0, old.n_items, rows)
     state = old.state_dict()
-    of_items = ("ids.weight", "known", "codes", "nearest", "searched")
+    of_items = ("ids.weight", "known", "codes", "nearest", "id_vectors")
     new.load_state_dict(state | {name: state[name][rows] for name in of_items})
     if codes is not None:
         new.set_codes(codes)

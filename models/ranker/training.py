@@ -37,7 +37,7 @@ def fit(
     """Train the model in place and leave it at the epoch with the best validation GAUC.
 
     The loss is the sum over tasks of the mean binary cross-entropy of the known labels. Items that occur in the
-    training rows become known to the model. The same model, data, seed and number of threads give the same weights.
+    training rows become known to the model. The same model, data, seed, threads and ranks give the same weights.
     Where no user of the validation rows has both classes, AUC judges; where they hold one class only, the last epoch
     is kept.
 

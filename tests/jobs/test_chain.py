@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from jobs import embed, evaluate, explain, gate, promote, quantize, recommend, tracking, train
+from jobs.behaviour import EVENTS
 from jobs.catalogue import current_vectors
 from jobs.dataset import load_dataset
 from jobs.indexed import load_catalogue
@@ -19,6 +20,7 @@ from jobs.model_store import live, load_card, load_model
 from jobs.rankers import build, challenger_design
 from jobs.sections import Gate
 from jobs.settings import Settings
+from models.ranker.design import PRESETS
 from models.ranker.model import Ranker
 from tests.chain import DAYS, LAST, Chain, assert_no_future, content, run_day
 
@@ -148,6 +150,9 @@ def test_recommendations_are_ranked_by_score_and_hold_nothing_seen(ran: Chain) -
 
 def test_no_feature_sees_what_happens_at_or_after_the_sample(ran: Chain, tmp_path: Path) -> None:
     assert_no_future(ran.lake, ran.settings, LAST, Lake(tmp_path / "other"))
+    lists = ((EVENTS["impression"], 20), (EVENTS["purchase"], 5))
+    told = replace(PRESETS["sim_hard"], extras=("rates",), lists=lists)
+    assert_no_future(ran.lake, ran.settings, LAST, Lake(tmp_path / "shown"), told)
 
 
 def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Chain) -> None:

@@ -1,6 +1,7 @@
 """Stored models: what cannot be read is told in a sentence."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,6 +32,10 @@ def test_a_ranker_with_settings_of_another_version_is_named(lake: Lake) -> None:
     none = torch.zeros(2, dtype=torch.int64)
     catalogue = Catalogue(pa.array(["i", "j"]), torch.zeros(2, 4), none.repeat(3, 1).T, "b", none)
     assert load_model(lake, uri, catalogue).n_items == 2
+    prefix = replace(model.design, features=("prefix",))
+    coded = Ranker(design=prefix, n_items=1, tasks=("click",), code_sizes=(4, 4, 4))
+    where = save_model(lake, "coded", coded, Card("m", "e", "b", "2026-11-20"), pa.array(["i"]))
+    assert load_model(lake, where, catalogue).codes[1].tolist() == [0, 0, 0]  # of the item that it does not know
     items = Path(lake.root) / uri / "items.json"
     for held in ('["i"]', "{}", "[1, 2]"):
         items.write_text(held)

@@ -8,10 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs import evaluate, train
-from jobs.behaviour import EVENTS
+from jobs import dataset, evaluate, train
+from jobs.behaviour import EVENTS, load_exposed
+from jobs.dataset import load_dataset, searched
+from jobs.indexed import Items, distinct, load_catalogue
 from jobs.lake import Lake, UserError
-from jobs.rankers import challenger_design
+from jobs.rankers import challenger_design, din_design
 from jobs.scorer import Scorer
 from jobs.sections import Ranker as Section
 from jobs.settings import Settings
@@ -41,6 +43,7 @@ def test_what_the_settings_tell_stands_in_place_of_the_presets_own() -> None:
     assert "rates" in challenger_design(Section(preset="muse")).extras
     told = challenger_design(Section(preset="muse", extras=(), heads="experts", lists={"purchase": 3, "click": 9}))
     assert (told.extras, told.heads, told.search) == ((), "experts", "item_embedding")
+    assert din_design(Section(lists={"impression": 5}, k=9)).ks == (9,)
     assert told.lists == ((EVENTS["purchase"], 3), (EVENTS["click"], 9))
 
 
@@ -75,14 +78,43 @@ def test_another_challenger_is_trained_measured_and_explained(
         of = scorer.rows(user, target)[0]
         assert of.kinds is not None
         assert set(np.unique(of.kinds[:, 5:][of.topk[:, 5:] >= 0])) == {EVENTS["impression"]}
-        longest = scorer.searched.lengths(user, scorer.searched.offsets[user + 1])
+        longest = scorer.within.lengths(user, scorer.within.offsets[user + 1])
         assert (longest > scorer.histories.lengths(user, scorer.histories.offsets[user + 1])).any()
 
 
-def test_a_design_that_the_log_cannot_feed_is_refused(ran: Chain, tmp_path: Path) -> None:
+def test_exposures_are_those_of_the_users_that_were_asked_for(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
+    log = lake.arrow("silver.events", ["user_id", "item_id", "event"]).to_pylist()
+    users = pa.array(sorted({str(row["user_id"]) for row in log if row["user_id"]})[1::2])  # others are there, too
+    items = Items(distinct([pa.array([row["item_id"] for row in log])]))
+    found = load_exposed(lake, settings, items, LAST, users)
+    assert found.kinds is not None
+    for place in (0, 7, len(users) - 1):
+        mine = slice(found.offsets[place], found.offsets[place + 1])
+        shown = found.items[mine][found.kinds[mine] == EVENTS["impression"]]
+        wanted = [r["item_id"] for r in log if r["user_id"] == users[place].as_py() and r["event"] == "impression"]
+        assert sorted(items.ids.take(pa.array(shown)).to_pylist()) == sorted(wanted)
+
+
+def test_rows_are_searched_for_in_parts(ran: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, settings = ran.lake, ran.settings
+    book = lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
+    data = load_dataset(lake, settings, load_catalogue(lake, settings, **book), LAST)
+    design = challenger_design(Section())
+    whole = searched(data, data.test, settings, design)
+    monkeypatch.setattr(dataset, "ROWS_AT_ONCE", 50)
+    parts = searched(data, data.test, settings, design)
+    for column in ("target", "topk", "sims", "labels", "rates", "history_length"):
+        assert np.array_equal(getattr(whole, column), getattr(parts, column), equal_nan=True), column
+
+
+def test_a_design_that_the_log_cannot_feed_is_refused(
+    ran: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lake = Lake(shutil.copytree(ran.lake.root, tmp_path / "lake"))
     items = lake.arrow("silver.items")
     at = items.column_names.index("category")
     lake.replace("silver.items", items.set_column(at, "category", pa.nulls(len(items), items["category"].type)))
     with pytest.raises(UserError, match="search category needs categories"):
-        train.run(lake, other(ran.settings, search="category"), LAST)
+        train.run(lake, other(ran.settings, search="category", lists={"like": 3, "click": 3}), LAST)
+    assert capsys.readouterr().err.count("warning: [ranker] lists names like") == 1

@@ -59,7 +59,7 @@ def test_ranks_that_share_every_batch_give_the_weights_of_one_process(
     lake: Lake, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = rows()
-    told: dict[str, Any] = {"seed": 0, "epochs": 2, "batch_size": 67, "lr": 1e-2, "valid_share": 0.2, "patience": 9}
+    told: dict[str, Any] = {"seed": 0, "epochs": 2, "batch_size": 29, "lr": 1e-2, "valid_share": 0.2, "patience": 9}
     data.labels[::5] = np.nan
     models = [Ranker(design=Design("latest", k=4, features=("nearest_items",)), n_items=9, tasks=("click",),
                      nearest_of=9, id_dropout=0, dropout=0) for _ in range(2)]  # fmt: skip
@@ -68,7 +68,8 @@ def test_ranks_that_share_every_batch_give_the_weights_of_one_process(
     keepers = [Unfinished.of(lake, day, models[0], data, Settings()) for day in (DAY, DAY - timedelta(1))]
     one = fit(models[0], data, keeper=keepers[0], **told)
     two = train_in_ranks(2, models[1], data, keepers[1], "challenger", **told)
-    for a, b in zip(one, two, strict=True):
+    assert not models[1].training
+    for a, b in zip(one, two, strict=True):  # the last of 320 rows is a batch, of which one rank has no part
         assert asdict(a) == pytest.approx(asdict(b), rel=1e-3)
     for name, value in models[0].state_dict().items():
         assert torch.allclose(value.float(), models[1].state_dict()[name].float(), atol=1e-3), name

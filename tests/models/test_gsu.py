@@ -148,13 +148,19 @@ def test_parts_give_the_histories_of_the_whole_whatever_they_are(monkeypatch: py
     users, items, ts, seq, kinds = (rng.integers(0, most, 500) for most in (9, ITEMS, 40, 3, 2))
     users[users == 4] = 3
     whole = Histories.from_arrays(users, items, ts, 10, seq, kinds)
+    assert whole.kinds is not None
+    assert (whole.again < 500).any()
     monkeypatch.setattr(histories_module, "EVENTS_AT_ONCE", 60)
     counts = np.bincount(users, minlength=10)
     for cuts in ([100, 101, 400], [], [0, 250]):
         parts = zip(*(np.split(column, cuts) for column in (users, ts, seq, items, kinds)), strict=True)
         found = Histories.from_parts(counts, parts)
-        for name in ("offsets", "items", "ts", "kinds"):
+        for name in ("offsets", "items", "ts", "kinds", "again"):
             assert np.array_equal(getattr(found, name), getattr(whole, name)), name
+        own, place = found.only(1)
+        assert np.array_equal(place, np.flatnonzero(whole.kinds == 1))
+        assert np.array_equal(own.items, whole.items[place])
+        assert np.array_equal(own.offsets, np.searchsorted(place, whole.offsets))
 
 
 @pytest.mark.parametrize(("counts", "told"), [([1, 1], "more events"), ([2, 1], "fewer events")])

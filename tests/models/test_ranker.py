@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models import metrics
-from models.ranker import PRESETS, Epoch, Ranker, Samples, fit, load, predict, reindexed, save
+from models.ranker import PRESETS, Design, Epoch, Ranker, Samples, fit, load, predict, reindexed, save
 from models.ranker.training import loss_of, split_by_time
 
 ITEMS, K = 60, 6
@@ -33,13 +33,13 @@ def rows(n: int = 3000, seed: int = 0, items: int = ITEMS) -> Samples:
     return Samples(target, topk, np.zeros((n, K)), labels, rng.integers(0, 99, n), target % 50, np.arange(n))
 
 
-def ranker(**other: object) -> Ranker:
+def ranker(design: Design = PRESETS["qarm_v2"], **other: object) -> Ranker:
     settings = {
         "n_items": ITEMS,
         "tasks": ("click", "purchase"),
         "code_sizes": SIZES,
-        "design": PRESETS["qarm_v2"],
         **other,
+        "design": replace(design, k=K),
     }
     model = Ranker(**settings)  # type: ignore[arg-type]  # a test names settings freely
     if model.codes.shape[1]:
@@ -168,10 +168,11 @@ def test_no_rows_give_no_predictions(model: Ranker) -> None:
 
 def test_padding_and_similarities_at_padding_change_nothing(model: Ranker) -> None:
     data = rows(50)
-    longer = np.concatenate([data.topk, np.full((50, 4), -1)], axis=1)
-    noise = np.concatenate([data.sims, np.ones((50, 4))], axis=1)
-    wide = Samples(data.target, longer, noise, data.labels, data.history_length, data.groups, data.ts)
-    np.testing.assert_allclose(predict(model, wide), predict(model, data), atol=1e-6)
+    data.topk[:, 4:] = -1
+    noise = np.concatenate([data.sims[:, :4], np.ones((50, K - 4))], axis=1)
+    np.testing.assert_allclose(predict(model, replace(data, sims=noise)), predict(model, data), atol=1e-6)
+    moved = replace(data, topk=np.roll(data.topk, 2, axis=1), sims=np.roll(data.sims, 2, axis=1))
+    np.testing.assert_allclose(predict(model, moved), predict(model, data), atol=1e-6)
 
 
 def test_an_empty_history_has_a_prediction(model: Ranker) -> None:
