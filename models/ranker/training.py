@@ -120,7 +120,7 @@ def loss_of(logits: Tensor, labels: Tensor, counts: Tensor | None = None) -> Ten
     counts  [tasks] known labels of the whole batch, where this is a part of one
     """
     known = ~labels.isnan()
-    losses = F.binary_cross_entropy_with_logits(logits.float(), labels.nan_to_num(), reduction="none")
+    losses = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
     return ((losses * known).sum(dim=0) / (known.sum(dim=0) if counts is None else counts).clamp(min=1)).sum()
 
 

@@ -1,6 +1,5 @@
 """The grid of the ranker: every point of it trains, each part does what its paper says, none sees the future."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -8,14 +7,13 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from designs import EVERYTHING, ITEMS, ROWS, categories, log, ranker, rows_of, trained, vectors
 
 from models.ranker import (
     PRESETS,
     Design,
     Histories,
     Ranker,
-    Samples,
     find,
     fit,
     gathered,
@@ -25,66 +23,10 @@ from models.ranker import (
     save,
 )
 from models.ranker.attention import Seen, TargetAttention
-from models.ranker.batch import batch_of, whole
 from models.ranker.design import Attention, Heads, Search
 from models.ranker.head import heads
-from models.ranker.rates import RATES, Events, Rates, Totals
+from models.ranker.rates import RATES
 from models.ranker.training import weigh
-
-USERS, ITEMS, EVENTS, ROWS = 12, 40, 600, 300
-SIZES = (4, 4, 8)
-EVERYTHING = Design(
-    "item_embedding", 8, ("semantic_id", "nearest_items", "prefix"), "semantic",
-    ("simtier", "rates", "time", "event", "position"), "experts",
-)  # fmt: skip
-
-
-def log(seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {
-        "user": rng.integers(0, USERS, EVENTS), "item": rng.integers(0, ITEMS, EVENTS),
-        "ts": np.sort(rng.integers(0, 10**9, EVENTS)), "kind": rng.integers(0, 2, EVENTS),
-    }  # fmt: skip
-
-
-def vectors() -> Tensor:
-    return torch.nn.functional.normalize(torch.randn(ITEMS, 6, generator=torch.Generator().manual_seed(1)), dim=1)
-
-
-def categories() -> Tensor:
-    return torch.arange(ITEMS) % 5 - 1  # some are of none
-
-
-def rows_of(design: Design, events: dict[str, np.ndarray], seed: int = 7) -> Samples:
-    rng = np.random.default_rng(seed)
-    user, item, ts = rng.integers(0, USERS, ROWS), rng.integers(0, ITEMS, ROWS), rng.integers(0, 10**9, ROWS)
-    histories = Histories.from_arrays(events["user"], events["item"], events["ts"], USERS, kinds=events["kind"])
-    end = histories.ends(user, ts)
-    found = find(design, histories, user, item, end, vectors=vectors(), categories=categories())
-    labels = rng.integers(0, 2, (ROWS, 2)).astype(np.float32)
-    shown = (events["user"], events["item"], events["ts"])
-    taken = tuple(column[events["kind"] == 1] for column in shown)
-    rates = Rates.from_arrays(shown, (taken[0], taken[1], taken[2]), USERS, ITEMS, 10**9).at(user, item, ts)
-    return gathered(design, histories, found, user, item, end, ts, labels, rates)
-
-
-def ranker(design: Design) -> Ranker:
-    model = Ranker(
-        design=design, n_items=ITEMS, tasks=("click", "purchase"), code_sizes=SIZES, nearest_of=ITEMS, kinds=2
-    )
-    if model.codes.shape[1]:
-        i = torch.arange(ITEMS)
-        model.set_codes(torch.stack([i % 4, i // 4 % 4, i % 8], dim=1))
-    if "nearest_items" in design.features:
-        model.set_nearest((vectors() @ vectors().T).topk(25, dim=1).indices)
-    return model.eval()
-
-
-def trained(design: Design, rows: Samples) -> Ranker:
-    model = ranker(design)
-    fit(model, rows, seed=0, epochs=1, batch_size=64, lr=1e-2, valid_share=0.2, patience=1)
-    return model
-
 
 GRID = [
     *PRESETS.values(),
@@ -143,51 +85,6 @@ def test_a_planted_event_of_the_same_moment_is_not_found(search: Search) -> None
     assert 6 in later.items
 
 
-def test_rates_count_what_was_shown_and_taken_strictly_before_the_moment() -> None:
-    shown = (np.array([0, 0, 1, -1]), np.array([3, 4, 3, 3]), np.array([10, 20, 30, 40]))
-    taken = (np.array([0, 1]), np.array([3, 3]), np.array([15, 35]))
-    rates = Rates.from_arrays(shown, taken, 2, 5, window=1000)
-    user, item = np.array([0, 0, 0, 1]), np.array([3, 3, 4, 3])
-    got = rates.at(user, item, np.array([10, 16, 21, 41]))
-    counts = np.array([  # shown and taken: of all, of the user, of the item
-        [[0, 0], [0, 0], [0, 0]],
-        [[1, 1], [1, 1], [1, 1]],
-        [[2, 1], [2, 1], [1, 0]],
-        [[4, 2], [1, 1], [3, 2]],
-    ])  # fmt: skip
-    mean = (counts[:, :1, 1] + 1) / (counts[:, :1, 0] + 2)
-    share = (counts[:, 1:, 1] + 5 * mean) / (counts[:, 1:, 0] + 5)
-    wanted = np.stack([np.log(share / (1 - share)), np.log1p(counts[:, 1:, 0]) / 5], axis=2).reshape(4, RATES)
-    assert got == pytest.approx(wanted, rel=1e-6)
-
-
-def test_rates_forget_what_is_older_than_their_window_and_end_as_their_totals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["models.ranker.rates"], "EVENTS_AT_ONCE", 70)
-    rng = np.random.default_rng(0)
-    shown = (rng.integers(-1, 4, 500), rng.integers(0, 6, 500), rng.integers(0, 1000, 500))
-    taken = (rng.integers(-1, 4, 300), rng.integers(0, 6, 300), rng.integers(0, 1000, 300))
-    user, item = np.repeat(np.arange(4), 6), np.tile(np.arange(6), 4)
-    rates = Rates.from_arrays(shown, taken, 4, 6, window=400).at(user, item, np.full(24, 1000))
-
-    def halves(of: np.ndarray, what: np.ndarray, ts: np.ndarray) -> list[Events]:
-        late = ts >= 600
-        return [(of[late][at::2], what[late][at::2], ts[late][at::2]) for at in (0, 1)]
-
-    totals = Totals.count(halves(*shown), halves(*taken), 4, 6)
-    assert np.array_equal(rates, totals.at(user, item))
-    assert np.isfinite(rates).all()
-
-
-def test_what_was_taken_counts_as_shown_whatever_comes_later() -> None:
-    zero = np.zeros(4, int)
-    taken, none = (zero, zero, np.arange(4)), (zero[:0], zero[:0], zero[:0])
-    later = (zero[:1], zero[:1], np.array([100]))
-    rows = (zero[:1], zero[:1], np.array([50]))
-    one, two = (Rates.from_arrays(shown, taken, 1, 1, window=1000).at(*rows) for shown in (none, later))
-    assert np.array_equal(one, two)
-    assert one[0, 0] == pytest.approx(np.log((4 + 5 * 5 / 6) / (5 / 6)))  # of 4 that were taken as many were shown
-
-
 def test_a_category_is_searched_newest_first_and_no_category_finds_nothing() -> None:
     histories = Histories.from_arrays(np.zeros(4, int), np.array([1, 2, 6, 11]), np.arange(4), 1)
     user, end = np.zeros(2, int), np.full(2, 4)
@@ -242,56 +139,6 @@ def test_events_without_interest_count_nothing_in_quadratic_attention() -> None:
         none = torch.tensor([[False] * 2])
         nothing = attention(Seen(target, items, torch.tensor([[1, 1]]), None, torch.zeros(1, 2), none))
     assert (nothing == 0).all()
-
-
-def test_a_list_holds_the_events_that_a_log_of_its_type_alone_would_give() -> None:
-    events = log()
-    both = rows_of(replace(EVERYTHING, lists=((1, 3), (0, 6))), events)
-    for kind, columns in ((1, slice(0, 3)), (0, slice(3, 9))):
-        own = {name: values[events["kind"] == kind] for name, values in events.items()}
-        alone = rows_of(replace(EVERYTHING, k=columns.stop - columns.start), own)
-        for name in ("topk", "sims", "seconds"):
-            assert np.array_equal(getattr(both, name)[:, columns], getattr(alone, name)), name
-        assert both.kinds is not None
-        assert (both.kinds[:, columns][both.topk[:, columns] >= 0] == kind).all()
-    assert (both.topk >= 0).any(axis=0).all()
-
-
-def test_rows_of_another_number_of_events_are_refused() -> None:
-    rows = rows_of(PRESETS["din"], log())
-    with pytest.raises(ValueError, match="50 events, the design looks at 8"):
-        predict(ranker(replace(PRESETS["din"], k=8)), rows)
-
-
-def test_lists_need_types_of_events() -> None:
-    design, none = replace(EVERYTHING, lists=((1, 3),)), np.zeros(1, np.int64)
-    with pytest.raises(ValueError, match="tell types"):
-        find(design, Histories.from_arrays(none, none, none, 1), none, none, none, vectors=vectors())
-
-
-@pytest.mark.parametrize("attention", get_args(Attention))
-def test_rows_in_parts_with_less_padding_are_scored_as_they_are_in_one(attention: Attention) -> None:
-    design = replace(EVERYTHING, attention=attention, lists=((1, 30), (0, 40)))
-    rows = rows_of(design, log())
-    model = trained(design, rows)
-    batch, order = batch_of(rows, np.arange(ROWS), design.ks, model.known.device)
-    assert len(batch.parts) > 1
-    assert sorted(order) == list(range(ROWS))
-    held = torch.zeros_like(batch.topk, dtype=torch.bool)
-    for part in batch.parts:
-        for columns in part.columns:
-            held[part.rows, columns] = True
-    assert (batch.topk[~held] == -1).all()
-    holes = replace(rows, topk=np.where(np.arange(70) % 3 == 0, -1, rows.topk))
-    batch, order = batch_of(holes, np.arange(ROWS), design.ks, model.known.device)
-    with torch.no_grad():
-        assert torch.allclose(model(batch), model(replace(batch, parts=whole(ROWS, design.ks))), atol=1e-5)
-    batch, order = batch_of(rows, np.arange(ROWS), design.ks, model.known.device)
-    assert (~held).sum() > held.sum() / 4
-    one = replace(batch, parts=whole(ROWS, design.ks))
-    with torch.no_grad():
-        assert torch.allclose(model(batch), model(one), atol=1e-5)
-        assert torch.allclose(model.shares(batch), model.shares(one), atol=1e-6)
 
 
 @pytest.mark.parametrize("attention", get_args(Attention))

@@ -1,0 +1,62 @@
+"""A made-up log, and rankers of any design on it."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.ranker import Design, Histories, Ranker, Samples, find, fit, gathered
+from models.ranker.rates import Rates
+
+USERS, ITEMS, EVENTS, ROWS = 12, 40, 600, 300
+SIZES = (4, 4, 8)
+EVERYTHING = Design(
+    "item_embedding", 8, ("semantic_id", "nearest_items", "prefix"), "semantic",
+    ("simtier", "rates", "time", "event", "position"), "experts",
+)  # fmt: skip
+
+
+def log(seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "user": rng.integers(0, USERS, EVENTS), "item": rng.integers(0, ITEMS, EVENTS),
+        "ts": np.sort(rng.integers(0, 10**9, EVENTS)), "kind": rng.integers(0, 2, EVENTS),
+    }  # fmt: skip
+
+
+def vectors() -> Tensor:
+    return torch.nn.functional.normalize(torch.randn(ITEMS, 6, generator=torch.Generator().manual_seed(1)), dim=1)
+
+
+def categories() -> Tensor:
+    return torch.arange(ITEMS) % 5 - 1  # some are of none
+
+
+def rows_of(design: Design, events: dict[str, np.ndarray], seed: int = 7) -> Samples:
+    rng = np.random.default_rng(seed)
+    user, item, ts = rng.integers(0, USERS, ROWS), rng.integers(0, ITEMS, ROWS), rng.integers(0, 10**9, ROWS)
+    histories = Histories.from_arrays(events["user"], events["item"], events["ts"], USERS, kinds=events["kind"])
+    end = histories.ends(user, ts)
+    found = find(design, histories, user, item, end, vectors=vectors(), categories=categories())
+    labels = rng.integers(0, 2, (ROWS, 2)).astype(np.float32)
+    shown = (events["user"], events["item"], events["ts"])
+    taken = tuple(column[events["kind"] == 1] for column in shown)
+    rates = Rates.from_arrays(shown, (taken[0], taken[1], taken[2]), USERS, ITEMS, 10**9).at(user, item, ts)
+    return gathered(design, histories, found, user, item, end, ts, labels, rates)
+
+
+def ranker(design: Design) -> Ranker:
+    model = Ranker(
+        design=design, n_items=ITEMS, tasks=("click", "purchase"), code_sizes=SIZES, nearest_of=ITEMS, kinds=2
+    )
+    if model.codes.shape[1]:
+        i = torch.arange(ITEMS)
+        model.set_codes(torch.stack([i % 4, i // 4 % 4, i % 8], dim=1))
+    if "nearest_items" in design.features:
+        model.set_nearest((vectors() @ vectors().T).topk(25, dim=1).indices)
+    return model.eval()
+
+
+def trained(design: Design, rows: Samples) -> Ranker:
+    model = ranker(design)
+    fit(model, rows, seed=0, epochs=1, batch_size=64, lr=1e-2, valid_share=0.2, patience=1)
+    return model

@@ -1,0 +1,53 @@
+"""Running rates: nothing of the future, nothing older than the window, one meaning for days and for their totals."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from models.ranker.rates import RATES, Events, Rates, Totals
+
+
+def test_rates_count_what_was_shown_and_taken_strictly_before_the_moment() -> None:
+    shown = (np.array([0, 0, 1, -1]), np.array([3, 4, 3, 3]), np.array([10, 20, 30, 40]))
+    taken = (np.array([0, 1]), np.array([3, 3]), np.array([15, 35]))
+    rates = Rates.from_arrays(shown, taken, 2, 5, window=1000)
+    user, item = np.array([0, 0, 0, 1]), np.array([3, 3, 4, 3])
+    got = rates.at(user, item, np.array([10, 16, 21, 41]))
+    counts = np.array([  # shown and taken: of all, of the user, of the item
+        [[0, 0], [0, 0], [0, 0]],
+        [[1, 1], [1, 1], [1, 1]],
+        [[2, 1], [2, 1], [1, 0]],
+        [[4, 2], [1, 1], [3, 2]],
+    ])  # fmt: skip
+    mean = (counts[:, :1, 1] + 1) / (counts[:, :1, 0] + 2)
+    share = (counts[:, 1:, 1] + 5 * mean) / (counts[:, 1:, 0] + 5)
+    wanted = np.stack([np.log(share / (1 - share)), np.log1p(counts[:, 1:, 0]) / 5], axis=2).reshape(4, RATES)
+    assert got == pytest.approx(wanted, rel=1e-6)
+
+
+def test_rates_forget_what_is_older_than_their_window_and_end_as_their_totals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["models.ranker.rates"], "EVENTS_AT_ONCE", 70)
+    rng = np.random.default_rng(0)
+    shown = (rng.integers(-1, 4, 500), rng.integers(0, 6, 500), rng.integers(0, 1000, 500))
+    taken = (rng.integers(-1, 4, 300), rng.integers(0, 6, 300), rng.integers(0, 1000, 300))
+    user, item = np.repeat(np.arange(4), 6), np.tile(np.arange(6), 4)
+    rates = Rates.from_arrays(shown, taken, 4, 6, window=400).at(user, item, np.full(24, 1000))
+
+    def halves(of: np.ndarray, what: np.ndarray, ts: np.ndarray) -> list[Events]:
+        late = ts >= 600
+        return [(of[late][at::2], what[late][at::2], ts[late][at::2]) for at in (0, 1)]
+
+    totals = Totals.count(halves(*shown), halves(*taken), 4, 6)
+    assert np.array_equal(rates, totals.at(user, item))
+    assert np.isfinite(rates).all()
+
+
+def test_what_was_taken_counts_as_shown_whatever_comes_later() -> None:
+    zero = np.zeros(4, int)
+    taken, none = (zero, zero, np.arange(4)), (zero[:0], zero[:0], zero[:0])
+    later = (zero[:1], zero[:1], np.array([100]))
+    rows = (zero[:1], zero[:1], np.array([50]))
+    one, two = (Rates.from_arrays(shown, taken, 1, 1, window=1000).at(*rows) for shown in (none, later))
+    assert np.array_equal(one, two)
+    assert one[0, 0] == pytest.approx(np.log((4 + 5 * 5 / 6) / (5 / 6)))  # of 4 that were taken as many were shown
