@@ -112,13 +112,16 @@ def looks_at_exposures(design: Design) -> bool:
     return EVENTS["impression"] in dict(design.lists)
 
 
-def found_for(data: Dataset, rows: Rows, settings: Settings, design: Design, vectors: torch.Tensor) -> Found:
-    """What the design's search finds in the histories that it looks at."""
+def found_for(
+    data: Dataset, rows: Rows, settings: Settings, design: Design, vectors: torch.Tensor
+) -> tuple[Histories, Ints, Found]:
+    """What `histories_for` gives, and what the design's search finds there."""
     histories, end = histories_for(data, rows, design)
-    return find(
+    found = find(
         design, histories, rows.user, rows.target, end, vectors=vectors,
         categories=data.catalogue.categories.to(vectors.device), max_history=settings.ranker.max_history,
     )  # fmt: skip
+    return histories, end, found
 
 
 def searched(
@@ -140,8 +143,7 @@ def searched(
     order = np.argsort(rows.user, kind="stable")  # a user's history is gathered for all of its rows
     for part in np.array_split(order, len(order) // ROWS_AT_ONCE + 1):
         some = rows.take(part)
-        found = found_for(data, some, settings, design, vectors)
-        histories, end = histories_for(data, some, design)
+        histories, end, found = found_for(data, some, settings, design, vectors)
         rates = data.rates(task or data.tasks[0]).at(some.user, some.target, some.until)
         told = gathered(design, histories, found, some.user, some.target, end, some.ts, some.labels, rates)
         whole = told.like(len(rows), mapped) if whole is None else whole

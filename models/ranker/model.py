@@ -123,6 +123,11 @@ class Ranker(nn.Module):
         """Tell the ID embeddings [n_items, dim] whose directions the search `id_embedding` compares."""
         self.id_vectors[:-1] = F.normalize(vectors, dim=1)
 
+    def tables(self) -> list[nn.Parameter]:
+        """The tables of which a step reads, and updates, few rows: their gradients are sparse."""
+        sparse = {id(m.weight) for m in self.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag) and m.sparse}
+        return [weights for weights in self.parameters() if id(weights) in sparse]
+
     def forward(self, batch: Batch) -> Tensor:
         """Logits [batch, tasks]."""
         lists = self._look(batch)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.ranker.histories import Int64s
+from models.ranker.model import Ranker
 
 
 def rank() -> int:
@@ -28,21 +29,19 @@ def together(values: NDArray[np.float32], device: torch.device) -> NDArray[np.fl
     return whole
 
 
-def sum_gradients(model: nn.Module) -> None:
+def sum_gradients(model: Ranker) -> None:
     """The parts of the gradient that the ranks hold become the whole, on each of them."""
     if not dist.is_initialized():
         return
-    tables = {
-        id(one.weight) for one in model.modules() if isinstance(one, nn.Embedding | nn.EmbeddingBag) and one.sparse
-    }
-    dense = [weights for weights in model.parameters() if id(weights) not in tables]
+    tables = model.tables()
+    own = {id(table) for table in tables}
+    dense = [weights for weights in model.parameters() if id(weights) not in own]
     flat = torch.cat([(torch.zeros_like(one) if one.grad is None else one.grad).flatten() for one in dense])
     dist.all_reduce(flat)  # one message for all of them
     for weights, grad in zip(dense, torch.split(flat, [one.numel() for one in dense]), strict=True):
         weights.grad = grad.view_as(weights)
-    for weights in model.parameters():
-        if id(weights) in tables:
-            weights.grad = _gathered(weights)
+    for table in tables:
+        table.grad = _gathered(table)
 
 
 def _gathered(weights: nn.Parameter) -> Tensor:

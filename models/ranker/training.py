@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from models import metrics
@@ -126,7 +126,7 @@ def loss_of(logits: Tensor, labels: Tensor, counts: Tensor | None = None) -> Ten
 
 def optimizers_of(model: Ranker, lr: float) -> list[torch.optim.Optimizer]:
     """Adam, which of the tables of the catalogue updates only the rows that a batch read: a step's cost is flat."""
-    tables = [one.weight for one in model.modules() if isinstance(one, nn.Embedding | nn.EmbeddingBag) and one.sparse]
+    tables = model.tables()
     own = {id(table) for table in tables}
     rest = [weights for weights in model.parameters() if id(weights) not in own]
     return [torch.optim.SparseAdam(tables, lr=lr), torch.optim.AdamW(rest, lr=lr, weight_decay=0.0)]
