@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
     os.environ.setdefault("PROFILE", "small")
-    items, log, settings = item_rows(flags.data), Log(flags.data), load_settings()
+    items, log, settings = item_rows(flags.data), Log.read(flags.data), load_settings()
     texts = list(map(item_text, items.values()))
     rows: list[Row] = []
     for seed in flags.seeds:

@@ -160,7 +160,7 @@ def load(folder: Path) -> Items:
 def collaborative(folder: Path, items: list[str]) -> Tensor:
     """[items, 32]; 0 for items of no event."""
     place = {item: at for at, item in enumerate(items)}
-    pairs = Log(folder).db.sql("SELECT DISTINCT user_id, item_id FROM log ORDER BY ALL").fetchall()
+    pairs = Log.read(folder).db.sql("SELECT DISTINCT user_id, item_id FROM log ORDER BY ALL").fetchall()
     users: dict[str, int] = {}
     known = [(users.setdefault(user, len(users)), place[item]) for user, item in pairs if item in place]
     of_user, of_item = np.array(known).T

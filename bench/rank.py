@@ -8,9 +8,10 @@ embeddings of a DIN that is trained first. With until_now every preset is told t
 at types what was disliked.
 
 A preset may be changed, as `qarm_v2:-simtier` (without a feature or extra), `:latest` (without the search by
-embeddings), `:distinct` (each item of a history once), `:lists` (what was liked and what was not by itself), `:k=10`,
-`:history=100` (the last events alone), and several of them. `auc_cold`: of items that no training row has;
-`auc_history_100`: of rows with 100 events and more before them, up to the next such bound. Asserts nothing.
+embeddings), `:aligned` (vectors tuned on Swing pairs of the training rows, once, with seed 0), `:distinct` (each item
+of a history once), `:lists` (what was liked and what was not by itself), `:k=10`, `:history=100` (the last events
+alone), and several of them. `auc_cold`: of items that no training row has; `auc_history_100`: of rows with 100 events
+and more before them, up to the next such bound. Asserts nothing.
 """
 
 import argparse
@@ -30,15 +31,11 @@ from numpy.typing import NDArray
 from rank_logs import Information, Log, load
 from rank_simple import SIMPLE, simple
 from rank_variants import Variant, variant
+from rank_vectors import aligned, embedded
 from rich.console import Console
 from rich.table import Table
 
-from jobs.encoders import encoder_location
-from jobs.progress import progress
-from jobs.sections import Encoder
 from models import metrics, quantizers
-from models.encoder import text
-from models.encoder.sentence import Sentence
 from models.ranker import PRESETS, Design, Ranker, Samples, find, fit, gathered, pca, predict
 from models.ranker.model import NEAREST
 
@@ -136,13 +133,6 @@ def measured(bench: Bench, one: Variant, information: Information) -> Row:
     return row | speeds
 
 
-def embedded(texts: list[str]) -> torch.Tensor:
-    encoder = Encoder()
-    sentence = Sentence(encoder_location(encoder), max_tokens=encoder.max_tokens)
-    told = progress("embedding", every=30)
-    return torch.from_numpy(text.embed(sentence, texts, tokens_per_batch=encoder.tokens_per_batch, progress=told))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="landing folder, or one of CoLLM's split")
@@ -152,17 +142,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
     rows: list[Row] = []
-    vectors: torch.Tensor | None = None
+    vectors = dict[bool, torch.Tensor]()  # of both protocols: they have the same items and training rows
     for information in flags.information:
         try:
             log = load(flags.data, information)
         except ValueError as error:
             sys.exit(f"rank: {error}")
-        vectors = embedded(log.texts) if vectors is None else vectors
+        for tuned in {one.aligned for one in flags.presets} - vectors.keys():
+            vectors[tuned] = aligned(log, seed=0) if tuned else embedded(log.texts)
         for seed in flags.seeds:
-            bench = Bench(log, vectors, seed)
             for one in flags.presets:
-                rows.append(measured(bench, one, information))
+                rows.append(measured(Bench(log, vectors[one.aligned], seed), one, information))
                 print(rows[-1], file=sys.stderr, flush=True)
                 if flags.json:
                     flags.json.write_text(json.dumps(rows, indent=1))

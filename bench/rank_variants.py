@@ -16,6 +16,7 @@ class Variant:
     name: str
     design: Design | None
     max_history: int = 10_000
+    aligned: bool = False  # by vectors that are tuned on pairs of the training rows
 
 
 def variant(name: str) -> Variant:
@@ -25,11 +26,13 @@ def variant(name: str) -> Variant:
         return Variant(name, None)
     if preset not in PRESETS:
         raise argparse.ArgumentTypeError(f"there is no preset {preset}: one of {', '.join([*SIMPLE, *PRESETS])}")
-    design, max_history = PRESETS[preset], 10_000
+    design, max_history, aligned = PRESETS[preset], 10_000, False
     for change in changes:
         what, _, value = change.partition("=")
         if change == "latest":
             design = replace(design, search="latest")
+        elif change == "aligned":
+            aligned = True
         elif change == "distinct":
             design = replace(design, distinct=True)
         elif change == "lists":
@@ -42,7 +45,7 @@ def variant(name: str) -> Variant:
             design = design.without(change[1:])
         else:
             raise argparse.ArgumentTypeError(
-                f"{name}: expected latest, distinct, lists, k=<number>, history=<number> or one of "
+                f"{name}: expected latest, aligned, distinct, lists, k=<number>, history=<number> or one of "
                 f"{', '.join('-' + part for part in (*design.features, *design.extras))}, not {change}"
             )
-    return Variant(name, design, max_history)
+    return Variant(name, design, max_history, aligned)

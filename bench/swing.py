@@ -5,10 +5,10 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from jobs.pairs import SCORES, best_pairs
 from jobs.sections import Pairs
+from models.ranker.histories import Int64s
 
 SQL = Path(__file__).parent / "etl_sql"
 LOG = """
@@ -20,15 +20,32 @@ WHERE user_id IS NOT NULL
 
 
 class Log:
-    """The events of a landing folder (events*.jsonl.gz, in it or in its day folders), of known users."""
+    """Events of known users, in the table `log` of a database."""
 
-    def __init__(self, folder: Path) -> None:
-        self.db = duckdb.connect()
+    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
+        self.db = db
+
+    @classmethod
+    def read(cls, folder: Path) -> "Log":
+        """The events of a landing folder (events*.jsonl.gz, in it or in its day folders)."""
         files = sorted(map(str, [*folder.glob("events*.jsonl.gz"), *folder.glob("*/events*.jsonl.gz")]))
         if not files:
             raise SystemExit(f"{folder} holds no events*.jsonl.gz, neither itself nor in day folders")
         quoted = ["'" + file.replace("'", "''") + "'" for file in files]
-        self.db.execute(LOG.format(files=f"[{', '.join(quoted)}]"))
+        db = duckdb.connect()
+        db.execute(LOG.format(files=f"[{', '.join(quoted)}]"))
+        return cls(db)
+
+    @classmethod
+    def of_clicks(cls, user: Int64s, item: Int64s, ts: Int64s) -> "Log":
+        """Clicks [events] on items, whose ids are these numbers; ts in microseconds."""
+        db = duckdb.connect()
+        db.register("clicks", pa.table({"user_id": user, "item": item, "ts": pa.array(ts, pa.timestamp("us"))}))
+        db.execute(
+            "CREATE TABLE log AS SELECT user_id, CAST(item AS VARCHAR) AS item_id, 'click' AS event, "
+            "CAST(NULL AS DOUBLE) AS value, ts, CAST(ts AS DATE) AS day FROM clicks"
+        )
+        return cls(db)
 
     def pairs(self, where: str, caps: Pairs) -> list[tuple[str, str]]:
         """Pairs of item ids that Swing finds in the events that `where` keeps, whatever their day."""
@@ -48,7 +65,7 @@ def _query(name: str, values: dict[str, object]) -> str:
     return text
 
 
-def indices(pairs: list[tuple[str, str]], place: dict[str, int]) -> NDArray[np.int64]:
+def indices(pairs: list[tuple[str, str]], place: dict[str, int]) -> Int64s:
     """[pairs, 2] places of the items; pairs of an item that is not there are left out."""
     known = [(place[a], place[b]) for a, b in pairs if a in place and b in place]
     return np.array(known, np.int64).reshape(-1, 2)

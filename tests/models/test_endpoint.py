@@ -35,6 +35,9 @@ class Server(ThreadingHTTPServer):
         self.busy = self.busiest = 0
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Whoever did not wait for its answer has gone."""
+
 
 class Handler(BaseHTTPRequestHandler):
     server: Server

@@ -1,0 +1,39 @@
+"""Vectors of a log's items: MiniLM of their texts, as it comes and tuned as the job `align` does."""
+
+import torch
+from rank_logs import Log
+from swing import Log as Events
+from swing import indices
+
+from jobs.encoders import encoder_location
+from jobs.progress import progress
+from jobs.sections import Align, Encoder, Pairs
+from models.encoder import text
+from models.encoder.sentence import Sentence, TunableSentence
+from models.encoder.tuning import Plan, tune
+
+
+def embedded(texts: list[str]) -> torch.Tensor:
+    """[items, dim] float32."""
+    encoder = Encoder()
+    return _vectors(Sentence(encoder_location(encoder), max_tokens=encoder.max_tokens), texts)
+
+
+def aligned(log: Log, seed: int) -> torch.Tensor:
+    """[items, dim] float32: tuned on Swing pairs of what was liked in the training rows."""
+    encoder, align = Encoder(), Align()
+    known = (log.part == 0) & (log.label == 1)
+    events = Events.of_clicks(log.user[known], log.item[known], log.ts[known])
+    pairs = indices(events.pairs("true", Pairs()), {str(item): item for item in range(len(log.texts))})
+    model = TunableSentence(encoder_location(encoder), log.texts, max_tokens=encoder.max_tokens)
+    plan = Plan(
+        steps=align.steps, items_per_batch=align.items_per_batch, items_per_chunk=align.items_per_chunk, lr=align.lr,
+        temperature=align.temperature, answer_weight=0.0, seed=seed,
+    )  # fmt: skip
+    tune(model, model.collate, pairs, len(log.texts), plan, progress=progress("tuning", every=30))
+    return _vectors(model.sentence, log.texts)
+
+
+def _vectors(sentence: Sentence, texts: list[str]) -> torch.Tensor:
+    told = progress("embedding", every=30)
+    return torch.from_numpy(text.embed(sentence, texts, tokens_per_batch=Encoder().tokens_per_batch, progress=told))
