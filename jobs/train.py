@@ -8,6 +8,7 @@ Reads gold.samples, silver.events, gold.item_embeddings and gold.semantic_ids. W
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import date
 
 from jobs import ranks
@@ -109,7 +110,7 @@ def train(
 
 
 def _curve_rows(name: str, epoch: Epoch, version: str) -> list[dict[str, object]]:
-    values = {"train_loss": epoch.train_loss, "valid_auc": epoch.valid_auc, "valid_gauc": epoch.valid_gauc}
+    values = {name: value for name, value in asdict(epoch).items() if name != "epoch"}
     return metric_rows(name, f"epoch_{epoch.epoch}", values, version=version)
 
 

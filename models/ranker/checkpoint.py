@@ -1,5 +1,6 @@
 """What an epoch of training leaves, as one safetensors file: a training that was killed goes on from it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Protocol
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from models.ranker.model import Ranker
 
-FORMAT = 2  # of what is kept: another one is not read
+FORMAT = 3  # of what is kept: another one is not read
 
 
 class Keeper(Protocol):
@@ -33,6 +34,14 @@ class Epoch:
     valid_loss: float
     valid_auc: float
     valid_gauc: float
+
+    @property
+    def worth(self) -> float:
+        """What the best epoch has most of: GAUC, or AUC where no user has both classes, less log loss.
+
+        By GAUC alone noise keeps epochs whose probabilities are still far off (bench/README.md, rank).
+        """
+        return (self.valid_auc if math.isnan(self.valid_gauc) else self.valid_gauc) - self.valid_loss
 
 
 @dataclass

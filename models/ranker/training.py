@@ -34,12 +34,11 @@ def fit(
     progress: Progress | None = None,
     keeper: Keeper | None = None,
 ) -> list[Epoch]:
-    """Train the model in place and leave it at the epoch with the best validation GAUC.
+    """Train the model in place and leave it at the epoch that foretells the validation rows best, by `Epoch.worth`.
 
     The loss is the sum over tasks of the mean binary cross-entropy of the known labels. Items that occur in the
     training rows become known to the model. The same model, data, seed, threads and ranks give the same weights.
-    Where no user of the validation rows has both classes, AUC judges; where they hold one class only, the last epoch
-    is kept.
+    Where the validation rows hold one class only, the last epoch is kept.
 
     valid_share  share of the rows, the latest in time, that judge the epochs and are not trained on
     patience     epochs without a better one after which training stops
@@ -181,7 +180,6 @@ def _judge(model: Ranker, data: Samples, valid: Int64s, epoch: int, train_loss: 
 
     found = Epoch(epoch, train_loss, mean(metrics.log_loss), mean(metrics.auc), mean(metrics.gauc))
     course.curve.append(found)
-    judged = found.valid_auc if math.isnan(found.valid_gauc) else found.valid_gauc
-    if not judged <= course.best:  # better, or not defined
-        course.best, course.best_epoch = judged, epoch
+    if not found.worth <= course.best:  # better, or not defined
+        course.best, course.best_epoch = found.worth, epoch
         course.weights = {name: value.clone() for name, value in model.state_dict().items()}

@@ -138,13 +138,16 @@ def test_training_keeps_the_best_epoch_and_tells_its_curve() -> None:
         model, data, seed=0, epochs=30, batch_size=64, lr=0.05, valid_share=0.3, patience=2,
         progress=lambda done, most: steps.append((done, most)),
     )  # fmt: skip
-    best = max(point.valid_gauc for point in curve)
+    best = max(curve, key=lambda point: point.worth)
     assert len(curve) < 30
-    assert curve[-3].valid_gauc == best  # patience: two epochs without a better one
+    assert curve[-3] == best  # patience: two epochs without a better one
     valid = data.take(split_by_time(data, 0.3)[1])
     predicted = predict(model, valid)
-    kept = np.mean([metrics.gauc(valid.labels[:, task], predicted[:, task], valid.groups) for task in (0, 1)])
-    assert kept == pytest.approx(best)
+    gauc, loss = (
+        np.mean([metric(valid.labels[:, task], predicted[:, task], valid.groups) for task in (0, 1)])
+        for metric in (metrics.gauc, metrics.log_loss)
+    )
+    assert (gauc, loss) == pytest.approx((best.valid_gauc, best.valid_loss))
     assert steps[-1] == (len(curve) * 7, 30 * 7)
 
 
