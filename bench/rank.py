@@ -4,8 +4,8 @@
 
 Trained on the training rows, stopped by the validation rows, measured on the test rows, which choose nothing. Vectors:
 MiniLM of the items' texts. Semantic IDs: Res-KmeansFSQ 3 x 64 on these, with the defaults. sim_soft searches by the ID
-embeddings of a DIN that is trained first. With until_now every preset is told the running rates, and rankers that look
-at types what was disliked.
+embeddings of a DIN that is trained first. Every preset is told the running rates, and, where the log has them, which
+events were disliked.
 
 A preset may be changed, as `qarm_v2:-simtier` (without a feature or extra), `:latest` (without the search by
 embeddings), `:aligned` (vectors tuned on Swing pairs of the training rows, once, with seed 0), `:distinct` (each item
@@ -106,7 +106,7 @@ class Bench:
         vectors = None
         if design.search == "id_embedding":
             first = self.ranker(replace(PRESETS["din"], extras=("rates",)), one.max_history)[0]
-            vectors = torch.nn.functional.normalize(first.ids.weight.detach()[:-1], dim=1)
+            vectors = first.id_directions()
         _, scores, speed = self.ranker(design, one.max_history, vectors)
         return scores, speed
 
@@ -148,6 +148,9 @@ def main() -> None:
             log = load(flags.data, information)
         except ValueError as error:
             sys.exit(f"rank: {error}")
+        for one in flags.presets:
+            if one.design and one.design.lists and information == "published":
+                sys.exit(f"rank: {one.name} needs types of events, which published histories do not tell")
         for tuned in {one.aligned for one in flags.presets} - vectors.keys():
             vectors[tuned] = aligned(log, seed=0) if tuned else embedded(log.texts)
         for seed in flags.seeds:

@@ -1,8 +1,7 @@
 """Samples, histories and catalogue of a day as arrays: what train, evaluate and recommend start from."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache, partial
 
@@ -28,12 +27,16 @@ from models.ranker.samples import Samples, find, gathered
 TASKS = ("click", "purchase", "like")
 KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day")
 Ints = NDArray[np.int64]
-ROWS_AT_ONCE = 1 << 18  # that are searched for before the next
+EVENTS_AT_ONCE = 1 << 24  # that are found before the next rows are searched for: bounds memory
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Samples with the arrays that search and slices need; what one may know ends strictly before `until`."""
+    """Samples with the arrays [rows] that search and slices need; what one may know ends strictly before `until`.
+
+    user, target  indices; until, ts in microseconds; end, length of the history
+    labels        [rows, tasks], NaN: not known
+    """
 
     user: Ints
     target: Ints
@@ -47,9 +50,9 @@ class Rows:
         return Rows(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
     @classmethod
-    def joined(cls, parts: list["Rows"], tasks: int) -> "Rows":
+    def joined(cls, parts: list["Rows"]) -> "Rows":
         empty = np.zeros(0, np.int64)
-        parts = [cls(empty, empty, empty, empty, empty, empty, np.zeros((0, tasks), np.float32)), *parts]
+        parts = [cls(empty, empty, empty, empty, empty, empty, np.zeros((0, len(TASKS)), np.float32)), *parts]
         return cls(*(np.concatenate([getattr(one, name) for one in parts]) for name in cls.__dataclass_fields__))
 
     def __len__(self) -> int:
@@ -70,7 +73,10 @@ class Dataset:
 
 
 def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date) -> Dataset:
-    """The day's test rows, the rows before it to train on, and all histories up to the day."""
+    """The day's test rows, the rows before it to train on, and all histories up to the day.
+
+    Tasks are those that the rows to train on know a label of; rows without any are none to train on.
+    """
     first = day - timedelta(days=settings.logs.train_days)
     where = (ds.field("day") >= first) & (ds.field("day") <= day)
     version = lake.delta("gold.samples").version()  # it is read twice
@@ -78,24 +84,27 @@ def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date
     def stream(columns: list[str]) -> Iterator[pa.RecordBatch]:
         return lake.batches("gold.samples", columns, where, version)
 
-    seen, days, known = [pa.array([], pa.string())], set[date](), Counter[str]()
-    for batch in stream(["user_id", "day", *TASKS]):
+    seen, days, split = [pa.array([], pa.string())], set[date](), settings.logs.split
+    for batch in stream(["user_id", "day"]):
         seen.append(pc.unique(batch["user_id"]))
         days.update(pc.unique(batch["day"]).to_pylist())
-        known.update({task: len(batch) - batch[task].null_count for task in TASKS})
-    tasks, split = tuple(task for task in TASKS if known[task]), settings.logs.split
     if split == "auto":
         split = "request" if days == {day} else "day"
     users, histories = load_histories(lake, settings, catalogue, day, distinct(seen))
     parts, tested, asked = [], [np.zeros(0, bool)], [pa.array([], pa.string())]
     for batch in stream([*KEY, *TASKS]):
-        parts.append(rows_of(batch, users, catalogue, histories, tasks))
+        parts.append(rows_of(batch, users, catalogue, histories))
         tested.append(batch["day"].to_numpy(zero_copy_only=False) == np.datetime64(day))
         asked += [pc.coalesce(batch["request_id"], batch["sample_id"])] if split == "request" else []
-    rows = Rows.joined(parts, len(tasks))
+    rows = Rows.joined(parts)
     last = np.concatenate(tested) if split == "day" else _last_requests(asked, rows.ts, settings.logs.test_share)
     order = np.lexsort((*rows.labels.T, rows.until, rows.target, rows.user, rows.ts))  # files have no order
     train, test = (rows.take(order[last[order] == one]) for one in (False, True))
+    told = np.isfinite(train.labels)
+    train = train.take(np.flatnonzero(told.any(axis=1)))  # what is too young to have a label teaches nothing
+    learned = np.flatnonzero(told.any(axis=0))
+    train, test = (replace(part, labels=part.labels[:, learned]) for part in (train, test))
+    tasks = tuple(TASKS[at] for at in learned)
     rates = cache(partial(load_rates, lake, settings, users, catalogue, day))
     exposed = cache(partial(load_exposed, lake, settings, catalogue, day, users))
     return Dataset(catalogue, users, histories, rates, exposed, tasks, train, test, split)
@@ -109,6 +118,7 @@ def histories_for(data: Dataset, rows: Rows, design: Design) -> tuple[Histories,
 
 
 def looks_at_exposures(design: Design) -> bool:
+    """Whether a list is of what users were shown, which histories do not hold by themselves."""
     return EVENTS["impression"] in dict(design.lists)
 
 
@@ -141,7 +151,7 @@ def searched(
     vectors = data.catalogue.vectors if vectors is None else vectors
     whole: Samples | None = None
     order = np.argsort(rows.user, kind="stable")  # a user's history is gathered for all of its rows
-    for part in np.array_split(order, len(order) // ROWS_AT_ONCE + 1):
+    for part in np.array_split(order, len(order) * sum(design.ks) // EVENTS_AT_ONCE + 1):
         some = rows.take(part)
         histories, end, found = found_for(data, some, settings, design, vectors)
         rates = data.rates(task or data.tasks[0]).at(some.user, some.target, some.until)
@@ -170,9 +180,7 @@ def _last_requests(requests: list[pa.Array], ts: Ints, share: float) -> NDArray[
     return np.asarray(place[request] >= len(names) * (1 - share))
 
 
-def rows_of(
-    samples: pa.Table | pa.RecordBatch, users: pa.Array, items: Items, histories: Histories, tasks: tuple[str, ...]
-) -> Rows:
+def rows_of(samples: pa.Table | pa.RecordBatch, users: pa.Array, items: Items, histories: Histories) -> Rows:
     """Samples as indices of their users and items, with where their histories end."""
 
     def micros(name: str) -> Ints:
@@ -182,7 +190,6 @@ def rows_of(
     user = pc.index_in(samples["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int64)
     until = micros("history_until")
     end = histories.ends(user, until)
-    labels = [samples[t].cast(pa.float32()).to_numpy(zero_copy_only=False) for t in tasks]
-    matrix = np.stack(labels, axis=1) if labels else np.zeros((len(user), 0), np.float32)
+    labels = [samples[t].cast(pa.float32()).to_numpy(zero_copy_only=False) for t in TASKS]
     length = histories.lengths(user, end)
-    return Rows(user, items.index(samples["item_id"]), until, end, length, micros("ts"), matrix)
+    return Rows(user, items.index(samples["item_id"]), until, end, length, micros("ts"), np.stack(labels, axis=1))

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow.dataset as ds
-import torch
 from numpy.typing import NDArray
 
 from jobs import morning
@@ -117,9 +116,8 @@ def _missed_by_ids(data: Dataset, settings: Settings, challenger: Ranker, din: R
     if not len(longer) or design.search == "id_embedding":
         return float("nan")
     rows = data.test.take(longer[np.linspace(0, len(longer) - 1, min(SEARCHED, len(longer))).astype(np.int64)])
-    ids = torch.nn.functional.normalize(din.ids.weight.detach()[:-1], dim=1)
     by_item = found_for(data, rows, settings, design, looked_at(challenger, data.catalogue))[2].events
-    by_id = found_for(data, rows, settings, replace(design, search="id_embedding"), ids)[2].events
+    by_id = found_for(data, rows, settings, replace(design, search="id_embedding"), din.id_directions())[2].events
     found = [np.isin(a[a >= 0], b) for a, b in zip(by_item, by_id, strict=True)]
     return float(1 - np.concatenate(found).mean())
 

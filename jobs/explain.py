@@ -33,7 +33,7 @@ def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> Writ
     if release is None:
         raise UserError(f"no model was live after {day}: choose a later day, or run that day first")
     scorer = Scorer.load(lake, settings, day, str(release["model_uri"]))
-    who = _place(scorer.users, user, f"user {user} has done nothing up to {day}")
+    who = _place(scorer.users, user, f"user {user} has clicked, bought or liked nothing up to {day}")
     what = _place(scorer.catalogue.ids, item, f"there is no item {item}")
     score = float(predict(scorer.model, scorer.rows(who, what)[0])[0, 0])
     rows = scorer.explain(who, what)

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from jobs.indexed import Catalogue, load_codes
 from jobs.lake import Lake, UserError
 from models import ranker
+from models.precision import device
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
     codes = catalogue.codes
     if card.codebook_version != catalogue.codebook_version:
         codes = load_codes(lake, catalogue.ids, card.codebook_version)
-    return ranker.reindexed(old, index, codes if old.codes.shape[1] else None).eval()
+    return ranker.reindexed(old, index, codes if old.codes.shape[1] else None).to(device()).eval()
 
 
 def _damaged(uri: str, error: Exception) -> UserError:

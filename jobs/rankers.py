@@ -11,6 +11,7 @@ from jobs.lake import UserError
 from jobs.sections import Ranker as Section
 from jobs.settings import Settings
 from models import quantizers
+from models.precision import device
 from models.ranker.design import PRESETS, Design
 from models.ranker.model import NEAREST, Ranker
 
@@ -57,10 +58,14 @@ def build(data: Dataset, settings: Settings, design: Design) -> Ranker:
     except ValueError as error:
         raise UserError(f"this day cannot be ranked as the settings of [ranker] say: {error}") from None
     _warn(data, design)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return model.to(device())
 
 
 def _warn(data: Dataset, design: Design) -> None:
+    blind = design.search in ("latest", "category") and (design.attention == "semantic" or "simtier" in design.extras)
+    if blind:
+        told = f"the search {design.search} compares no vectors: attention semantic and the extra simtier see zeros"
+        print(f"warning: [ranker] {told}", file=sys.stderr, flush=True)
     histories = data.exposed() if looks_at_exposures(design) else data.histories
     for name, kind in EVENTS.items():
         if kind in dict(design.lists) and not len(histories.only(kind)[0].items):

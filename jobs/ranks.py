@@ -15,8 +15,13 @@ from jobs.lake.entry import cause
 
 
 def count(told: int) -> int:
-    """How many ranks a setting means; 0: one for each GPU, or one."""
-    return told or max(1, torch.cuda.device_count())
+    """How many ranks a setting means; 0: one for each GPU, or one.
+
+    raises  UserError if there are GPUs, but fewer
+    """
+    if (gpus := torch.cuda.device_count()) and told > gpus:
+        raise UserError(f"the settings ask for {told} ranks, and there are {gpus} GPUs: one rank needs one; 0: so many")
+    return told or max(1, gpus)
 
 
 def start(module: str, folder: Path, ranks: int) -> None:

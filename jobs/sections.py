@@ -11,6 +11,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Found = Annotated[int, Field(ge=1, le=10_000)]
 Size = Annotated[int, Field(ge=1, le=65_536)]
 Parts = Annotated[int, Field(ge=0, le=100_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -164,8 +165,8 @@ class Quantizer(Section):
 
 class Ranker(Section):
     dim: int = Field(default=16, ge=4, multiple_of=4)  # four heads share it
-    # The challenger is a preset of models/ranker/design.py; search to heads, where told, stand in place of its own.
-    # Their values stand here again, as importing them would load PyTorch for every job.
+    # The challenger is a preset of models/ranker/design.py, and the extra rates; search to heads, where told, stand in
+    # place of all its own. Their values stand here again, as importing them would load PyTorch for every job.
     preset: Literal["din", "din_long", "sim_hard", "sim_soft", "muse", "qarm_v1", "qarm_v2"] = "qarm_v2"
     search: Literal["latest", "category", "id_embedding", "item_embedding"] | None = None
     features: tuple[Literal["semantic_id", "nearest_items", "prefix"], ...] | None = None
@@ -173,17 +174,17 @@ class Ranker(Section):
     extras: tuple[Literal["simtier", "rates", "time", "event", "position"], ...] | None = None
     heads: Literal["single", "experts", "entire_space"] | None = None
     distinct: bool = False  # each item of a history once
-    lists: dict[Literal["click", "purchase", "like", "impression"], Count] = {}  # so many of each type by itself
-    k: Count = 50  # history items that GSU hands to ESU, where there are no lists
+    lists: dict[Literal["click", "purchase", "like", "impression"], Found] = {}  # so many of each type by itself
+    k: Found = 50  # history items that GSU hands to ESU, where there are no lists; din_long takes ten times as many
     gsu_dim: Count = 64  # PCA of the item embeddings
     max_history: Count = 10_000
     epochs: Count = 6
     batch: Count = 1024
-    lr: float = Field(2e-3, gt=0)
+    lr: float = Field(2e-3, gt=0, le=1)
     valid_share: Part = 0.1
     patience: Count = 1
     warm_start: bool = True  # go on from the champion of the days before; false: from nothing every day
-    experts: Count = 4
+    experts: Count = 4  # of heads experts and entire_space
     ranks: int = Field(default=0, ge=0)  # processes that share a batch; 0: one for each GPU, or one
     seed: Seed = 0
 

@@ -24,12 +24,11 @@ from jobs.model_store import Card, digest, live, load_card, load_model, save_mod
 from jobs.progress import progress
 from jobs.rankers import build, challenger_design, din_design
 from jobs.settings import Settings
-from jobs.train_ranks import train_in_ranks
+from jobs.train_ranks import fit_told, train_in_ranks
 from jobs.unfinished import Unfinished, finish
 from models.ranker.checkpoint import Epoch
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
-from models.ranker.training import fit
 
 
 def run(lake: Lake, settings: Settings, day: date) -> Written:
@@ -42,13 +41,15 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     catalogue = load_catalogue(lake, settings, encoder, book.version)
     data = load_dataset(lake, settings, catalogue, day)
     if not len(data.test) or not len(data.train):
-        return _skip(lake, day, f"{len(data.train)} samples to train on and {len(data.test)} of the day to judge by")
+        return _skip(
+            lake, day, f"{len(data.train)} samples with a label to train on and {len(data.test)} of the day to judge by"
+        )
     designs = {"din": din_design(settings.ranker), "challenger": challenger_design(settings.ranker)}
     models = {name: build(data, settings, design) for name, design in designs.items()}
     curves, warm = {}, {}
     for name, design in designs.items():
         if design.search == "id_embedding":
-            models[name].set_id_vectors(models["din"].ids.weight.detach()[:-1])
+            models[name].set_id_vectors(models["din"].id_directions())
         old = warmed(lake, settings, day, name, models[name], catalogue, encoder)
         print(f"{name} starts from {'the champion' if old else 'nothing'}", file=sys.stderr, flush=True)
         models[name], warm[name] = old or models[name], old is not None
@@ -106,7 +107,7 @@ def train(
     told = r.model_dump(include={"seed", "epochs", "lr", "valid_share", "patience"}) | {"batch_size": r.batch}
     if (count := ranks.count(r.ranks)) > 1:
         return train_in_ranks(count, model, samples, keeper, name, **told)
-    return fit(model, samples, progress=progress(f"training {name}"), keeper=keeper, **told)
+    return fit_told(model, samples, name, progress=progress(f"training {name}"), keeper=keeper, **told)
 
 
 def _curve_rows(name: str, epoch: Epoch, version: str) -> list[dict[str, object]]:

@@ -13,11 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 
 from jobs import ranks
+from jobs.lake import UserError
 from jobs.progress import progress
 from jobs.unfinished import Unfinished
+from models.precision import device
 from models.ranker import Epoch, Ranker, Samples, fit, load, save
 
 
@@ -38,15 +39,26 @@ def train_in_ranks(
         return [Epoch(**epoch) for epoch in json.loads((folder / "curve.json").read_text())]
 
 
+def fit_told(model: Ranker, data: Samples, name: str, **told: Any) -> list[Epoch]:
+    """`fit`, which tells what to do about a training that went astray.
+
+    raises  UserError
+    """
+    try:
+        return fit(model, data, **told)
+    except FloatingPointError as error:
+        raise UserError(f"training {name} went astray ({error}): lower ranker.lr") from None
+
+
 def train_rank(folder: Path, first: bool) -> None:
     """One rank's part; the first one saves."""
     told = json.loads((folder / "told.json").read_text())
     files = {column.name: folder / f"{column.name}.npy" for column in fields(Samples)}
     held = {name: np.load(file, mmap_mode="r") for name, file in files.items() if file.exists()}
-    model = load(folder).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = load(folder).to(device())
     name, kept = told.pop("name"), told.pop("keeper")
     tell = progress(f"training {name}") if first else None
-    curve = fit(model, Samples(**held), progress=tell, keeper=kept and Unfinished(**kept), **told)
+    curve = fit_told(model, Samples(**held), name, progress=tell, keeper=kept and Unfinished(**kept), **told)
     if first:
         (folder / "trained").mkdir()
         save(model, folder / "trained")

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import torch
 
 from jobs.behaviour import load_histories, positive_events
 from jobs.catalogue import among
@@ -27,6 +26,7 @@ from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.progress import progress
 from jobs.settings import Settings
+from models.precision import device
 from models.two_tower import Positives, TwoTower, fit, hit_rate, popularity_hit_rate, split_by_time, vectors
 from models.user2item import user2item
 
@@ -66,7 +66,7 @@ def load_positives(lake: Lake, settings: Settings, day: date) -> tuple[Items, Po
     main_task = next((task for task in TASKS if pc.any(pc.equal(samples[task], 1)).as_py()), TASKS[0])
     samples = samples.filter(ds.field(main_task) == 1)
     users, histories = load_histories(lake, settings, items, day, samples["user_id"])
-    rows = rows_of(samples, users, items, histories, ())
+    rows = rows_of(samples, users, items, histories)
     rows = rows.take((rows.length > 0) & (rows.target >= 0))
     return items, Positives(histories, rows.user, rows.target, rows.end, rows.ts)
 
@@ -77,7 +77,7 @@ def train(data: Positives, n_items: int, settings: Settings) -> tuple[TwoTower, 
     raises  UserError if training went astray: no pair would be found, and those of the day be lost
     """
     s = settings.two_tower
-    model = TwoTower(n_items=n_items, dim=s.dim, seed=s.seed).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = TwoTower(n_items=n_items, dim=s.dim, seed=s.seed).to(device())
     earlier, later = split_by_time(data, HELD_OUT)
     tell = progress("training two towers")
     losses = fit(model, earlier, seed=s.seed, epochs=s.epochs, batch_size=s.batch, lr=s.lr, progress=tell)

@@ -3,6 +3,11 @@
 import torch
 
 
+def device() -> str:
+    """The GPU, where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def fast_bfloat16() -> bool:
     """Whether the GPU, or else the processor (AMX or AVX512-BF16), computes bfloat16 faster than float32."""
     if torch.cuda.is_available():

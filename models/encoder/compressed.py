@@ -12,7 +12,7 @@ from models.encoder.alignment import Encoded
 from models.encoder.items import Item, Reader
 from models.encoder.segments import Batch, QuestionAnswer
 from models.encoder.text import Ints
-from models.precision import fast_bfloat16
+from models.precision import device, fast_bfloat16
 
 Questions = Sequence[tuple[str, str]]  # of an item, each with its answer
 
@@ -39,7 +39,7 @@ class Compressed:
     def __init__(self, model: str, *, max_tokens: int, image_folder: str) -> None:
         self.reader = Reader(model, max_tokens=max_tokens, image_folder=image_folder)
         end = self.reader.tokenizer.eos_token_id
-        self.encoder = weights.load_frozen(model, bf16=fast_bfloat16(), instead=end).to(_device())
+        self.encoder = weights.load_frozen(model, bf16=fast_bfloat16(), instead=end).to(device())
 
     @property
     def dim(self) -> int:
@@ -79,7 +79,7 @@ class TunableCompressed(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         bf16 = fast_bfloat16()
-        self.encoder = weights.load(model, embs=embs, rank=rank, bf16=bf16, checkpointing=checkpointing).to(_device())
+        self.encoder = weights.load(model, embs=embs, rank=rank, bf16=bf16, checkpointing=checkpointing).to(device())
         self.reader = Reader(model, max_tokens=max_tokens, image_folder=image_folder)
         self.warm_start = warm_start
         self.input_share = 0.0
@@ -108,7 +108,3 @@ class TunableCompressed(nn.Module):
         weights.save(self.encoder, folder, self.reader.tokenizer)
         if self.reader.images:
             self.reader.images.processor.save_pretrained(folder)
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"

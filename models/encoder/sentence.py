@@ -12,7 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 from models.encoder.alignment import Encoded
 from models.encoder.text import Ints, Tokens, budgeted
 from models.encoder.whole import known
-from models.precision import fast_bfloat16
+from models.precision import device, fast_bfloat16
 
 TOKENS_AT_ONCE = 2048  # of a training batch, with padding: on a CPU more is slower
 
@@ -26,9 +26,8 @@ class Sentence:
 
     def __init__(self, model: str, *, max_tokens: int, bf16: bool | None = None) -> None:
         disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers gives it no types
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         safe = {"use_safetensors": True}
-        self.model = SentenceTransformer(model, device=device, trust_remote_code=False, model_kwargs=safe).eval()
+        self.model = SentenceTransformer(model, device=device(), trust_remote_code=False, model_kwargs=safe).eval()
         self.model.max_seq_length = min(max_tokens, self.model.max_seq_length or max_tokens)
         known(self.model.tokenizer)
         self.model.tokenizer.split_special_tokens = True  # "[SEP]" in a title is a word

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models.encoder.whole import complete, known
 from models.llm.prompt import Prompt, Refused, Reply
+from models.precision import device
 
 
 def load(model: str, *, tokens_per_batch: int) -> "LocalModel":
@@ -18,8 +19,7 @@ def load(model: str, *, tokens_per_batch: int) -> "LocalModel":
 
     raises  Refused if there is no readable model
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    fast = device == "cuda" or torch.cpu._is_amx_tile_supported()
+    fast = device() == "cuda" or torch.cpu._is_amx_tile_supported()
     dtype = torch.bfloat16 if fast else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
@@ -30,7 +30,7 @@ def load(model: str, *, tokens_per_batch: int) -> "LocalModel":
         known(tokenizer)
     except Exception as error:  # what transformers raises on a damaged folder can be nearly anything
         raise Refused(f"{model} cannot be loaded: {(str(error) or repr(error)).splitlines()[0][:200]}") from None
-    return LocalModel(network.to(device).eval(), tokenizer, tokens_per_batch)
+    return LocalModel(network.to(device()).eval(), tokenizer, tokens_per_batch)
 
 
 def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

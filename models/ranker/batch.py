@@ -95,7 +95,10 @@ def _last(events: NDArray[np.bool_]) -> Int64s:
 
 
 def _parts(found: NDArray[np.integer], ks: tuple[int, ...]) -> tuple[Part, ...]:
-    """found  [rows, lists] columns that hold events, rows with few first"""
+    """Rows cut so that each part reads few columns of padding.
+
+    found  [rows, lists] columns that hold events, rows with few first
+    """
     count = max(1, min(PARTS, len(found) // ROWS_PER_PART))
     parts: list[Part] = []
     starts = [one.start for one in whole(0, ks)[0].columns]

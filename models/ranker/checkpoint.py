@@ -55,6 +55,7 @@ class Course:
 
 
 def keep(keeper: Keeper, model: Ranker, optimizers: Sequence[torch.optim.Optimizer], course: Course) -> None:
+    """Write all that `go_on` needs."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in course.weights.items()}
     tensors["curve"] = torch.tensor([astuple(epoch) for epoch in course.curve], dtype=torch.float64)

@@ -124,6 +124,7 @@ def _batches(user: Ints, begin: Int64s, end: Int64s, max_history: int) -> Iterat
 
 
 def items_of(histories: Histories, events: Int64s) -> Int32s:
+    """The items of events [samples, k], PADDING where these are."""
     if not len(histories.items):
         return np.full(events.shape, PADDING, np.int32)
     return np.where(events < 0, np.int32(PADDING), histories.items[np.maximum(events, 0)])

@@ -54,6 +54,7 @@ class Separate(nn.Module):
         return torch.cat([network(x) for network in self.own], dim=1)
 
     def start_at(self, shares: Tensor) -> None:
+        """See `MultiGateExperts.start_at`."""
         for network, share in zip(self.own, shares, strict=True):
             assert isinstance(network, MultiGateExperts)
             network.start_at(share[None])
@@ -79,6 +80,7 @@ class EntireSpace(nn.Module):
         return torch.stack(columns, dim=1)
 
     def start_at(self, shares: Tensor) -> None:
+        """See `MultiGateExperts.start_at`."""
         shares = shares.clone()
         shares[self.purchase] = (shares[self.purchase] / shares[self.click]).clamp(max=0.99)  # of what was clicked
         self.inner.start_at(shares)

@@ -120,8 +120,12 @@ class Ranker(nn.Module):
         self.nearest[:-1] = torch.where(nearest < 0, self.nearest[-1, 0].cpu(), nearest)
 
     def set_id_vectors(self, vectors: Tensor) -> None:
-        """Tell the ID embeddings [n_items, dim] whose directions the search `id_embedding` compares."""
-        self.id_vectors[:-1] = F.normalize(vectors, dim=1)
+        """Tell the vectors [n_items, dim] that the search `id_embedding` compares: `id_directions` of a model."""
+        self.id_vectors[:-1] = vectors
+
+    def id_directions(self) -> Tensor:
+        """ID embeddings [n_items, dim] of length 1; zeros of items never trained on, whose IDs say nothing."""
+        return F.normalize(self.ids.weight.detach()[:-1], dim=1) * self.known[:-1, None]
 
     def tables(self) -> list[nn.Parameter]:
         """The tables of which a step reads, and updates, few rows: their gradients are sparse."""

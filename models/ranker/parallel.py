@@ -48,7 +48,8 @@ def _gathered(weights: nn.Parameter) -> Tensor:
     """The sum of all ranks' sparse gradients of a table [rows, dim]."""
     grad = weights.grad
     none = weights.new_zeros(0, dtype=torch.int64), weights.new_zeros(0, weights.shape[1])
-    rows, values = none if grad is None else (grad.coalesce().indices()[0], grad.coalesce().values())
+    whole = None if grad is None else grad.coalesce()
+    rows, values = none if whole is None else (whole.indices()[0], whole.values())
     counts = [rows.new_zeros(1) for _ in range(dist.get_world_size())]
     dist.all_gather(counts, rows.new_tensor([len(rows)]))
     most = max(int(count) for count in counts)
@@ -59,7 +60,7 @@ def _gathered(weights: nn.Parameter) -> Tensor:
     told = [int(count) for count in counts]
     where = torch.cat([one[:count] for one, count in zip(all_rows, told, strict=True)])
     what = torch.cat([one[:count] for one, count in zip(all_values, told, strict=True)])
-    return torch.sparse_coo_tensor(where[None], what, tuple(weights.shape))
+    return torch.sparse_coo_tensor(where[None], what, tuple(weights.shape), check_invariants=False)
 
 
 def agree(model: nn.Module) -> None:

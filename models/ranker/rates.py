@@ -15,6 +15,7 @@ from models.ranker.histories import EVENTS_AT_ONCE, Empty, Histories, Ints, by_k
 
 RATES = 4
 PRIOR = 5.0  # showings at the mean rate of all that every rate starts with
+MOST = 0.9  # that mean at most
 _NO_ITEMS = np.zeros(0, np.int32)
 Events = tuple[Ints, Ints, Ints]  # user [events], -1: not known; item [events]; ts [events] in microseconds
 
@@ -93,7 +94,8 @@ def rates_of(shown: Counts, taken: Counts) -> NDArray[np.float32]:
     so: a share is at most 1.
     """
     shown = Counts(*(np.maximum(a, b) for a, b in zip(shown, taken, strict=True)))
-    mean = (taken.everyone + 1) / (shown.everyone + 2)
+    # Where nothing but what was taken is told, there is no share; the bound keeps rates from telling the log's length.
+    mean = np.minimum((taken.everyone + 1) / (shown.everyone + 2), MOST)
     columns: list[NDArray[np.floating]] = []
     for all_, some in ((shown.user, taken.user), (shown.item, taken.item)):
         odds = (some + PRIOR * mean) / (all_ - some + PRIOR * (1 - mean))

@@ -132,8 +132,12 @@ def gathered(
 ) -> Samples:
     """Rows with what was found for them, and of that what the design looks at.
 
-    rates   [rows, RATES], see `Rates.at`
-    raises  ValueError if the design looks at what is not told
+    user, target  [rows] indices, for which `found` was found
+    end           [rows] where each history ends, from `Histories.ends`
+    ts            [rows] microseconds
+    labels        [rows, tasks]
+    rates         [rows, RATES], see `Rates.at`
+    raises        ValueError if the design looks at what is not told
     """
     length, none = histories.lengths(user, end), found.events < 0
     at = np.maximum(found.events, 0)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import metrics
+from models.precision import fast_bfloat16
 from models.ranker import parallel
 from models.ranker.batch import Batch, batch_of
 from models.ranker.checkpoint import Course, Epoch, Keeper, go_on, keep
@@ -44,7 +45,7 @@ def fit(
     patience     epochs without a better one after which training stops
     keeper       where every epoch is kept, so that a training that was killed goes on from there, to the same weights
     returns      the training curve
-    raises       ValueError if no row before the validation rows has a label
+    raises       ValueError if no row before the validation rows has a label, FloatingPointError if training goes astray
     """
     train, valid = split_by_time(data, valid_share)
     labels = data.labels[train]
@@ -74,26 +75,24 @@ def fit(
     return course.curve
 
 
-def predict(model: Ranker, data: Samples, batch_size: int = PREDICT_ROWS) -> NDArray[np.float32]:
+def predict(model: Ranker, data: Samples) -> NDArray[np.float32]:
     """Probabilities [rows, tasks] float32 of every task; labels are not looked at."""
-    return _each(model, data, np.arange(len(data)), len(model.tasks), lambda batch: model(batch).sigmoid(), batch_size)
+    return _each(model, data, np.arange(len(data)), len(model.tasks), lambda batch: model(batch).sigmoid())
 
 
-def weigh(model: Ranker, data: Samples, batch_size: int = PREDICT_ROWS) -> NDArray[np.float32]:
+def weigh(model: Ranker, data: Samples) -> NDArray[np.float32]:
     """What each event found weighs in attention [rows, k] float32, mean over its heads, 0 for padding."""
-    return _each(model, data, np.arange(len(data)), data.topk.shape[1], model.shares, batch_size)
+    return _each(model, data, np.arange(len(data)), data.topk.shape[1], model.shares)
 
 
 @torch.no_grad()
-def _each(
-    model: Ranker, data: Samples, rows: Int64s, width: int, of: Callable[[Batch], Tensor], batch_size: int
-) -> NDArray[np.float32]:
+def _each(model: Ranker, data: Samples, rows: Int64s, width: int, of: Callable[[Batch], Tensor]) -> NDArray[np.float32]:
     """What a function [batch, width] of batches gives for the rows, float32; ranks share the rows."""
     model.eval()
     found = np.zeros((len(rows), width), np.float32)
     places = parallel.mine(np.arange(len(rows)))
-    for start in range(0, len(places), batch_size):
-        some = places[start : start + batch_size]
+    for start in range(0, len(places), PREDICT_ROWS):
+        some = places[start : start + PREDICT_ROWS]
         batch, order = batch_of(data, rows[some], model.design.ks, model.known.device)
         with faster(model):
             found[some[order]] = of(batch).float().cpu().numpy()
@@ -101,9 +100,9 @@ def _each(
 
 
 def faster(model: Ranker) -> torch.autocast:
-    """Products in bfloat16 on a GPU; weights, sums of gradients and losses stay float32."""
+    """Products in bfloat16 on a GPU that is fast at them; weights, sums of gradients and losses stay float32."""
     kind = model.known.device.type
-    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
+    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda" and fast_bfloat16())
 
 
 def split_by_time(data: Samples, share: float) -> tuple[Int64s, Int64s]:
@@ -170,7 +169,9 @@ def _train_epoch(
 
 def _judge(model: Ranker, data: Samples, valid: Int64s, epoch: int, train_loss: float, course: Course) -> None:
     """Add the epoch to the course, and its weights if it is the best so far."""
-    predicted = _each(model, data, valid, len(model.tasks), lambda batch: model(batch).sigmoid(), PREDICT_ROWS)
+    predicted = _each(model, data, valid, len(model.tasks), lambda batch: model(batch).sigmoid())
+    if not (math.isfinite(train_loss) and np.isfinite(predicted).all()):
+        raise FloatingPointError(f"epoch {epoch} gives no numbers")
     labels, groups = data.labels[valid], data.groups[valid]
 
     def mean(metric: metrics.Metric) -> float:

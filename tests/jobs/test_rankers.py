@@ -1,14 +1,17 @@
 """The challenger as the settings ask for it: trained, measured, stored, and what it recommends explained."""
 
 import shutil
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pytest
 
-from jobs import dataset, evaluate, train
+from jobs import dataset, evaluate, ranks, train
 from jobs.behaviour import EVENTS, load_exposed
 from jobs.dataset import load_dataset, searched
 from jobs.indexed import Items, distinct, load_catalogue
@@ -17,7 +20,8 @@ from jobs.rankers import build, challenger_design, din_design
 from jobs.scorer import Scorer
 from jobs.sections import Ranker as Section
 from jobs.settings import Settings
-from models.ranker import PRESETS
+from jobs.train_ranks import fit_told
+from models.ranker import PRESETS, Design, Ranker, Samples
 from models.ranker.design import Attention, Extra, Feature, Heads, Search
 from tests.chain import LAST, Chain
 
@@ -104,12 +108,14 @@ def test_rows_are_searched_for_in_parts_and_a_list_of_nothing_is_told(
     data = load_dataset(lake, settings, load_catalogue(lake, settings, **book), LAST)
     design = challenger_design(Section())
     whole = searched(data, data.test, settings, design)
-    monkeypatch.setattr(dataset, "ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(dataset, "EVENTS_AT_ONCE", 50 * sum(design.ks))
     parts = searched(data, data.test, settings, design)
     for column in ("target", "topk", "sims", "labels", "rates", "history_length"):
         assert np.allclose(getattr(whole, column), getattr(parts, column), atol=1e-6, equal_nan=True), column
     build(data, settings, challenger_design(Section(lists={"like": 3, "click": 3})))
     assert capsys.readouterr().err == "warning: [ranker] lists names like, and the log holds none\n"
+    build(data, settings, challenger_design(Section(search="latest")))
+    assert "the search latest compares no vectors" in capsys.readouterr().err
 
 
 def test_a_design_that_the_log_cannot_feed_is_refused(ran: Chain, tmp_path: Path) -> None:
@@ -119,3 +125,45 @@ def test_a_design_that_the_log_cannot_feed_is_refused(ran: Chain, tmp_path: Path
     lake.replace("silver.items", items.set_column(at, "category", pa.nulls(len(items), items["category"].type)))
     with pytest.raises(UserError, match="search category needs categories"):
         train.run(lake, other(ran.settings, search="category"), LAST)
+
+
+def without_labels(ran: Chain, folder: Path, before: date) -> Lake:
+    """The lake as it would be had nothing been clicked before that day: labels are not known then."""
+    lake = Lake(shutil.copytree(ran.lake.root, folder / "lake"))
+    samples = lake.arrow("gold.samples")
+    early = pc.less(samples["day"], pa.scalar(before))
+    for task in dataset.TASKS:
+        unknown = pc.if_else(early, pa.scalar(None, samples[task].type), samples[task])
+        samples = samples.set_column(samples.column_names.index(task), task, unknown)
+    lake.replace("gold.samples", samples)
+    return lake
+
+
+def test_a_day_without_a_label_before_it_trains_nothing(ran: Chain, tmp_path: Path) -> None:
+    lake = without_labels(ran, tmp_path, LAST)
+    assert "0 samples with a label to train on" in str(train.run(lake, ran.settings, LAST).notes["skipped"])
+    assert "nothing was trained" in str(evaluate.run(lake, ran.settings, LAST).notes["skipped"])
+
+
+def test_the_first_labelled_rows_are_trained_on_and_judged_by(ran: Chain, tmp_path: Path) -> None:
+    lake = without_labels(ran, tmp_path, LAST - timedelta(days=1))  # they are among the latest of all rows
+    done = train.run(lake, other(ran.settings), LAST)
+    labelled = lake.arrow("gold.samples", ["click"], ds.field("day") == LAST - timedelta(days=1))
+    assert done.rows_in == len(labelled) - labelled["click"].null_count
+
+
+def test_a_training_that_goes_astray_says_what_to_do() -> None:
+    model = Ranker(design=Design("latest", k=1), n_items=9, tasks=("click",))
+    zeros = np.zeros(40, np.int64)
+    labels = (np.arange(40) % 2).astype(np.float32)[:, None]
+    rows = Samples(zeros, zeros[:, None], zeros[:, None].astype(np.float32), labels, zeros, zeros, np.arange(40))
+    told = {"seed": 0, "epochs": 3, "batch_size": 4, "valid_share": 0.2, "patience": 3}
+    with pytest.raises(UserError, match=r"training din went astray \(epoch \d gives no numbers\): lower ranker.lr"):
+        fit_told(model, rows, "din", lr=1e30, **told)
+
+
+def test_more_ranks_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert (ranks.count(0), ranks.count(2)) == (2, 2)
+    with pytest.raises(UserError, match="ask for 3 ranks, and there are 2 GPUs"):
+        ranks.count(3)

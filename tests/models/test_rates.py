@@ -51,3 +51,10 @@ def test_what_was_taken_counts_as_shown_whatever_comes_later() -> None:
     one, two = (Rates.from_arrays(shown, taken, 1, 1, window=1000).at(*rows) for shown in (none, later))
     assert np.array_equal(one, two)
     assert one[0, 0] == pytest.approx(np.log((4 + 5 * 5 / 6) / (5 / 6)))  # of 4 that were taken as many were shown
+
+
+def test_rates_of_a_log_that_tells_only_what_was_taken_do_not_tell_how_long_it_is() -> None:
+    zero = np.zeros(2, int)
+    taken, others = (zero, zero, np.arange(2)), (np.full(9000, 1), np.full(9000, 1), np.full(9000, 3))
+    short, long = (Totals.count([], parts, 2, 2).at(zero[:1], zero[:1]) for parts in ([taken], [taken, others]))
+    assert long[0, 0] - short[0, 0] == pytest.approx(np.log((2 + 4.5) / 0.5) - np.log((2 + 3.75) / 1.25))
