@@ -11,7 +11,8 @@ A preset may be changed, as `qarm_v2:-simtier` (without a feature or extra), `:l
 embeddings), `:aligned` (vectors tuned on Swing pairs of the training rows, once, with seed 0), `:distinct` (each item
 of a history once), `:lists` (what was liked and what was not by itself), `:k=10`, `:history=100` (the last events
 alone), and several of them. `auc_cold`: of items that no training row has; `auc_history_100`: of rows with 100 events
-and more before them, up to the next such bound. Asserts nothing.
+and more before them, up to the next such bound. With `--new 0.2` a fifth of the items, drawn once, is there from the
+first test row on: what is known of them then are their texts, and what happens from there on. Asserts nothing.
 """
 
 import argparse
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="landing folder, or one of CoLLM's split")
     parser.add_argument("--information", nargs="+", choices=["published", "until_now"], default=["until_now"])
     parser.add_argument("--presets", nargs="+", type=variant, default=list(map(variant, [*SIMPLE, *PRESETS])))
+    parser.add_argument("--new", type=float, default=0.0, help="share of the items that come with the test rows")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
@@ -145,7 +147,7 @@ def main() -> None:
     vectors = dict[bool, torch.Tensor]()  # of both protocols: they have the same items and training rows
     for information in flags.information:
         try:
-            log = load(flags.data, information)
+            log = load(flags.data, information, flags.new)
         except ValueError as error:
             sys.exit(f"rank: {error}")
         for one in flags.presets:

@@ -48,13 +48,18 @@ class Log:
     rates: Floats
 
 
-def load(folder: Path, information: Information) -> Log:
-    """raises  ValueError if there is no such set, or none with that information"""
+def load(folder: Path, information: Information, new: float = 0.0) -> Log:
+    """A set, of which a share of the items, `new`, is there from the first test row on: nothing before was of them.
+
+    raises  ValueError if there is no such set, or none with that information
+    """
     if (folder / "train.jsonl.gz").exists():
+        if new:
+            raise ValueError(f"{folder}: histories are told by its rows, so no item can be left out of them")
         return _split_rows(folder, information)
     if information == "published":
         raise ValueError(f"{folder} has no published split: only until_now")
-    return _events(folder)
+    return _events(folder, new)
 
 
 def _split_rows(folder: Path, information: Information) -> Log:
@@ -90,7 +95,7 @@ def _split_rows(folder: Path, information: Information) -> Log:
     return Log(texts, categories, part, user, item, ts, label.astype(np.float32), histories, end, rates)
 
 
-def _events(folder: Path) -> Log:
+def _events(folder: Path, new: float) -> Log:
     """Ratings of 4 and more against the rest, or impressions with and without a click; the last fifth is the test.
 
     Of ratings it is the last fifth of time, of impressions the last fifth of the requests; validation is the tenth
@@ -116,6 +121,11 @@ def _events(folder: Path) -> Log:
         place = np.array([first[row["request_id"]] for row in rows]) / len(first)
         done, kinds = label == 1, np.full(len(rows), LIKED)  # what was shown and left is told by the rates
     part = (place >= 0.7).astype(np.int64) + (place >= 0.8)
+    late = np.random.default_rng(0).random(len(items)) < new
+    there = (part == 2) | ~late[item]
+    user, item, ts, label, liked_at, done, kinds, part = (
+        column[there] for column in (user, item, ts, label, liked_at, done, kinds, part)
+    )
     histories = Histories.from_arrays(user[done], item[done], liked_at[done], len(users), kinds=kinds[done])
     end, rates = histories.ends(user, ts), running_rates(user, item, ts, part >= 0, label == 1, liked_at)
     return Log(texts, categories, part, user, item, ts, label.astype(np.float32), histories, end, rates)
