@@ -34,7 +34,7 @@ from jobs.encoders import encoder_location
 from jobs.judges import LlmJudge
 from jobs.llm import open_llm
 from jobs.progress import progress
-from jobs.sections import Pairs, Quantizer
+from jobs.sections import Align, Pairs, Quantizer
 from jobs.settings import Settings, load_settings
 from models.encoder import text
 from models.encoder.retrieval import hit_rates
@@ -102,6 +102,14 @@ def measured(vectors: Vectors, train: Places, searched: Searched, seed: int) -> 
     return found
 
 
+def plan_of(align: Align, seed: int) -> Plan:
+    """How the settings have the encoder tuned, on no questions."""
+    return Plan(
+        steps=align.steps, items_per_batch=align.items_per_batch, items_per_chunk=align.items_per_chunk, lr=align.lr,
+        temperature=align.temperature, answer_weight=0.0, seed=seed,
+    )  # fmt: skip
+
+
 def tuned(
     texts: list[str], pairs: Places, train: Places, searched: Searched, seed: int, settings: Settings
 ) -> list[Row]:
@@ -114,10 +122,7 @@ def tuned(
         return measured(vectors, train, searched, seed)
 
     before, started = look(), perf_counter()
-    plan = Plan(
-        steps=align.steps, items_per_batch=align.items_per_batch, items_per_chunk=align.items_per_chunk, lr=align.lr,
-        temperature=align.temperature, answer_weight=0.0, seed=seed,
-    )  # fmt: skip
+    plan = plan_of(align, seed)
     tune(model, model.collate, pairs, len(texts), plan, progress=progress("tuning", every=30))
     seconds, after = perf_counter() - started, look()
     return [

@@ -1,6 +1,7 @@
 """Vectors of a log's items: MiniLM of their texts, as it comes and tuned as the job `align` does."""
 
 import torch
+from align import plan_of
 from rank_logs import Log
 from swing import Log as Events
 from swing import indices
@@ -10,7 +11,7 @@ from jobs.progress import progress
 from jobs.sections import Align, Encoder, Pairs
 from models.encoder import text
 from models.encoder.sentence import Sentence, TunableSentence
-from models.encoder.tuning import Plan, tune
+from models.encoder.tuning import tune
 
 
 def embedded(texts: list[str]) -> torch.Tensor:
@@ -26,10 +27,7 @@ def aligned(log: Log, seed: int) -> torch.Tensor:
     events = Events.of_clicks(log.user[known], log.item[known], log.ts[known])
     pairs = indices(events.pairs("true", Pairs()), {str(item): item for item in range(len(log.texts))})
     model = TunableSentence(encoder_location(encoder), log.texts, max_tokens=encoder.max_tokens)
-    plan = Plan(
-        steps=align.steps, items_per_batch=align.items_per_batch, items_per_chunk=align.items_per_chunk, lr=align.lr,
-        temperature=align.temperature, answer_weight=0.0, seed=seed,
-    )  # fmt: skip
+    plan = plan_of(align, seed)
     tune(model, model.collate, pairs, len(log.texts), plan, progress=progress("tuning", every=30))
     return _vectors(model.sentence, log.texts)
 

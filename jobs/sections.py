@@ -11,7 +11,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
-Found = Annotated[int, Field(ge=1, le=10_000)]
+Found = Annotated[int, Field(ge=1, le=10_000)]  # events that a search hands on
 Size = Annotated[int, Field(ge=1, le=65_536)]
 Parts = Annotated[int, Field(ge=0, le=100_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

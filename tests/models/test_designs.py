@@ -196,3 +196,13 @@ def test_a_new_model_starts_at_how_often_labels_are_one(kind: Heads) -> None:
     found = heads(kind, 4, ("click", "purchase"), experts=2, hidden=8, dropout=0.0)
     found.start_at(torch.tensor([0.5, 0.3]))
     torch.testing.assert_close(found(torch.zeros(3, 4)).sigmoid(), torch.tensor([[0.5, 0.3]] * 3), atol=0.07, rtol=0)
+
+
+def test_ids_that_were_never_trained_have_no_direction() -> None:
+    rows = rows_of(PRESETS["din"], log())
+    few = rows.take(np.flatnonzero((rows.target < 20) & (rows.topk < 20).all(axis=1)))
+    model = trained(PRESETS["din"], few)
+    known = model.known[:ITEMS]
+    assert known[:20].any()
+    assert not known[20:].any()
+    torch.testing.assert_close(model.id_directions().norm(dim=1), known.float())

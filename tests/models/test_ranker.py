@@ -151,6 +151,12 @@ def test_training_keeps_the_best_epoch_and_tells_its_curve() -> None:
     assert steps[-1] == (len(curve) * 7, 30 * 7)
 
 
+def test_an_epoch_is_worth_gauc_less_log_loss() -> None:
+    assert Epoch(1, 0.1, 0.6, 0.8, 0.7).worth == pytest.approx(0.1)
+    assert Epoch(1, 0.1, 0.6, 0.8, np.nan).worth == pytest.approx(0.2)
+    assert np.isnan(Epoch(1, 0.1, 0.6, np.nan, np.nan).worth)
+
+
 def test_validation_rows_of_one_class_do_not_stop_training() -> None:
     data = rows(200)
     data.labels[:] = 1.0
