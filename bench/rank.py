@@ -3,9 +3,10 @@
     make bench B=rank ARGS="--data <collm_ml1m> [--information published until_now] [--presets din] [--json FILE]"
 
 Trained on the training rows, stopped by the validation rows, measured on the test rows, which choose nothing. Vectors:
-MiniLM of the items' texts. Semantic IDs: Res-KmeansFSQ 3 x 64 on these, with the defaults. sim_soft searches by the ID
-embeddings of a DIN that is trained first. Every preset is told the running rates, and, where the log has them, which
-events were disliked.
+MiniLM of the items' texts, with [encoder] and [align] of PROFILE (here small, if none is set). Semantic IDs:
+Res-KmeansFSQ 3 x 64 on these, with the defaults; for qarm_v1 its paper's six levels of residual k-means, 64 each.
+sim_soft searches by the ID embeddings of a DIN that is trained first. Every preset is told the running rates, and, where
+the log has them, which events were disliked.
 
 A preset may be changed, as `qarm_v2:-simtier` (without a feature or extra), `:latest` (without the search by
 embeddings), `:aligned` (vectors tuned on Swing pairs of the training rows, once, with seed 0), `:distinct` (each item
@@ -36,13 +37,15 @@ from rank_vectors import aligned, embedded
 from rich.console import Console
 from rich.table import Table
 
+from jobs.settings import load_settings
 from models import metrics, quantizers
 from models.ranker import PRESETS, Design, Ranker, Samples, find, fit, gathered, pca, predict
 from models.ranker.model import NEAREST
 
 Row = dict[str, Any]
 Floats = NDArray[np.floating]
-SIZES, GSU_DIM, EPOCHS = (64, 64, 64), 64, 10
+GSU_DIM, EPOCHS = 64, 10
+CODES, V1_CODES = ("res_kmeans_fsq", (64,) * 3), ("res_kmeans", (64,) * 6)
 LENGTHS = (0, 10, 100, 1000, 1 << 62)  # of histories, where slices part
 LR, DROPOUT = 5e-4, 0.5  # of three and two, those with which qarm_v2 foretold the validation rows of collm_ml1m best
 
@@ -72,18 +75,19 @@ class Bench:
     ) -> tuple[Ranker, Floats, float]:
         """A trained model, its scores of all rows, samples a second of its training with its validation."""
         rows = self.samples(design, max_history, vectors)
+        kind, sizes = V1_CODES if "nearest_items" in design.features else CODES
         model = Ranker(
             design=design,
             n_items=len(self.x),
             tasks=("like",),
-            code_sizes=SIZES,
+            code_sizes=sizes,
             nearest_of=len(self.x),
             kinds=2,
             dropout=DROPOUT,
             seed=self.seed,
         )
         if model.codes.shape[1]:
-            model.set_codes(quantizers.fit("res_kmeans_fsq", self.x, sizes=SIZES, seed=self.seed).encode(self.x))
+            model.set_codes(quantizers.fit(kind, self.x, sizes=sizes, seed=self.seed).encode(self.x))
         if "nearest_items" in design.features:
             pool = quantizers.fit("nearest_items", self.x, sizes=(len(self.x),) * NEAREST, seed=self.seed)
             model.set_nearest(pool.encode(self.x))
@@ -143,6 +147,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
+    os.environ.setdefault("PROFILE", "small")
+    settings = load_settings()
     rows: list[Row] = []
     vectors = dict[bool, torch.Tensor]()  # of both protocols: they have the same items and training rows
     for information in flags.information:
@@ -154,7 +160,8 @@ def main() -> None:
             if one.design and one.design.lists and information == "published":
                 sys.exit(f"rank: {one.name} needs types of events, which published histories do not tell")
         for tuned in {one.aligned for one in flags.presets} - vectors.keys():
-            vectors[tuned] = aligned(log, seed=0) if tuned else embedded(log.texts)
+            encoder, align = settings.encoder, settings.align
+            vectors[tuned] = aligned(log, encoder, align, seed=0) if tuned else embedded(log.texts, encoder)
         for seed in flags.seeds:
             for one in flags.presets:
                 rows.append(measured(Bench(log, vectors[one.aligned], seed), one, information))

@@ -14,24 +14,22 @@ from models.encoder.sentence import Sentence, TunableSentence
 from models.encoder.tuning import tune
 
 
-def embedded(texts: list[str]) -> torch.Tensor:
+def embedded(texts: list[str], encoder: Encoder) -> torch.Tensor:
     """[items, dim] float32."""
-    encoder = Encoder()
-    return _vectors(Sentence(encoder_location(encoder), max_tokens=encoder.max_tokens), texts)
+    return _vectors(Sentence(encoder_location(encoder), max_tokens=encoder.max_tokens), texts, encoder)
 
 
-def aligned(log: Log, seed: int) -> torch.Tensor:
+def aligned(log: Log, encoder: Encoder, align: Align, seed: int) -> torch.Tensor:
     """[items, dim] float32: tuned on Swing pairs of what was liked in the training rows."""
-    encoder, align = Encoder(), Align()
     known = (log.part == 0) & (log.label == 1)
     events = Events.of_clicks(log.user[known], log.item[known], log.ts[known])
     pairs = indices(events.pairs("true", Pairs()), {str(item): item for item in range(len(log.texts))})
     model = TunableSentence(encoder_location(encoder), log.texts, max_tokens=encoder.max_tokens)
     plan = plan_of(align, seed)
     tune(model, model.collate, pairs, len(log.texts), plan, progress=progress("tuning", every=30))
-    return _vectors(model.sentence, log.texts)
+    return _vectors(model.sentence, log.texts, encoder)
 
 
-def _vectors(sentence: Sentence, texts: list[str]) -> torch.Tensor:
+def _vectors(sentence: Sentence, texts: list[str], encoder: Encoder) -> torch.Tensor:
     told = progress("embedding", every=30)
-    return torch.from_numpy(text.embed(sentence, texts, tokens_per_batch=Encoder().tokens_per_batch, progress=told))
+    return torch.from_numpy(text.embed(sentence, texts, tokens_per_batch=encoder.tokens_per_batch, progress=told))

@@ -63,7 +63,7 @@ def compared(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Ite
                 model = copy.deepcopy(old) if way == "warm" else build(data, told, challenger_design(told.ranker))
                 began = perf_counter()
                 curve = train.train(model, rows, told, f"{way}, seed {seed}")
-                row = {"day": str(day), "way": f"{way}, at most {most}", "epochs": len(curve), "seed": seed}
+                row = {"day": str(day), "way": f"{way}, at most {most}", "epochs": curve[-1].epoch, "seed": seed}
                 yield row | {"seconds": perf_counter() - began} | judged(model, data, test)
 
 

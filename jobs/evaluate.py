@@ -4,8 +4,8 @@
 
 Reads what train reads, the models, and gold.recommendations. Writes gold.metrics: AUC, UAUC, GAUC, log loss and
 calibration with bootstrap intervals (users drawn again), over all rows, by slice and of the other labels; the
-differences of AUC; what share of the events found a search by ID embeddings misses; hit rate and NDCG of what was
-recommended the day before, beside the most popular items.
+differences of AUC and GAUC; what share of the events found a search by ID embeddings misses; hit rate and NDCG of what
+was recommended the day before, beside the most popular items.
 """
 
 from dataclasses import replace
@@ -158,32 +158,19 @@ def _measure(
     for slice_, (inside, task) in slices.items():
         y, s, user = rows.labels[inside, task], scores[inside, task], rows.user[inside]
         values = {metric: measure(y, s, user) for metric, measure in METRICS.items()}
-        intervals = {}
-        if slice_ == "all":
-            for metric in ("auc", "uauc", "gauc"):
-                rounds = settings.gate.bootstrap_rounds
-                intervals[metric] = metrics.bootstrap(METRICS[metric], y, s, user, seed=0, rounds=rounds)
-        found += metric_rows(name, slice_, values, intervals=intervals, rows=int(inside.sum()), version=version)
+        intervals = metrics.bootstrap(METRICS, y, s, user, seed=0, rounds=settings.gate.bootstrap_rounds)
+        known = int(np.isfinite(y).sum())
+        found += metric_rows(name, slice_, values, intervals=intervals, rows=known, version=version)
     return found
 
 
 def _difference(a: Floats, b: Floats, other: str, rows: Rows, settings: Settings) -> list[dict[str, object]]:
-    labels = rows.labels[:, 0]
-    found: list[dict[str, object]] = []
-    for metric in ("auc", "gauc"):
-        measure = METRICS[metric]
-        value = measure(labels, a, rows.user) - measure(labels, b, rows.user)
-        interval = metrics.bootstrap_difference(
-            labels, a, b, rows.user, seed=0, rounds=settings.gate.bootstrap_rounds, metric=measure
-        )
-        found += metric_rows(
-            f"challenger_minus_{other}",
-            "all",
-            {metric: value},
-            intervals={metric: interval},
-            rows=len(labels),
-        )
-    return found
+    labels, compared = rows.labels[:, 0], {metric: METRICS[metric] for metric in ("auc", "gauc")}
+    rounds = settings.gate.bootstrap_rounds
+    values = {name: of(labels, a, rows.user) - of(labels, b, rows.user) for name, of in compared.items()}
+    intervals = metrics.bootstrap_difference(compared, labels, a, b, rows.user, seed=0, rounds=rounds)
+    known = int(np.isfinite(labels).sum())
+    return metric_rows(f"challenger_minus_{other}", "all", values, intervals=intervals, rows=known)
 
 
 if __name__ == "__main__":

@@ -62,10 +62,6 @@ def build(data: Dataset, settings: Settings, design: Design) -> Ranker:
 
 
 def _warn(data: Dataset, design: Design) -> None:
-    blind = design.search in ("latest", "category") and (design.attention == "semantic" or "simtier" in design.extras)
-    if blind:
-        told = f"the search {design.search} compares no vectors: attention semantic and the extra simtier see zeros"
-        print(f"warning: [ranker] {told}", file=sys.stderr, flush=True)
     histories = data.exposed() if looks_at_exposures(design) else data.histories
     for name, kind in EVENTS.items():
         if kind in dict(design.lists) and not len(histories.only(kind)[0].items):

@@ -53,6 +53,11 @@ class Course:
     best_epoch: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def done(self) -> int:
+        """How many epochs were trained."""
+        return self.curve[-1].epoch if self.curve else 0
+
 
 def keep(keeper: Keeper, model: Ranker, optimizers: Sequence[torch.optim.Optimizer], course: Course) -> None:
     """Write all that `go_on` needs."""

@@ -42,6 +42,11 @@ class Design:
         """How many events of each list."""
         return tuple(k for _, k in self.lists) or (self.k,)
 
+    @property
+    def sees_similarities(self) -> bool:
+        """Whether anything is made of how similar an event is to the target."""
+        return self.attention == "semantic" or "simtier" in self.extras
+
     def without(self, part: str) -> "Design":
         """The same without one feature or extra."""
         features = tuple(one for one in self.features if one != part)

@@ -5,6 +5,7 @@ Nothing is trained here, so training and prediction search once and keep the res
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.ranker.found import PADDING, Found, best_of, items_of
@@ -13,6 +14,7 @@ from models.ranker.histories import Histories, Int64s, Ints
 # What gathering an event's vector and looking its score up cost, in products of two vectors (measured, CPU).
 ITEMS_PER_EVENT, LOOK_UP = 40, 4
 ITEMS_AT_ONCE = 1 << 16
+COMPARED_AT_ONCE = 1 << 18
 
 
 def pca(vectors: Tensor, dim: int) -> Tensor:
@@ -79,21 +81,47 @@ def search(
     are ordered newest first. Samples of one user share the history that is gathered for them. Searched on
     the device of item_vectors.
 
-    item_vectors  [items, d] float32
+    item_vectors  [items, d] float32; zeros: the item has none, and is found after all that have one
     user, target  [samples], indices of the user and of the item in question
     end           [samples] int64, from Histories.ends
     distinct      each item once, where it last happened; else repeats are found as often as they happened
     source        QARM V2 (arXiv 2602.08559), section 4: inner product, not de-duplicated
     """
 
+    last = torch.finfo(torch.float32).min
+    without = ~item_vectors.any(dim=1)
+    some = bool(without.any())
+
     def similar(target: Tensor, history: Tensor) -> Tensor:
         wanted, groups = item_vectors[target], target.shape[1]
         if len(item_vectors) < (ITEMS_PER_EVENT / groups - LOOK_UP) * history.shape[1]:  # score all, look events up
             every = wanted @ item_vectors.T
-            return every.gather(2, history.unsqueeze(1).expand(-1, groups, -1))
-        return torch.bmm(wanted, torch.nn.functional.embedding(history, item_vectors).transpose(1, 2))
+            scores = every.gather(2, history.unsqueeze(1).expand(-1, groups, -1))
+        else:
+            scores = torch.bmm(wanted, torch.nn.functional.embedding(history, item_vectors).transpose(1, 2))
+        return scores.masked_fill_(without[history].unsqueeze(1), last) if some else scores
 
-    return best_of(histories, user, target, end, similar, item_vectors.device, k, max_history, distinct)
+    found = best_of(histories, user, target, end, similar, item_vectors.device, k, max_history, distinct)
+    found.sims[found.sims == last] = 0
+    return found
+
+
+def similarities(item_vectors: Tensor, target: Ints, events: Ints) -> NDArray[np.float32]:
+    """How similar each target is to events that were found by something else.
+
+    item_vectors  [items, d] float32
+    target        [samples]
+    events        [samples, k] items, PADDING where there is none
+    returns       [samples, k] inner products, 0 where there is none
+    """
+    found = np.zeros(events.shape, np.float32)
+    step = max(COMPARED_AT_ONCE // max(events.shape[1], 1), 1)
+    for at in range(0, len(target), step):
+        parts = (target[at : at + step], events[at : at + step])
+        wanted, some = (torch.from_numpy(part).long().to(item_vectors.device) for part in parts)
+        near = torch.einsum("sd,skd->sk", item_vectors[wanted], item_vectors[some.clamp(min=0)])
+        found[at : at + step] = near.masked_fill_(some < 0, 0).cpu().numpy()
+    return found
 
 
 def of_category(

@@ -81,9 +81,9 @@ def find(
     """What the design's search finds for each row, one list of events after another.
 
     user, target, end    [rows], as for `gsu.search`
-    vectors              [items, d] float32 of whatever embedding the design searches by
+    vectors              [items, d] float32 of whatever embedding the design searches by, or sees similarities of
     categories           [items] int64, for the search `category`
-    raises               ValueError if what the design searches by is not told
+    raises               ValueError if what the design needs is not told
     """
 
     def one(of: Histories, end: Int64s, k: int) -> Found:
@@ -110,13 +110,22 @@ def _find(
     categories: torch.Tensor | None,
     max_history: int,
 ) -> Found:
+    limits: Any = {"k": design.k, "max_history": max_history, "distinct": design.distinct}
     if design.search == "latest":
-        return gsu.latest(histories, user, end, k=design.k, max_history=max_history, distinct=design.distinct)
-    by = categories if design.search == "category" else vectors
-    if by is None:
-        raise ValueError(f"the search {design.search} is told neither vectors nor categories")
-    search = gsu.of_category if design.search == "category" else gsu.search
-    return search(histories, by, user, target, end, k=design.k, max_history=max_history, distinct=design.distinct)
+        found = gsu.latest(histories, user, end, **limits)
+    elif design.search == "category":
+        found = gsu.of_category(histories, _told(categories, "categories", design), user, target, end, **limits)
+    else:
+        return gsu.search(histories, _told(vectors, "vectors", design), user, target, end, **limits)
+    if design.sees_similarities:
+        found = found._replace(sims=gsu.similarities(_told(vectors, "vectors", design), target, found.items))
+    return found
+
+
+def _told(given: torch.Tensor | None, what: str, design: Design) -> torch.Tensor:
+    if given is None:
+        raise ValueError(f"the design needs {what}, which are not told: {design}")
+    return given
 
 
 def gathered(

@@ -39,7 +39,8 @@ def fit(
 
     The loss is the sum over tasks of the mean binary cross-entropy of the known labels. Items that occur in the
     training rows become known to the model. The same model, data, seed, threads and ranks give the same weights.
-    Where the validation rows hold one class only, the last epoch is kept.
+    Where the validation rows hold one class only, the last epoch is kept. A model that was trained before is judged as
+    it comes, too: that is epoch 0 of the curve, which has no training loss.
 
     valid_share  share of the rows, the latest in time, that judge the epochs and are not trained on
     patience     epochs without a better one after which training stops
@@ -51,18 +52,20 @@ def fit(
     labels = data.labels[train]
     if not np.isfinite(labels).any():
         raise ValueError("no training row has a label")
+    optimizers = optimizers_of(model, lr)
+    course = Course() if keeper is None else go_on(keeper, model, optimizers)
     if not model.known.any():  # it was never trained: nothing is known but how often labels are 1
         known = np.isfinite(labels).sum(axis=0)
         shares = np.where(known, np.nansum(labels, axis=0) / np.maximum(known, 1), 0.5)
         model.head.start_at(torch.from_numpy(shares).float().clamp(1e-4, 1 - 1e-4))
+    elif not course.curve:  # what it starts from may be as good as it gets
+        _judge(model, data, valid, 0, math.nan, course)
     seen = np.zeros(model.n_items + 1, bool)
     for rows in np.array_split(train, len(train) // PREDICT_ROWS + 1):
         seen[data.target[rows]] = seen[data.topk[rows]] = True  # PADDING is the last row, the unknown item's
     model.known[:-1] |= torch.from_numpy(seen[:-1]).to(model.known.device)
-    optimizers = optimizers_of(model, lr)
-    course = Course() if keeper is None else go_on(keeper, model, optimizers)
     with torch.random.fork_rng():
-        for epoch in range(len(course.curve) + 1, epochs + 1):
+        for epoch in range(course.done + 1, epochs + 1):
             if epoch > course.best_epoch + patience and course.curve:
                 break
             loss = _train_epoch(model, optimizers, data, train, seed, batch_size, epoch, epochs, progress)
@@ -170,7 +173,7 @@ def _train_epoch(
 def _judge(model: Ranker, data: Samples, valid: Int64s, epoch: int, train_loss: float, course: Course) -> None:
     """Add the epoch to the course, and its weights if it is the best so far."""
     predicted = _each(model, data, valid, len(model.tasks), lambda batch: model(batch).sigmoid())
-    if not (math.isfinite(train_loss) and np.isfinite(predicted).all()):
+    if not ((math.isfinite(train_loss) or not epoch) and np.isfinite(predicted).all()):
         raise FloatingPointError(f"epoch {epoch} gives no numbers")
     labels, groups = data.labels[valid], data.groups[valid]
 

@@ -114,8 +114,6 @@ def test_rows_are_searched_for_in_parts_and_a_list_of_nothing_is_told(
         assert np.allclose(getattr(whole, column), getattr(parts, column), atol=1e-6, equal_nan=True), column
     build(data, settings, challenger_design(Section(lists={"like": 3, "click": 3})))
     assert capsys.readouterr().err == "warning: [ranker] lists names like, and the log holds none\n"
-    build(data, settings, challenger_design(Section(search="latest")))
-    assert "the search latest compares no vectors" in capsys.readouterr().err
 
 
 def test_a_design_that_the_log_cannot_feed_is_refused(ran: Chain, tmp_path: Path) -> None:

@@ -85,6 +85,14 @@ def test_a_planted_event_of_the_same_moment_is_not_found(search: Search) -> None
     assert 6 in later.items
 
 
+@pytest.mark.parametrize("search", ["latest", "category"])
+def test_similarities_are_told_of_events_that_were_not_searched_by_them(search: Search) -> None:
+    rows = rows_of(Design(search, k=5, attention="semantic"), log())
+    alike = (vectors()[rows.target].unsqueeze(1) * vectors()[np.maximum(rows.topk, 0)]).sum(dim=2).numpy()
+    np.testing.assert_allclose(rows.sims, np.where(rows.topk < 0, 0, alike), atol=1e-6)
+    assert not rows_of(Design(search, k=5), log()).sims.any()  # nothing sees them
+
+
 def test_a_category_is_searched_newest_first_and_no_category_finds_nothing() -> None:
     histories = Histories.from_arrays(np.zeros(4, int), np.array([1, 2, 6, 11]), np.arange(4), 1)
     user, end = np.zeros(2, int), np.full(2, 4)
@@ -99,7 +107,7 @@ def test_an_event_is_told_with_its_age_its_type_and_its_place() -> None:
     )
     design, zero = replace(EVERYTHING, search="latest", k=4), np.array([0])
     end = histories.ends(zero, np.array([10 * 10**6]))
-    found = find(design, histories, zero, zero, end)
+    found = find(design, histories, zero, zero, end, vectors=vectors())
     rows = gathered(
         design, histories, found, zero, zero, end, np.array([10 * 10**6]), np.zeros((1, 2)), np.zeros((1, RATES))
     )
@@ -179,7 +187,7 @@ def test_a_step_leaves_the_rows_of_items_that_it_did_not_read() -> None:
 def test_what_a_design_needs_and_is_not_told_is_named() -> None:
     zero = np.array([0])
     histories = Histories.from_arrays(zero, zero, zero, 1)
-    with pytest.raises(ValueError, match="neither vectors nor categories"):
+    with pytest.raises(ValueError, match="needs categories"):
         find(Design("category"), histories, zero, zero, zero)
     found = find(Design("latest"), histories, zero, zero, zero)
     with pytest.raises(ValueError, match="running rates"):

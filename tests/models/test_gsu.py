@@ -72,6 +72,16 @@ def test_padding_does_not_win_over_an_unlike_item() -> None:
     assert sims[0].tolist() == [-0.5, -1.0, 0.0]
 
 
+@pytest.mark.parametrize("items", [20, 20_000])  # either way of the search
+def test_an_event_whose_item_has_no_vector_is_found_after_all_others_and_like_nothing(items: int) -> None:
+    vectors = torch.zeros(items, 2)
+    vectors[:4] = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.6, 0.8], [-0.6, 0.8]])
+    some = Histories.from_arrays(ints(0, 0, 0, 0), ints(1, 9, 3, 9), ints(1, 2, 3, 4), 1)
+    found = search(some, vectors, ints(0), ints(0), ints(4), k=5)
+    assert found.items.tolist() == [[3, 1, 9, 9, -1]]
+    assert found.sims.tolist() == [pytest.approx([-0.6, -1.0, 0.0, 0.0, 0.0])]
+
+
 def test_repeated_events_are_found_as_often_as_they_happened(histories: Histories) -> None:
     end = histories.ends(ints(2), ints(99))
     assert search(histories, torch.eye(10), ints(2), ints(7), end, k=3).items.tolist() == [[7, 7, -1]]
@@ -121,7 +131,8 @@ def test_search_agrees_with_a_full_sort_whatever_shares_its_batch(
     for row in range(70):
         past = items[(users == user[row]) & (ts < until[row])][::-1][:cut].copy()
         scores = (vectors[past] @ vectors[target[row]]).numpy()
-        best = np.argsort(-scores, kind="stable")[:K]
+        told = vectors[past].any(dim=1).numpy()  # zeros are no vector, and come last
+        best = np.lexsort((np.arange(len(past)), -scores, ~told))[:K]
         assert found[row, : len(best)].tolist() == past[best].tolist()
         assert sims[row, : len(best)].tolist() == scores[best].tolist()
 

@@ -1,5 +1,7 @@
 """What the metrics mean, against scikit-learn and a plain loop over users."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn import metrics as reference
@@ -7,6 +9,13 @@ from sklearn import metrics as reference
 from models import metrics
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+ALL = {
+    "auc": metrics.auc,
+    "uauc": metrics.uauc,
+    "gauc": metrics.gauc,
+    "log_loss": metrics.log_loss,
+    "calibration": metrics.calibration,
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +70,7 @@ def test_calibration_is_predicted_over_observed() -> None:
     assert metrics.calibration([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("metric", [metrics.auc, metrics.uauc, metrics.gauc, metrics.log_loss, metrics.calibration])
+@pytest.mark.parametrize("metric", ALL.values())
 def test_an_unknown_label_counts_nowhere(metric: metrics.Metric, rows: Rows) -> None:
     labels, scores, users = rows
     hidden = np.where(np.arange(900) % 7 == 0, np.nan, labels)
@@ -69,13 +78,14 @@ def test_an_unknown_label_counts_nowhere(metric: metrics.Metric, rows: Rows) -> 
     assert metric(hidden, scores, users) == pytest.approx(metric(labels[known], scores[known], users[known]))
 
 
-@pytest.mark.parametrize("metric", [metrics.auc, metrics.uauc, metrics.gauc, metrics.log_loss, metrics.calibration])
+@pytest.mark.parametrize("metric", ALL.values())
 def test_a_weight_of_two_is_the_user_drawn_twice(metric: metrics.Metric, rows: Rows) -> None:
     labels, scores, users = rows
     twice = users % 3 == 0
     more_labels, more_scores = np.r_[labels, labels[twice]], np.r_[scores, scores[twice]]
     as_another_user = np.r_[users, users[twice] + 1000]
-    weighted = metric(labels, scores, users, 1.0 + twice)
+    twice_drawn = 1.0 + (np.unique(users) % 3 == 0)
+    weighted = metric(labels, scores, users, twice_drawn)
     assert weighted == pytest.approx(metric(more_labels, more_scores, as_another_user))
 
 
@@ -90,11 +100,27 @@ def test_a_score_that_is_no_number_is_refused() -> None:
         metrics.auc([1, 0], [0.5, np.nan])
 
 
+def interval(metric: metrics.Metric, labels: Any, scores: Any, users: Any, seed: int, rounds: int) -> metrics.Interval:
+    return metrics.bootstrap({"it": metric}, labels, scores, users, seed=seed, rounds=rounds)["it"]
+
+
+@pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
+def test_an_interval_is_that_of_users_drawn_again_with_all_their_rows(metric: metrics.Metric, rows: Rows) -> None:
+    labels, scores, users = rows
+    rng, names, found = np.random.default_rng(3), np.unique(users), []
+    for _ in range(50):
+        drawn = rng.integers(0, len(names), len(names))
+        again = [np.flatnonzero(users == names[one]) for one in drawn]
+        who = np.repeat(np.arange(len(drawn)), [len(one) for one in again])
+        found.append(metric(labels[np.concatenate(again)], scores[np.concatenate(again)], who))
+    assert interval(metric, *rows, seed=3, rounds=50) == pytest.approx(tuple(np.percentile(found, [2.5, 97.5])))
+
+
 def test_bootstrap_holds_the_metric_and_repeats_with_its_seed(rows: Rows) -> None:
-    low, high = metrics.bootstrap(metrics.auc, *rows, seed=1, rounds=100)
+    low, high = interval(metrics.auc, *rows, seed=1, rounds=100)
     assert low < metrics.auc(*rows) < high
-    assert (low, high) == metrics.bootstrap(metrics.auc, *rows, seed=1, rounds=100)
-    assert (low, high) != metrics.bootstrap(metrics.auc, *rows, seed=2, rounds=100)
+    assert (low, high) == interval(metrics.auc, *rows, seed=1, rounds=100)
+    assert (low, high) != interval(metrics.auc, *rows, seed=2, rounds=100)
 
 
 def test_bootstrap_is_wider_when_the_rows_of_a_user_agree() -> None:
@@ -102,24 +128,26 @@ def test_bootstrap_is_wider_when_the_rows_of_a_user_agree() -> None:
     users = np.repeat(np.arange(50), 20)
     labels = (rng.random(50) < 0.5).astype(float)[users]
     scores = labels * 0.3 + rng.normal(size=50)[users]
-    by_user = metrics.bootstrap(metrics.auc, labels, scores, users, seed=0, rounds=100)
-    by_row = metrics.bootstrap(metrics.auc, labels, scores, np.arange(1000), seed=0, rounds=100)
+    by_user = interval(metrics.auc, labels, scores, users, seed=0, rounds=100)
+    by_row = interval(metrics.auc, labels, scores, np.arange(1000), seed=0, rounds=100)
     assert by_user[1] - by_user[0] > 2 * (by_row[1] - by_row[0])
 
 
 def test_the_difference_of_a_model_and_itself_is_zero(rows: Rows) -> None:
     labels, scores, users = rows
-    assert metrics.bootstrap_difference(labels, scores, scores, users, seed=0, rounds=20) == (0.0, 0.0)
+    same = metrics.bootstrap_difference(ALL, labels, scores, scores, users, seed=0, rounds=20)
+    assert same == dict.fromkeys(ALL, (0.0, 0.0))
 
 
 def test_the_paired_interval_sees_a_gain_that_two_separate_intervals_cannot(rows: Rows) -> None:
     labels, scores, users = rows
     better = scores + 0.03 * labels
-    low, _ = metrics.bootstrap_difference(labels, better, scores, users, seed=0, rounds=100)
-    one, other = (metrics.bootstrap(metrics.auc, labels, s, users, seed=0, rounds=100) for s in (scores, better))
+    gain = metrics.bootstrap_difference({"auc": metrics.auc}, labels, better, scores, users, seed=0, rounds=100)
+    low, _ = gain["auc"]
+    one, other = (interval(metrics.auc, labels, s, users, seed=0, rounds=100) for s in (scores, better))
     assert low > 0
     assert other[0] < one[1]  # on their own the two overlap
 
 
 def test_an_interval_of_nothing_is_not_defined() -> None:
-    assert np.isnan(metrics.bootstrap(metrics.auc, [1, 1], [0.1, 0.2], [0, 1], seed=0)).all()
+    assert np.isnan(interval(metrics.auc, [1, 1], [0.1, 0.2], [0, 1], seed=0, rounds=9)).all()

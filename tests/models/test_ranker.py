@@ -1,6 +1,7 @@
 """What the ranking model promises: unknown items, unknown labels, repeatable training."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,18 @@ def test_training_keeps_the_best_epoch_and_tells_its_curve() -> None:
     )
     assert (gauc, loss) == pytest.approx((best.valid_gauc, best.valid_loss))
     assert steps[-1] == (len(curve) * 7, 30 * 7)
+
+
+def test_a_trained_model_that_more_training_makes_worse_is_left_as_it_was() -> None:
+    data = rows(600)
+    once_more = partial(fit, data=data, seed=0, epochs=8, batch_size=64, valid_share=0.3, patience=2)
+    model = ranker()
+    best = max(point.worth for point in once_more(model, lr=1e-2))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    curve = once_more(model, lr=1.0)
+    assert [point.epoch for point in curve] == [0, 1, 2]
+    assert curve[0].worth == pytest.approx(best)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_an_epoch_is_worth_gauc_less_log_loss() -> None:
