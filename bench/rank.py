@@ -5,8 +5,8 @@
 Trained on the training rows, stopped by the validation rows, measured on the test rows, which choose nothing. Vectors:
 MiniLM of the items' texts, with [encoder] and [align] of PROFILE (here small, if none is set). Semantic IDs:
 Res-KmeansFSQ 3 x 64 on these, with the defaults; for qarm_v1 its paper's six levels of residual k-means, 64 each.
-sim_soft searches by the ID embeddings of a DIN that is trained first. Every preset is told the running rates, and, where
-the log has them, which events were disliked.
+sim_soft searches by the ID embeddings of a DIN that is trained first. Every preset is told the running rates, and which
+events were disliked, where the log has them.
 
 A preset may be changed, as `qarm_v2:-simtier` (without a feature or extra), `:latest` (without the search by
 embeddings), `:aligned` (vectors tuned on Swing pairs of the training rows, once, with seed 0), `:distinct` (each item
