@@ -162,8 +162,9 @@ def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Chain) -> 
     trained = max(lake.arrow("gold.releases").to_pylist(), key=lambda r: r["release"])
 
     def measured(challenger: float, champion: float) -> gate.Decision:
-        rows = metric_rows("challenger", "all", {"auc": challenger}, rows=1000, version=trained["model_version"])
-        rows += metric_rows("champion", "all", {"auc": champion}, rows=1000)
+        told = {"rows": 1000, "version": trained["model_version"]}
+        rows = metric_rows("challenger", "all", {"auc": challenger}, **told)
+        rows += metric_rows("champion", "all", {"auc": champion}, **told)
         gap = {"auc": challenger - champion}
         rows += metric_rows("challenger_minus_champion", "all", gap, intervals={"auc": (-0.1, 0.1)}, rows=1000)
         write_metrics(lake, "evaluate", day, rows)
