@@ -75,7 +75,8 @@ class Dataset:
 def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date) -> Dataset:
     """The day's test rows, the rows before it to train on, and all histories up to the day.
 
-    Tasks are those that the rows to train on know a label of; rows without any are none to train on.
+    Tasks are those that the rows to train on know a label of, those that can be judged first; rows without any are none
+    to train on.
     """
     first = day - timedelta(days=settings.logs.train_days)
     where = (ds.field("day") >= first) & (ds.field("day") <= day)
@@ -102,7 +103,8 @@ def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date
     train, test = (rows.take(order[last[order] == one]) for one in (False, True))
     told = np.isfinite(train.labels)
     train = train.take(np.flatnonzero(told.any(axis=1)))  # what is too young to have a label teaches nothing
-    learned = np.flatnonzero(told.any(axis=0))
+    learned, judged = told.any(axis=0), np.isfinite(test.labels).any(axis=0)
+    learned = np.concatenate([np.flatnonzero(learned & judged), np.flatnonzero(learned & ~judged)])
     train, test = (replace(part, labels=part.labels[:, learned]) for part in (train, test))
     tasks = tuple(TASKS[at] for at in learned)
     rates = cache(partial(load_rates, lake, settings, users, catalogue, day))
