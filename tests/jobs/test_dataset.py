@@ -8,7 +8,7 @@ import torch
 from lake_rows import DAY, moment, put
 
 from jobs.dataset import load_dataset
-from jobs.indexed import Catalogue
+from jobs.indexed import Catalogue, distinct, folded
 from jobs.lake import Lake
 from jobs.settings import Settings
 
@@ -33,3 +33,17 @@ def test_a_label_that_the_day_knows_goes_before_those_that_it_does_not(lake: Lak
     assert [data.users[int(one)].as_py() for one in data.test.user] == ["u4", "u5"]
     assert [data.users[int(one)].as_py() for one in data.train.user] == ["u1", "u2"]
     assert data.train.labels[:, 1].tolist() == [1, 0]
+
+
+def test_parts_are_merged_when_they_outgrow_what_came_of_those_before() -> None:
+    merged = []
+
+    def merge(parts: list[pa.Array]) -> pa.Array:
+        merged.append(sum(map(len, parts)))
+        return distinct(parts)
+
+    part = pa.array([str(n) for n in range(100)])
+    assert folded([part] * 500, merge).to_pylist() == sorted(part.to_pylist())
+    assert max(merged) <= 3 * len(part)
+    assert len(merged) <= 500 / 2 + 3
+    assert distinct([]).to_pylist() == []
