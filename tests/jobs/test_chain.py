@@ -17,7 +17,7 @@ from jobs.indexed import load_catalogue
 from jobs.lake import Lake, UserError
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import live, load_card, load_model
-from jobs.rankers import build, challenger_design
+from jobs.rankers import build, challenger_design, din_design
 from jobs.sections import Gate
 from jobs.settings import Settings
 from models.ranker.design import PRESETS
@@ -105,6 +105,13 @@ def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> Non
     assert warmed(told(warm_start=False)) is None
     assert warmed(told(dim=8)) is None
     assert warmed(settings, LAST - timedelta(30)) is None
+    for name, design, goes_on in (
+        ("din", din_design(settings.ranker), True),
+        ("challenger", challenger_design(settings.ranker), False),
+    ):
+        model, now = build(data, settings, design), replace(catalogue, codebook_version="of another encoder")
+        found = train.warmed(lake, settings, LAST, name, model, now, "another encoder")
+        assert (found is not None) == goes_on  # DIN reads neither vectors nor codes
 
 
 def test_the_first_items_of_a_few_users_are_explained_by_their_histories(
