@@ -27,6 +27,7 @@ from models.ranker.samples import Samples, find, gathered
 TASKS = ("click", "purchase", "like")
 KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day")
 Ints = NDArray[np.int64]
+Search = Callable[[Histories, Ints, Ints, Ints], Found]  # of users and targets [rows], and where their histories end
 EVENTS_AT_ONCE = 1 << 24  # that are found before the next rows are searched for: bounds memory
 
 
@@ -141,16 +142,10 @@ def looks_at_exposures(design: Design) -> bool:
     return EVENTS["impression"] in dict(design.lists)
 
 
-def found_for(
-    data: Dataset, rows: Rows, settings: Settings, design: Design, vectors: torch.Tensor
-) -> tuple[Histories, Ints, Found]:
-    """What `histories_for` gives, and what the design's search finds there."""
-    histories, end = histories_for(data, rows, design)
-    found = find(
-        design, histories, rows.user, rows.target, end, vectors=vectors,
-        categories=data.catalogue.categories.to(vectors.device), max_history=settings.ranker.max_history,
-    )  # fmt: skip
-    return histories, end, found
+def search_of(catalogue: Catalogue, settings: Settings, design: Design, vectors: torch.Tensor) -> Search:
+    """The design's search among histories, on the device of the vectors: what it compares is there once."""
+    categories = catalogue.categories.to(vectors.device)
+    return partial(find, design, vectors=vectors, categories=categories, max_history=settings.ranker.max_history)
 
 
 def searched(
@@ -167,12 +162,13 @@ def searched(
     vectors  what the search compares, see `looked_at`; by itself the catalogue's
     task     whose rates; by itself those of the main one
     """
-    vectors = data.catalogue.vectors if vectors is None else vectors
+    search = search_of(data.catalogue, settings, design, data.catalogue.vectors if vectors is None else vectors)
     whole: Samples | None = None
     order = np.argsort(rows.user, kind="stable")  # a user's history is gathered for all of its rows
     for part in np.array_split(order, len(order) * sum(design.ks) // EVENTS_AT_ONCE + 1):
         some = rows.take(part)
-        histories, end, found = found_for(data, some, settings, design, vectors)
+        histories, end = histories_for(data, some, design)
+        found = search(histories, some.user, some.target, end)
         rates = data.rates(task or data.tasks[0]).at(some.user, some.target, some.until)
         told = gathered(design, histories, found, some.user, some.target, end, some.ts, some.labels, rates)
         whole = told.like(len(rows), mapped) if whole is None else whole
