@@ -27,6 +27,7 @@ from jobs.settings import Settings
 from jobs.train_ranks import fit_told, train_in_ranks
 from jobs.unfinished import Unfinished, finish
 from models.ranker.checkpoint import Epoch
+from models.ranker.design import Design
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
 
@@ -85,10 +86,10 @@ def warmed(
         return None
     card = load_card(lake, uri)
     same = card.encoder_version == encoder
+    if _compares_items(model.design) and not same:
+        return None
     alike = same and card.codebook_version.endswith(name_of(settings.quantizer))
     kept = alike and settings.quantizer.kind.startswith("res_kmeans")  # whose refits go on from the codebook before
-    if model.design.search == "item_embedding" and not same:
-        return None
     if model.codes.shape[1] and card.codebook_version != catalogue.codebook_version and not kept:
         return None
     old = load_model(lake, uri, catalogue)
@@ -97,6 +98,11 @@ def warmed(
     old.codes.copy_(model.codes)
     old.id_vectors.copy_(model.id_vectors)
     return old.to(model.known.device)
+
+
+def _compares_items(design: Design) -> bool:
+    """Whether vectors of items tell what is found, or how similar it is."""
+    return design.search == "item_embedding" or (design.sees_similarities and design.search != "id_embedding")
 
 
 def _sizes(model: Ranker) -> str:
