@@ -52,7 +52,7 @@ ENVIRONMENT = {
 }
 HISTORY = '${SINCE:+--since "$SINCE"}'
 OPTIONS = {"ingest": f'--data "$DATA" {HISTORY}', "samples": HISTORY}
-GPU = ("align", "ask", "embed", "judge", "train", "two_tower")
+GPU = ("align", "ask", "embed", "evaluate", "judge", "quantize", "recommend", "train", "two_tower")
 
 
 class Job(BashOperator):

@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs.catalogue import mapped
-from jobs.indexed import Items, distinct
+from jobs.indexed import Items, distinct, folded
 from jobs.lake import Lake
 from jobs.settings import Settings
 from models.ranker.histories import EventPart, Histories
@@ -34,7 +34,7 @@ def load_histories(
     """
     read = partial(positive_events, lake, settings, day, version=lake.delta("silver.events").version())
     acted = _counted(read)
-    users = distinct([pc.unique(also), *acted["values"].chunks])
+    users = distinct([also, *acted["values"].chunks])
     return users, _sorted(read, acted, users, items)
 
 
@@ -46,10 +46,14 @@ def load_exposed(lake: Lake, settings: Settings, items: Items, day: date, users:
 
 
 def _counted(read: Callable[[list[str]], Iterator[pa.RecordBatch]]) -> pa.Table:
-    """Users (`values`) and how many events they have (`counts_sum`)."""
+    """Users (`values`) and how many events they have (`counts`)."""
     none = pa.table({"values": pa.array([], pa.string()), "counts": pa.array([], pa.int64())})
-    told = [pa.Table.from_struct_array(pc.value_counts(batch["user_id"])) for batch in read(["user_id"])]
-    return pa.concat_tables([none, *told]).group_by("values").aggregate([("counts", "sum")])
+
+    def added(parts: list[pa.Table]) -> pa.Table:
+        sums = pa.concat_tables([none, *parts]).group_by("values").aggregate([("counts", "sum")])
+        return sums.rename_columns({"counts_sum": "counts"})
+
+    return folded((pa.Table.from_struct_array(pc.value_counts(one["user_id"])) for one in read(["user_id"])), added)
 
 
 def _sorted(
@@ -70,7 +74,7 @@ def _sorted(
             )
 
     counts, acted = np.zeros(len(users), np.int64), acted.filter(pc.is_in(acted["values"], users))
-    counts[pc.index_in(acted["values"], users).to_numpy()] = acted["counts_sum"].to_numpy()
+    counts[pc.index_in(acted["values"], users).to_numpy()] = acted["counts"].to_numpy()
     return Histories.from_parts(counts, parts(), mapped)
 
 

@@ -27,6 +27,7 @@ from models.ranker.samples import Samples, find, gathered
 TASKS = ("click", "purchase", "like")
 KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day")
 Ints = NDArray[np.int64]
+Search = Callable[[Histories, Ints, Ints, Ints], Found]  # of users and targets [rows], and where their histories end
 EVENTS_AT_ONCE = 1 << 24  # that are found before the next rows are searched for: bounds memory
 
 
@@ -50,10 +51,14 @@ class Rows:
         return Rows(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
     @classmethod
-    def joined(cls, parts: list["Rows"]) -> "Rows":
-        empty = np.zeros(0, np.int64)
-        parts = [cls(empty, empty, empty, empty, empty, empty, np.zeros((0, len(TASKS)), np.float32)), *parts]
-        return cls(*(np.concatenate([getattr(one, name) for one in parts]) for name in cls.__dataclass_fields__))
+    def room(cls, rows: int) -> "Rows":
+        """Room for so many, in files: those that are taken of them are the only ones in memory."""
+        ints = (mapped(rows, np.dtype(np.int64)) for _ in range(6))
+        return cls(*ints, mapped((rows, len(TASKS)), np.dtype(np.float32)))
+
+    def put(self, here: slice, part: "Rows") -> None:
+        for name in self.__dataclass_fields__:
+            getattr(self, name)[here] = getattr(part, name)
 
     def __len__(self) -> int:
         return len(self.user)
@@ -61,6 +66,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Dataset:
+    """A day as arrays: rows to train on and to judge by, and all that is known of their users and items.
+
+    users  ids by index, sorted
+    tasks  names of the labels, the main one first
+    split  whether the test rows are those of a day, or the last requests of a single one
+    """
+
     catalogue: Catalogue
     users: pa.Array
     histories: Histories
@@ -75,39 +87,47 @@ class Dataset:
 def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date) -> Dataset:
     """The day's test rows, the rows before it to train on, and all histories up to the day.
 
-    Tasks are those that the rows to train on know a label of; rows without any are none to train on.
+    Tasks are those that the rows to train on know a label of, first those that the test rows know, too; rows without
+    any are none to train on.
     """
     first = day - timedelta(days=settings.logs.train_days)
     where = (ds.field("day") >= first) & (ds.field("day") <= day)
-    version = lake.delta("gold.samples").version()  # it is read twice
+    table = lake.delta("gold.samples")
 
     def stream(columns: list[str]) -> Iterator[pa.RecordBatch]:
-        return lake.batches("gold.samples", columns, where, version)
+        return lake.batches("gold.samples", columns, where, table.version())
 
-    seen, days, split = [pa.array([], pa.string())], set[date](), settings.logs.split
-    for batch in stream(["user_id", "day"]):
-        seen.append(pc.unique(batch["user_id"]))
-        days.update(pc.unique(batch["day"]).to_pylist())
+    split = settings.logs.split
     if split == "auto":
+        days = {one for batch in stream(["day"]) for one in pc.unique(batch["day"]).to_pylist()}
         split = "request" if days == {day} else "day"
-    users, histories = load_histories(lake, settings, catalogue, day, distinct(seen))
-    parts, tested, asked = [], [np.zeros(0, bool)], [pa.array([], pa.string())]
+    seen = distinct(batch["user_id"] for batch in stream(["user_id"]))
+    users, histories = load_histories(lake, settings, catalogue, day, seen)
+    rows = Rows.room(table.to_pyarrow_dataset().count_rows(filter=where))
+    last, asked, at = np.zeros(len(rows), bool), [pa.array([], pa.string())], 0
     for batch in stream([*KEY, *TASKS]):
-        parts.append(rows_of(batch, users, catalogue, histories))
-        tested.append(batch["day"].to_numpy(zero_copy_only=False) == np.datetime64(day))
+        here = slice(at, at := at + batch.num_rows)
+        rows.put(here, rows_of(batch, users, catalogue, histories))
+        last[here] = batch["day"].to_numpy(zero_copy_only=False) == np.datetime64(day)
         asked += [pc.coalesce(batch["request_id"], batch["sample_id"])] if split == "request" else []
-    rows = Rows.joined(parts)
-    last = np.concatenate(tested) if split == "day" else _last_requests(asked, rows.ts, settings.logs.test_share)
-    order = np.lexsort((*rows.labels.T, rows.until, rows.target, rows.user, rows.ts))  # files have no order
-    train, test = (rows.take(order[last[order] == one]) for one in (False, True))
-    told = np.isfinite(train.labels)
-    train = train.take(np.flatnonzero(told.any(axis=1)))  # what is too young to have a label teaches nothing
-    learned = np.flatnonzero(told.any(axis=0))
-    train, test = (replace(part, labels=part.labels[:, learned]) for part in (train, test))
-    tasks = tuple(TASKS[at] for at in learned)
+    if split == "request":
+        last = _last_requests(asked, rows.ts, settings.logs.test_share)
+    tasks, train, test = _parted(rows, last)
     rates = cache(partial(load_rates, lake, settings, users, catalogue, day))
     exposed = cache(partial(load_exposed, lake, settings, catalogue, day, users))
     return Dataset(catalogue, users, histories, rates, exposed, tasks, train, test, split)
+
+
+def _parted(rows: Rows, last: NDArray[np.bool_]) -> tuple[tuple[str, ...], Rows, Rows]:
+    """Tasks, the rows to train on and the last ones, to test."""
+    order = np.lexsort((*rows.labels.T, rows.until, rows.target, rows.user, rows.ts))  # files have no order
+    known = np.isfinite(rows.labels)
+    train = order[(~last & known.any(axis=1))[order]]  # what is too young to have a label teaches nothing
+    test = order[last[order]]
+    learned, judged = (known[some].any(axis=0) for some in (train, test))
+    tasks = [*np.flatnonzero(learned & judged), *np.flatnonzero(learned & ~judged)]
+    rows = replace(rows, labels=rows.labels[:, tasks])
+    return tuple(TASKS[at] for at in tasks), rows.take(train), rows.take(test)
 
 
 def histories_for(data: Dataset, rows: Rows, design: Design) -> tuple[Histories, Ints]:
@@ -122,16 +142,10 @@ def looks_at_exposures(design: Design) -> bool:
     return EVENTS["impression"] in dict(design.lists)
 
 
-def found_for(
-    data: Dataset, rows: Rows, settings: Settings, design: Design, vectors: torch.Tensor
-) -> tuple[Histories, Ints, Found]:
-    """What `histories_for` gives, and what the design's search finds there."""
-    histories, end = histories_for(data, rows, design)
-    found = find(
-        design, histories, rows.user, rows.target, end, vectors=vectors,
-        categories=data.catalogue.categories.to(vectors.device), max_history=settings.ranker.max_history,
-    )  # fmt: skip
-    return histories, end, found
+def search_of(catalogue: Catalogue, settings: Settings, design: Design, vectors: torch.Tensor) -> Search:
+    """The design's search among histories, on the device of the vectors: what it compares is there once."""
+    categories = catalogue.categories.to(vectors.device)
+    return partial(find, design, vectors=vectors, categories=categories, max_history=settings.ranker.max_history)
 
 
 def searched(
@@ -148,12 +162,13 @@ def searched(
     vectors  what the search compares, see `looked_at`; by itself the catalogue's
     task     whose rates; by itself those of the main one
     """
-    vectors = data.catalogue.vectors if vectors is None else vectors
+    search = search_of(data.catalogue, settings, design, data.catalogue.vectors if vectors is None else vectors)
     whole: Samples | None = None
     order = np.argsort(rows.user, kind="stable")  # a user's history is gathered for all of its rows
     for part in np.array_split(order, len(order) * sum(design.ks) // EVENTS_AT_ONCE + 1):
         some = rows.take(part)
-        histories, end, found = found_for(data, some, settings, design, vectors)
+        histories, end = histories_for(data, some, design)
+        found = search(histories, some.user, some.target, end)
         rates = data.rates(task or data.tasks[0]).at(some.user, some.target, some.until)
         told = gathered(design, histories, found, some.user, some.target, end, some.ts, some.labels, rates)
         whole = told.like(len(rows), mapped) if whole is None else whole

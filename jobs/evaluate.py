@@ -17,7 +17,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs import morning
-from jobs.dataset import Dataset, Rows, found_for, histories_for, load_dataset, looked_at, searched
+from jobs.dataset import Dataset, Rows, histories_for, load_dataset, looked_at, search_of, searched
 from jobs.gate import past
 from jobs.indexed import load_catalogue
 from jobs.lake import Lake, UserError, Written
@@ -115,9 +115,11 @@ def _missed_by_ids(data: Dataset, settings: Settings, challenger: Ranker, din: R
     longer = np.flatnonzero(histories.lengths(data.test.user, end) > sum(design.ks))
     if not len(longer) or design.search == "id_embedding":
         return float("nan")
-    rows = data.test.take(longer[np.linspace(0, len(longer) - 1, min(SEARCHED, len(longer))).astype(np.int64)])
-    by_item = found_for(data, rows, settings, design, looked_at(challenger, data.catalogue))[2].events
-    by_id = found_for(data, rows, settings, replace(design, search="id_embedding"), din.id_directions())[2].events
+    some = longer[np.linspace(0, len(longer) - 1, min(SEARCHED, len(longer))).astype(np.int64)]
+    rows, by_ids = data.test.take(some), replace(design, search="id_embedding")
+    of_items = search_of(data.catalogue, settings, design, looked_at(challenger, data.catalogue))
+    of_ids = search_of(data.catalogue, settings, by_ids, din.id_directions())
+    by_item, by_id = (search(histories, rows.user, rows.target, end[some]).events for search in (of_items, of_ids))
     found = [np.isin(a[a >= 0], b) for a, b in zip(by_item, by_id, strict=True)]
     return float(1 - np.concatenate(found).mean())
 

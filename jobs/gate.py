@@ -65,8 +65,11 @@ def decide(lake: Lake, settings: Settings, day: date) -> Decision:
             told = f"{metric.upper()} {challenger['value']:.4f} is no better than chance"
             return Decision(keep, uri, f"{told}: the first model waits for more logs")
         return Decision("promote", new, f"the first model: {metric.upper()} {challenger['value']:.4f}")
-    old = found[("evaluate", "champion", "all", metric)]
-    delta = found[("evaluate", "challenger_minus_champion", "all", metric)]
+    old = found.get(("evaluate", "champion", "all", metric))
+    delta = found.get(("evaluate", "challenger_minus_champion", "all", metric))
+    if old is None or delta is None or old["version"] != champion["model_version"]:
+        told = f"the challenger was not compared with the live model, {champion['model_version']}"
+        return Decision("keep", uri, f"{told}: run evaluate of this day again")
     told = (
         f"{metric.upper()} {challenger['value']:.4f} against the champion's {old['value']:.4f}"
         f" (difference {delta['value']:+.4f}, 95 % interval {delta['ci_low']:+.4f} to {delta['ci_high']:+.4f})"

@@ -1,6 +1,9 @@
 """The catalogue by index: what histories, the ranker and recommendations look at."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +17,7 @@ from jobs.settings import Settings
 from models.ranker import gsu
 
 Ints = NDArray[np.int64]
+Part = TypeVar("Part", pa.Array, pa.Table)
 
 
 @dataclass(frozen=True)
@@ -43,18 +47,30 @@ class Catalogue(Items):
     categories: torch.Tensor
 
 
-def distinct(parts: list[pa.Array]) -> pa.Array:
+def folded(parts: Iterable[Part], merge: Callable[[list[Part]], Part]) -> Part:
+    """All parts merged, in the memory of what comes of it.
+
+    Those that wait are merged when they outgrow what came of the parts before, so that time is linear in the parts.
+    """
+    whole, waiting = merge([]), list[Part]()
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) > len(whole):
+            whole, waiting = merge([whole, *waiting]), []
+    return merge([whole, *waiting])
+
+
+def distinct(parts: Iterable[pa.Array]) -> pa.Array:
     """The different strings of all parts, sorted."""
-    found = pc.unique(pa.chunked_array(parts, pa.string()))
+    found = folded(map(pc.unique, parts), lambda some: pc.unique(pa.chunked_array(some, pa.string())))
     return found.take(pc.sort_indices(found))
 
 
 def load_catalogue(lake: Lake, settings: Settings, encoder_version: str, codebook_version: str) -> Catalogue:
     """Every item that silver.items or the logs know."""
     rows = lake.arrow("silver.items", ["item_id", "category"])
-    known = rows["item_id"]
-    seen = [pc.unique(batch["item_id"]) for batch in lake.batches("silver.events", ["item_id"])]
-    ids = distinct([*known.chunks, *seen])
+    seen = (batch["item_id"] for batch in lake.batches("silver.events", ["item_id"]))
+    ids = distinct(chain(rows["item_id"].chunks, seen))
     embedded, vectors = current_vectors(lake, encoder_version)
     dim = min(settings.ranker.gsu_dim, *vectors.shape) if len(embedded) else settings.ranker.gsu_dim
     full = torch.zeros(len(ids), dim)

@@ -8,7 +8,9 @@ Candidates: items in judged pairs with the user's last items, nearest items by e
 section 6: triggers x neighbours), and the most popular items.
 """
 
+from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -111,14 +113,14 @@ def _pairs(lake: Lake, catalogue: Catalogue, day: date) -> tuple[NDArray[np.int6
 
 
 def _rank(
-    scorer: Scorer, active: NDArray[np.int64], pools: list[NDArray[np.int64]], k: int
+    scorer: Scorer, active: NDArray[np.int64], pools: Iterator[NDArray[np.int64]], k: int
 ) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
     """User index, rank, item index and score of the K best of each pool; ties by item index."""
     tell, parts = progress("ranking for users"), []
     for start in range(0, len(active), USERS_PER_BATCH):
-        batch = slice(start, start + USERS_PER_BATCH)
-        sizes = np.array([len(pool) for pool in pools[batch]])
-        user, target = np.repeat(active[batch], sizes), np.concatenate(pools[batch])
+        some = list(islice(pools, USERS_PER_BATCH))
+        user = np.repeat(active[start : start + USERS_PER_BATCH], [len(pool) for pool in some])
+        target = np.concatenate(some)
         score = predict(scorer.model, scorer.rows(user, target)[0])[:, 0].astype(np.float64)
         order = np.lexsort((target, -score, user))
         first = np.searchsorted(user[order], user[order])

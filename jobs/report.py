@@ -30,8 +30,11 @@ SLICES = {
     "all": "all rows", "known_items": "known items", "cold_items": "cold items", "history_0": "no history",
     "history_1_9": "history 1 to 9", "history_10_99": "history 10 to 99",
     "history_100_up": "history from 100", "popularity_1": "rarest items",
-    "popularity_10": "most frequent items", "purchase": "purchases",
+    "popularity_10": "most frequent items",
+    "click": "clicks", "purchase": "purchases", "like": "likes",
 }  # fmt: skip
+LISTS = {"live": "lists of the day before", "popular": "most popular items"}
+RANKED = ("hit_rate_at_10", "hit_rate_at_20", "ndcg_at_10", "ndcg_at_20")
 FATES = {"rows_out": "kept", "rows_duplicate": "duplicate", "rows_rejected": "rejected"}
 
 
@@ -74,6 +77,9 @@ def page(lake: Lake, settings: Settings, day: date, truth: dict[str, dict[str, f
         collisions=of_codes.collisions(metrics),
         slices=_slices(metrics, day),
         measures=MEASURES,
+        missed=metrics.value(day, "evaluate", "challenger", "all", "missed_by_id_search"),
+        lists=_lists(metrics, day),
+        ranked=RANKED,
         pairs=read.judged_pairs(lake, day),
         encoders=read.encoders(lake, day),
         users=read.sample_users(lake, day, settings.recommend.active_days),
@@ -95,7 +101,7 @@ def _key_numbers(metrics: read.Metrics, day: date, seconds: float) -> list[tuple
         ("AUC challenger less champion", metrics.value(day, *compared), "signed"),
         *(
             (f"hit rate at 10, {name}", metrics.value(day, "evaluate", model, "all", "hit_rate_at_10"), "percent")
-            for model, name in (("live", "lists of the day before"), ("popular", "most popular items"))
+            for model, name in LISTS.items()
         ),
         ("seconds", seconds or None, "whole"),
     ]
@@ -166,6 +172,16 @@ def _slices(metrics: read.Metrics, day: date) -> list[dict[str, Any]]:
                 counted = next(row["rows"] for row in found.values() if row)
                 rows.append({"slice": name, "model": label, "rows": counted, **found})
     return rows
+
+
+def _lists(metrics: read.Metrics, day: date) -> list[dict[str, Any]]:
+    """How well what was recommended the day before, and what is popular, met the day."""
+    found = {model: {m: metrics.row(day, "evaluate", model, "all", m) for m in RANKED} for model in LISTS}
+    return [
+        {"name": name, "rows": told[0]["rows"], **{m: row and row["value"] for m, row in found[model].items()}}
+        for model, name in LISTS.items()
+        if (told := [row for row in found[model].values() if row])
+    ]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

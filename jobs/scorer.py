@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.behaviour import EVENTS, load_exposed, load_histories, load_totals
-from jobs.dataset import looked_at, looks_at_exposures
+from jobs.dataset import Search, looked_at, looks_at_exposures, search_of
 from jobs.indexed import Catalogue, load_catalogue
 from jobs.lake import Lake
 from jobs.model_store import load_card, load_model
@@ -16,12 +16,14 @@ from jobs.settings import Settings
 from models.ranker.histories import Histories, Ints
 from models.ranker.model import Ranker
 from models.ranker.rates import Totals
-from models.ranker.samples import Samples, find, gathered
+from models.ranker.samples import Samples, gathered
 from models.ranker.training import predict, weigh
 
 
 @dataclass(frozen=True)
 class Scorer:
+    """A model, what it searches by, and all users' histories and rates at the end of a day."""
+
     model: Ranker
     model_version: str
     catalogue: Catalogue
@@ -30,7 +32,7 @@ class Scorer:
     within: Histories  # what the model's search looks at: these, or with what users were shown
     rates: Totals
     day: date
-    max_history: int
+    search: Search
 
     @classmethod
     def load(cls, lake: Lake, settings: Settings, day: date, uri: str) -> "Scorer":
@@ -41,16 +43,13 @@ class Scorer:
         exposed = looks_at_exposures(model.design)
         within = load_exposed(lake, settings, catalogue, day, users) if exposed else histories
         rates = load_totals(lake, settings, users, catalogue, day, model.tasks[0])
-        most = settings.ranker.max_history
-        return cls(model, card.model_version, catalogue, users, histories, within, rates, day, most)
+        search = search_of(catalogue, settings, model.design, looked_at(model, catalogue))
+        return cls(model, card.model_version, catalogue, users, histories, within, rates, day, search)
 
     def rows(self, user: Ints, target: Ints) -> tuple[Samples, Ints]:
         """Pairs [rows] of user and item index at the end of the day, and the events found [rows, k], -1: none."""
         end = self.within.offsets[user + 1]
-        found = find(
-            self.model.design, self.within, user, target, end, vectors=looked_at(self.model, self.catalogue),
-            categories=self.catalogue.categories.to(self.model.known.device), max_history=self.max_history,
-        )  # fmt: skip
+        found = self.search(self.within, user, target, end)
         now = np.full(len(user), np.datetime64(self.day + timedelta(days=1), "us").astype(np.int64))
         labels = np.zeros((len(user), len(self.model.tasks)), np.float32)
         rates = self.rates.at(user, target)

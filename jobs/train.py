@@ -1,9 +1,9 @@
-"""Train the challenger that the settings name and the baseline (DIN) on the days before, from the champion on.
+"""Train the challenger and the DIN baseline on the days before, starting from the champion.
 
     python -m jobs.train --day 2026-11-20
 
-Reads gold.samples, silver.events, gold.item_embeddings and gold.semantic_ids. Writes the models to
-`<LAKE>/models/<model_version>/` and their training curves to gold.metrics.
+Reads gold.samples, silver.events, silver.items, gold.encoders, gold.item_embeddings, gold.codebooks, gold.semantic_ids
+and gold.releases. Writes the models to `<LAKE>/models/<model_version>/` and their training curves to gold.metrics.
 """
 
 import json
@@ -27,6 +27,7 @@ from jobs.settings import Settings
 from jobs.train_ranks import fit_told, train_in_ranks
 from jobs.unfinished import Unfinished, finish
 from models.ranker.checkpoint import Epoch
+from models.ranker.design import Design
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
 
@@ -73,8 +74,9 @@ def warmed(
 ) -> Ranker | None:
     """The model of that name that was trained with the champion, to go on from.
 
-    None if there is no champion, if it was made otherwise than `model`, or if its codes have other meanings: of another
-    encoder or kind of codebook, or of a refit that does not keep numbers.
+    None if there is no champion, if it was made otherwise than `model`, or if what it learned to read means other
+    things now: vectors, those of another encoder; codes, those of a codebook of another encoder or kind, or of a refit
+    that does not keep numbers.
     """
     champion = live(lake, before=str(day)) if settings.ranker.warm_start else None
     if champion is None:
@@ -83,9 +85,12 @@ def warmed(
     if not stored(lake, uri):
         return None
     card = load_card(lake, uri)
-    alike = card.encoder_version == encoder and card.codebook_version.endswith(name_of(settings.quantizer))
+    same = card.encoder_version == encoder
+    if _compares_items(model.design) and not same:
+        return None
+    alike = same and card.codebook_version.endswith(name_of(settings.quantizer))
     kept = alike and settings.quantizer.kind.startswith("res_kmeans")  # whose refits go on from the codebook before
-    if card.codebook_version != catalogue.codebook_version and not kept:
+    if model.codes.shape[1] and card.codebook_version != catalogue.codebook_version and not kept:
         return None
     old = load_model(lake, uri, catalogue)
     if old.design != model.design or _sizes(old) != _sizes(model) or old.nearest.numel():
@@ -95,8 +100,14 @@ def warmed(
     return old.to(model.known.device)
 
 
+def _compares_items(design: Design) -> bool:
+    """Whether vectors of items tell what is found, or how similar it is."""
+    return design.search == "item_embedding" or (design.sees_similarities and design.search != "id_embedding")
+
+
 def _sizes(model: Ranker) -> str:
-    return json.dumps(model.settings | {"seed": None}, sort_keys=True)  # a stored model tells lists for tuples
+    own = {"seed": None} if model.codes.shape[1] else {"seed": None, "code_sizes": None}
+    return json.dumps(model.settings | own, sort_keys=True)  # a stored model tells lists for tuples
 
 
 def train(

@@ -59,7 +59,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
 def load_positives(lake: Lake, settings: Settings, day: date) -> tuple[Items, Positives]:
     """The window's samples that were acted on by users with a history, and all items ever acted on until the day."""
     seen = positive_events(lake, settings, day, ["item_id"])
-    items = Items(distinct([pc.unique(batch["item_id"]) for batch in seen]))
+    items = Items(distinct(batch["item_id"] for batch in seen))
     window = (ds.field("day") > day - timedelta(days=settings.pairs.window_days)) & (ds.field("day") <= day)
     acted = (ds.field("click") == 1) | (ds.field("purchase") == 1) | (ds.field("like") == 1)
     samples = lake.arrow("gold.samples", ["user_id", "item_id", "ts", "history_until", *TASKS], window & acted)

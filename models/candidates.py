@@ -1,5 +1,7 @@
 """Which items are worth ranking for a user: neighbours of what the user did last, then what is popular."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,19 +41,18 @@ def candidates(
     triggers: int,
     count: int,
     exclude_seen: bool,
-) -> list[Ints]:
-    """At most `count` different items for each user.
+) -> Iterator[Ints]:
+    """At most `count` different items for each user in turn.
 
     users       indices of users with a history
     neighbours  [items, n], most similar first
     pairs       (item, related item) as two arrays, best first
     popular     items, most popular first
     triggers    how many of the user's last items ask for neighbours
-    returns     for each user an array of item indices, in the order they were found
+    yields      item indices, in the order they were found
     """
     order = np.argsort(pairs[0], kind="stable")
     related, of = pairs[1][order], pairs[0][order]
-    found = []
     for user in users:
         seen = histories.items[histories.offsets[user] : histories.offsets[user + 1]]
         last = np.unique(seen[-triggers:])
@@ -62,5 +63,4 @@ def candidates(
         if exclude_seen:
             pool = pool[~np.isin(pool, seen)]
         _, first = np.unique(pool, return_index=True)
-        found.append(pool[np.sort(first)][:count].astype(np.int64))
-    return found
+        yield pool[np.sort(first)][:count].astype(np.int64)

@@ -11,6 +11,7 @@ from models.ranker.model import Ranker
 
 
 def rank() -> int:
+    """The number of this process among those that share the training, 0 where it is alone."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 

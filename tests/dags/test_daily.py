@@ -87,7 +87,7 @@ def test_every_task_is_tried_again(dag: dict[str, Any]) -> None:
 
 
 def test_tasks_that_use_a_gpu_share_a_pool(dag: dict[str, Any]) -> None:
-    assert dag["gpu"] == ["align", "ask", "embed", "judge", "train", "two_tower"]
+    assert dag["gpu"] == ["align", "ask", "embed", "evaluate", "judge", "quantize", "recommend", "train", "two_tower"]
 
 
 def test_only_promote_marks_the_release(dag: dict[str, Any]) -> None:

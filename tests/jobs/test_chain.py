@@ -17,7 +17,7 @@ from jobs.indexed import load_catalogue
 from jobs.lake import Lake, UserError
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import live, load_card, load_model
-from jobs.rankers import build, challenger_design
+from jobs.rankers import build, challenger_design, din_design
 from jobs.sections import Gate
 from jobs.settings import Settings
 from models.ranker.design import PRESETS
@@ -105,6 +105,13 @@ def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> Non
     assert warmed(told(warm_start=False)) is None
     assert warmed(told(dim=8)) is None
     assert warmed(settings, LAST - timedelta(30)) is None
+    for name, design, goes_on in (
+        ("din", din_design(settings.ranker), True),
+        ("challenger", challenger_design(settings.ranker), False),
+    ):
+        model, now = build(data, settings, design), replace(catalogue, codebook_version="of another encoder")
+        found = train.warmed(lake, settings, LAST, name, model, now, "another encoder")
+        assert (found is not None) == goes_on  # DIN reads neither vectors nor codes
 
 
 def test_the_first_items_of_a_few_users_are_explained_by_their_histories(
@@ -162,8 +169,9 @@ def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Chain) -> 
     trained = max(lake.arrow("gold.releases").to_pylist(), key=lambda r: r["release"])
 
     def measured(challenger: float, champion: float) -> gate.Decision:
-        rows = metric_rows("challenger", "all", {"auc": challenger}, rows=1000, version=trained["model_version"])
-        rows += metric_rows("champion", "all", {"auc": champion}, rows=1000)
+        told = {"rows": 1000, "version": trained["model_version"]}
+        rows = metric_rows("challenger", "all", {"auc": challenger}, **told)
+        rows += metric_rows("champion", "all", {"auc": champion}, **told)
         gap = {"auc": challenger - champion}
         rows += metric_rows("challenger_minus_champion", "all", gap, intervals={"auc": (-0.1, 0.1)}, rows=1000)
         write_metrics(lake, "evaluate", day, rows)

@@ -1,7 +1,9 @@
-"""The gate looks at the semantic IDs, too."""
+"""The gate looks at the semantic IDs, too, and at what the challenger was compared with."""
+
+from datetime import timedelta
 
 import pytest
-from lake_rows import DAY, put_metrics
+from lake_rows import DAY, put, put_metrics, release_row
 
 from jobs.gate import decide
 from jobs.lake import Lake
@@ -44,3 +46,16 @@ def test_a_first_model_no_better_than_chance_is_not_published(lake: Lake, settin
     write_metrics(lake, "evaluate", DAY, metric_rows("challenger", "all", {"auc": 0.4}, rows=500,
                                                      version="challenger-1"))  # fmt: skip
     assert "no better than chance" in decide(lake, settings, DAY).reason
+
+
+def test_a_champion_that_evaluate_did_not_see_stays_until_it_runs_again(lake: Lake, settings: Settings) -> None:
+    release = release_row(1, DAY - timedelta(days=1)) | {"model_version": "champion-1"}
+    put(lake, "gold.releases", [release])
+    put_metrics(lake, DAY)
+    assert decide(lake, settings, DAY).kind == "promote"
+    put(lake, "gold.releases", [release, release | {"release": 2, "model_version": "another"}])
+    decision = decide(lake, settings, DAY)
+    assert decision.kind == "keep"
+    assert "not compared with the live model, another: run evaluate of this day again" in decision.reason
+    put_metrics(lake, DAY, champion=False)  # when it ran, no model was live
+    assert decide(lake, settings, DAY) == decision

@@ -65,6 +65,19 @@ def test_the_best_reachable_auc_stands_beside_the_models(lake: Lake, settings: S
     assert "0.8001" in html
 
 
+def test_all_that_evaluate_measures_of_a_day_is_shown(lake: Lake, settings: Settings) -> None:
+    measures = {"hit_rate_at_10": 0.111, "hit_rate_at_20": 0.222, "ndcg_at_10": 0.333, "ndcg_at_20": 0.444}
+    rows = metric_rows("live", "all", measures, rows=77) + metric_rows("popular", "all", {"ndcg_at_10": 0.1}, rows=77)
+    rows += metric_rows("challenger", "all", {"auc": 0.7, "missed_by_id_search": 0.4567}, rows=5000)
+    rows += metric_rows("challenger", "like", {"auc": 0.6543}, rows=4321)
+    write_metrics(lake, "evaluate", DAY, rows)
+    text = " ".join(re.sub(r"<[^>]+>", " ", page(lake, settings)).split())
+    assert "likes challenger 4,321 0.6543" in text
+    assert "a search by DIN's ID embeddings misses 45.67 %" in text
+    assert "lists of the day before 77 0.1110 0.2220 0.3330 0.4440" in text
+    assert "most popular items 77 {0} {0} 0.1000 {0}".format("\N{EN DASH}") in text
+
+
 def test_text_of_items_and_lines_cannot_become_markup(lake: Lake, settings: Settings) -> None:
     put_catalogue(lake, {"i1": f"kettle {SCRIPT}", "i2": None})
     put(lake, "silver.item_pairs", [
