@@ -230,11 +230,16 @@ def test_din_does_not_look_at_similarities() -> None:
     assert np.array_equal(predict(model, data), before)
 
 
-def test_qarm_looks_at_similarities(model: Ranker) -> None:
-    data = rows(20)
+@pytest.mark.parametrize(
+    "design",
+    [replace(PRESETS["qarm_v2"], extras=()), replace(PRESETS["qarm_v2"], attention="target")],
+    ids=["by attention alone", "by tiers alone"],
+)
+def test_qarm_looks_at_similarities(design: Design) -> None:
+    model, data = trained(ranker(design), rows(300), epochs=1), rows(20)
     before = predict(model, data)
     data.sims[:] = 0.9
-    assert not np.allclose(predict(model, data), before)
+    assert np.abs(predict(model, data) - before).max() > 1e-5
 
 
 def test_codes_that_do_not_fit_are_refused() -> None:
