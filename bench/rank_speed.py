@@ -2,11 +2,11 @@
 
     make bench B=rank_speed ARGS="[--history 1000] [--users 1000] [--samples 1 10 50] [--epochs 1 6] [--json FILE]"
 
-Made-up log: every user has as many events as `history`, items as popular as their rank, 64 numbers for the search. Both
-ways train the same model (qarm_v2 of embedding size 16, k = 50, without semantic IDs) on the same rows in batches
-of the same size. `ours`: `models.ranker` as it is, its search once. `padded`: arrays [samples, history], cut to what the sample
-may know; each step gathers the vectors of a batch, multiplies, masks, takes the best k. Each run is a process of its
-own; seconds begin when the log is in memory, MiB are what was added to it. Asserts nothing.
+Made-up log: every user has as many events as `history`, items as popular as their rank, 64 numbers for the search.
+Both ways train the same model (qarm_v2 of embedding size 16, k = 50, without semantic IDs) on the same rows, in batches
+of one size. `ours`: `models.ranker` as it is, its search once. `padded`: arrays [samples, history], cut to what the
+sample may know; each step gathers the vectors of a batch, multiplies, masks, takes the best k. Each run is a process of
+its own; seconds begin when the log is in memory, MiB are what was added to it. Asserts nothing.
 """
 
 import argparse

@@ -8,8 +8,10 @@ differences of AUC and GAUC; what share of the events found a search by ID embed
 was recommended the day before, beside the most popular items.
 """
 
+import sys
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +49,12 @@ class Slice(NamedTuple):
     task: int  # which label
 
 
+class Judged(NamedTuple):
+    model: Ranker
+    version: str
+    scores: Floats  # [rows, tasks of the day]
+
+
 def run(lake: Lake, settings: Settings, day: date) -> Written:
     if why := past(lake, day):
         return Written(notes={"skipped": why})
@@ -58,25 +66,35 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     card = load_card(lake, f"{uri}/challenger")
     catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
-    models = {"challenger": f"{uri}/challenger", "din": f"{uri}/din"}
-    champion = live(lake, before=str(day))
-    if champion:
-        models["champion"] = str(champion["model_uri"])
-    loaded = {name: load_model(lake, where, catalogue) for name, where in models.items()}
-    versions = {name: load_card(lake, where).model_version for name, where in models.items()}
-    scores = {name: _scores(data, settings, model) for name, model in loaded.items()}
-    slices = _slices(data, loaded["challenger"])
+    judge = partial(_judged, lake, settings, data, card.encoder_version)
+    judged = {name: judge(f"{uri}/{name}") for name in ("challenger", "din")}
+    if champion := live(lake, before=str(day)):
+        try:
+            judged["champion"] = judge(str(champion["model_uri"]))
+        except UserError as error:
+            print(f"warning: the champion is not compared: {error}", file=sys.stderr, flush=True)
+    challenger, din = judged["challenger"], judged["din"]
+    slices = _slices(data, challenger.model)
     rows = []
-    for name, model in loaded.items():
-        own = {key: part for key, part in slices.items() if not part.task or data.tasks[part.task] in model.tasks}
-        rows += _measure(name, versions[name], scores[name], data.test, own, settings)
-    missed = {"missed_by_id_search": _missed_by_ids(data, settings, loaded["challenger"], loaded["din"])}
+    for name, one in judged.items():
+        own = {key: part for key, part in slices.items() if not part.task or data.tasks[part.task] in one.model.tasks}
+        rows += _measure(name, one, data.test, own, settings)
+    missed = {"missed_by_id_search": _missed_by_ids(data, settings, challenger.model, din.model)}
     rows += metric_rows("challenger", "all", missed, version=version)
-    for other in scores.keys() - {"challenger"}:
-        rows += _difference(scores["challenger"][:, 0], scores[other][:, 0], other, data.test, settings)
+    for name in judged.keys() - {"challenger"}:
+        rows += _difference(challenger.scores[:, 0], judged[name].scores[:, 0], name, data.test, settings)
     write_metrics(lake, "evaluate", day, rows + morning.measured(lake, settings, day))
     auc = {r["model"]: r["value"] for r in rows if r["slice"] == "all" and r["metric"] == "auc"}
     return Written(len(data.test), len(data.test), notes={"auc": auc, "model_version": version})
+
+
+def _judged(lake: Lake, settings: Settings, data: Dataset, encoder_version: str, uri: str) -> Judged:
+    """A model and its scores of the day's rows, by the vectors of its own encoder, as whoever it serves."""
+    card, catalogue = load_card(lake, uri), data.catalogue
+    if card.encoder_version != encoder_version:
+        catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
+    model = load_model(lake, uri, catalogue)
+    return Judged(model, card.model_version, _scores(replace(data, catalogue=catalogue), settings, model))
 
 
 def trained(lake: Lake, settings: Settings, day: date) -> str | None:
@@ -149,20 +167,15 @@ def tenths(target: Ints, seen: Ints) -> Ints:
 
 
 def _measure(
-    name: str,
-    version: str,
-    scores: Floats,
-    rows: Rows,
-    slices: dict[str, Slice],
-    settings: Settings,
+    name: str, one: Judged, rows: Rows, slices: dict[str, Slice], settings: Settings
 ) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     for slice_, (inside, task) in slices.items():
-        y, s, user = rows.labels[inside, task], scores[inside, task], rows.user[inside]
+        y, s, user = rows.labels[inside, task], one.scores[inside, task], rows.user[inside]
         values = {metric: measure(y, s, user) for metric, measure in METRICS.items()}
         intervals = metrics.bootstrap(METRICS, y, s, user, seed=0, rounds=settings.gate.bootstrap_rounds)
         known = int(np.isfinite(y).sum())
-        found += metric_rows(name, slice_, values, intervals=intervals, rows=known, version=version)
+        found += metric_rows(name, slice_, values, intervals=intervals, rows=known, version=one.version)
     return found
 
 

@@ -1,13 +1,13 @@
 """The promotion gate: a pure function of what evaluate and quantize measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 import pyarrow.dataset as ds
 
 from jobs.lake import Lake
-from jobs.model_store import live, load_card
+from jobs.model_store import live, load_card, unreadable
 from jobs.sections import Gate
 from jobs.settings import Settings
 
@@ -60,14 +60,14 @@ def decide(lake: Lake, settings: Settings, day: date) -> Decision:
     refusal = _refusal(found, challenger, load_card(lake, new).codebook_version, settings)
     if refusal:
         return Decision(keep, uri, refusal)
-    if champion is None:
-        if challenger["value"] <= 0.5:
-            told = f"{metric.upper()} {challenger['value']:.4f} is no better than chance"
-            return Decision(keep, uri, f"{told}: the first model waits for more logs")
-        return Decision("promote", new, f"the first model: {metric.upper()} {challenger['value']:.4f}")
     old = found.get(("evaluate", "champion", "all", metric))
     delta = found.get(("evaluate", "challenger_minus_champion", "all", metric))
+    if champion is None:
+        return _first(challenger, metric, Decision(keep, uri, ""), Decision("promote", new, "the first model"))
     if old is None or delta is None or old["version"] != champion["model_version"]:
+        if why := unreadable(lake, str(uri)):
+            told = f"the first model after one that cannot be read ({why})"
+            return _first(challenger, metric, Decision(keep, uri, ""), Decision("promote", new, told))
         told = f"the challenger was not compared with the live model, {champion['model_version']}"
         return Decision("keep", uri, f"{told}: run evaluate of this day again")
     told = (
@@ -77,6 +77,15 @@ def decide(lake: Lake, settings: Settings, day: date) -> Decision:
     if delta["value"] > -settings.gate.max_drop:
         return Decision("promote", new, told)
     return Decision("keep", uri, f"not better: {told}")
+
+
+def _first(challenger: dict[str, Any], metric: str, wait: Decision, go: Decision) -> Decision:
+    """What becomes of a challenger that there is no model to compare with."""
+    told = f"{metric.upper()} {challenger['value']:.4f}"
+    low = challenger["value"] if challenger["ci_low"] is None else challenger["ci_low"]
+    if low > 0.5:
+        return replace(go, reason=f"{go.reason}: {told}")
+    return replace(wait, reason=f"{told} is no better than chance (95 % interval from {low:.4f}): wait for more logs")
 
 
 def _refusal(found: Found, challenger: dict[str, Any], codebook: str, settings: Settings) -> str | None:

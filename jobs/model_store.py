@@ -21,6 +21,8 @@ from jobs.lake import Lake, UserError
 from models import ranker
 from models.precision import device
 
+ADVICE = "restore its folder, roll back, or let the next day's run start without it"
+
 
 @dataclass(frozen=True)
 class Card:
@@ -90,7 +92,7 @@ def load_card(lake: Lake, uri: str) -> Card:
         with store.open_input_stream(f"{root}/{uri}/card.json") as file:
             return Card(**json.loads(file.read()))
     except FileNotFoundError:
-        raise UserError(f"model {uri} is not in {lake.root}: run train for its day again, or roll back") from None
+        raise UserError(f"model {uri} is not in {lake.root}: {ADVICE}") from None
     except ValueError as error:
         raise _damaged(uri, error) from None
     except TypeError:  # fields that a card has no more
@@ -108,9 +110,11 @@ def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
             items = pa.array(json.loads((Path(made) / "items.json").read_text()), pa.string())
             if len(items) != old.n_items:
                 raise ValueError(f"items.json names {len(items)} items, the weights are of {old.n_items}")
+            if not all(bool(torch.isfinite(weights).all()) for weights in old.parameters()):
+                raise ValueError("some of its weights are no numbers")
         except (OSError, ValueError, SafetensorError, pa.ArrowTypeError) as error:
             raise _damaged(uri, error) from None
-        except (TypeError, RuntimeError):  # settings or weights that a ranker has no more
+        except (AttributeError, KeyError, TypeError, RuntimeError):  # settings or weights that a ranker has no more
             raise _other_version(uri) from None
     index = torch.from_numpy(pc.fill_null(pc.index_in(catalogue.ids, items), -1).to_numpy().copy()).long()
     codes = catalogue.codes
@@ -119,15 +123,24 @@ def load_model(lake: Lake, uri: str, catalogue: Catalogue) -> ranker.Ranker:
     return ranker.reindexed(old, index, codes if old.codes.shape[1] else None).to(device()).eval()
 
 
+def unreadable(lake: Lake, uri: str) -> str | None:
+    """Why a stored model cannot be read, None if it can."""
+    none = torch.zeros(0, dtype=torch.int64)
+    try:
+        load_model(lake, uri, Catalogue(pa.array([], pa.string()), torch.zeros(0, 1), none.view(0, 3), "", none))
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def _damaged(uri: str, error: Exception) -> UserError:
     what = str(error).splitlines()[0]
-    return UserError(f"model {uri} is damaged ({what}): remove its folder and train its day again")
+    return UserError(f"model {uri} is damaged ({what}): {ADVICE}")
 
 
 def _other_version(uri: str) -> UserError:
     return UserError(
-        f"another version of this code trained model {uri}, or its card.json or model.json is damaged: "
-        "remove its folder and train its day again, or start a new lake (LAKE=<folder>)"
+        f"another version of this code trained model {uri}, or its card.json or model.json is damaged: {ADVICE}"
     )
 
 

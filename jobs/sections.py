@@ -164,7 +164,7 @@ class Quantizer(Section):
 
 
 class Ranker(Section):
-    dim: int = Field(default=16, ge=4, multiple_of=4)  # four heads share it
+    dim: int = Field(default=16, ge=4, le=4096, multiple_of=4)  # four heads share it
     # The challenger is a preset of models/ranker/design.py, and the extra rates; search to heads, where told, stand in
     # place of all its own. Their values stand here again, as importing them would load PyTorch for every job.
     preset: Literal["din", "din_long", "sim_hard", "sim_soft", "muse", "qarm_v1", "qarm_v2"] = "qarm_v2"
@@ -177,15 +177,15 @@ class Ranker(Section):
     lists: dict[Literal["click", "purchase", "like", "impression"], Found] = {}  # so many of each type by itself
     k: Found = 50  # history items that GSU hands to ESU, where there are no lists; din_long takes ten times as many
     gsu_dim: Count = 64  # PCA of the item embeddings
-    max_history: Count = 10_000
-    epochs: Count = 6
-    batch: Count = 1024
+    max_history: int = Field(default=10_000, ge=1, le=1_000_000)
+    epochs: int = Field(default=6, ge=1, le=10_000)
+    batch: int = Field(default=1024, ge=1, le=1_000_000)
     lr: float = Field(2e-3, gt=0, le=1)
     valid_share: Part = 0.1
     patience: Count = 1
     warm_start: bool = True  # go on from the champion of the days before; false: from nothing every day
-    experts: Count = 4  # of heads experts and entire_space
-    ranks: int = Field(default=0, ge=0)  # processes that share a batch; 0: one for each GPU, or one
+    experts: int = Field(default=4, ge=1, le=1024)  # of heads experts and entire_space
+    ranks: int = Field(default=0, ge=0, le=4096)  # processes that share a batch; 0: one for each GPU, or one
     seed: Seed = 0
 
 

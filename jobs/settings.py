@@ -79,7 +79,8 @@ def load_settings() -> Settings:
     path = profile_file(os.environ.get("PROFILE") or "demo")
     known = set(Settings.model_fields)
     for name in os.environ:  # pydantic-settings ignores unknown variables; a typing error must not pass
-        if name.startswith("SIDEREAL_") and name.removeprefix("SIDEREAL_").split("__")[0].lower() not in known:
+        section = name.upper().removeprefix("SIDEREAL_").split("__")[0].lower()
+        if name.upper().startswith("SIDEREAL_") and section not in known:
             raise UserError(f"setting {name} is unknown; sections are: {', '.join(sorted(known))}")
     try:
         return Settings()

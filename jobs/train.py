@@ -17,7 +17,7 @@ from jobs.codebooks import live_codebook, name_of
 from jobs.dataset import load_dataset, looked_at, searched
 from jobs.gate import past
 from jobs.indexed import Catalogue, load_catalogue
-from jobs.lake import Lake, Written
+from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import Card, digest, live, load_card, load_model, save_model, stored
@@ -74,9 +74,9 @@ def warmed(
 ) -> Ranker | None:
     """The model of that name that was trained with the champion, to go on from.
 
-    None if there is no champion, if it was made otherwise than `model`, or if what it learned to read means other
-    things now: vectors, those of another encoder; codes, those of a codebook of another encoder or kind, or of a refit
-    that does not keep numbers.
+    None if there is no champion, if it cannot be read or was made otherwise than `model`, or if what it learned to read
+    means other things now: vectors, those of another encoder; codes, those of a codebook of another encoder or kind, or
+    of a refit that does not keep numbers.
     """
     champion = live(lake, before=str(day)) if settings.ranker.warm_start else None
     if champion is None:
@@ -84,7 +84,11 @@ def warmed(
     uri = f"{str(champion['model_uri']).rpartition('/')[0]}/{name}"
     if not stored(lake, uri):
         return None
-    card = load_card(lake, uri)
+    try:
+        card, old = load_card(lake, uri), load_model(lake, uri, catalogue)
+    except UserError as error:
+        print(f"warning: {error}", file=sys.stderr, flush=True)
+        return None
     same = card.encoder_version == encoder
     if _compares_items(model.design) and not same:
         return None
@@ -92,7 +96,6 @@ def warmed(
     kept = alike and settings.quantizer.kind.startswith("res_kmeans")  # whose refits go on from the codebook before
     if model.codes.shape[1] and card.codebook_version != catalogue.codebook_version and not kept:
         return None
-    old = load_model(lake, uri, catalogue)
     if old.design != model.design or _sizes(old) != _sizes(model) or old.nearest.numel():
         return None  # numbers of nearest items mean others when a catalogue changes
     old.codes.copy_(model.codes)

@@ -2,13 +2,16 @@
 
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 from lake_rows import DAY, put, put_metrics, release_row
 
 from jobs.gate import decide
 from jobs.lake import Lake
 from jobs.metrics import metric_rows, write_metrics
+from jobs.model_store import Card, save_model
 from jobs.settings import Settings
+from models.ranker import Design, Ranker
 
 HEALTHY = {"collision_rate": 0.01, "bucket_share": 0.001, "hr_at_10": 0.99}
 
@@ -38,9 +41,9 @@ def test_ids_beyond_a_threshold_keep_the_challenger_back(
 
 def test_a_first_model_no_better_than_chance_is_not_published(lake: Lake, settings: Settings) -> None:
     put_metrics(lake, DAY, champion=False)
-    for auc, kind in ((0.4999, "none"), (0.51, "promote")):
-        write_metrics(lake, "evaluate", DAY, metric_rows("challenger", "all", {"auc": auc}, rows=500,
-                                                         version="challenger-1"))  # fmt: skip
+    for low, kind in ((0.4999, "none"), (0.51, "promote")):
+        told = {"intervals": {"auc": (low, 0.6)}, "rows": 500, "version": "challenger-1"}
+        write_metrics(lake, "evaluate", DAY, metric_rows("challenger", "all", {"auc": 0.55}, **told))
         decision = decide(lake, settings, DAY)
         assert decision.kind == kind
     write_metrics(lake, "evaluate", DAY, metric_rows("challenger", "all", {"auc": 0.4}, rows=500,
@@ -49,7 +52,10 @@ def test_a_first_model_no_better_than_chance_is_not_published(lake: Lake, settin
 
 
 def test_a_champion_that_evaluate_did_not_see_stays_until_it_runs_again(lake: Lake, settings: Settings) -> None:
-    release = release_row(1, DAY - timedelta(days=1)) | {"model_version": "champion-1"}
+    ranker = Ranker(design=Design("latest"), n_items=1, tasks=("click",))
+    card = Card("champion-1", "e1", "cb1", str(DAY))
+    uri = save_model(lake, "challenger", ranker, card, pa.array(["i"]))
+    release = release_row(1, DAY - timedelta(days=1)) | {"model_version": "champion-1", "model_uri": uri}
     put(lake, "gold.releases", [release])
     put_metrics(lake, DAY)
     assert decide(lake, settings, DAY).kind == "promote"
@@ -59,3 +65,11 @@ def test_a_champion_that_evaluate_did_not_see_stays_until_it_runs_again(lake: La
     assert "not compared with the live model, another: run evaluate of this day again" in decision.reason
     put_metrics(lake, DAY, champion=False)  # when it ran, no model was live
     assert decide(lake, settings, DAY) == decision
+
+
+def test_a_champion_that_is_lost_counts_as_none(lake: Lake, settings: Settings) -> None:
+    put(lake, "gold.releases", [release_row(1, DAY - timedelta(days=1))])
+    put_metrics(lake, DAY, champion=False)
+    decision = decide(lake, settings, DAY)
+    assert decision.kind == "promote"
+    assert "the first model after one that cannot be read (model models/m1 is not in" in decision.reason

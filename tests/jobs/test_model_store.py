@@ -10,7 +10,7 @@ import torch
 
 from jobs.indexed import Catalogue
 from jobs.lake import Lake, UserError
-from jobs.model_store import Card, load_card, load_model, save_model
+from jobs.model_store import Card, load_card, load_model, save_model, unreadable
 from models.ranker import Design, Ranker
 
 
@@ -44,7 +44,18 @@ def test_a_ranker_with_settings_of_another_version_is_named(lake: Lake) -> None:
     items.write_text('["i", "j"]')
     told = Path(lake.root) / uri / "model.json"
     held = json.loads(told.read_text())
+    for other in ("x", {"k": 50}):
+        told.write_text(json.dumps(other))
+        with pytest.raises(UserError, match="another version of this code"):
+            load_model(lake, uri, catalogue)
     for other in ({"gone": 4}, {"design": held["design"] | {"attention": "semantic"}}):
         told.write_text(json.dumps(held | other))
         with pytest.raises(UserError, match="another version of this code"):
             load_model(lake, uri, catalogue)
+
+
+def test_weights_that_are_no_numbers_are_not_served(lake: Lake) -> None:
+    model = Ranker(design=Design("latest"), n_items=2, tasks=("click",))
+    torch.nn.init.constant_(model.ids.weight, torch.nan)
+    uri = save_model(lake, "challenger", model, Card("m", "e", "b", "2026-11-20"), pa.array(["i", "j"]))
+    assert "is damaged (some of its weights are no numbers)" in str(unreadable(lake, uri))
