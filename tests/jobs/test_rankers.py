@@ -1,6 +1,7 @@
 """The challenger as the settings ask for it: trained, measured, stored, and what it recommends explained."""
 
 import shutil
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -114,6 +115,18 @@ def test_rows_are_searched_for_in_parts_and_a_list_of_nothing_is_told(
         assert np.allclose(getattr(whole, column), getattr(parts, column), atol=1e-6, equal_nan=True), column
     build(data, settings, challenger_design(Section(lists={"like": 3, "click": 3})))
     assert capsys.readouterr().err == "warning: [ranker] lists names like, and the log holds none\n"
+
+
+def test_a_champion_is_judged_by_the_vectors_of_its_own_encoder(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
+    book = lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
+    items = load_catalogue(lake, settings, **book)
+    data = load_dataset(lake, settings, items, LAST)
+    uri = f"models/{evaluate.trained(lake, settings, LAST)}/challenger"
+    own = evaluate._judged(lake, settings, data, book["encoder_version"], uri).scores
+    turned = replace(data, catalogue=replace(items, vectors=items.vectors.flip(0)))  # those of another encoder
+    assert not np.array_equal(evaluate._judged(lake, settings, turned, book["encoder_version"], uri).scores, own)
+    np.testing.assert_array_equal(evaluate._judged(lake, settings, turned, "another", uri).scores, own)
 
 
 def test_a_design_that_the_log_cannot_feed_is_refused(ran: Chain, tmp_path: Path) -> None:
