@@ -27,7 +27,8 @@ from models.ranker.samples import Samples, find, gathered
 TASKS = ("click", "purchase", "like")
 KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day")
 Ints = NDArray[np.int64]
-Search = Callable[[Histories, Ints, Ints, Ints], Found]  # of users and targets [rows], and where their histories end
+Integers = NDArray[np.integer]
+Search = Callable[[Histories, Integers, Integers, Ints], Found]  # users and targets [rows], and where histories end
 EVENTS_AT_ONCE = 1 << 24  # that are found before the next rows are searched for: bounds memory
 
 
@@ -53,8 +54,8 @@ class Rows:
     @classmethod
     def room(cls, rows: int) -> "Rows":
         """Room for so many, in files: those that are taken of them are the only ones in memory."""
-        ints = (mapped(rows, np.dtype(np.int64)) for _ in range(6))
-        return cls(*ints, mapped((rows, len(TASKS)), np.dtype(np.float32)))
+        columns = [mapped(rows, np.dtype(np.int64)) for _ in range(6)]
+        return cls(*[*columns, mapped((rows, len(TASKS)), np.dtype(np.float32))])
 
     def put(self, here: slice, part: "Rows") -> None:
         for name in self.__dataclass_fields__:

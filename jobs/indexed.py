@@ -52,11 +52,13 @@ def folded(parts: Iterable[Part], merge: Callable[[list[Part]], Part]) -> Part:
 
     Those that wait are merged when they outgrow what came of the parts before, so that time is linear in the parts.
     """
-    whole, waiting = merge([]), list[Part]()
+    whole = merge([])
+    waiting: list[Part] = []
     for part in parts:
         waiting.append(part)
         if sum(map(len, waiting)) > len(whole):
-            whole, waiting = merge([whole, *waiting]), []
+            whole = merge([whole, *waiting])
+            waiting.clear()
     return merge([whole, *waiting])
 
 
