@@ -37,6 +37,8 @@ def run(lake: Lake, settings: Settings, day: date, rollback: bool = False) -> Wr
     decision = decide(lake, settings, day)
     if decision.kind != "past":
         promoted = metric_rows("challenger", "all", {"promoted": decision.kind == "promote"})
+        if decision.uri is None:
+            promoted += metric_rows("challenger", "refused", {decision.reason: 1.0})
         write_metrics(lake, "promote", day, promoted)
     if decision.uri is None:
         return Written(notes={"released": False, "promoted": False, "reason": decision.reason})

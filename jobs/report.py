@@ -147,7 +147,8 @@ def _training(metrics: read.Metrics, day: date) -> dict[str, Any]:
 
     curves = [("train_loss", "training loss per epoch"), ("valid_auc", "AUC on validation rows per epoch")]
     plots = [(title, plot(title, metric)) for metric, title in curves] if epochs else []
-    return {"epochs": epochs, "found": found, "plots": plots}
+    design = "; ".join(metrics.told(day, "train", "design"))
+    return {"epochs": epochs, "found": found, "plots": plots, "design": design}
 
 
 def _fates(metrics: read.Metrics) -> dict[str, Any]:

@@ -48,6 +48,10 @@ class Metrics:
         found = [row for key, row in self.rows.items() if key[:3] == (day, job, model)]
         return sorted(found, key=lambda row: (row["slice"], row["metric"]))
 
+    def told(self, day: date, job: str, slice_: str) -> list[str]:
+        """What `job` said in words about the challenger of a day."""
+        return [row["metric"] for row in self.of(day, job, "challenger") if row["slice"] == slice_]
+
 
 def query(lake: Lake, table: str, sql: str, *values: object) -> list[Row]:
     """DuckDB SQL over one table, there called `t`; the table is streamed, never held."""

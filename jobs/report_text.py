@@ -42,7 +42,8 @@ def headline(metrics: Metrics, decision: Row | None, newest: Row | None, day: da
     if newest and newest["day"] > day:
         return f"Nothing was released: a release of a later day ({newest['day']}) is live."
     if any(key[:2] == (day, "promote") for key in metrics.rows):
-        return "Nothing was released: no model has passed the gate yet."
+        why = metrics.told(day, "promote", "refused")
+        return f"Nothing was released; {_sentence(why[0])}" if why else "Nothing was released."
     if any(key[0] == day for key in metrics.rows):
         return "Nothing was released: this day's run did not come to a decision."
     return "Nothing was measured on this day."

@@ -181,6 +181,7 @@ class Ranker(Section):
     epochs: int = Field(default=6, ge=1, le=10_000)
     batch: int = Field(default=1024, ge=1, le=1_000_000)
     lr: float = Field(2e-3, gt=0, le=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
     valid_share: Part = 0.1
     patience: Count = 1
     warm_start: bool = True  # go on from the champion of the days before; false: from nothing every day

@@ -9,7 +9,6 @@ import os
 import sys
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Literal
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -32,7 +31,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="SIDEREAL_", env_nested_delimiter="__")
 
-    profile: Literal["demo", "small", "gpu"]
+    profile: str  # the file's name
     logs: Logs = Logs()
     pairs: Pairs = Pairs()
     two_tower: TwoTower = TwoTower()
@@ -83,16 +82,20 @@ def load_settings() -> Settings:
         if name.upper().startswith("SIDEREAL_") and section not in known:
             raise UserError(f"setting {name} is unknown; sections are: {', '.join(sorted(known))}")
     try:
-        return Settings()
+        settings = Settings()
     except TOMLDecodeError as error:
         raise UserError(f"{path} is not readable as TOML: {error}") from None
     except SettingsError as error:
         raise UserError(
-            f"{error}: lists are written as JSON, for example SIDEREAL_QUANTIZER__SIZES=[64,64,256]"
+            f"{error}: lists and tables are written as JSON, for example SIDEREAL_QUANTIZER__SIZES=[64,64,256] or"
+            ' SIDEREAL_RANKER__LISTS={"click":30}'
         ) from None
     except ValidationError as error:
         lines = map(_mistake, error.errors())
         raise UserError(f"{'; '.join(lines)} (from {path.name} or SIDEREAL_* variables)") from None
+    if settings.profile != path.stem:
+        raise UserError(f"setting profile is wrong: {path.name} says {settings.profile!r}, expected its own name")
+    return settings
 
 
 def _mistake(error: ErrorDetails) -> str:

@@ -35,7 +35,7 @@ def _row(lake: Lake, day: date) -> dict[str, Any]:
         "collision_rate": metrics.value(day, "quantize", "codebook", "all", "collision_rate"),
         **{model: _measured(metrics, day, model) for model in ("champion", "challenger", "din")},
         "promoted": bool(decided and decided["kind"] == "promote"),
-        "reason": decided["reason"] if decided else None,
+        "reason": decided["reason"] if decided else _refused(metrics, day),
         "seconds": {job: round(run["seconds"], 1) for job, run in runs.items()},
         "startup": {job: round(run["startup_seconds"], 1) for job, run in runs.items()},
         "report": report_address(lake, day),
@@ -45,6 +45,12 @@ def _row(lake: Lake, day: date) -> dict[str, Any]:
 def _measured(metrics: Metrics, day: date, model: str) -> dict[str, float | None] | None:
     found = {measure: metrics.value(day, "evaluate", model, "all", measure) for measure in MEASURES}
     return found if any(value is not None for value in found.values()) else None
+
+
+def _refused(metrics: Metrics, day: date) -> str | None:
+    """Why there is no release."""
+    why = metrics.told(day, "promote", "refused")
+    return f"no release: {why[0]}" if why else None
 
 
 def _whole(value: float | None) -> int | None:

@@ -63,6 +63,8 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     for name, model in models.items():
         save_model(lake, name, model, card, catalogue.ids)
     rows = [row for name, curve in curves.items() for epoch in curve for row in _curve_rows(name, epoch, version)]
+    for name, design in designs.items():
+        rows += metric_rows(name, "design", dict.fromkeys(design.told(), 1.0), version=version)
     write_metrics(lake, "train", day, rows)
     finish(lake)
     notes = {"model_version": version, "tasks": data.tasks, "split": data.split, "warm": warm}

@@ -52,6 +52,11 @@ class Design:
         features = tuple(one for one in self.features if one != part)
         return replace(self, features=features, extras=tuple(one for one in self.extras if one != part))
 
+    def told(self) -> list[str]:
+        """What there is, as `search: item_embedding`, of all that is not left out."""
+        parts = {name: value if isinstance(value, tuple) else (value,) for name, value in vars(self).items() if value}
+        return [f"{name}: {', '.join(map(str, value))}" for name, value in parts.items()]
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -1,7 +1,7 @@
 CREATE TABLE gold.metrics (
   job      STRING NOT NULL COMMENT 'the job that measured',
   model    STRING NOT NULL COMMENT 'champion, challenger, din, codebook, ...',
-  slice    STRING NOT NULL COMMENT 'all, cold_items, history_1_9, ...',
+  slice    STRING NOT NULL COMMENT 'all, cold_items, history_1_9, ...; design, refused: the metric is words',
   metric   STRING NOT NULL COMMENT 'auc, uauc, gauc, log_loss, calibration, collision_rate, ...',
   value    DOUBLE          COMMENT 'null: not defined on this slice (one class only)',
   ci_low   DOUBLE          COMMENT 'lower end of the 95 % bootstrap interval',

@@ -58,6 +58,7 @@ def put_metrics(lake: Lake, day: date, champion: bool = True, seed: int = 0) -> 
             model, f"epoch_{epoch}", {"train_loss": 0.7 / epoch**0.2, "valid_auc": 0.7 - 0.1 / epoch}
         )
     ]
+    rows += metric_rows("challenger", "design", {"search: item_embedding": 1.0, "k: 50": 1.0})
     write_metrics(lake, "train", day, rows)
     write_metrics(lake, "evaluate", day, _evaluated(rng, champion))
     folder = Path(lake.root) / "models/challenger-1/challenger"

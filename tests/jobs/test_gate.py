@@ -42,8 +42,9 @@ def test_ids_beyond_a_threshold_keep_the_challenger_back(
 def test_a_first_model_no_better_than_chance_is_not_published(lake: Lake, settings: Settings) -> None:
     put_metrics(lake, DAY, champion=False)
     for low, kind in ((0.4999, "none"), (0.51, "promote")):
-        told = {"intervals": {"auc": (low, 0.6)}, "rows": 500, "version": "challenger-1"}
-        write_metrics(lake, "evaluate", DAY, metric_rows("challenger", "all", {"auc": 0.55}, **told))
+        near = {"auc": (low, 0.6)}
+        found = metric_rows("challenger", "all", {"auc": 0.55}, intervals=near, rows=500, version="challenger-1")
+        write_metrics(lake, "evaluate", DAY, found)
         decision = decide(lake, settings, DAY)
         assert decision.kind == kind
     write_metrics(lake, "evaluate", DAY, metric_rows("challenger", "all", {"auc": 0.4}, rows=500,

@@ -31,12 +31,26 @@ from jobs.settings import load_settings
         ("SIDEREAL_QUANTIZER__FSQ_VALUES", "[256,1]", r"quantizer\.fsq_values.*2"),
         ("SIDEREAL_QUANTIZER__SIZES", "[64,64,1]", r"quantizer.*sizes.*at least 2"),
         ("SIDEREAL_QUANTIZER__KIND", "nearest_items", r"quantizer\.kind.*'nearest_items'"),
+        ("sidereal_rankers__k", "3", "sidereal_rankers__k is unknown"),
+        ("SIDEREAL_RANKER__MAX_HISTORY", "99999999999999999999", r"ranker\.max_history"),
+        ("SIDEREAL_RANKER__DROPOUT", "1", r"ranker\.dropout"),
+        ("SIDEREAL_RANKER__LISTS", "{ click = 3 }", 'LISTS={"click":30}'),
         ("PROFILE", "huge", "PROFILE=huge is unknown; use one of: demo, gpu, small"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=told):
+        load_settings()
+
+
+def test_a_profile_of_ones_own_is_a_file_that_says_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("jobs.settings.PROFILES", tmp_path)
+    monkeypatch.setenv("PROFILE", "mine")
+    (tmp_path / "mine.toml").write_text('profile = "mine"\n[ranker]\nk = 7\n')
+    assert load_settings().ranker.k == 7
+    (tmp_path / "mine.toml").write_text('profile = "demo"\n')
+    with pytest.raises(UserError, match=r"mine\.toml says 'demo', expected its own name"):
         load_settings()
 
 

@@ -37,6 +37,12 @@ def test_a_kept_champion_is_not_promoted_and_says_why(lake: Lake) -> None:
     assert rows[1]["reason"] == "AUC fell"
 
 
+def test_a_day_without_a_release_says_why(lake: Lake) -> None:
+    assert summary(lake, [DAY])[0]["reason"] is None
+    write_metrics(lake, "promote", DAY, metric_rows("challenger", "refused", {"only 85 rows": 1.0}))
+    assert summary(lake, [DAY])[0]["reason"] == "no release: only 85 rows"
+
+
 def test_start_up_stands_beside_the_seconds_of_each_task(lake: Lake) -> None:
     put(lake, "ops.runs", [run_row("pairs", DAY, 1), run_row("ingest", DAY, 0)])
     (row,) = summary(lake, [DAY])
