@@ -33,7 +33,7 @@ from models.ranker.histories import Histories
 from models.ranker.training import predict
 
 TABLE, EXPLAINED = "gold.recommendations", "gold.explanations"
-USERS_PER_BATCH = 256
+EVENTS_AT_ONCE = 1 << 22  # that are found before the next users' are: bounds memory
 TRIGGERS, NEIGHBOURS = 10, 50  # QARM V2, section 6
 
 
@@ -59,7 +59,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         count=settings.recommend.candidates,
         exclude_seen=settings.recommend.exclude_seen,
     )
-    rows = _rank(scorer, active, pools, settings.recommend.k)
+    rows = _rank(scorer, active, pools, settings.recommend.candidates, settings.recommend.k)
     columns = [scorer.users.take(rows[0]), rows[1], catalogue.ids.take(rows[2]), rows[3]]
     full = [*columns, [scorer.model_version] * len(rows[1]), [day] * len(rows[1])]
     lake.replace(
@@ -113,13 +113,14 @@ def _pairs(lake: Lake, catalogue: Catalogue, day: date) -> tuple[NDArray[np.int6
 
 
 def _rank(
-    scorer: Scorer, active: NDArray[np.int64], pools: Iterator[NDArray[np.int64]], k: int
+    scorer: Scorer, active: NDArray[np.int64], pools: Iterator[NDArray[np.int64]], candidates: int, k: int
 ) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
-    """User index, rank, item index and score of the K best of each pool; ties by item index."""
+    """User index, rank, item index and score of the K best of each pool of candidates; ties by item index."""
     tell, parts = progress("ranking for users"), []
-    for start in range(0, len(active), USERS_PER_BATCH):
-        some = list(islice(pools, USERS_PER_BATCH))
-        user = np.repeat(active[start : start + USERS_PER_BATCH], [len(pool) for pool in some])
+    step = max(EVENTS_AT_ONCE // (candidates * sum(scorer.model.design.ks)), 1)
+    for start in range(0, len(active), step):
+        some = list(islice(pools, step))
+        user = np.repeat(active[start : start + step], [len(pool) for pool in some])
         target = np.concatenate(some)
         score = predict(scorer.model, scorer.rows(user, target)[0])[:, 0].astype(np.float64)
         order = np.lexsort((target, -score, user))
@@ -127,7 +128,7 @@ def _rank(
         rank = np.arange(len(order)) - first + 1
         best = rank <= k
         parts.append((user[order][best], rank[best], target[order][best], score[order][best]))
-        tell(min(start + USERS_PER_BATCH, len(active)), len(active))
+        tell(min(start + step, len(active)), len(active))
     empty = (np.zeros(0, np.int64),) * 3 + (np.zeros(0),)
     user, rank, item, score = (np.concatenate(column) for column in zip(empty, *parts, strict=True))
     return pa.array(user), pa.array(rank.astype(np.int32)), pa.array(item), pa.array(score)

@@ -16,18 +16,20 @@ CHUNK = 4096
 def neighbours(vectors: Tensor, count: int) -> Ints:
     """The most similar items of every item by inner product, itself left out.
 
-    vectors  [items, dim] float32
-    returns  [items, min(count, items - 1)] int64, most similar first
+    vectors  [items, dim] float32, zeros: the item has none, so it is nobody's neighbour and has none
+    returns  [items, min(count, items - 1)] int64, most similar first, -1: there are no more
     """
     count = min(count, len(vectors) - 1)
     if count < 1:
         return np.zeros((len(vectors), 0), np.int64)
-    parts = []
+    parts, without = [], ~vectors.any(dim=1)
     for start in range(0, len(vectors), CHUNK):
         scores = vectors[start : start + CHUNK] @ vectors.T
         own = torch.arange(start, min(start + CHUNK, len(vectors)))
         scores[torch.arange(len(own)), own] = -torch.inf
-        parts.append(scores.topk(count, dim=1).indices)
+        scores.masked_fill_(without | without[own].unsqueeze(1), -torch.inf)
+        best = scores.topk(count, dim=1)
+        parts.append(best.indices.masked_fill(best.values.isneginf(), -1))
     return torch.cat(parts).numpy()
 
 
@@ -45,7 +47,7 @@ def candidates(
     """At most `count` different items for each user in turn.
 
     users       indices of users with a history
-    neighbours  [items, n], most similar first
+    neighbours  [items, n], most similar first, -1: none
     pairs       (item, related item) as two arrays, best first
     popular     items, most popular first
     triggers    how many of the user's last items ask for neighbours
@@ -59,6 +61,7 @@ def candidates(
         low, high = np.searchsorted(of, last), np.searchsorted(of, last, side="right")
         paired = [related[a:b] for a, b in zip(low, high, strict=True)]
         near = neighbours[last].T.ravel()  # the nearest of every trigger before the second nearest of any
+        near = near[near >= 0]
         pool = np.concatenate([*paired, near[: count // 2], popular[: count + len(seen)], near[count // 2 :]])
         if exclude_seen:
             pool = pool[~np.isin(pool, seen)]

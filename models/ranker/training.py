@@ -19,7 +19,7 @@ from models.ranker.model import Ranker
 from models.ranker.samples import Samples
 
 Progress = Callable[[int, int], None]  # batches done, batches at most
-PREDICT_ROWS = 4096
+PREDICT_ROWS, PREDICT_EVENTS = 4096, 1 << 21  # at once
 
 
 def fit(
@@ -94,8 +94,9 @@ def _each(model: Ranker, data: Samples, rows: Int64s, width: int, of: Callable[[
     model.eval()
     found = np.zeros((len(rows), width), np.float32)
     places = parallel.mine(np.arange(len(rows)))
-    for start in range(0, len(places), PREDICT_ROWS):
-        some = places[start : start + PREDICT_ROWS]
+    step = max(min(PREDICT_ROWS, PREDICT_EVENTS // sum(model.design.ks)), 1)
+    for start in range(0, len(places), step):
+        some = places[start : start + step]
         batch, order = batch_of(data, rows[some], model.design.ks, model.known.device)
         with faster(model):
             found[some[order]] = of(batch).float().cpu().numpy()
