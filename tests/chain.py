@@ -28,7 +28,7 @@ from jobs import (
 )
 from jobs.dataset import load_dataset, searched
 from jobs.indexed import load_catalogue
-from jobs.lake import Lake
+from jobs.lake import Lake, Written
 from jobs.lake.contracts import contracts
 from jobs.settings import Settings, load_settings
 from jobs.simulate import write_landing
@@ -56,13 +56,15 @@ class Chain:
     landing: Path
     before: Path  # the lake as it was before the last day
     content: dict[str, str]  # of its tables after the last day
+    trained: dict[date, Written]  # what train told of each day
 
 
-def run_day(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> None:
+def run_day(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> Written:
+    """All of a day. returns what train told"""
     ingest.run(lake, settings, day, data=data, since=since)
     samples.run(lake, settings, day, since=since)
-    for job in AFTER_SAMPLES:
-        job.run(lake, settings, day)
+    told: dict[object, Written] = {job: job.run(lake, settings, day) for job in AFTER_SAMPLES}
+    return told[train]
 
 
 def content(lake: Lake) -> dict[str, str]:
@@ -93,10 +95,10 @@ def make(root: Path) -> Chain:
     write_landing(landing, days=DAYS, items=300, users=150, events_per_day=3000, new_items_per_day=10, seed=3)
     lake = Lake(root / "lake", run_id="test")
     lake.create()
-    run_day(lake, settings, DAYS[-2], landing, since=DAYS[0])
+    first = run_day(lake, settings, DAYS[-2], landing, since=DAYS[0])
     shutil.copytree(root / "lake", root / "before")
-    run_day(lake, settings, LAST, landing)
-    return Chain(lake, settings, landing, root / "before", content(lake))
+    last = run_day(lake, settings, LAST, landing)
+    return Chain(lake, settings, landing, root / "before", content(lake), {DAYS[-2]: first, LAST: last})
 
 
 LOOKED = replace(PRESETS["qarm_v2"], extras=("rates",))

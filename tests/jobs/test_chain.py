@@ -114,6 +114,19 @@ def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> Non
         assert (found is not None) == goes_on  # DIN reads neither vectors nor codes
 
 
+def test_the_models_of_the_second_day_began_at_those_of_the_first(ran: Chain) -> None:
+    first, last = ran.trained[DAYS[-2]].notes, ran.trained[LAST].notes
+    assert first["warm"] == {"din": False, "challenger": False}
+    assert last["warm"] == {"din": True, "challenger": True}
+    book = ran.lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
+    catalogue = load_catalogue(ran.lake, ran.settings, **book)
+    for name in ("din", "challenger"):
+        old, new = (load_model(ran.lake, f"models/{day['model_version']}/{name}", catalogue) for day in (first, last))
+        unread = ~new.known[:-1]  # in training: such rows are as they were at its start
+        assert unread.any()
+        assert torch.equal(new.ids.weight[:-1][unread], old.ids.weight[:-1][unread])
+
+
 def test_the_first_items_of_a_few_users_are_explained_by_their_histories(
     ran: Chain, capsys: pytest.CaptureFixture[str]
 ) -> None:

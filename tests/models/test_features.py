@@ -8,7 +8,7 @@ from models.ranker.features import DOUBLINGS, TIERS, counted, doublings, simtier
 
 
 def test_simtier_counts_events_by_tenths_of_similarity_without_padding() -> None:
-    sims = torch.tensor([[-1.0, -0.96, -0.05, 0.01, 0.05, 0.95, 1.0, 0.5], [0.5] * 8])
+    sims = torch.tensor([[-1.0, -0.96, -0.01, 0.0, 0.09, 0.91, 1.0, 0.5], [0.5] * 8])
     padding = torch.tensor([[False] * 7 + [True], [True] * 8])
     wanted = torch.zeros(2, TIERS)
     wanted[0, [0, 9, 10, 19]] = torch.tensor([log(3), log(2), log(3), log(3)])
