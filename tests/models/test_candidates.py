@@ -16,7 +16,7 @@ def pool(count: int, exclude_seen: bool = True, did: tuple[int, ...] = (3, 0)) -
         histories, np.array([0]), neighbours=neighbours(VECTORS, 2), pairs=pairs, popular=np.array([4, 0]),
         triggers=1, count=count, exclude_seen=exclude_seen,
     )  # fmt: skip
-    return found.tolist()
+    return [int(item) for item in found]
 
 
 def test_an_item_is_not_its_own_neighbour_and_one_without_a_vector_is_nobodys() -> None:
