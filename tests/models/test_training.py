@@ -36,7 +36,8 @@ def test_training_in_bfloat16_ends_near_that_in_float32(monkeypatch: pytest.Monk
         models.append(model)
     exact, short = (predict(model, rows) for model in models)
     assert not np.array_equal(exact, short)
-    assert len(np.unique(short[:, 0])) > 0.9 * len(np.unique(exact[:, 0]))  # the head counts in float32: few ties
+    rounded = torch.from_numpy(short).bfloat16().float().numpy()
+    assert (short == rounded).mean() < 0.1  # the head counts in float32, or scores would be full of ties
     for weights in models[1].state_dict().values():
         assert weights.dtype != torch.bfloat16
         assert weights.isfinite().all()
