@@ -9,11 +9,12 @@ sim_soft searches by the ID embeddings of a DIN that is trained first. Every pre
 events were disliked, where the log has them.
 
 A preset may be changed, as `qarm_v2:-simtier` (without a feature or extra), `:latest` (without the search by
-embeddings), `:aligned` (vectors tuned on Swing pairs of the training rows, once, with seed 0), `:distinct` (each item
-of a history once), `:lists` (what was liked and what was not by itself), `:k=10`, `:history=100` (the last events
-alone), and several of them. `auc_cold`: of items that no training row has; `auc_history_100`: of rows with 100 events
-and more before them, up to the next such bound. With `--new 0.2` a fifth of the items, drawn once, is there from the
-first test row on: what is known of them then are their texts, and what happens from there on. Asserts nothing.
+embeddings), `:aligned` (vectors tuned on Swing pairs of the training rows, once, with seed 0), `:fsq` (qarm_v1 with the
+semantic IDs of qarm_v2), `:distinct` (each item of a history once), `:lists` (what was liked and what was not by
+itself), `:k=10`, `:history=100` (the last events alone), and several of them. `auc_cold`: of items that no training row
+has; `auc_history_100`: of rows with 100 events and more before them, up to the next such bound. With `--new 0.2` a
+fifth of the items, drawn once, is there from the first test row on: what is known of them then are their texts, and
+what happens from there on. Asserts nothing.
 """
 
 import argparse
@@ -70,12 +71,10 @@ class Bench:
             design, log.histories, found, log.user, log.item, log.end, log.ts, log.label[:, None], log.rates
         )
 
-    def ranker(
-        self, design: Design, max_history: int = 10_000, vectors: torch.Tensor | None = None
-    ) -> tuple[Ranker, Floats, float]:
+    def ranker(self, design: Design, one: Variant, vectors: torch.Tensor | None = None) -> tuple[Ranker, Floats, float]:
         """A trained model, its scores of all rows, samples a second of its training with its validation."""
-        rows = self.samples(design, max_history, vectors)
-        kind, sizes = V1_CODES if "nearest_items" in design.features else CODES
+        rows = self.samples(design, one.max_history, vectors)
+        kind, sizes = CODES if one.fsq else V1_CODES
         model = Ranker(
             design=design,
             n_items=len(self.x),
@@ -110,9 +109,9 @@ class Bench:
             design = replace(design, extras=(*design.extras, "event"))
         vectors = None
         if design.search == "id_embedding":
-            first = self.ranker(replace(PRESETS["din"], extras=("rates",)), one.max_history)[0]
+            first = self.ranker(replace(PRESETS["din"], extras=("rates",)), one)[0]
             vectors = first.id_directions()
-        _, scores, speed = self.ranker(design, one.max_history, vectors)
+        _, scores, speed = self.ranker(design, one, vectors)
         return scores, speed
 
 

@@ -17,6 +17,7 @@ class Variant:
     design: Design | None
     max_history: int = 10_000
     aligned: bool = False  # by vectors that are tuned on pairs of the training rows
+    fsq: bool = False  # codes of Res-KmeansFSQ where the preset has its own
 
 
 def variant(name: str) -> Variant:
@@ -26,13 +27,15 @@ def variant(name: str) -> Variant:
         return Variant(name, None)
     if preset not in PRESETS:
         raise argparse.ArgumentTypeError(f"there is no preset {preset}: one of {', '.join([*SIMPLE, *PRESETS])}")
-    design, max_history, aligned = PRESETS[preset], 10_000, False
+    design, max_history, aligned, fsq = PRESETS[preset], 10_000, False, preset != "qarm_v1"
     for change in changes:
         what, _, value = change.partition("=")
         if change == "latest":
             design = replace(design, search="latest")
         elif change == "aligned":
             aligned = True
+        elif change == "fsq" and design.features:
+            fsq = True
         elif change == "distinct":
             design = replace(design, distinct=True)
         elif change == "lists":
@@ -45,7 +48,7 @@ def variant(name: str) -> Variant:
             design = design.without(change[1:])
         else:
             raise argparse.ArgumentTypeError(
-                f"{name}: expected latest, aligned, distinct, lists, k=<number>, history=<number> or one of "
+                f"{name}: expected latest, aligned, fsq, distinct, lists, k=<number>, history=<number> or one of "
                 f"{', '.join('-' + part for part in (*design.features, *design.extras))}, not {change}"
             )
-    return Variant(name, design, max_history, aligned)
+    return Variant(name, design, max_history, aligned, fsq)
