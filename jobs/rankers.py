@@ -63,9 +63,8 @@ def build(data: Dataset, settings: Settings, design: Design) -> Ranker:
 
 
 def _warn(data: Dataset, design: Design) -> None:
-    compares = design.search == "item_embedding" or design.sees_similarities
     share = float((~data.catalogue.vectors.any(dim=1)).float().mean())
-    if compares and share > 0.5:
+    if design.compares_items and share > 0.5:
         told = f"{share:.0%} of the items have no vector, and are found last: run embed"
         print(f"warning: [ranker] {told}", file=sys.stderr, flush=True)
     histories = data.exposed() if looks_at_exposures(design) else data.histories

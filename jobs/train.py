@@ -27,7 +27,6 @@ from jobs.settings import Settings
 from jobs.train_ranks import fit_told, train_in_ranks
 from jobs.unfinished import Unfinished, finish
 from models.ranker.checkpoint import Epoch
-from models.ranker.design import Design
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
 
@@ -57,6 +56,12 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         found = searched(data, data.train, settings, design, vectors=looked_at(models[name], catalogue))
         keeper = Unfinished.of(lake, day, models[name], found, settings.ranker)
         curves[name] = train(models[name], found, settings, name, keeper)
+        if stayed(curves[name]):
+            print(
+                f"{name} stays as the champion was: no epoch foretold the latest rows better",
+                file=sys.stderr,
+                flush=True,
+            )
         del found  # what lies in the temporary folder goes before the next model's comes
     version = f"{day}-{settings.hash}-{digest(models, catalogue.ids)}"
     card = Card(version, encoder, book.version, str(day))
@@ -92,7 +97,7 @@ def warmed(
         print(f"warning: {error}", file=sys.stderr, flush=True)
         return None
     same = card.encoder_version == encoder
-    if _compares_items(model.design) and not same:
+    if model.design.compares_items and not same:
         return None
     alike = same and card.codebook_version.endswith(name_of(settings.quantizer))
     kept = alike and settings.quantizer.kind.startswith("res_kmeans")  # whose refits go on from the codebook before
@@ -103,11 +108,6 @@ def warmed(
     old.codes.copy_(model.codes)
     old.id_vectors.copy_(model.id_vectors)
     return old.to(model.known.device)
-
-
-def _compares_items(design: Design) -> bool:
-    """Whether vectors of items tell what is found, or how similar it is."""
-    return design.search == "item_embedding" or (design.sees_similarities and design.search != "id_embedding")
 
 
 def _sizes(model: Ranker) -> str:
@@ -124,6 +124,11 @@ def train(
     if (count := ranks.count(r.ranks)) > 1:
         return train_in_ranks(count, model, samples, keeper, name, **told)
     return fit_told(model, samples, name, progress=progress(f"training {name}"), keeper=keeper, **told)
+
+
+def stayed(curve: list[Epoch]) -> bool:
+    """Whether what the training began with, its epoch 0, was kept."""
+    return curve[0].epoch == 0 and all(one.worth <= curve[0].worth for one in curve)
 
 
 def _curve_rows(name: str, epoch: Epoch, version: str) -> list[dict[str, object]]:

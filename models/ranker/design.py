@@ -52,6 +52,11 @@ class Design:
         features = tuple(one for one in self.features if one != part)
         return replace(self, features=features, extras=tuple(one for one in self.extras if one != part))
 
+    @property
+    def compares_items(self) -> bool:
+        """Whether item vectors tell what is found, or how similar it is."""
+        return self.search == "item_embedding" or (self.sees_similarities and self.search != "id_embedding")
+
     def told(self) -> list[str]:
         """What there is, as `search: item_embedding`, of all that is not left out."""
         parts = {name: value if isinstance(value, tuple) else (value,) for name, value in vars(self).items() if value}

@@ -1,3 +1,5 @@
+"""What a processor promises is believed only where it can be kept."""
+
 import os
 import subprocess
 import sys
