@@ -95,11 +95,8 @@ def main() -> None:
             model = drawn_anew(model, seed) if way == "retrained" else model
             row = {"way": way, "seed": seed} | moved(old.encode(x).numpy(), codes.numpy())
             row["auc_as_it_is"] = judged(model, data, test)
-            r = settings.ranker
-            fit(
-                model, train, seed=seed, epochs=1, batch_size=r.batch, lr=r.lr, valid_share=r.valid_share,
-                patience=r.patience,
-            )  # fmt: skip
+            r = settings.ranker  # of an epoch on all rows: none are left to choose between it and the start
+            fit(model, train, seed=seed, epochs=1, batch_size=r.batch, lr=r.lr, valid_share=0.0, patience=r.patience)
             rows.append(row | {"auc_after_an_epoch": judged(model, data, test)})
             print({key: round(value, 4) if isinstance(value, float) else value for key, value in rows[-1].items()},
                   file=sys.stderr, flush=True)  # fmt: skip

@@ -25,6 +25,8 @@ def variant(name: str) -> Variant:
     preset, *changes = name.split(":")
     if preset in SIMPLE and not changes:
         return Variant(name, None)
+    if preset in SIMPLE:
+        raise argparse.ArgumentTypeError(f"{preset} has no parts to change: {name}")
     if preset not in PRESETS:
         raise argparse.ArgumentTypeError(f"there is no preset {preset}: one of {', '.join([*SIMPLE, *PRESETS])}")
     design, max_history, aligned, fsq = PRESETS[preset], 10_000, False, preset != "qarm_v1"

@@ -26,10 +26,10 @@ from models.ranker.samples import Samples, find, gathered
 
 TASKS = ("click", "purchase", "like")
 KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day")
-Ints = NDArray[np.int64]
-Integers = NDArray[np.integer]
-Search = Callable[[Histories, Integers, Integers, Ints], Found]  # users and targets [rows], and where histories end
-EVENTS_AT_ONCE = 1 << 24  # that are found before the next rows are searched for: bounds memory
+Int64s = NDArray[np.int64]
+Ints = NDArray[np.integer]
+Search = Callable[[Histories, Ints, Ints, Int64s], Found]  # users and targets [rows], and where histories end
+FOUND_AT_ONCE = 1 << 24  # that are found before the next rows are searched for: bounds memory
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class Rows:
     labels        [rows, tasks], NaN: not known
     """
 
-    user: Ints
-    target: Ints
-    until: Ints
-    end: Ints
-    length: Ints
-    ts: Ints
+    user: Int64s
+    target: Int64s
+    until: Int64s
+    end: Int64s
+    length: Int64s
+    ts: Int64s
     labels: NDArray[np.float32]
 
-    def take(self, keep: NDArray[np.bool_] | Ints) -> "Rows":
+    def take(self, keep: NDArray[np.bool_] | Int64s) -> "Rows":
         return Rows(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
     @classmethod
@@ -131,7 +131,7 @@ def _parted(rows: Rows, last: NDArray[np.bool_]) -> tuple[tuple[str, ...], Rows,
     return tuple(TASKS[at] for at in tasks), rows.take(train), rows.take(test)
 
 
-def histories_for(data: Dataset, rows: Rows, design: Design) -> tuple[Histories, Ints]:
+def histories_for(data: Dataset, rows: Rows, design: Design) -> tuple[Histories, Int64s]:
     """The histories that the design looks at, and where they end for each row."""
     if not looks_at_exposures(design):
         return data.histories, rows.end
@@ -166,7 +166,7 @@ def searched(
     search = search_of(data.catalogue, settings, design, data.catalogue.vectors if vectors is None else vectors)
     whole: Samples | None = None
     order = np.argsort(rows.user, kind="stable")  # a user's history is gathered for all of its rows
-    for part in np.array_split(order, len(order) * sum(design.ks) // EVENTS_AT_ONCE + 1):
+    for part in np.array_split(order, len(order) * sum(design.ks) // FOUND_AT_ONCE + 1):
         some = rows.take(part)
         histories, end = histories_for(data, some, design)
         found = search(histories, some.user, some.target, end)
@@ -184,7 +184,7 @@ def looked_at(model: Ranker, catalogue: Catalogue) -> torch.Tensor:
     return model.id_vectors[:-1] if own else catalogue.vectors.to(model.known.device)
 
 
-def _last_requests(requests: list[pa.Array], ts: Ints, share: float) -> NDArray[np.bool_]:
+def _last_requests(requests: list[pa.Array], ts: Int64s, share: float) -> NDArray[np.bool_]:
     """Which rows are of the last requests of a log that fits in one day."""
     coded = pa.chunked_array(requests).dictionary_encode().unify_dictionaries().combine_chunks()
     request, names = coded.indices.to_numpy(), coded.dictionary
@@ -199,7 +199,7 @@ def _last_requests(requests: list[pa.Array], ts: Ints, share: float) -> NDArray[
 def rows_of(samples: pa.Table | pa.RecordBatch, users: pa.Array, items: Items, histories: Histories) -> Rows:
     """Samples as indices of their users and items, with where their histories end."""
 
-    def micros(name: str) -> Ints:
+    def micros(name: str) -> Int64s:
         found = samples[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
         return np.asarray(found.to_numpy(zero_copy_only=False))
 

@@ -12,7 +12,7 @@ from jobs.sections import Gate
 from jobs.settings import Settings
 
 CODEBOOK = ("quantize", "codebook", "all")
-Found = dict[tuple[str, str, str, str], dict[str, Any]]  # job, model, slice, metric
+Measures = dict[tuple[str, str, str, str], dict[str, Any]]  # job, model, slice, metric
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def decide(lake: Lake, settings: Settings, day: date) -> Decision:
         return Decision("past", None, f"{told}; the next day is compared with what it brought back")
     champion = live(lake, before=str(day))
     uri = str(champion["model_uri"]) if champion else None
-    found: Found = {
+    found: Measures = {
         (r["job"], r["model"], r["slice"], r["metric"]): r
         for r in lake.arrow("gold.metrics", where=ds.field("day") == day).to_pylist()
     }
@@ -88,7 +88,7 @@ def _first(challenger: dict[str, Any], metric: str, wait: Decision, go: Decision
     return replace(wait, reason=f"{told} is no better than chance (95 % interval from {low:.4f}): wait for more logs")
 
 
-def _refusal(found: Found, challenger: dict[str, Any], codebook: str, settings: Settings) -> str | None:
+def _refusal(found: Measures, challenger: dict[str, Any], codebook: str, settings: Settings) -> str | None:
     gate = settings.gate
     if challenger["value"] is None:
         return "the day's rows have one class only, so nothing can be compared"

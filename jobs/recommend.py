@@ -33,7 +33,7 @@ from models.ranker.histories import Histories
 from models.ranker.training import predict
 
 TABLE, EXPLAINED = "gold.recommendations", "gold.explanations"
-EVENTS_AT_ONCE = 1 << 22  # that are found before the next users' are: bounds memory
+FOUND_AT_ONCE = 1 << 22  # that are found before the next users' are: bounds memory
 TRIGGERS, NEIGHBOURS = 10, 50  # QARM V2, section 6
 
 
@@ -117,7 +117,7 @@ def _rank(
 ) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
     """User index, rank, item index and score of the K best of each pool of candidates; ties by item index."""
     tell, parts = progress("ranking for users"), []
-    step = max(EVENTS_AT_ONCE // (candidates * sum(scorer.model.design.ks)), 1)
+    step = max(FOUND_AT_ONCE // (candidates * sum(scorer.model.design.ks)), 1)
     for start in range(0, len(active), step):
         some = list(islice(pools, step))
         user = np.repeat(active[start : start + step], [len(pool) for pool in some])

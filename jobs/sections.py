@@ -11,7 +11,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
-Found = Annotated[int, Field(ge=1, le=10_000)]  # events that a search hands on
+TopK = Annotated[int, Field(ge=1, le=10_000)]  # events that a search hands on
 Size = Annotated[int, Field(ge=1, le=65_536)]
 Parts = Annotated[int, Field(ge=0, le=100_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -174,8 +174,8 @@ class Ranker(Section):
     extras: tuple[Literal["simtier", "rates", "time", "event", "position"], ...] | None = None
     heads: Literal["single", "experts", "entire_space"] | None = None
     distinct: bool = False  # each item of a history once
-    lists: dict[Literal["click", "purchase", "like", "impression"], Found] = {}  # so many of each type by itself
-    k: Found = 50  # history items that GSU hands to ESU, where there are no lists; din_long takes ten times as many
+    lists: dict[Literal["click", "purchase", "like", "impression"], TopK] = {}  # so many of each type by itself
+    k: TopK = 50  # history items that GSU hands to ESU, where there are no lists; din_long takes ten times as many
     gsu_dim: Count = 64  # PCA of the item embeddings
     max_history: int = Field(default=10_000, ge=1, le=1_000_000)
     epochs: int = Field(default=6, ge=1, le=10_000)

@@ -51,14 +51,18 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         if design.search == "id_embedding":
             models[name].set_id_vectors(models["din"].id_directions())
         old = warmed(lake, settings, day, name, models[name], catalogue, encoder)
-        print(f"{name} starts from {'the champion' if old else 'nothing'}", file=sys.stderr, flush=True)
+        print(
+            f"{name} starts from {'the one that the champion came with' if old else 'nothing'}",
+            file=sys.stderr,
+            flush=True,
+        )
         models[name], warm[name] = old or models[name], old is not None
         found = searched(data, data.train, settings, design, vectors=looked_at(models[name], catalogue))
         keeper = Unfinished.of(lake, day, models[name], found, settings.ranker)
         curves[name] = train(models[name], found, settings, name, keeper)
         if stayed(curves[name]):
             print(
-                f"{name} stays as the champion was: no epoch foretold the latest rows better",
+                f"{name} stays as it began: no epoch foretold the latest rows better",
                 file=sys.stderr,
                 flush=True,
             )

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.fs as pafs
 
 from jobs.lake import Lake
-from jobs.sections import Ranker as Settings
+from jobs.sections import Ranker as Section
 from models.ranker import Ranker, Samples
 from models.ranker.checkpoint import FORMAT
 
@@ -24,9 +24,9 @@ class Unfinished:
     file: str
 
     @classmethod
-    def of(cls, lake: Lake, day: date, model: Ranker, data: Samples, settings: Settings) -> Self:
+    def of(cls, lake: Lake, day: date, model: Ranker, data: Samples, section: Section) -> Self:
         """Named after all that the weights come from: another start, other rows or settings, another file."""
-        found = hashlib.sha256(f"{FORMAT} {settings.model_dump_json()} {model.settings} {model.design}".encode())
+        found = hashlib.sha256(f"{FORMAT} {section.model_dump_json()} {model.settings} {model.design}".encode())
         for tensor in model.state_dict().values():
             found.update(tensor.cpu().contiguous().numpy().tobytes())
         for column in fields(data):

@@ -93,10 +93,10 @@ def search(
     some = bool(without.any())
 
     def similar(target: Tensor, history: Tensor) -> Tensor:
-        wanted, groups = item_vectors[target], target.shape[1]
-        if len(item_vectors) < (ITEMS_PER_EVENT / groups - LOOK_UP) * history.shape[1]:  # score all, look events up
+        wanted, size = item_vectors[target], target.shape[1]
+        if len(item_vectors) < (ITEMS_PER_EVENT / size - LOOK_UP) * history.shape[1]:  # score all, look events up
             every = wanted @ item_vectors.T
-            scores = every.gather(2, history.unsqueeze(1).expand(-1, groups, -1))
+            scores = every.gather(2, history.unsqueeze(1).expand(-1, size, -1))
         else:
             scores = torch.bmm(wanted, torch.nn.functional.embedding(history, item_vectors).transpose(1, 2))
         return scores.masked_fill_(without[history].unsqueeze(1), last) if some else scores

@@ -40,6 +40,10 @@ def test_challenger_champion_and_din_are_judged_on_the_same_rows(ran: Chain) -> 
     auc = {r["model"]: r for r in rows if r["metric"] == "auc" and r["slice"] == "all"}
     assert {"challenger", "champion", "din", "challenger_minus_champion", "challenger_minus_din"} == set(auc)
     assert len({r["rows"] for r in auc.values()}) == 1
+    for other in ("champion", "din"):
+        gap = auc[f"challenger_minus_{other}"]
+        assert gap["value"] == pytest.approx(auc["challenger"]["value"] - auc[other]["value"])
+        assert gap["ci_low"] <= gap["value"] <= gap["ci_high"]
     assert auc["challenger"]["ci_low"] < auc["challenger"]["value"] < auc["challenger"]["ci_high"]
     assert auc["challenger"]["value"] > 0.55
     assert 0 < next(r["value"] for r in rows if r["metric"] == "missed_by_id_search") < 1
@@ -191,6 +195,7 @@ def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Chain) -> 
         return gate.decide(lake, settings, day)
 
     assert measured(0.70, 0.71).kind == "keep"
+    assert measured(0.70, 0.70).kind == "keep"  # a warm start that no epoch made better is the champion itself
     assert measured(0.71, 0.70).kind == "promote"
     write_metrics(lake, "evaluate", day, [])
     assert gate.decide(lake, settings, day).kind == "keep"  # nothing was trained

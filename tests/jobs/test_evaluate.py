@@ -5,7 +5,7 @@ import pytest
 import torch
 from made_dataset import catalogue, dataset, ranker
 
-from jobs.evaluate import METRICS, Judged, _measure, _missed_by_ids, _scores, _slices
+from jobs.evaluate import METRICS, Judged, _difference, _measure, _missed_by_ids, _scores, _slices
 from jobs.settings import Settings
 from models.ranker import Design
 
@@ -76,3 +76,15 @@ def test_a_model_is_not_measured_by_labels_that_it_was_never_told(settings: Sett
     turned = _scores(data, settings, model := ranker(items, Design("latest"), ("purchase", "click")))
     assert model.tasks == ("purchase", "click")
     assert np.isfinite(turned).all()
+
+
+def test_a_difference_is_above_zero_where_the_challenger_ranks_better(settings: Settings) -> None:
+    users, better = np.arange(40) % 8, np.linspace(0.1, 0.9, 40)
+    labels = [[float(n > 19)] for n in range(40)]
+    data = dataset(catalogue(TURN), [[1]] * 8, [(user, 0) for user in users.tolist()], labels=labels)
+    for first, second, sign in ((better, better[::-1], 1), (better[::-1], better, -1), (better, better, 0)):
+        rows = _difference(first, second, "champion", data.test, settings)
+        assert {(r["model"], r["slice"], r["metric"], r["value"]) for r in rows} == {
+            ("challenger_minus_champion", "all", metric, sign) for metric in ("auc", "gauc")
+        }
+        assert all(r["ci_low"] == r["ci_high"] == sign and r["rows"] == 40 for r in rows)

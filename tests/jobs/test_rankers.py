@@ -109,7 +109,7 @@ def test_rows_are_searched_for_in_parts_and_a_list_of_nothing_is_told(
     data = load_dataset(lake, settings, load_catalogue(lake, settings, **book), LAST)
     design = challenger_design(Section())
     whole = searched(data, data.test, settings, design)
-    monkeypatch.setattr(dataset, "EVENTS_AT_ONCE", 50 * sum(design.ks))
+    monkeypatch.setattr(dataset, "FOUND_AT_ONCE", 50 * sum(design.ks))
     parts = searched(data, data.test, settings, design)
     for column in ("target", "topk", "sims", "labels", "rates", "history_length"):
         assert np.allclose(getattr(whole, column), getattr(parts, column), atol=1e-6, equal_nan=True), column
