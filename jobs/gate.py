@@ -70,9 +70,11 @@ def decide(lake: Lake, settings: Settings, day: date) -> Decision:
             return _first(challenger, metric, Decision(keep, uri, ""), Decision("promote", new, told))
         told = f"the challenger was not compared with the live model, {champion['model_version']}"
         return Decision("keep", uri, f"{told}: run evaluate of this day again")
+    known = delta["ci_low"] is not None  # in some draw of users it may be undefined
+    near = f", 95 % interval {delta['ci_low']:+.4f} to {delta['ci_high']:+.4f}" if known else ""
     told = (
         f"{metric.upper()} {challenger['value']:.4f} against the champion's {old['value']:.4f}"
-        f" (difference {delta['value']:+.4f}, 95 % interval {delta['ci_low']:+.4f} to {delta['ci_high']:+.4f})"
+        f" (difference {delta['value']:+.4f}{near})"
     )
     if delta["value"] > -settings.gate.max_drop:
         return Decision("promote", new, told)
@@ -91,7 +93,8 @@ def _first(challenger: dict[str, Any], metric: str, wait: Decision, go: Decision
 def _refusal(found: Measures, challenger: dict[str, Any], codebook: str, settings: Settings) -> str | None:
     gate = settings.gate
     if challenger["value"] is None:
-        return "the day's rows have one class only, so nothing can be compared"
+        which = "no user of the day has rows" if gate.metric == "gauc" else "the day has no rows"
+        return f"{which} of both classes, so nothing can be compared"
     if challenger["rows"] < gate.min_test_rows:
         return f"only {challenger['rows']} rows to judge by, gate.min_test_rows is {gate.min_test_rows}"
     measured = {key[3]: row for key, row in found.items() if key[:3] == CODEBOOK}

@@ -1,8 +1,8 @@
 """A training's checkpoint in the lake, `<LAKE>/models/unfinished/<day>/`: a retry goes on from the last epoch."""
 
 import hashlib
-import os
 import sys
+import uuid
 from dataclasses import dataclass, fields
 from datetime import date
 from typing import Self
@@ -15,10 +15,12 @@ from jobs.sections import Ranker as Section
 from models.ranker import Ranker, Samples
 from models.ranker.checkpoint import FORMAT
 
+DIGEST = 32  # bytes before the content
+
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A file below the address of a lake."""
+    """A file below the address of a lake; one whose content is not what was written is none."""
 
     uri: str
     file: str
@@ -39,16 +41,19 @@ class Unfinished:
         store, root = pafs.FileSystem.from_uri(self.uri)
         if store.get_file_info(f"{root}/{self.file}").type == pafs.FileType.NotFound:
             return None
-        print(f"goes on from the epochs in {self.file}", file=sys.stderr, flush=True)
         with store.open_input_stream(f"{root}/{self.file}") as file:
-            return bytes(file.read())
+            digest, content = file.read(DIGEST), bytes(file.read())
+        if hashlib.sha256(content).digest() != digest:  # torn by a power cut
+            return None
+        print(f"goes on from the epochs in {self.file}", file=sys.stderr, flush=True)
+        return content
 
     def write(self, content: bytes) -> None:
         store, root = pafs.FileSystem.from_uri(self.uri)
         store.create_dir(f"{root}/{self.file}".rpartition("/")[0], recursive=True)
-        part = f"{root}/{self.file}.{os.getpid()}"
+        part = f"{root}/{self.file}.{uuid.uuid4().hex}"
         with store.open_output_stream(part) as file:
-            file.write(content)
+            file.write(hashlib.sha256(content).digest() + content)
         store.move(part, f"{root}/{self.file}")
 
 

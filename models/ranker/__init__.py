@@ -4,7 +4,7 @@ from models.ranker.batch import Batch
 from models.ranker.checkpoint import Epoch, Keeper
 from models.ranker.design import PRESETS, Design
 from models.ranker.found import Found
-from models.ranker.gsu import latest, pca, search
+from models.ranker.gsu import exact, latest, pca, search
 from models.ranker.histories import Histories
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples, find, gathered
@@ -21,6 +21,7 @@ __all__ = [
     "Keeper",
     "Ranker",
     "Samples",
+    "exact",
     "find",
     "fit",
     "gathered",

@@ -6,7 +6,6 @@ from dataclasses import astuple, dataclass, field
 from typing import Protocol
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -19,7 +18,7 @@ class Keeper(Protocol):
     """Where a checkpoint lies."""
 
     def read(self) -> bytes | None:
-        """None: there is none."""
+        """What was written, to the last bit. None: there is none."""
 
     def write(self, content: bytes) -> None:
         """In place of the one before, all or nothing."""
@@ -74,12 +73,9 @@ def keep(keeper: Keeper, model: Ranker, optimizers: Sequence[torch.optim.Optimiz
 def go_on(keeper: Keeper, model: Ranker, optimizers: Sequence[torch.optim.Optimizer]) -> Course:
     """Put model and optimizers where the checkpoint left them; a course without epochs if there is none."""
     content = keeper.read()
-    try:
-        tensors = {} if content is None else load(content)
-    except SafetensorError:  # torn by a power cut
-        tensors = {}
-    if not tensors:
+    if content is None:
         return Course()
+    tensors = load(content)
     model.load_state_dict(_below(tensors, "model."))
     for number, optimizer in enumerate(optimizers):
         states: dict[int, dict[str, Tensor | int]] = {}

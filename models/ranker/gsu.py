@@ -15,6 +15,19 @@ from models.ranker.histories import Histories, Int64s, Ints
 ITEMS_PER_EVENT, LOOK_UP = 40, 4
 ITEMS_AT_ONCE = 1 << 16
 COMPARED_AT_ONCE = 1 << 18
+GRID = 1 << 11
+
+
+def exact(vectors: Tensor) -> Tensor:
+    """Vectors of length 1, rounded to a grid on which float32 adds inner products up without rounding.
+
+    They are multiples of 2^-22 below 4, so the sum is the same in any order: on every processor, and whatever is
+    computed beside it. Else the last bit depends on the shape of a batch, and equally similar events change places.
+
+    vectors  [items, d] of length 1 or 0
+    returns  [items, d], each number off by 2^-12 at most
+    """
+    return (vectors * GRID).round() / GRID
 
 
 def pca(vectors: Tensor, dim: int) -> Tensor:
@@ -22,7 +35,7 @@ def pca(vectors: Tensor, dim: int) -> Tensor:
 
     Components come in order of variance; each one's largest weight is positive, so that the same
     vectors give the same result everywhere. Rows have length 1 (MUSE: a plain cosine searches as well
-    as any learned score) or 0 where the vector is the mean of all.
+    as any learned score) or 0 where the vector is the mean of all, and are `exact`.
 
     vectors  [items, d] finite
     returns  [items, dim] float32 on the same device
@@ -43,7 +56,8 @@ def pca(vectors: Tensor, dim: int) -> Tensor:
     components = components[:, -dim:].flip(1)
     largest = components.gather(0, components.abs().argmax(dim=0, keepdim=True))
     components = components * largest.sign()
-    return torch.cat([torch.nn.functional.normalize((part - mean) @ components, dim=1).float() for part in parts])
+    reduced = (torch.nn.functional.normalize((part - mean) @ components, dim=1) for part in parts)
+    return torch.cat([exact(part).float() for part in reduced])
 
 
 def latest(
@@ -81,7 +95,7 @@ def search(
     are ordered newest first. Samples of one user share the history that is gathered for them. Searched on
     the device of item_vectors.
 
-    item_vectors  [items, d] float32; zeros: the item has none, and is found after all that have one
+    item_vectors  [items, d] float32, `exact`; zeros: the item has none, and is found after all that have one
     user, target  [samples], indices of the user and of the item in question
     end           [samples] int64, from Histories.ends
     distinct      each item once, where it last happened; else repeats are found as often as they happened
@@ -109,7 +123,7 @@ def search(
 def similarities(item_vectors: Tensor, target: Ints, events: Ints) -> NDArray[np.float32]:
     """How similar each target is to events that were found by something else.
 
-    item_vectors  [items, d] float32
+    item_vectors  [items, d] float32, `exact`
     target        [samples]
     events        [samples, k] items, PADDING where there is none
     returns       [samples, k] inner products, 0 where there is none

@@ -74,7 +74,7 @@ class EntireSpace(nn.Module):
         """Logits [batch, tasks] of x [batch, width]."""
         logits: Tensor = self.inner(x)
         both = F.logsigmoid(logits[:, self.click]) + F.logsigmoid(logits[:, self.purchase])
-        bought = both - torch.log1p(-both.exp().clamp(max=1 - 1e-6))
+        bought = both - torch.log(-torch.expm1(both.clamp(max=-1e-7)))
         columns = list(logits.unbind(dim=1))
         columns[self.purchase] = bought
         return torch.stack(columns, dim=1)

@@ -14,6 +14,7 @@ from models.ranker.batch import Batch
 from models.ranker.design import Design
 from models.ranker.features import DOUBLINGS, TIERS, counted, doublings, simtier
 from models.ranker.found import PADDING
+from models.ranker.gsu import exact
 from models.ranker.head import heads
 from models.ranker.rates import RATES
 
@@ -124,8 +125,8 @@ class Ranker(nn.Module):
         self.id_vectors[:-1] = vectors
 
     def id_directions(self) -> Tensor:
-        """ID embeddings [n_items, dim] of length 1; zeros of items never trained on, whose IDs say nothing."""
-        return F.normalize(self.ids.weight.detach()[:-1], dim=1) * self.known[:-1, None]
+        """ID embeddings [n_items, dim] of length 1, `exact`; zeros of items never trained on, whose IDs say nothing."""
+        return exact(F.normalize(self.ids.weight.detach()[:-1], dim=1)) * self.known[:-1, None]
 
     def tables(self) -> list[nn.Parameter]:
         """The tables of which a step reads, and updates, few rows: their gradients are sparse."""

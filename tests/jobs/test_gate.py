@@ -74,3 +74,14 @@ def test_a_champion_that_is_lost_counts_as_none(lake: Lake, settings: Settings) 
     decision = decide(lake, settings, DAY)
     assert decision.kind == "promote"
     assert "the first model after one that cannot be read (model models/m1 is not in" in decision.reason
+
+
+def test_a_difference_without_an_interval_is_told_without(lake: Lake, settings: Settings) -> None:
+    put(lake, "gold.releases", [release_row(1, DAY - timedelta(days=1)) | {"model_version": "champion-1"}])
+    put_metrics(lake, DAY)
+    rows = metric_rows("challenger", "all", {"auc": 0.7}, rows=500, version="challenger-1")
+    rows += metric_rows("champion", "all", {"auc": 0.6}, rows=500, version="champion-1")
+    rows += metric_rows("challenger_minus_champion", "all", {"auc": 0.1}, rows=500)
+    write_metrics(lake, "evaluate", DAY, rows)
+    told = "AUC 0.7000 against the champion's 0.6000 (difference +0.1000)"
+    assert decide(lake, settings, DAY).reason == told

@@ -11,7 +11,7 @@ import torch
 from lake_rows import DAY
 
 from jobs.lake import Lake
-from jobs.sections import Ranker as Settings
+from jobs.sections import Ranker as Section
 from jobs.train_ranks import train_in_ranks
 from jobs.unfinished import Unfinished, finish
 from models.ranker import Design, Ranker, Samples, fit
@@ -36,7 +36,7 @@ def trained(lake: Lake, data: Samples, dies_in: int = 0) -> tuple[Ranker, set[in
             raise KeyboardInterrupt
         trained_in.add(epoch)
 
-    keeper = Unfinished.of(lake, DAY, model, data, Settings())
+    keeper = Unfinished.of(lake, DAY, model, data, Section())
     fit(model, data, seed=0, epochs=EPOCHS, batch_size=64, lr=1e-2, valid_share=0.2, patience=9, progress=progress,
         keeper=keeper)  # fmt: skip
     return model, trained_in
@@ -65,7 +65,7 @@ def test_ranks_that_share_every_batch_give_the_weights_of_one_process(
                      nearest_of=9, id_dropout=0, dropout=0) for _ in range(2)]  # fmt: skip
     for model in models:
         model.set_nearest(torch.arange(9 * 25).view(9, 25) % 9)
-    keepers = [Unfinished.of(lake, day, models[0], data, Settings()) for day in (DAY, DAY - timedelta(1))]
+    keepers = [Unfinished.of(lake, day, models[0], data, Section()) for day in (DAY, DAY - timedelta(1))]
     one = fit(models[0], data, keeper=keepers[0], **told)
     two = train_in_ranks(2, models[1], data, keepers[1], "challenger", **told)
     assert not models[1].training
@@ -84,4 +84,9 @@ def test_other_rows_or_a_torn_file_start_anew(lake: Lake) -> None:
     assert trained(lake, rows().take(np.arange(399)))[1] == {1, 2, 3}
     for file in (Path(lake.root) / "models/unfinished").rglob("*.safetensors"):
         file.write_bytes(file.read_bytes()[:100])
+    assert trained(lake, rows())[1] == {1, 2, 3}
+    for file in (Path(lake.root) / "models/unfinished").rglob("*.safetensors"):
+        content = bytearray(file.read_bytes())
+        content[-10] ^= 1  # a disk that lies
+        file.write_bytes(content)
     assert trained(lake, rows())[1] == {1, 2, 3}

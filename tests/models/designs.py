@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.ranker import Design, Histories, Ranker, Samples, find, fit, gathered
+from models.ranker import Design, Histories, Ranker, Samples, exact, find, fit, gathered
 from models.ranker.rates import Rates
 
 USERS, ITEMS, EVENTS, ROWS = 12, 40, 600, 300
@@ -24,7 +24,8 @@ def log(seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def vectors() -> Tensor:
-    return torch.nn.functional.normalize(torch.randn(ITEMS, 6, generator=torch.Generator().manual_seed(1)), dim=1)
+    drawn = torch.randn(ITEMS, 6, generator=torch.Generator().manual_seed(1))
+    return exact(torch.nn.functional.normalize(drawn, dim=1))
 
 
 def categories() -> Tensor:

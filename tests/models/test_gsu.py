@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.ranker import Histories, latest, pca, search
+from models.ranker import Histories, exact, latest, pca, search
 from models.ranker import histories as histories_module
 from models.ranker.found import _batches
+from models.ranker.gsu import similarities
 
 ITEMS, K = 60, 6
 
@@ -137,14 +138,33 @@ def test_search_agrees_with_a_full_sort_whatever_shares_its_batch(
         assert sims[row, : len(best)].tolist() == scores[best].tolist()
 
 
+def test_similarities_are_the_same_whatever_is_computed_beside_them() -> None:
+    rng = np.random.default_rng(5)
+    drawn = torch.randn(5, 64, generator=torch.Generator().manual_seed(5))
+    vectors = exact(torch.nn.functional.normalize(drawn, dim=1))[torch.arange(25) % 5]  # five of each
+    one = Histories.from_arrays(np.zeros(300, np.int64), rng.integers(0, 25, 300), np.arange(300), 1)
+    target, ends = rng.integers(0, 25, 40), rng.integers(1, 301, 40)
+    users = np.zeros(40, np.int64)
+    together = search(one, vectors, users, target, ends, k=20)
+    assert np.array_equal(together.sims, similarities(vectors, target, together.items))
+    for row in range(40):
+        alone = search(one, vectors, users[:1], target[row : row + 1], ends[row : row + 1], k=20)
+        assert np.array_equal(alone.sims[0], together.sims[row])
+        assert np.array_equal(alone.events[0], together.events[row])
+        past = one.items[: ends[row]]
+        near = (vectors[past] @ vectors[target[row]]).numpy()
+        best = np.lexsort((-np.arange(len(past)), -near))[:20]  # newest first
+        assert alone.events[0, : len(best)].tolist() == best.tolist()
+
+
 def test_pca_keeps_similarities_and_has_one_sign() -> None:
     generator = torch.Generator().manual_seed(0)
     vectors = torch.randn(50, 4, generator=generator) @ torch.randn(4, 12, generator=generator)
     reduced = pca(vectors, 4)
     centred = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
-    torch.testing.assert_close(reduced @ reduced.T, centred @ centred.T, atol=1e-4, rtol=0)
+    torch.testing.assert_close(reduced @ reduced.T, centred @ centred.T, atol=1e-3, rtol=0)
     for order in (torch.arange(11, -1, -1), torch.arange(12).roll(5), torch.arange(12).roll(7)):
-        torch.testing.assert_close(pca(vectors[:, order], 4), reduced, atol=1e-4, rtol=0)
+        torch.testing.assert_close(pca(vectors[:, order], 4), reduced, atol=1e-3, rtol=0)
 
 
 def test_pca_refuses_what_it_cannot_reduce() -> None:
