@@ -189,6 +189,15 @@ class Ranker(Section):
     ranks: int = Field(default=0, ge=0, le=4096)  # processes that share a batch; 0: one for each GPU, or one
     seed: Seed = 0
 
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.preset == "din_long" and self.k > 1000:
+            raise ValueError("k: din_long looks at ten times as many events, and no search at more than 10,000")
+        for name, told in (("features", self.features), ("extras", self.extras)):
+            if told and len(set(told)) < len(told):
+                raise ValueError(f"{name}: {', '.join(told)} names one twice")
+        return self
+
 
 class Gate(Section):
     """When the challenger may go live."""
