@@ -158,7 +158,7 @@ def searched(
     vectors: torch.Tensor | None = None,
     task: str | None = None,
 ) -> Samples:
-    """The rows with what the design's search finds for each, and running rates, in arrays that need not fit in memory.
+    """The rows with what the design looks at, found events and running rates, in arrays that need not fit in memory.
 
     vectors  what the search compares, see `looked_at`; by itself the catalogue's
     task     whose rates; by itself those of the main one
@@ -170,7 +170,9 @@ def searched(
         some = rows.take(part)
         histories, end = histories_for(data, some, design)
         found = search(histories, some.user, some.target, end)
-        rates = data.rates(task or data.tasks[0]).at(some.user, some.target, some.until)
+        rates = None
+        if "rates" in design.extras:
+            rates = data.rates(task or data.tasks[0]).at(some.user, some.target, some.until)
         told = gathered(design, histories, found, some.user, some.target, end, some.ts, some.labels, rates)
         whole = told.like(len(rows), mapped) if whole is None else whole
         whole.put(part, told)
