@@ -51,11 +51,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         if design.search == "id_embedding":
             models[name].set_id_vectors(models["din"].id_directions())
         old = warmed(lake, settings, day, name, models[name], catalogue, encoder)
-        print(
-            f"{name} starts from {'the one that the champion came with' if old else 'nothing'}",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(f"{name} starts from {'that of the live release' if old else 'nothing'}", file=sys.stderr, flush=True)
         models[name], warm[name] = old or models[name], old is not None
         found = searched(data, data.train, settings, design, vectors=looked_at(models[name], catalogue))
         keeper = Unfinished.of(lake, day, models[name], found, settings.ranker)

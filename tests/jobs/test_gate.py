@@ -85,3 +85,15 @@ def test_a_difference_without_an_interval_is_told_without(lake: Lake, settings: 
     write_metrics(lake, "evaluate", DAY, rows)
     told = "AUC 0.7000 against the champion's 0.6000 (difference +0.1000)"
     assert decide(lake, settings, DAY).reason == told
+
+
+@pytest.mark.parametrize(("metric", "told"), [("auc", "the day has no rows"), ("gauc", "no user of the day has rows")])
+def test_a_day_whose_metric_is_undefined_changes_no_model(
+    lake: Lake, settings: Settings, metric: str, told: str
+) -> None:
+    put_metrics(lake, DAY, champion=False)
+    rows = metric_rows("challenger", "all", {metric: float("nan")}, rows=500, version="challenger-1")
+    write_metrics(lake, "evaluate", DAY, rows)
+    asked = settings.model_copy(update={"gate": settings.gate.model_copy(update={"metric": metric})})
+    decision = decide(lake, asked, DAY)
+    assert (decision.kind, decision.reason) == ("none", f"{told} of both classes, so nothing can be compared")

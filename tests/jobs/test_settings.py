@@ -45,6 +45,15 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
         load_settings()
 
 
+def test_din_long_looks_at_ten_times_k_events_and_no_more_than_any_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIDEREAL_RANKER__PRESET", "din_long")
+    monkeypatch.setenv("SIDEREAL_RANKER__K", "1000")
+    assert load_settings().ranker.k == 1000
+    monkeypatch.setenv("SIDEREAL_RANKER__K", "1001")
+    with pytest.raises(UserError, match=r"ranker.*k: din_long looks at ten times as many"):
+        load_settings()
+
+
 def test_a_profile_of_ones_own_is_a_file_that_says_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("jobs.settings.PROFILES", tmp_path)
     monkeypatch.setenv("PROFILE", "mine")

@@ -157,14 +157,15 @@ def test_similarities_are_the_same_whatever_is_computed_beside_them() -> None:
         assert alone.events[0, : len(best)].tolist() == best.tolist()
 
 
-def test_pca_keeps_similarities_and_has_one_sign() -> None:
+def test_pca_keeps_similarities_and_has_one_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.ranker.gsu.GRID", 1 << 22)  # what it computes before it rounds
     generator = torch.Generator().manual_seed(0)
     vectors = torch.randn(50, 4, generator=generator) @ torch.randn(4, 12, generator=generator)
     reduced = pca(vectors, 4)
     centred = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=1)
-    torch.testing.assert_close(reduced @ reduced.T, centred @ centred.T, atol=1e-3, rtol=0)
+    torch.testing.assert_close(reduced @ reduced.T, centred @ centred.T, atol=1e-4, rtol=0)
     for order in (torch.arange(11, -1, -1), torch.arange(12).roll(5), torch.arange(12).roll(7)):
-        torch.testing.assert_close(pca(vectors[:, order], 4), reduced, atol=1e-3, rtol=0)
+        torch.testing.assert_close(pca(vectors[:, order], 4), reduced, atol=1e-4, rtol=0)
 
 
 def test_pca_refuses_what_it_cannot_reduce() -> None:

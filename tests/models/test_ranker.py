@@ -1,5 +1,6 @@
 """What the ranking model promises: unknown items, unknown labels, repeatable training."""
 
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -111,6 +112,13 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(dies_after: int)
     resumed, same_curve = fitted(keeper)
     assert same_curve == curve
     assert same(resumed, undisturbed)
+
+
+def test_a_warm_start_that_nothing_judges_keeps_its_last_epoch() -> None:
+    begun = trained(ranker(), rows(), epochs=1)
+    went_on = deepcopy(begun)
+    fit(went_on, rows(), seed=1, epochs=1, batch_size=128, lr=1e-2, valid_share=0.0, patience=1)
+    assert not same(begun, went_on)
 
 
 def test_training_does_not_depend_on_the_order_of_rows() -> None:
