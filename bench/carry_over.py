@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from jobs.catalogue import current_vectors
 from jobs.codebooks import load_codebook
-from jobs.dataset import Dataset, load_dataset, searched
+from jobs.dataset import Dataset, load_dataset, looked_at, searched
 from jobs.indexed import Catalogue, load_catalogue
 from jobs.lake import Lake
 from jobs.model_store import live, load_card, load_model
@@ -85,8 +85,9 @@ def main() -> None:
     x = torch.from_numpy(vectors)
     catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
-    design = load_model(lake, champion["model_uri"], catalogue).design
-    train, test = (searched(data, part, settings, design) for part in (data.train, data.test))
+    live_model = load_model(lake, champion["model_uri"], catalogue)
+    design, by = live_model.design, looked_at(live_model, catalogue)
+    train, test = (searched(data, part, settings, design, vectors=by) for part in (data.train, data.test))
     rows: list[Row] = []
     for seed in flags.seeds:
         for way, book in codebooks(old, x, settings, seed).items():

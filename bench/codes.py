@@ -32,11 +32,13 @@ from jobs.codebooks import live_codebook
 from jobs.dataset import Dataset, load_dataset, searched
 from jobs.indexed import Catalogue, load_catalogue
 from jobs.lake import Lake
+from jobs.rankers import build
 from jobs.settings import Settings, load_settings
 from jobs.train import train
 from models import metrics
 from models.ranker.design import PRESETS, Design
-from models.ranker.model import PADDING, Ranker
+from models.ranker.found import PADDING
+from models.ranker.model import Ranker
 from models.ranker.samples import Samples
 from models.ranker.training import predict
 
@@ -56,20 +58,11 @@ def hidden(rows: Samples, unseen: NDArray[np.bool_]) -> Samples:
 def trained(
     data: Dataset, catalogue: Catalogue, found: Samples, settings: Settings, seed: int, way: str, design: Design
 ) -> Ranker:
-    model = Ranker(
-        design=design if way != "none" else design.without("semantic_id"),
-        n_items=len(catalogue.ids),
-        tasks=data.tasks,
-        code_sizes=settings.quantizer.sizes,
-        dim=settings.ranker.dim,
-        experts=settings.ranker.experts,
-        seed=seed,
-    )
-    if way != "none":
-        model.set_codes(catalogue.codes)
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     ranker = settings.ranker.model_copy(update={"seed": seed})
-    train(model, found, settings.model_copy(update={"ranker": ranker}), f"with {way}, seed {seed}")
+    told = settings.model_copy(update={"ranker": ranker})
+    coded = design if way != "none" else design.without("semantic_id")
+    model = build(replace(data, catalogue=catalogue), told, coded)
+    train(model, found, told, f"with {way}, seed {seed}")
     return model
 
 

@@ -14,7 +14,8 @@ semantic IDs of qarm_v2), `:distinct` (each item of a history once), `:lists` (w
 itself), `:k=10`, `:history=100` (the last events alone), and several of them. `auc_cold`: of items that no training row
 has; `auc_history_100`: of rows with 100 events and more before them, up to the next such bound. With `--new 0.2` a
 fifth of the items, drawn once, is there from the first test row on: what is known of them then are their texts, and
-what happens from there on. Asserts nothing.
+what happens from there on. On a GPU, if there is one. `peak_mib` is the most that the process held while that preset
+was trained, with the log, the encoder and what presets before it left. Asserts nothing.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from rich.table import Table
 
 from jobs.settings import load_settings
 from models import metrics, quantizers
+from models.precision import device
 from models.ranker import PRESETS, Design, Ranker, Samples, find, fit, gathered, pca, predict
 from models.ranker.model import NEAREST
 
@@ -56,7 +58,7 @@ class Bench:
 
     def __init__(self, log: Log, vectors: torch.Tensor, seed: int) -> None:
         self.log, self.seed = log, seed
-        self.vectors = pca(vectors, GSU_DIM)
+        self.vectors = pca(vectors, GSU_DIM).to(device())
         self.x = vectors
         self.categories = torch.from_numpy(log.categories)
 
@@ -90,6 +92,7 @@ class Bench:
         if "nearest_items" in design.features:
             pool = quantizers.fit("nearest_items", self.x, sizes=(len(self.x),) * NEAREST, seed=self.seed)
             model.set_nearest(pool.encode(self.x))
+        model = model.to(device())
         known = self.log.part < 2
         began = perf_counter()
         curve = fit(

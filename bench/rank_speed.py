@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from models.precision import device
 from models.ranker import PRESETS, Histories, Ranker, find, fit, gathered
 from models.ranker.batch import Batch, whole
 from models.ranker.found import PADDING
@@ -47,7 +48,7 @@ class Log:
         who, when = np.repeat(np.arange(users), history), np.tile(np.arange(history), users)
         self.histories = Histories.from_arrays(who, rng.choice(ITEMS, len(who), p=popular), when, users)
         vectors = torch.randn(ITEMS, WIDTH, generator=torch.Generator().manual_seed(0))
-        self.vectors = torch.nn.functional.normalize(vectors, dim=1)
+        self.vectors = torch.nn.functional.normalize(vectors, dim=1).to(device())
         self.user = np.repeat(np.arange(users), samples)
         self.ts = rng.integers(history * 9 // 10, history + 1, len(self.user))
         self.item = rng.choice(ITEMS, len(self.user), p=popular)
@@ -56,7 +57,7 @@ class Log:
 
 
 def model() -> Ranker:
-    return Ranker(design=DESIGN, n_items=ITEMS, tasks=("click",), dim=DIM)
+    return Ranker(design=DESIGN, n_items=ITEMS, tasks=("click",), dim=DIM).to(device())
 
 
 def ours(log: Log, epochs: int) -> None:
@@ -79,7 +80,8 @@ def padded(log: Log, epochs: int) -> None:
     for epoch in range(epochs):
         order = torch.randperm(len(item), generator=torch.Generator().manual_seed(epoch))
         for rows in torch.split(order, BATCH):
-            loss = loss_of(ranker(looked_up(log.vectors, item[rows], history[rows], lengths[rows])), label[rows])
+            some = (part[rows].to(device()) for part in (item, history, lengths))
+            loss = loss_of(ranker(looked_up(log.vectors, *some)), label[rows].to(device()))
             ranker.zero_grad()
             torch.autograd.backward(loss)
             for optimizer in optimizers:

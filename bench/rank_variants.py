@@ -36,7 +36,7 @@ def variant(name: str) -> Variant:
             design = replace(design, search="latest")
         elif change == "aligned":
             aligned = True
-        elif change == "fsq" and design.features:
+        elif change == "fsq" and "semantic_id" in design.features:
             fsq = True
         elif change == "distinct":
             design = replace(design, distinct=True)

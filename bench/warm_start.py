@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs import train
-from jobs.dataset import Dataset, load_dataset, searched
+from jobs.dataset import Dataset, load_dataset, looked_at, searched
 from jobs.indexed import load_catalogue
 from jobs.lake import Lake
 from jobs.model_store import live, load_card
@@ -53,7 +53,8 @@ def compared(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Ite
     old = train.warmed(lake, settings, day, "challenger", fresh, catalogue, card.encoder_version)
     if old is None:
         return
-    rows, test = (searched(data, part, settings, old.design) for part in (data.train, data.test))
+    by = looked_at(old, catalogue)
+    rows, test = (searched(data, part, settings, old.design, vectors=by) for part in (data.train, data.test))
     yield {"day": str(day), "way": "champion", "epochs": 0, "seed": 0, "seconds": 0.0} | judged(old, data, test)
     for seed in seeds:
         for most in (settings.ranker.epochs, ENOUGH):

@@ -38,11 +38,18 @@ def load_histories(
     return users, _sorted(read, acted, users, items)
 
 
+def histories_of(
+    lake: Lake, settings: Settings, items: Items, day: date, users: pa.Array, events: tuple[str, ...] = POSITIVE
+) -> Histories:
+    """The histories of those users up to and with `day`, of those types of events."""
+    version = lake.delta("silver.events").version()
+    read = partial(positive_events, lake, settings, day, events=events, version=version)
+    return _sorted(read, _counted(read), users, items)
+
+
 def load_exposed(lake: Lake, settings: Settings, items: Items, day: date, users: pa.Array) -> Histories:
     """The histories of those users, with what they were shown beside what they did."""
-    version = lake.delta("silver.events").version()
-    read = partial(positive_events, lake, settings, day, events=(*POSITIVE, "impression"), version=version)
-    return _sorted(read, _counted(read), users, items)
+    return histories_of(lake, settings, items, day, users, (*POSITIVE, "impression"))
 
 
 def _counted(read: Callable[[list[str]], Iterator[pa.RecordBatch]]) -> pa.Table:

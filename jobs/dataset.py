@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 import torch
 from numpy.typing import NDArray
 
-from jobs.behaviour import EVENTS, load_exposed, load_histories, load_rates
+from jobs.behaviour import EVENTS, histories_of, load_exposed, load_histories, load_rates
 from jobs.catalogue import mapped
 from jobs.indexed import Catalogue, Items, distinct
 from jobs.lake import Lake
@@ -117,6 +117,24 @@ def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date
     rates = cache(partial(load_rates, lake, settings, users, catalogue, day))
     exposed = cache(partial(load_exposed, lake, settings, catalogue, day, users))
     return Dataset(catalogue, users, histories, rates, exposed, tasks, train, test, split)
+
+
+def retold(lake: Lake, settings: Settings, data: Dataset, day: date) -> Dataset:
+    """The same rows, users and items, with what other settings tell of them."""
+    histories = histories_of(lake, settings, data.catalogue, day, data.users)
+
+    def ended(rows: Rows) -> Rows:
+        end = histories.ends(rows.user, rows.until)
+        return replace(rows, end=end, length=histories.lengths(rows.user, end))
+
+    return replace(
+        data,
+        histories=histories,
+        rates=cache(partial(load_rates, lake, settings, data.users, data.catalogue, day)),
+        exposed=cache(partial(load_exposed, lake, settings, data.catalogue, day, data.users)),
+        train=ended(data.train),
+        test=ended(data.test),
+    )
 
 
 def _parted(rows: Rows, last: NDArray[np.bool_]) -> tuple[tuple[str, ...], Rows, Rows]:

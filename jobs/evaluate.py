@@ -19,7 +19,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs import morning
-from jobs.dataset import Dataset, Rows, histories_for, load_dataset, looked_at, search_of, searched
+from jobs.dataset import Dataset, Rows, histories_for, load_dataset, looked_at, retold, search_of, searched
 from jobs.gate import past
 from jobs.indexed import load_catalogue
 from jobs.lake import Lake, UserError, Written
@@ -66,7 +66,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     card = load_card(lake, f"{uri}/challenger")
     catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
-    judge = partial(_judged, lake, settings, data, card.encoder_version)
+    judge = partial(_judged, lake, settings, day, data, card.encoder_version)
     judged = {name: judge(f"{uri}/{name}") for name in ("challenger", "din")}
     if champion := live(lake, before=str(day)):
         try:
@@ -88,13 +88,15 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     return Written(len(data.test), len(data.test), notes={"auc": auc, "model_version": version})
 
 
-def _judged(lake: Lake, settings: Settings, data: Dataset, encoder_version: str, uri: str) -> Judged:
-    """A model and its scores of the day's rows, by the vectors of its own encoder, as whoever it serves."""
-    card, catalogue = load_card(lake, uri), data.catalogue
-    if card.encoder_version != encoder_version:
-        catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
-    model = load_model(lake, uri, catalogue)
-    return Judged(model, card.model_version, _scores(replace(data, catalogue=catalogue), settings, model))
+def _judged(lake: Lake, settings: Settings, day: date, data: Dataset, encoder_version: str, uri: str) -> Judged:
+    """A model and its scores of the day's rows, told what it was trained with, as whoever it serves."""
+    card = load_card(lake, uri)
+    own = card.settings(settings)
+    if own != settings or card.encoder_version != encoder_version:
+        catalogue = load_catalogue(lake, own, card.encoder_version, card.codebook_version)
+        data = retold(lake, own, replace(data, catalogue=catalogue), day)
+    model = load_model(lake, uri, data.catalogue)
+    return Judged(model, card.model_version, _scores(data, own, model))
 
 
 def trained(lake: Lake, settings: Settings, day: date) -> str | None:

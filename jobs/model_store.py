@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from jobs.indexed import Catalogue, load_codes
 from jobs.lake import Lake, UserError
+from jobs.settings import Settings
 from models import ranker
 from models.precision import device
 
@@ -26,12 +27,27 @@ ADVICE = "restore its folder, roll back, or let the next day's run start without
 
 @dataclass(frozen=True)
 class Card:
-    """What a model was trained with: enough to load it on another day's catalogue."""
+    """What a model was trained with: enough to load it on another day's catalogue, and to tell it the same things."""
 
     model_version: str
     encoder_version: str
     codebook_version: str
     day: str
+    train_days: int
+    like_from: float
+    gsu_dim: int
+    max_history: int
+
+    @classmethod
+    def of(cls, settings: Settings, model: str, encoder: str, codebook: str, day: str) -> "Card":
+        logs, r = settings.logs, settings.ranker
+        return cls(model, encoder, codebook, day, logs.train_days, logs.like_from, r.gsu_dim, r.max_history)
+
+    def settings(self, today: Settings) -> Settings:
+        """Those of today, but for what a model is told of rows: that is as it was trained."""
+        logs = today.logs.model_copy(update={"train_days": self.train_days, "like_from": self.like_from})
+        r = today.ranker.model_copy(update={"gsu_dim": self.gsu_dim, "max_history": self.max_history})
+        return today.model_copy(update={"logs": logs, "ranker": r})
 
 
 def digest(models: dict[str, ranker.Ranker], items: pa.Array) -> str:

@@ -37,6 +37,7 @@ class Scorer:
     @classmethod
     def load(cls, lake: Lake, settings: Settings, day: date, uri: str) -> "Scorer":
         card = load_card(lake, uri)
+        settings = card.settings(settings)
         catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
         model = load_model(lake, uri, catalogue)
         users, histories = load_histories(lake, settings, catalogue, day, pa.chunked_array([], pa.string()))

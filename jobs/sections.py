@@ -169,7 +169,7 @@ class Ranker(Section):
     # place of all its own. Their values stand here again, as importing them would load PyTorch for every job.
     preset: Literal["din", "din_long", "sim_hard", "sim_soft", "muse", "qarm_v1", "qarm_v2"] = "qarm_v2"
     search: Literal["latest", "category", "id_embedding", "item_embedding"] | None = None
-    features: tuple[Literal["semantic_id", "nearest_items", "prefix"], ...] | None = None
+    features: tuple[Literal["item_id", "semantic_id", "nearest_items", "prefix"], ...] | None = None
     attention: Literal["target", "semantic", "quadratic"] | None = None
     extras: tuple[Literal["simtier", "rates", "time", "event", "position"], ...] | None = None
     heads: Literal["single", "experts", "entire_space"] | None = None

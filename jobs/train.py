@@ -13,6 +13,7 @@ from datetime import date
 
 from jobs import ranks
 from jobs.aligned import live_encoder
+from jobs.behaviour import EVENTS
 from jobs.codebooks import live_codebook, name_of
 from jobs.dataset import load_dataset, looked_at, searched
 from jobs.gate import past
@@ -64,12 +65,12 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
             )
         del found  # what lies in the temporary folder goes before the next model's comes
     version = f"{day}-{settings.hash}-{digest(models, catalogue.ids)}"
-    card = Card(version, encoder, book.version, str(day))
+    card = Card.of(settings, version, encoder, book.version, str(day))
     for name, model in models.items():
         save_model(lake, name, model, card, catalogue.ids)
     rows = [row for name, curve in curves.items() for epoch in curve for row in _curve_rows(name, epoch, version)]
     for name, design in designs.items():
-        rows += metric_rows(name, "design", dict.fromkeys(design.told(), 1.0), version=version)
+        rows += metric_rows(name, "design", dict.fromkeys(design.told(tuple(EVENTS)), 1.0), version=version)
     write_metrics(lake, "train", day, rows)
     finish(lake)
     notes = {"model_version": version, "tasks": data.tasks, "split": data.split, "warm": warm}
@@ -83,7 +84,7 @@ def warmed(
 
     None if there is no champion, if it cannot be read or was made otherwise than `model`, or if what it learned to read
     means other things now: vectors, those of another encoder; codes, those of a codebook of another encoder or kind, or
-    of a refit that does not keep numbers.
+    of a refit that does not keep numbers; rates and similarities, those of other settings.
     """
     champion = live(lake, before=str(day)) if settings.ranker.warm_start else None
     if champion is None:
@@ -95,6 +96,8 @@ def warmed(
         card, old = load_card(lake, uri), load_model(lake, uri, catalogue)
     except UserError as error:
         print(f"warning: {error}", file=sys.stderr, flush=True)
+        return None
+    if card.settings(settings) != settings:
         return None
     same = card.encoder_version == encoder
     if model.design.compares_items and not same:

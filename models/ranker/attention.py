@@ -32,9 +32,10 @@ class Seen(NamedTuple):
 class TargetAttention(nn.Module):
     """The target asks, the events answer.
 
-    `target`: softmax of scaled products (DIN, Zhou et al., KDD 2018). `semantic`: the similarity s of an event joins
-    the product a as g1 a + g2 s + g3 a s (MUSE, arXiv 2512.07216). `quadratic`: products below zero count nothing and
-    those above count as they are, so that many events of interest weigh more than one (QIN, arXiv 2504.15699).
+    `target`: softmax of scaled products in several heads; DIN has a small network that weighs each event by itself
+    (Zhou et al., KDD 2018). `semantic`: the similarity s of an event joins the product a as g1 a + g2 s + g3 a s (MUSE,
+    arXiv 2512.07216). `quadratic`: products below zero count nothing and those above count as they are, so that many
+    events of interest weigh more than one (QIN, arXiv 2504.15699).
 
     dim  of every vector, a multiple of HEADS
     k    events at most

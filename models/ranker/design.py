@@ -6,7 +6,7 @@ from typing import Any, Literal
 Search = Literal["latest", "category", "id_embedding", "item_embedding"]
 Attention = Literal["target", "semantic", "quadratic"]
 Heads = Literal["single", "experts", "entire_space"]
-Feature = Literal["semantic_id", "nearest_items", "prefix"]
+Feature = Literal["item_id", "semantic_id", "nearest_items", "prefix"]
 Extra = Literal["simtier", "rates", "time", "event", "position"]
 
 
@@ -17,8 +17,8 @@ class Design:
     search     which events of the history are looked at: the latest, the latest of the target's category, or those
                most similar to the target by trained ID embeddings or by item embeddings
     k          how many events
-    features   what an item is beside its ID: its semantic ID (or QARM V1's RQ code: whatever codes the model is told),
-               its nearest items (QARM V1's VQ code), and how many first codes an event shares with the target
+    features   what an item is: its ID, its semantic ID (or QARM V1's RQ code: whatever codes the model is told), its
+               nearest items (QARM V1's VQ code), and how many first codes an event shares with the target
     attention  how events are weighed: by target attention (DIN), with their similarity (MUSE), or by products that are
                cut at zero instead of a softmax, and squares of features (QIN)
     extras     SimTier's histogram of similarities; the user's and the item's running rates; of each event the time
@@ -30,7 +30,7 @@ class Design:
 
     search: Search = "item_embedding"
     k: int = 50
-    features: tuple[Feature, ...] = ()
+    features: tuple[Feature, ...] = ("item_id",)
     attention: Attention = "target"
     extras: tuple[Extra, ...] = ()
     heads: Heads = "single"
@@ -57,9 +57,11 @@ class Design:
         """Whether item vectors tell what is found, or how similar it is."""
         return self.search == "item_embedding" or (self.sees_similarities and self.search != "id_embedding")
 
-    def told(self) -> list[str]:
-        """What there is, as `search: item_embedding`, of all that is not left out."""
-        parts = {name: value if isinstance(value, tuple) else (value,) for name, value in vars(self).items() if value}
+    def told(self, kinds: tuple[str, ...]) -> list[str]:
+        """What there is, as `search: item_embedding`, of all that is not left out; types of events by name."""
+        lists = tuple(f"{kinds[kind]} {k}" for kind, k in self.lists)
+        values = vars(self) | {"lists": lists, "k": 0 if lists else self.k}
+        parts = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items() if value}
         return [f"{name}: {', '.join(map(str, value))}" for name, value in parts.items()]
 
     def to_json(self) -> dict[str, Any]:
@@ -77,8 +79,12 @@ PRESETS = {
     "sim_hard": Design("category"),  # Pi et al., CIKM 2020
     "sim_soft": Design("id_embedding"),
     "muse": Design("item_embedding", attention="semantic", extras=("simtier",)),  # arXiv 2512.07216
-    "qarm_v1": Design("latest", features=("semantic_id", "nearest_items", "prefix")),  # arXiv 2411.11739
+    "qarm_v1": Design("latest", features=("item_id", "semantic_id", "nearest_items", "prefix")),  # arXiv 2411.11739
     "qarm_v2": Design(  # arXiv 2602.08559, with MUSE's use of the similarities, which the search finds anyway
-        "item_embedding", features=("semantic_id",), attention="semantic", extras=("simtier",), heads="experts"
+        "item_embedding",
+        features=("item_id", "semantic_id"),
+        attention="semantic",
+        extras=("simtier",),
+        heads="experts",
     ),
 }

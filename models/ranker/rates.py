@@ -89,9 +89,8 @@ class Totals:
 def rates_of(shown: Counts, taken: Counts) -> NDArray[np.float32]:
     """[rows, RATES] float32: of the user and of the item the log-odds of the share taken, and log(1 + shown) / 5.
 
-    Log-odds of independent hints add up, so a ranker need not learn how shares combine: on real labels it foretells
-    much better with them than with the shares (bench/README.md). What was taken was shown, though the log may not say
-    so: a share is at most 1.
+    Log-odds of independent hints add up, so a ranker need not learn how shares combine. What was taken was shown,
+    though the log may not say so: a share is at most 1.
     """
     shown = Counts(*(np.maximum(a, b) for a, b in zip(shown, taken, strict=True)))
     # Where nothing but what was taken is told, there is no share; the bound keeps rates from telling the log's length.

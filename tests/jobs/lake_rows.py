@@ -15,6 +15,7 @@ from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.metrics import metric_rows, write_metrics
 from jobs.model_store import Card
+from jobs.settings import load_settings
 from models.quantizers import sid_text
 from models.quantizers.unique import next_tokens
 
@@ -63,7 +64,8 @@ def put_metrics(lake: Lake, day: date, champion: bool = True, seed: int = 0) -> 
     write_metrics(lake, "evaluate", day, _evaluated(rng, champion))
     folder = Path(lake.root) / "models/challenger-1/challenger"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "card.json").write_text(json.dumps(asdict(Card("challenger-1", "e1", "cb1", str(day)))))
+    card = Card.of(load_settings(), "challenger-1", "e1", "cb1", str(day))
+    (folder / "card.json").write_text(json.dumps(asdict(card)))
 
 
 def _evaluated(rng: np.random.Generator, champion: bool) -> list[dict[str, Any]]:

@@ -34,10 +34,10 @@ def dataset(
     end = histories.ends(users, until)
     known = np.zeros((len(test), len(tasks))) if labels is None else np.array(labels)
     rows = Rows(users, targets, until, end, histories.lengths(users, end), until, known.astype(np.float32))
-    none = (user[:0], user[:0], user[:0])
+    none, all_ = (user[:0], user[:0], user[:0]), (user, item, np.arange(len(user)))
 
-    def rates(_: str) -> Rates:
-        return Rates.from_arrays(none, none, len(did), len(items.ids), 1000)
+    def rates(task: str) -> Rates:
+        return Rates.from_arrays(all_, all_ if task == "click" else none, len(did), len(items.ids), 1000)
 
     ids = pa.array([f"u{number}" for number in range(len(did))])
     return Dataset(items, ids, histories, rates, lambda: histories, tasks, rows, rows, "day")

@@ -1,5 +1,7 @@
 """What evaluate counts, on a day that one can count by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,16 @@ def test_a_model_is_not_measured_by_labels_that_it_was_never_told(settings: Sett
     turned = _scores(data, settings, model := ranker(items, Design("latest"), ("purchase", "click")))
     assert model.tasks == ("purchase", "click")
     assert np.isfinite(turned).all()
+
+
+def test_a_model_is_told_the_rates_of_its_own_first_task(settings: Settings) -> None:
+    items = catalogue(TURN)
+    data = dataset(items, [[1, 2, 4]], [(0, 0), (0, 1)], ("purchase", "click"))
+    model = ranker(items, Design("latest", extras=("rates",)), ("click", "purchase"))
+    of_clicks = _scores(replace(data, tasks=("click", "purchase")), settings, model)
+    np.testing.assert_array_equal(_scores(data, settings, model)[:, ::-1], of_clicks)
+    row = data.test.user, data.test.target, data.test.until
+    assert (data.rates("click").at(*row) != data.rates("purchase").at(*row)).any()
 
 
 def test_a_difference_is_above_zero_where_the_challenger_ranks_better(settings: Settings) -> None:

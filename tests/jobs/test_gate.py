@@ -54,7 +54,7 @@ def test_a_first_model_no_better_than_chance_is_not_published(lake: Lake, settin
 
 def test_a_champion_that_evaluate_did_not_see_stays_until_it_runs_again(lake: Lake, settings: Settings) -> None:
     ranker = Ranker(design=Design("latest"), n_items=1, tasks=("click",))
-    card = Card("champion-1", "e1", "cb1", str(DAY))
+    card = Card.of(settings, "champion-1", "e1", "cb1", str(DAY))
     uri = save_model(lake, "challenger", ranker, card, pa.array(["i"]))
     release = release_row(1, DAY - timedelta(days=1)) | {"model_version": "champion-1", "model_uri": uri}
     put(lake, "gold.releases", [release])

@@ -11,7 +11,10 @@ import torch
 from jobs.indexed import Catalogue
 from jobs.lake import Lake, UserError
 from jobs.model_store import Card, load_card, load_model, save_model, unreadable
+from jobs.settings import load_settings
 from models.ranker import Design, Ranker
+
+CARD = Card.of(load_settings(), "m", "e", "b", "2026-11-20")
 
 
 @pytest.mark.parametrize(
@@ -28,13 +31,13 @@ def test_a_card_that_is_gone_or_of_another_version_is_named(lake: Lake, held: st
 
 def test_a_ranker_with_settings_of_another_version_is_named(lake: Lake) -> None:
     model = Ranker(design=Design("latest"), n_items=2, tasks=("click",))
-    uri = save_model(lake, "challenger", model, Card("m", "e", "b", "2026-11-20"), pa.array(["i", "j"]))
+    uri = save_model(lake, "challenger", model, CARD, pa.array(["i", "j"]))
     none = torch.zeros(2, dtype=torch.int64)
     catalogue = Catalogue(pa.array(["i", "j"]), torch.zeros(2, 4), none.repeat(3, 1).T, "b", none)
     assert load_model(lake, uri, catalogue).n_items == 2
     prefix = replace(model.design, features=("prefix",))
     coded = Ranker(design=prefix, n_items=1, tasks=("click",), code_sizes=(4, 4, 4))
-    where = save_model(lake, "coded", coded, Card("m", "e", "b", "2026-11-20"), pa.array(["i"]))
+    where = save_model(lake, "coded", coded, CARD, pa.array(["i"]))
     assert load_model(lake, where, catalogue).codes[1].tolist() == [0, 0, 0]  # of the item that it does not know
     items = Path(lake.root) / uri / "items.json"
     for held in ('["i"]', "{}", "[1, 2]"):
@@ -57,5 +60,5 @@ def test_a_ranker_with_settings_of_another_version_is_named(lake: Lake) -> None:
 def test_weights_that_are_no_numbers_are_not_served(lake: Lake) -> None:
     model = Ranker(design=Design("latest"), n_items=2, tasks=("click",))
     torch.nn.init.constant_(model.ids.weight, torch.nan)
-    uri = save_model(lake, "challenger", model, Card("m", "e", "b", "2026-11-20"), pa.array(["i", "j"]))
+    uri = save_model(lake, "challenger", model, CARD, pa.array(["i", "j"]))
     assert "is damaged (some of its weights are no numbers)" in str(unreadable(lake, uri))

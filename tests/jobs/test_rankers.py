@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,12 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
+import torch
 
 from jobs import dataset, evaluate, ranks, train
 from jobs.behaviour import EVENTS, load_exposed
 from jobs.dataset import load_dataset, searched
 from jobs.indexed import Items, distinct, load_catalogue
 from jobs.lake import Lake, UserError
+from jobs.model_store import load_model
 from jobs.rankers import build, challenger_design, din_design
 from jobs.scorer import Scorer
 from jobs.sections import Ranker as Section
@@ -24,6 +27,7 @@ from jobs.settings import Settings
 from jobs.train_ranks import fit_told
 from models.ranker import PRESETS, Design, Ranker, Samples
 from models.ranker.design import Attention, Extra, Feature, Heads, Search
+from models.ranker.training import predict
 from tests.chain import LAST, Chain
 
 
@@ -50,6 +54,8 @@ def test_what_the_settings_tell_stands_in_place_of_the_presets_own() -> None:
     assert (told.extras, told.heads, told.search) == ((), "experts", "item_embedding")
     assert din_design(Section(lists={"impression": 5}, k=9)).ks == (9,)
     assert told.lists == ((EVENTS["purchase"], 3), (EVENTS["click"], 9))
+    assert told.told(tuple(EVENTS))[-1] == "lists: purchase 3, click 9"
+    assert not any(part.startswith("k:") for part in told.told(tuple(EVENTS)))
 
 
 def other(settings: Settings, **told: object) -> Settings:
@@ -77,6 +83,10 @@ def test_another_challenger_is_trained_measured_and_explained(
     assert scorer.model.design == challenger_design(settings.ranker)
     user = np.flatnonzero(np.diff(scorer.histories.offsets) > 10)[:5]
     target = scorer.histories.items[scorer.histories.offsets[user + 1] - 1].astype(np.int64)
+    if scorer.model.design.search == "id_embedding":  # by what the DIN of the day learned
+        din = load_model(lake, f"models/{version}/din", scorer.catalogue)
+        assert torch.equal(scorer.model.id_vectors[:-1], din.id_directions())
+        assert scorer.model.id_vectors.any()
     rows = scorer.explain(user, target)
     assert {scorer.users[int(one)].as_py() for one in user} == {row["user_id"] for row in rows}
     if "lists" in told:
@@ -123,10 +133,31 @@ def test_a_champion_is_judged_by_the_vectors_of_its_own_encoder(ran: Chain) -> N
     items = load_catalogue(lake, settings, **book)
     data = load_dataset(lake, settings, items, LAST)
     uri = f"models/{evaluate.trained(lake, settings, LAST)}/challenger"
-    own = evaluate._judged(lake, settings, data, book["encoder_version"], uri).scores
+    judge = partial(evaluate._judged, lake, settings, LAST)
+    own = judge(data, book["encoder_version"], uri).scores
     turned = replace(data, catalogue=replace(items, vectors=items.vectors.flip(0)))  # those of another encoder
-    assert not np.array_equal(evaluate._judged(lake, settings, turned, book["encoder_version"], uri).scores, own)
-    np.testing.assert_array_equal(evaluate._judged(lake, settings, turned, "another", uri).scores, own)
+    assert not np.array_equal(judge(turned, book["encoder_version"], uri).scores, own)
+    np.testing.assert_array_equal(judge(turned, "another", uri).scores, own)
+
+
+def test_a_model_is_judged_and_served_with_the_settings_that_it_was_trained_with(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
+    logs = settings.logs.model_copy(update={"train_days": 2, "like_from": 5.0})
+    today = other(settings, gsu_dim=8, max_history=3).model_copy(update={"logs": logs})
+    book = lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
+    uri = f"models/{evaluate.trained(lake, settings, LAST)}/challenger"
+    found, wanted = (
+        load_dataset(lake, of, load_catalogue(lake, of, **book), LAST) for of in (today, settings)
+    )  # the same test rows
+    model, _, scores = evaluate._judged(lake, today, LAST, found, book["encoder_version"], uri)
+    np.testing.assert_array_equal(scores, evaluate._scores(wanted, settings, model))
+    assert not np.array_equal(scores, evaluate._scores(found, today, model))
+    row = wanted.test.user[:50], wanted.test.target[:50]
+    served, known = (Scorer.load(lake, of, LAST, uri).rows(*row)[0] for of in (today, settings))
+    np.testing.assert_array_equal(predict(model, served), predict(model, known))
+    champion = build(wanted, settings, model.design)
+    assert train.warmed(lake, settings, LAST, "challenger", champion, wanted.catalogue, book["encoder_version"])
+    assert not train.warmed(lake, today, LAST, "challenger", champion, wanted.catalogue, book["encoder_version"])
 
 
 def test_a_design_that_the_log_cannot_feed_is_refused(ran: Chain, tmp_path: Path) -> None:

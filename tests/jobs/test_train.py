@@ -25,7 +25,7 @@ BOUGHT = Design("latest", k=2, heads="entire_space")
 @pytest.mark.parametrize("heads", get_args(Heads))
 def test_a_champion_that_knows_other_tasks_is_not_gone_on_from(lake: Lake, settings: Settings, heads: Heads) -> None:
     design = Design("latest", k=2, heads=heads)
-    card = Card("m1", "e1", ITEMS.codebook_version, str(BEFORE))
+    card = Card.of(settings, "m1", "e1", ITEMS.codebook_version, str(BEFORE))
     uri = save_model(lake, "challenger", ranker(ITEMS, design, TASKS), card, ITEMS.ids)
     put(lake, "gold.releases", [release_row(1, BEFORE) | {"model_uri": uri}])
 

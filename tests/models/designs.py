@@ -10,7 +10,7 @@ from models.ranker.rates import Rates
 USERS, ITEMS, EVENTS, ROWS = 12, 40, 600, 300
 SIZES = (4, 4, 8)
 EVERYTHING = Design(
-    "item_embedding", 8, ("semantic_id", "nearest_items", "prefix"), "semantic",
+    "item_embedding", 8, ("item_id", "semantic_id", "nearest_items", "prefix"), "semantic",
     ("simtier", "rates", "time", "event", "position"), "experts",
 )  # fmt: skip
 

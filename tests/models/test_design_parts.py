@@ -33,6 +33,12 @@ def codes(model: Ranker, rows: Samples) -> Samples:
     return rows
 
 
+def ids(model: Ranker, rows: Samples) -> Samples:
+    with torch.no_grad():
+        model.ids.weight.copy_(model.ids.weight.roll(1, dims=0))
+    return rows
+
+
 def nearest(model: Ranker, rows: Samples) -> Samples:
     model.set_nearest((-vectors() @ vectors().T).topk(25, dim=1).indices)
     return rows
@@ -40,6 +46,7 @@ def nearest(model: Ranker, rows: Samples) -> Samples:
 
 PARTS: dict[str, tuple[Design, Change]] = {
     "length": (Design(), column("history_length")),
+    "item_id": (Design(), ids),
     "simtier": (Design(extras=("simtier",)), column("sims")),
     "rates": (Design(extras=("rates",)), column("rates")),
     "time": (Design(extras=("time",)), column("seconds")),
@@ -67,6 +74,13 @@ def moved(design: Design, change: Change, of: Callable[[Ranker, Samples], np.nda
     rows, model = rows_of(design, log()), lively(design)
     before = of(model, rows)
     return float(np.abs(of(model, change(model, rows)) - before).mean(axis=0).min())
+
+
+def test_without_item_ids_items_differ_by_their_codes_alone() -> None:
+    model = lively(Design(features=("semantic_id",)))
+    alike = model.embed(torch.tensor([0, 16, 1]))  # their codes, see `designs.ranker`: 0 0 0, 0 0 0, 1 0 1
+    assert torch.equal(alike[0], alike[1])
+    assert not torch.equal(alike[0], alike[2])
 
 
 @pytest.mark.parametrize("lists", [(), LISTS], ids=["one list", "two lists"])
