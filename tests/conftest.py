@@ -24,7 +24,8 @@ RETAIL_FIRST, RETAIL_LAST = date(2011, 1, 4), date(2011, 1, 9)
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Mark about half of the tests by the time they take, so that `make test` runs two processes, each share once."""
     for item in items:
-        if not {"ran", "retail"}.isdisjoint(item.fixturenames) or "dags" in item.path.parts:
+        days = not {"ran", "retail"}.isdisjoint(item.fixturenames)
+        if days or "dags" in item.path.parts or item.path.stem == "test_samples":
             item.add_marker("days")
 
 
