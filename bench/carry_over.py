@@ -30,7 +30,8 @@ from jobs.codebooks import load_codebook
 from jobs.dataset import Dataset, load_dataset, looked_at, searched
 from jobs.indexed import Catalogue, load_catalogue
 from jobs.lake import Lake
-from jobs.model_store import live, load_card, load_model
+from jobs.model_store import load_card, load_model
+from jobs.releases import live
 from jobs.settings import Settings, load_settings
 from models import metrics
 from models.quantizers import ResKmeansFSQ

@@ -25,8 +25,9 @@ from jobs import train
 from jobs.dataset import Dataset, load_dataset, looked_at, searched
 from jobs.indexed import load_catalogue
 from jobs.lake import Lake
-from jobs.model_store import live, load_card
+from jobs.model_store import load_card
 from jobs.rankers import build, challenger_design
+from jobs.releases import live
 from jobs.settings import Settings, load_settings
 from models import metrics
 from models.ranker.model import Ranker

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from jobs.encoders import Located, encoder_location, encoder_version
 from jobs.lake import Lake
-from jobs.model_store import live, local_folder, stored
+from jobs.model_store import local_folder, stored
+from jobs.releases import live
 from jobs.sections import Encoder
 from jobs.settings import Settings
 

@@ -25,7 +25,8 @@ from jobs.indexed import load_catalogue
 from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import live, load_card, load_model
+from jobs.model_store import load_card, load_model
+from jobs.releases import live
 from jobs.settings import Settings
 from models import metrics
 from models.ranker.model import Ranker

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
-from jobs.model_store import live
+from jobs.releases import live
 from jobs.report_data import titles
 from jobs.scorer import Scorer
 from jobs.settings import Settings

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from jobs.lake import Lake
-from jobs.model_store import live, load_card, unreadable
+from jobs.model_store import load_card, unreadable
+from jobs.releases import live
 from jobs.sections import Gate
 from jobs.settings import Settings
 

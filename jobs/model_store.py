@@ -8,7 +8,6 @@ import tempfile
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -158,15 +157,6 @@ def _other_version(uri: str) -> UserError:
     return UserError(
         f"another version of this code trained model {uri}, or its card.json or model.json is damaged: {ADVICE}"
     )
-
-
-def live(lake: Lake, before: str | None = None) -> dict[str, Any] | None:
-    """The release that is live (`before`: the newest one of an earlier day), None if there is none."""
-    rows = lake.arrow("gold.releases")
-    if before is not None:
-        rows = rows.filter(pc.less(rows["day"], pa.scalar(before).cast(pa.date32())))
-    newest = rows.sort_by([("release", "descending")]).slice(0, 1).to_pylist()
-    return newest[0] if newest else None
 
 
 def _copy(folder: Path, store: pafs.FileSystem, target: str) -> None:

@@ -20,7 +20,8 @@ from jobs.lake import Lake, UserError, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import live, load_card
+from jobs.model_store import load_card
+from jobs.releases import live
 from jobs.settings import Settings
 from jobs.tracking import mark, register
 

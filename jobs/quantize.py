@@ -28,9 +28,9 @@ from jobs.lake import Lake, UserError, Written
 from jobs.lake.contracts import contracts
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import live
 from jobs.progress import progress
 from jobs.refit import reason_to_refit
+from jobs.releases import live
 from jobs.settings import Settings
 from models.quantizers import Codebook, health, rebuild_errors, sid_text
 from models.quantizers.codebook import LARGEST, usable

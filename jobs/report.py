@@ -8,7 +8,7 @@ With --data (or DATA), <data>/truth.json of a simulated log tells the best AUC t
 
 import argparse
 import os
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from jobs import report_data as read
 from jobs.explorer import explorer
 from jobs.lake import Lake, Written
 from jobs.lake.entry import main
+from jobs.releases import live
 from jobs.report_file import data_docs_link, publish
 from jobs.report_plots import Series, bars, lines
 from jobs.report_text import FILTERS, headline
@@ -60,8 +61,8 @@ def page(lake: Lake, settings: Settings, day: date, truth: dict[str, dict[str, f
     environment.filters |= FILTERS
     return environment.get_template("report.html.j2").render(
         day=day,
-        headline=headline(metrics, decision, read.live(lake, date.max), day),
-        live=read.live(lake, day),
+        headline=headline(metrics, decision, live(lake), day),
+        live=live(lake, before=str(day + timedelta(days=1))),
         runs=list(runs.values()),
         numbers=_key_numbers(metrics, day, sum(row["seconds"] for row in runs.values())),
         docs=data_docs_link(lake),

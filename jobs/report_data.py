@@ -73,12 +73,6 @@ def decision(lake: Lake, day: date) -> Row | None:
     return next(iter(query(lake, "gold.releases", sql, day)), None)
 
 
-def live(lake: Lake, day: date) -> Row | None:
-    """The release that was live after `day`."""
-    sql = "SELECT * FROM t WHERE day <= ? ORDER BY release DESC LIMIT 1"
-    return next(iter(query(lake, "gold.releases", sql, day)), None)
-
-
 def newest_runs(lake: Lake, day: date) -> dict[str, Row]:
     """The newest run of each job for a day, in the order they started."""
     rows = query(

@@ -21,9 +21,10 @@ from jobs.indexed import Catalogue, load_catalogue
 from jobs.lake import Lake, UserError, Written
 from jobs.lake.entry import main
 from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import Card, digest, live, load_card, load_model, save_model, stored
+from jobs.model_store import Card, digest, load_card, load_model, save_model, stored
 from jobs.progress import progress
 from jobs.rankers import build, challenger_design, din_design
+from jobs.releases import live
 from jobs.settings import Settings
 from jobs.train_ranks import fit_told, train_in_ranks
 from jobs.unfinished import Unfinished, finish

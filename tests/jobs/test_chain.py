@@ -16,8 +16,9 @@ from jobs.dataset import load_dataset
 from jobs.indexed import load_catalogue
 from jobs.lake import Lake, UserError
 from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import live, load_card, load_model
+from jobs.model_store import load_card, load_model
 from jobs.rankers import build, challenger_design, din_design
+from jobs.releases import live
 from jobs.sections import Gate
 from jobs.settings import Settings
 from models.ranker.design import PRESETS
