@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jobs.catalogue import mapped
 from jobs.indexed import Items, distinct, folded
-from jobs.lake import Lake
+from jobs.lake import Lake, files_of
 from jobs.settings import Settings
 from models.ranker.histories import EventPart, Histories
 from models.ranker.rates import Events, Rates, Totals
@@ -107,7 +107,7 @@ def load_rates(lake: Lake, settings: Settings, users: pa.Array, items: Items, da
     def read(event: str, liked: bool) -> Events:
         table = lake.delta("silver.events")
         where = _where(settings, (day - timedelta(days=2 * days), day), event, liked)
-        rows = table.to_pyarrow_dataset().count_rows(filter=where)
+        rows = files_of(table).count_rows(filter=where)
         user, item, ts = (mapped(rows, np.dtype(kind)) for kind in (np.int32, np.int32, np.int64))
         at = 0
         for part in _parts(lake, users, items, where, table.version()):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from jobs.behaviour import EVENTS, histories_of, load_exposed, load_histories, load_rates
 from jobs.catalogue import mapped
 from jobs.indexed import Catalogue, Items, distinct
-from jobs.lake import Lake
+from jobs.lake import Lake, files_of
 from jobs.settings import Settings
 from models.ranker.design import Design
 from models.ranker.found import Found
@@ -104,7 +104,7 @@ def load_dataset(lake: Lake, settings: Settings, catalogue: Catalogue, day: date
         split = "request" if days == {day} else "day"
     seen = distinct(batch["user_id"] for batch in stream(["user_id"]))
     users, histories = load_histories(lake, settings, catalogue, day, seen)
-    rows = Rows.room(table.to_pyarrow_dataset().count_rows(filter=where))
+    rows = Rows.room(files_of(table).count_rows(filter=where))
     last, asked, at = np.zeros(len(rows), bool), [pa.array([], pa.string())], 0
     for batch in stream([*KEY, *TASKS]):
         here = slice(at, at := at + batch.num_rows)

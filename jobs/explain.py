@@ -38,7 +38,7 @@ def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> Writ
     score = float(predict(scorer.model, scorer.rows(who, what)[0])[0, 0])
     rows = scorer.explain(who, what)
     names = titles(lake, {row["history_item_id"] for row in rows} | {item})
-    table = Table(title=escape(f"{user}, {names[item]}: {score:.4f} by {scorer.model_version}"))
+    table = Table(title=escape(f"{user}, {names[item]}: {scorer.model.tasks[0]} {score:.4f} by {scorer.model_version}"))
     for column in ("", "item of the history", "event", "when", "similarity", "attention"):
         table.add_column(column)
     for row in rows[:SHOWN]:

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import jinja2
 
-from jobs.lake import Lake
+from jobs.lake import Lake, files_of
 
 SHOWN = {"c1": 60, "c2": 12, "sids": 6, "titles": 3}
 TREE = """
@@ -45,7 +45,7 @@ def _tree(lake: Lake, version: str, day: date) -> list[dict[str, Any]]:
     """The fullest branches first, each with its fullest twigs and leaves; the tables are streamed."""
     with duckdb.connect() as engine:
         for name, table in (("ids", "gold.semantic_ids"), ("items", "silver.items")):
-            engine.register(name, lake.delta(table).to_pyarrow_dataset())
+            engine.register(name, files_of(lake.delta(table)))
         values = {"version": version, "day": day} | {name: SHOWN[name] for name in ("c2", "sids", "titles")}
         rows: list[dict[str, Any]] = engine.sql(TREE, params=values).to_arrow_table().to_pylist()
         return rows

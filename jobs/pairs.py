@@ -21,7 +21,7 @@ import pyarrow.dataset as ds
 from expectations import silver_item_pairs
 from jobs.checks import check
 from jobs.executors import travels
-from jobs.lake import Lake, Written
+from jobs.lake import Lake, Written, files_of
 from jobs.lake.entry import main
 from jobs.metrics import write_metrics
 from jobs.progress import steps
@@ -93,7 +93,7 @@ def _score(batch: pa.RecordBatch, alpha: float, k: int) -> pa.RecordBatch:
 
 def _told(lake: Lake, after: date, day: date) -> Written:
     window = (ds.field("day") > after) & (ds.field("day") <= day)
-    events = lake.delta("silver.events").to_pyarrow_dataset().count_rows(filter=window)
+    events = files_of(lake.delta("silver.events")).count_rows(filter=window)
     mine = (ds.field("day") == day) & (ds.field("source") == SOURCE)
     pairs = lake.arrow(TABLE, ["verdict"], mine, lake.outputs[TABLE])
     carried = pairs.num_rows - pairs["verdict"].null_count

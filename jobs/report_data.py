@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow.dataset as ds
 
-from jobs.lake import Lake, UserError
+from jobs.lake import Lake, UserError, files_of
 
 Row = dict[str, Any]
 DAYS_SHOWN = 60
@@ -57,7 +57,7 @@ def query(lake: Lake, table: str, sql: str, *values: object) -> list[Row]:
     """DuckDB SQL over one table, there called `t`; the table is streamed, never held."""
     with duckdb.connect() as engine:
         engine.execute("SET TimeZone = 'UTC'")
-        engine.register("t", lake.delta(table).to_pyarrow_dataset())
+        engine.register("t", files_of(lake.delta(table)))
         rows: list[Row] = engine.sql(sql, params=list(values)).to_arrow_table().to_pylist()
         return rows
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
-from jobs.lake import Lake, UserError, Written, days_between
+from jobs.lake import Lake, UserError, Written, days_between, files_of
 from jobs.lake.entry import a_day, main
 from jobs.metrics import touched_days
 from jobs.progress import steps
@@ -67,7 +67,7 @@ def chosen_label(lake: Lake, settings: Settings, day: date) -> Label:
 def first_day(lake: Lake, event: str) -> date:
     """The first day on which a known user has such an event; the last day of all if there is none."""
     table = lake.delta("silver.events")
-    dataset = table.to_pyarrow_dataset()
+    dataset = files_of(table)
     mine = (ds.field("event") == event) & pc.is_valid(ds.field("user_id"))
     for day in sorted(date.fromisoformat(partition["day"]) for partition in table.partitions()):
         if dataset.head(1, columns=["event"], filter=mine & (ds.field("day") == day)).num_rows:
@@ -89,12 +89,12 @@ def _told(lake: Lake, label: Label, since: date, day: date) -> Written:
     days = (ds.field("day") >= since) & (ds.field("day") <= day)
     counts = dict.fromkeys(["click", "purchase", "like", "sampled"], 0)
     rows = 0
-    written = DeltaTable(lake.path(TABLE), version=lake.outputs[TABLE]).to_pyarrow_dataset()
+    written = files_of(DeltaTable(lake.path(TABLE), version=lake.outputs[TABLE]))
     for batch in written.to_batches(columns=list(counts), filter=days):
         rows += batch.num_rows
         for name in counts:
             counts[name] += pc.sum(batch[name]).as_py() or 0
-    events = lake.delta("silver.events").to_pyarrow_dataset().count_rows(filter=days)
+    events = files_of(lake.delta("silver.events")).count_rows(filter=days)
     return Written(events, rows, notes={"label": label, "since": str(since), **counts})
 
 

@@ -196,6 +196,8 @@ class Ranker(Section):
         for name, told in (("features", self.features), ("extras", self.extras)):
             if told and len(set(told)) < len(told):
                 raise ValueError(f"{name}: {', '.join(told)} names one twice")
+        if self.features == ():
+            raise ValueError("features: a model that is told nothing of items ranks none: name at least one")
         return self
 
 

@@ -24,7 +24,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from jobs.lake.contracts import contracts
 from jobs.lake.errors import UserError
-from jobs.lake.lake import Lake, Written, lake_root
+from jobs.lake.lake import Lake, Written, files_of, lake_root
 from jobs.settings import load_settings
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -136,7 +136,7 @@ def alone(lake: Lake, name: str) -> Iterator[None]:
 
 def _last_profile(lake: Lake) -> str | None:
     """Of the newest ingest: an item that one profile embedded is none to another."""
-    ledger = DeltaTable(lake.path("ops.runs")).to_pyarrow_dataset()
+    ledger = files_of(DeltaTable(lake.path("ops.runs")))
     if "profile" not in ledger.schema.names:  # an older lake
         return None
     rows = ledger.to_table(["profile", "started_at"], pc.field("job") == "ingest")

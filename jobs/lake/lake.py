@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as pafs
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame, SparkSession
@@ -99,7 +100,7 @@ class Lake:
     ) -> pa.Table:
         """The rows as one Arrow table: for tables that grow with the catalogue, not with the events."""
         with self._readable(name):
-            return self.delta(name, version).to_pyarrow_dataset().to_table(columns=columns, filter=where)
+            return files_of(self.delta(name, version)).to_table(columns=columns, filter=where)
 
     @contextmanager
     def _readable(self, name: str) -> Iterator[None]:
@@ -119,7 +120,7 @@ class Lake:
     ) -> Iterator[pa.RecordBatch]:
         """The rows as a stream of Arrow batches."""
         with self._readable(name):
-            dataset = self.delta(name, version).to_pyarrow_dataset()
+            dataset = files_of(self.delta(name, version))
             yield from dataset.to_batches(columns=columns, filter=where, batch_readahead=2, fragment_readahead=1)
 
     def query(self, text: str, **args: Any) -> pa.Table:
@@ -130,7 +131,7 @@ class Lake:
         with duckdb.connect(config={"memory_limit": "1GB", "threads": 2}) as engine:
             engine.execute("SET TimeZone = 'UTC'")
             for name in {match[0] for match in _TABLE.finditer(text)}:
-                engine.register(name.replace(".", "_"), self.delta(name).to_pyarrow_dataset())
+                engine.register(name.replace(".", "_"), files_of(self.delta(name)))
             named = _TABLE.sub(lambda match: f"{match[1]}_{match[2]}", with_values(text, args))
             return engine.sql(named).to_arrow_table()
 
@@ -213,6 +214,18 @@ class Lake:
             if table.version() != written:
                 raise RuntimeError(f"another run wrote {name} after version {written}: run ingest of its day again")
             table.restore(before)
+
+
+def files_of(table: DeltaTable) -> ds.Dataset:
+    """The rows of a table's files, which Arrow reads by itself if they are on this machine.
+
+    By default deltalake hands it a file system in Python: a process that ends while Arrow's threads read ahead, as on
+    an error in the middle of a stream, then crashes or hangs.
+    """
+    if not table.table_uri.startswith("file:"):
+        return table.to_pyarrow_dataset()
+    store, root = pafs.FileSystem.from_uri(table.table_uri)
+    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(root, store))
 
 
 def lake_root() -> str:
