@@ -102,8 +102,10 @@ def _mistake(error: ErrorDetails) -> str:
     key = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
         return f"setting {key} is unknown"
-    given = "" if key.endswith("endpoint") else f", got {error['input']!r}"  # an address may hold a key
-    return f"setting {key} is wrong: {error['msg'].lower()}{given}"
+    whole = key.endswith("endpoint") or isinstance(error["input"], dict)  # an address may hold a key; a section is long
+    given = "" if whole else f", got {error['input']!r}"
+    msg = error["msg"].removeprefix("Value error, ").lower().replace("a valid tuple", "a list")
+    return f"setting {key} is wrong: {msg}{given}"
 
 
 if __name__ == "__main__":  # `make run` asks before it starts anything

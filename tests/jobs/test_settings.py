@@ -35,7 +35,11 @@ from jobs.settings import load_settings
         ("SIDEREAL_RANKER__MAX_HISTORY", "99999999999999999999", r"ranker\.max_history"),
         ("SIDEREAL_RANKER__DROPOUT", "1", r"ranker\.dropout"),
         ("SIDEREAL_RANKER__FEATURES", "[]", r"ranker.*told nothing of items"),
-        ("SIDEREAL_RANKER__EXTRAS", '["time","rates","time"]', r"ranker.*extras: time, rates, time names one twice"),
+        (
+            "SIDEREAL_RANKER__EXTRAS",
+            '["time","rates","time"]',
+            r"setting ranker is wrong: extras: time, rates, time names one twice \(",
+        ),
         ("SIDEREAL_RANKER__LISTS", "{ click = 3 }", 'LISTS={"click":30}'),
         ("PROFILE", "huge", "PROFILE=huge is unknown; use one of: demo, gpu, small"),
     ],
