@@ -14,8 +14,8 @@ semantic IDs of qarm_v2), `:distinct` (each item of a history once), `:lists` (w
 itself), `:k=10`, `:history=100` (the last events alone), and several of them. `auc_cold`: of items that no training row
 has; `auc_history_100`: of rows with 100 events and more before them, up to the next such bound. With `--new 0.2` a
 fifth of the items, drawn once, is there from the first test row on: what is known of them then are their texts, and
-what happens from there on. On a GPU, if there is one. `peak_mib` is the most that the process held while that preset
-was trained, with the log, the encoder and what presets before it left. Asserts nothing.
+what happens from there on. On a GPU, if there is one (not tried). `peak_mib` is the most that the process held while
+that preset was trained, with the log, the encoder and what presets before it left. Asserts nothing.
 """
 
 import argparse
@@ -60,7 +60,7 @@ class Bench:
         self.log, self.seed = log, seed
         self.vectors = pca(vectors, GSU_DIM).to(device())
         self.x = vectors
-        self.categories = torch.from_numpy(log.categories)
+        self.categories = torch.from_numpy(log.categories).to(device())
 
     def samples(self, design: Design, max_history: int = 10_000, vectors: torch.Tensor | None = None) -> Samples:
         log = self.log

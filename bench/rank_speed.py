@@ -30,7 +30,7 @@ from models.precision import device
 from models.ranker import PRESETS, Histories, Ranker, find, fit, gathered
 from models.ranker.batch import Batch, whole
 from models.ranker.found import PADDING
-from models.ranker.training import loss_of, optimizers_of
+from models.ranker.training import faster, loss_of, optimizers_of
 
 Row = dict[str, Any]
 Ints = NDArray[np.int64]
@@ -81,7 +81,8 @@ def padded(log: Log, epochs: int) -> None:
         order = torch.randperm(len(item), generator=torch.Generator().manual_seed(epoch))
         for rows in torch.split(order, BATCH):
             some = (part[rows].to(device()) for part in (item, history, lengths))
-            loss = loss_of(ranker(looked_up(log.vectors, *some)), label[rows].to(device()))
+            with faster(ranker):
+                loss = loss_of(ranker(looked_up(log.vectors, *some)), label[rows].to(device()))
             ranker.zero_grad()
             torch.autograd.backward(loss)
             for optimizer in optimizers:

@@ -95,7 +95,9 @@ def _judged(lake: Lake, settings: Settings, day: date, data: Dataset, encoder_ve
     own = card.settings(settings)
     if own != settings or card.encoder_version != encoder_version:
         catalogue = load_catalogue(lake, own, card.encoder_version, card.codebook_version)
-        data = retold(lake, own, replace(data, catalogue=catalogue), day)
+        data = replace(data, catalogue=catalogue)
+    if own != settings:
+        data = retold(lake, own, data, day)
     model = load_model(lake, uri, data.catalogue)
     return Judged(model, card.model_version, _scores(data, own, model))
 

@@ -20,7 +20,6 @@ from models.ranker.rates import RATES
 
 HIDDEN = 64
 NEAREST = 25  # of QARM V1's VQ code
-ID_DROPOUT = 0.1  # share of item IDs that training hides, so that the unknown ID and the codes learn
 
 
 class Ranker(nn.Module):
@@ -33,6 +32,7 @@ class Ranker(nn.Module):
     nearest_of    items that the feature `nearest_items` names
     kinds         types of events, for the extra `event`
     dim           of every embedding, a multiple of four
+    id_dropout    share of item IDs that training hides, so that the unknown ID and the codes learn
     seed          of the initial weights
     raises        ValueError if the design needs codes and there are no sizes, or a purchase after a click and there
                   are no such tasks
@@ -54,12 +54,14 @@ class Ranker(nn.Module):
         kinds: int = 0,
         dim: int = 16,
         experts: int = 4,
+        id_dropout: float = 0.1,
         dropout: float = 0.2,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.settings = {k: v for k, v in locals().items() if k not in ("self", "__class__", "design")}
         self.design, self.n_items, self.tasks = design, n_items, tuple(tasks)
+        self.id_dropout = id_dropout
         coded = not {"semantic_id", "prefix"}.isdisjoint(design.features)
         if (coded and not code_sizes) or ("nearest_items" in design.features and not nearest_of):
             raise ValueError(f"the features {design.features} need code_sizes or nearest_of")
@@ -193,7 +195,7 @@ class Ranker(nn.Module):
         """
         known = self.known[rows] & ("item_id" in self.design.features)
         if self.training:
-            known = known & (torch.rand(len(rows), device=rows.device) >= ID_DROPOUT)
+            known = known & (torch.rand(len(rows), device=rows.device) >= self.id_dropout)
         out: Tensor = self.ids(torch.where(known, rows, self.n_items))
         for level, table in enumerate(self.levels):
             out = out + table(self.codes[rows, level])

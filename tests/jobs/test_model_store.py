@@ -29,6 +29,14 @@ def test_a_card_that_is_gone_or_of_another_version_is_named(lake: Lake, held: st
         load_card(lake, "models/m/challenger")
 
 
+def test_a_card_tells_a_model_what_it_was_trained_with() -> None:
+    now = load_settings()
+    logs = now.logs.model_copy(update={"train_days": 2, "like_from": 5.0})
+    r = now.ranker.model_copy(update={"gsu_dim": 8, "max_history": 3})
+    then = now.model_copy(update={"logs": logs, "ranker": r})
+    assert Card.of(then, "m", "e", "b", "2026-11-20").settings(now) == then != now
+
+
 def test_a_ranker_with_settings_of_another_version_is_named(lake: Lake) -> None:
     model = Ranker(design=Design("latest"), n_items=2, tasks=("click",))
     uri = save_model(lake, "challenger", model, CARD, pa.array(["i", "j"]))

@@ -61,8 +61,8 @@ def test_ranks_that_share_every_batch_give_the_weights_of_one_process(
     data = rows()
     told: dict[str, Any] = {"seed": 0, "epochs": 2, "batch_size": 29, "lr": 1e-2, "valid_share": 0.2, "patience": 9}
     data.labels[::5] = np.nan
-    models = [Ranker(design=Design("latest", k=4, features=("nearest_items",)), n_items=9, tasks=("click",),
-                     nearest_of=9, dropout=0) for _ in range(2)]  # fmt: skip
+    models = [Ranker(design=Design("latest", k=4, features=("item_id", "nearest_items")), n_items=9, tasks=("click",),
+                     nearest_of=9, id_dropout=0, dropout=0) for _ in range(2)]  # fmt: skip
     for model in models:
         model.set_nearest(torch.arange(9 * 25).view(9, 25) % 9)
     keepers = [Unfinished.of(lake, day, models[0], data, Section()) for day in (DAY, DAY - timedelta(1))]
