@@ -23,7 +23,7 @@ ui: setup ## Airflow's web UI on 127.0.0.1 (or HOST=), with the DAG in it
 	@$(AIRFLOW_PYTHON) bin/ui.py
 
 sql: setup ## a Spark SQL shell on the tables
-	@$(JOBS_PYTHON) -m jobs.sql
+	@$(JOBS_PYTHON) -m jobs.lake.shell
 
 rollback: setup ## restore the release before
 	@$(JOBS_PYTHON) -m jobs.promote --rollback --day $$(date -u +%F) >/dev/null

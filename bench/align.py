@@ -30,12 +30,14 @@ from rich.console import Console
 from rich.table import Table
 from swing import Log, indices
 
-from jobs.encoders import encoder_location
-from jobs.judges import LlmJudge
-from jobs.llm import open_llm
-from jobs.progress import progress
-from jobs.sections import Align, Pairs, Quantizer
-from jobs.settings import Settings, load_settings
+from jobs.codebooks.settings import Quantizer
+from jobs.encoders.location import encoder_location
+from jobs.encoders.settings import Align
+from jobs.item_pairs.judges import LlmJudge
+from jobs.item_pairs.language_model import open_llm
+from jobs.item_pairs.settings import Pairs
+from jobs.runtime.progress import progress
+from jobs.settings.tree import Settings, load_settings
 from models.encoder import text
 from models.encoder.retrieval import hit_rates
 from models.encoder.sentence import TunableSentence

@@ -25,14 +25,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from jobs.catalogue import current_vectors
-from jobs.codebooks import load_codebook
-from jobs.dataset import Dataset, load_dataset, looked_at, searched
-from jobs.indexed import Catalogue, load_catalogue
+from jobs.codebooks.store import load_codebook
+from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake
-from jobs.model_store import load_card, load_model
-from jobs.releases import live
-from jobs.settings import Settings, load_settings
+from jobs.ranking.dataset import Dataset, load_dataset, looked_at, searched
+from jobs.ranking.items import ItemFeatures, load_item_features
+from jobs.release.model_store import load_card, load_model
+from jobs.release.releases import live
+from jobs.settings.tree import Settings, load_settings
 from models import metrics
 from models.quantizers import ResKmeansFSQ
 from models.quantizers.matching import matched, moved
@@ -52,7 +52,7 @@ def codebooks(old: ResKmeansFSQ, x: Tensor, settings: Settings, seed: int) -> di
     return {"no refit": old, "carried over": refit, "unmatched": scratch, "retrained": scratch}
 
 
-def with_codes(catalogue: Catalogue, items: list[str], codes: Tensor) -> Catalogue:
+def with_codes(catalogue: ItemFeatures, items: list[str], codes: Tensor) -> ItemFeatures:
     full = torch.full((len(catalogue.ids), 3), -1, dtype=torch.int64)
     full[torch.from_numpy(pc.index_in(pa.array(items), catalogue.ids).to_numpy().astype(np.int64))] = codes
     return replace(catalogue, codes=full)
@@ -84,7 +84,7 @@ def main() -> None:
     old = load_codebook(lake, card.codebook_version, vectors.shape[1])
     assert isinstance(old, ResKmeansFSQ)
     x = torch.from_numpy(vectors)
-    catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
+    catalogue = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
     live_model = load_model(lake, champion["model_uri"], catalogue)
     design, by = live_model.design, looked_at(live_model, catalogue)

@@ -26,11 +26,11 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs import quantize
-from jobs.aligned import base_encoder
-from jobs.catalogue import vectors_column
+from jobs.encoders.tuned import base_encoder
+from jobs.encoders.vectors import vectors_column
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
-from jobs.settings import load_settings
+from jobs.settings.tree import load_settings
 
 Row = dict[str, int | float]
 FIRST = date(2026, 1, 1)

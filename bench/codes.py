@@ -26,20 +26,20 @@ from quantize import WAYS, Items
 from rich.console import Console
 from rich.table import Table
 
-from jobs.aligned import live_encoder
-from jobs.catalogue import current_vectors
-from jobs.codebooks import live_codebook
-from jobs.dataset import Dataset, load_dataset, searched
-from jobs.indexed import Catalogue, load_catalogue
+from jobs.codebooks.store import live_codebook
+from jobs.encoders.tuned import live_encoder
+from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake
-from jobs.rankers import build
-from jobs.settings import Settings, load_settings
+from jobs.ranking.build import build
+from jobs.ranking.dataset import Dataset, load_dataset, searched
+from jobs.ranking.items import ItemFeatures, load_item_features
+from jobs.settings.tree import Settings, load_settings
 from jobs.train import train
 from models import metrics
 from models.ranker.design import PRESETS, Design
-from models.ranker.found import PADDING
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
+from models.ranker.search_result import PADDING
 from models.ranker.training import predict
 
 Row = dict[str, Any]
@@ -56,7 +56,7 @@ def hidden(rows: Samples, unseen: NDArray[np.bool_]) -> Samples:
 
 
 def trained(
-    data: Dataset, catalogue: Catalogue, found: Samples, settings: Settings, seed: int, way: str, design: Design
+    data: Dataset, catalogue: ItemFeatures, found: Samples, settings: Settings, seed: int, way: str, design: Design
 ) -> Ranker:
     ranker = settings.ranker.model_copy(update={"seed": seed})
     told = settings.model_copy(update={"ranker": ranker})
@@ -91,7 +91,7 @@ def main() -> None:
     if not days or book is None:
         sys.exit(f"codes: {flags.lake} holds no release; make run LAKE={flags.lake} first")
     items, vectors = current_vectors(lake, encoder)
-    catalogue = load_catalogue(lake, settings, encoder, book.version)
+    catalogue = load_item_features(lake, settings, encoder, book.version)
     data = load_dataset(lake, settings, catalogue, day)
     design = DESIGN.without("rates") if flags.unseen else DESIGN
     rows, test = (searched(data, part, settings, design) for part in (data.train, data.test))

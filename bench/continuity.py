@@ -28,14 +28,14 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs import quantize
-from jobs.aligned import base_encoder
-from jobs.catalogue import vectors_column
-from jobs.codebooks import load_codebook
-from jobs.encoders import load_embedder
+from jobs.codebooks.store import load_codebook
+from jobs.encoders.location import load_embedder
+from jobs.encoders.tuned import base_encoder
+from jobs.encoders.vectors import vectors_column
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
-from jobs.progress import progress
-from jobs.settings import Settings, load_settings
+from jobs.runtime.progress import progress
+from jobs.settings.tree import Settings, load_settings
 from models.encoder import text
 from models.quantizers.matching import moved
 from models.quantizers.res_kmeans_fsq import ResKmeansFSQ

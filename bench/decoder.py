@@ -23,8 +23,8 @@ from items import item_rows, item_text
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from jobs.encoders import encoder_location
-from jobs.sections import Align, Encoder
+from jobs.encoders.location import encoder_location
+from jobs.encoders.settings import Align, Encoder
 from models.encoder.alignment import backward
 from models.encoder.segments import Batch, QuestionAnswer, collate
 from models.encoder.sentence import Sentence

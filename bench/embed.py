@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from sentence_transformers import SentenceTransformer
 
-from jobs.encoders import encoder_location
-from jobs.sections import Encoder
+from jobs.encoders.location import encoder_location
+from jobs.encoders.settings import Encoder
 from models.encoder import text
 from models.encoder.sentence import Sentence
 from models.precision import fast_bfloat16

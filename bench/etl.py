@@ -106,7 +106,7 @@ def total(costs: list[Cost]) -> Cost:
 
 def measured(data: Path, folder: Path, console: Console) -> list[Cost]:
     """Both engines on one landing folder, whose tables must agree."""
-    days, _, _ = _told(["-m", "jobs.days", "--data", str(data)])
+    days, _, _ = _told(["-m", "jobs.landing.days", "--data", str(data)])
     span = [days[0], days[-1]]
     spark = list(ours(data, folder / "lake", span))
     duck = list(duckdbs(data, folder / "duckdb", span, spark[0].events))

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 from deltalake import DeltaTable
 
-from jobs.settings import load_settings
+from jobs.settings.tree import load_settings
 
 TABLES = {
     "events": "silver/events", "items": "silver/items", "rejects": "bronze/rejects", "samples": "gold/samples",

@@ -23,10 +23,10 @@ import pyarrow as pa
 from common import Peak
 from etl_duckdb_lines import landed
 
-from jobs.landing import landing_files
+from jobs.item_pairs.settings import Pairs
+from jobs.landing.files import landing_files
 from jobs.pairs import SCORES, best_pairs
-from jobs.sections import Pairs
-from jobs.settings import load_settings
+from jobs.settings.tree import load_settings
 
 SQL = Path(__file__).parent / "etl_sql"
 KINDS = ("events", "items")

@@ -5,7 +5,7 @@ import sys
 
 import duckdb
 
-from jobs.landing import LandingFile
+from jobs.landing.files import LandingFile
 
 TYPES = {
     "events": {

@@ -39,9 +39,10 @@ from swing import Log
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from jobs.encoders import encoder_location
-from jobs.progress import progress
-from jobs.sections import Encoder, Quantizer
+from jobs.codebooks.settings import Quantizer
+from jobs.encoders.location import encoder_location
+from jobs.encoders.settings import Encoder
+from jobs.runtime.progress import progress
 from models.candidates import neighbours
 from models.encoder import text
 from models.encoder.sentence import Sentence

@@ -39,7 +39,7 @@ from rank_vectors import aligned, embedded
 from rich.console import Console
 from rich.table import Table
 
-from jobs.settings import load_settings
+from jobs.settings.tree import load_settings
 from models import metrics, quantizers
 from models.precision import device
 from models.ranker import PRESETS, Design, Ranker, Samples, find, fit, gathered, pca, predict

@@ -29,7 +29,7 @@ from rich.table import Table
 from models.precision import device
 from models.ranker import PRESETS, Histories, Ranker, find, fit, gathered
 from models.ranker.batch import Batch, whole
-from models.ranker.found import PADDING
+from models.ranker.search_result import PADDING
 from models.ranker.training import faster, loss_of, optimizers_of
 
 Row = dict[str, Any]

@@ -6,9 +6,10 @@ from rank_logs import Log
 from swing import Log as Events
 from swing import indices
 
-from jobs.encoders import encoder_location
-from jobs.progress import progress
-from jobs.sections import Align, Encoder, Pairs
+from jobs.encoders.location import encoder_location
+from jobs.encoders.settings import Align, Encoder
+from jobs.item_pairs.settings import Pairs
+from jobs.runtime.progress import progress
 from models.encoder import text
 from models.encoder.sentence import Sentence, TunableSentence
 from models.encoder.tuning import tune

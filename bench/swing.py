@@ -6,8 +6,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from jobs.item_pairs.settings import Pairs
 from jobs.pairs import SCORES, best_pairs
-from jobs.sections import Pairs
 from models.ranker.histories import Int64s
 
 SQL = Path(__file__).parent / "etl_sql"

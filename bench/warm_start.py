@@ -22,13 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs import train
-from jobs.dataset import Dataset, load_dataset, looked_at, searched
-from jobs.indexed import load_catalogue
 from jobs.lake import Lake
-from jobs.model_store import load_card
-from jobs.rankers import build, challenger_design
-from jobs.releases import live
-from jobs.settings import Settings, load_settings
+from jobs.ranking.build import build, challenger_design
+from jobs.ranking.dataset import Dataset, load_dataset, looked_at, searched
+from jobs.ranking.items import load_item_features
+from jobs.release.model_store import load_card
+from jobs.release.releases import live
+from jobs.settings.tree import Settings, load_settings
 from models import metrics
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
@@ -48,7 +48,7 @@ def compared(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Ite
     if champion is None:
         return
     card = load_card(lake, champion["model_uri"])
-    catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
+    catalogue = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
     fresh = build(data, settings, challenger_design(settings.ranker))
     old = train.warmed(lake, settings, day, "challenger", fresh, catalogue, card.encoder_version)

@@ -77,7 +77,7 @@ def run(place: Place, services: Services, console: Console) -> None:
     remote = start_spark(services, place.state)
     if not data:
         simulate(landing, console)
-    days, since = choose(json.loads(job("days", "--data", str(landing))), first, last)
+    days, since = choose(json.loads(job("landing.days", "--data", str(landing))), first, last)
     # Cron schedules stay off: this process alone decides which days run. Logs and tables stay for `make ui`.
     extra = {"SPARK_REMOTE": remote, "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False"}
     airflow = start_airflow(services, place, "127.0.0.1", free_port(), extra)
@@ -111,7 +111,7 @@ def follow(
             params = {**params, "since": None}
     finally:
         airflow.pause(paused)
-    show(json.loads(job("summary", "--days", *days)), console)
+    show(json.loads(job("reporting.summary", "--days", *days)), console)
 
 
 def stop(signum: int, _frame: FrameType | None) -> None:

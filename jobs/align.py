@@ -19,7 +19,10 @@ from random import Random
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from jobs.aligned import (
+from jobs.ask import KEY, load_asker
+from jobs.embed import embed_missing
+from jobs.encoders.location import EncoderRef
+from jobs.encoders.tuned import (
     TABLE,
     Pairs,
     base_encoder,
@@ -32,28 +35,25 @@ from jobs.aligned import (
     places,
     tuned_before,
 )
-from jobs.ask import KEY, load_asker
-from jobs.catalogue import current_vectors
-from jobs.embed import embed_missing
-from jobs.encoders import Located
-from jobs.lake import Lake, Written
+from jobs.encoders.vectors import current_vectors
+from jobs.lake import JobResult, Lake
 from jobs.lake.contracts import contracts
-from jobs.lake.entry import main
-from jobs.model_store import store_folder, stored
-from jobs.settings import Settings
+from jobs.release.model_store import store_folder, stored
+from jobs.runtime.entry import main
+from jobs.settings.tree import Settings
 
 COMPARED = 10_000  # held-out pairs at most
 
 
-def run(lake: Lake, settings: Settings, day: date) -> Written:
+def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     if not settings.align.every_days:
-        return Written(notes={"skipped": "align.every_days is 0: the encoder is as it came"})
+        return JobResult(notes={"skipped": "align.every_days is 0: the encoder is as it came"})
     base = base_encoder(settings)
     pairs, held_out = kept_pairs(lake, settings, day)
     items = item_texts(lake, settings, pairs)
     version = aligned_version(base, pairs, items, settings)
     if reason := unchanged(lake, settings, day, version, len(pairs)):
-        return Written(notes={"skipped": reason})
+        return JobResult(notes={"skipped": reason})
     tune_encoder(lake, settings, base, pairs, items, version)
     live, tuned = live_encoder(lake, settings, day - timedelta(days=1)), located(lake, version)
     held_out = Random(0).sample(held_out, min(len(held_out), COMPARED))
@@ -65,10 +65,10 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     told = {"pairs": len(pairs), "held_out": len(held_out), **found, "live": found["hr_at_10"] > found["hr_at_10_live"]}
     row = {"encoder_version": version, "base_version": base.version, **told, "day": day}
     lake.replace(TABLE, pa.Table.from_pylist([row], contracts()[TABLE].arrow), day=day)
-    return Written(len(pairs), len(pairs), notes={"encoder_version": version, **told})
+    return JobResult(len(pairs), len(pairs), notes={"encoder_version": version, **told})
 
 
-def hit_rate(lake: Lake, encoder: Located, held_out: Pairs, known: Pairs) -> float:
+def hit_rate(lake: Lake, encoder: EncoderRef, held_out: Pairs, known: Pairs) -> float:
     """HR@10 of an encoder on pairs that none was tuned on, among all items but those of known pairs."""
     from models.encoder.retrieval import hit_rates
 
@@ -91,7 +91,7 @@ def item_texts(lake: Lake, settings: Settings, pairs: Pairs) -> pa.Table:
     return items.append_column("questions", asked)
 
 
-def aligned_version(base: Located, pairs: Pairs, items: pa.Table, settings: Settings) -> str:
+def aligned_version(base: EncoderRef, pairs: Pairs, items: pa.Table, settings: Settings) -> str:
     """The base encoder, and a digest of all that tuning it depends on."""
     how = settings.align.model_dump(exclude={"every_days", "min_pairs", "ranks"})
     told = json.dumps([how, pairs, items.drop_columns("image").to_pydict()])  # content_hash stands for the image
@@ -114,9 +114,9 @@ def unchanged(lake: Lake, settings: Settings, day: date, version: str, pairs: in
     return None
 
 
-def tune_encoder(lake: Lake, settings: Settings, base: Located, pairs: Pairs, items: pa.Table, version: str) -> None:
+def tune_encoder(lake: Lake, settings: Settings, base: EncoderRef, pairs: Pairs, items: pa.Table, version: str) -> None:
     """Tune and store, unless that was done before."""
-    from jobs.align_ranks import tune_in  # heavy: only when there is something to tune
+    from jobs.encoders.tuning_worker import tune_in  # heavy: only when there is something to tune
 
     if not stored(lake, folder_name(version)):
         lakes = hashlib.sha256(lake.root.encode()).hexdigest()[:8]  # which do not wait for one another

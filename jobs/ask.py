@@ -18,14 +18,14 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from jobs.catalogue import among
-from jobs.journal import Journal
-from jobs.lake import Lake, UserError, Written
-from jobs.lake.entry import main
-from jobs.llm import llm_version, open_llm
-from jobs.progress import progress
-from jobs.sections import AskLlm
-from jobs.settings import Settings
+from jobs.item_pairs.language_model import llm_version, open_llm
+from jobs.item_pairs.settings import AskLlm
+from jobs.lake import JobResult, Lake, UserError
+from jobs.lake.arrow import rows_with_keys
+from jobs.lake.row_saver import RowSaver
+from jobs.runtime.entry import main
+from jobs.runtime.progress import progress
+from jobs.settings.tree import Settings
 from models.llm import questions as asking
 from models.llm.prompt import LanguageModel, Refused, item_json
 from models.llm.questions import Question
@@ -78,7 +78,7 @@ class LlmAsker:
             raise UserError(f"ask.llm: {error}") from None
 
 
-def run(lake: Lake, settings: Settings, day: date) -> Written:
+def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     return ask_items(lake, load_asker(settings), day)
 
 
@@ -86,14 +86,14 @@ def load_asker(settings: Settings) -> Asker:
     return LlmAsker(settings.ask.llm) if settings.ask.kind == "llm" else Templates()
 
 
-def ask_items(lake: Lake, asker: Asker, day: date) -> Written:
+def ask_items(lake: Lake, asker: Asker, day: date) -> JobResult:
     items = lake.arrow("silver.items", KEY)
     # Whoever has a first question has them all: an item's questions are saved in one commit.
     known = lake.arrow(TABLE, KEY, (ds.field("asker_version") == asker.version) & (ds.field("number") <= 1))
     todo = items.join(known, KEY, join_type="left anti")
     told = {"asked": 0, "questions": 0, "without": 0, "unparsed": 0}
     tell = progress("asking about items")
-    with Journal(lake, TABLE, asker_version=asker.version, day=day) as journal:
+    with RowSaver(lake, TABLE, asker_version=asker.version, day=day) as journal:
         for some in _items(lake, todo) if todo.num_rows else ():
             for item, questions in asker.ask(some):
                 journal.add(_rows(item, questions))
@@ -111,7 +111,7 @@ def ask_items(lake: Lake, asker: Asker, day: date) -> Written:
             file=sys.stderr,
         )
     notes = {**told, **skipped, "asker_version": asker.version}
-    return Written(items.num_rows, done, told["unparsed"], items.num_rows - todo.num_rows, notes)
+    return JobResult(items.num_rows, done, told["unparsed"], items.num_rows - todo.num_rows, notes)
 
 
 def _items(lake: Lake, todo: pa.Table) -> Iterator[list[Item]]:
@@ -119,7 +119,7 @@ def _items(lake: Lake, todo: pa.Table) -> Iterator[list[Item]]:
     wanted = set(zip(todo["item_id"].to_pylist(), strict=True))
     for batch in lake.batches("silver.items", COLUMNS):
         for start in range(0, batch.num_rows, AT_ONCE):
-            if some := among(batch.slice(start, AT_ONCE), ["item_id"], wanted).to_pylist():
+            if some := rows_with_keys(batch.slice(start, AT_ONCE), ["item_id"], wanted).to_pylist():
                 yield some
 
 

@@ -18,15 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs.aligned import base_encoder, champion_encoder, live_encoder
-from jobs.catalogue import among, vectors_column
-from jobs.encoders import Located, load_embedder
-from jobs.lake import Lake, UserError, Written
+from jobs.encoders.location import EncoderRef, load_embedder
+from jobs.encoders.tuned import base_encoder, champion_encoder, live_encoder
+from jobs.encoders.vectors import vectors_column
+from jobs.lake import JobResult, Lake, UserError
+from jobs.lake.arrow import rows_with_keys
 from jobs.lake.contracts import contracts
-from jobs.lake.entry import main
-from jobs.metrics import metric_rows, write_metrics
-from jobs.progress import progress
-from jobs.settings import Settings
+from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.runtime.entry import main
+from jobs.runtime.progress import progress
+from jobs.settings.tree import Settings
 
 TABLE = "gold.item_embeddings"
 KEY = ["item_id", "content_hash"]
@@ -35,7 +36,7 @@ FIRST_ITEMS = 512  # which tell how many can be embedded in ...
 SAVE_EVERY = 300.0  # ... seconds: about what a killed run loses
 
 
-def run(lake: Lake, settings: Settings, day: date) -> Written:
+def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     encoder = live_encoder(lake, settings, day)
     items, embedded = embed_missing(lake, settings, encoder, day)
     others = {}
@@ -48,14 +49,14 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     more = sum(embed_missing(lake, then, other, day)[1] for other, then in others.items())
     mine = (ds.field("encoder_version") == encoder.version) & (ds.field("day") == day)
     values = {"items_embedded": lake.arrow(TABLE, ["item_id"], mine).num_rows}
-    write_metrics(lake, "embed", day, metric_rows("encoder", "all", values, version=encoder.version))
+    replace_metrics(lake, "embed", day, metric_rows("encoder", "all", values, version=encoder.version))
     notes = {"encoder_version": encoder.version}
     if not embedded + more:
         notes["skipped"] = f"every item text has its vector of {encoder.version}"
-    return Written(items, embedded, 0, items - embedded, notes)
+    return JobResult(items, embedded, 0, items - embedded, notes)
 
 
-def embed_missing(lake: Lake, settings: Settings, encoder: Located, day: date) -> tuple[int, int]:
+def embed_missing(lake: Lake, settings: Settings, encoder: EncoderRef, day: date) -> tuple[int, int]:
     """Give every item text that has none a vector. returns how many items there are, and how many got one now"""
     items = lake.arrow("silver.items", KEY)
     known = lake.arrow(TABLE, KEY, ds.field("encoder_version") == encoder.version)
@@ -65,7 +66,7 @@ def embed_missing(lake: Lake, settings: Settings, encoder: Located, day: date) -
     if todo.num_rows:
         _forget(lake, todo, encoder.version, day)
         if settings.encoder.spark_parts:
-            from jobs.embed_spark import embed_on_executors
+            from jobs.encoders.on_executors import embed_on_executors
 
             embed_on_executors(lake, settings.encoder, encoder, todo, day, progress("embedding items"))
         else:
@@ -73,7 +74,7 @@ def embed_missing(lake: Lake, settings: Settings, encoder: Located, day: date) -
     return items.num_rows, todo.num_rows
 
 
-def _embed(lake: Lake, settings: Settings, encoder: Located, todo: pa.Table, day: date) -> None:
+def _embed(lake: Lake, settings: Settings, encoder: EncoderRef, todo: pa.Table, day: date) -> None:
     from models.encoder import text  # heavy: only when there is something to embed
 
     model = load_embedder(encoder, settings.encoder)
@@ -114,7 +115,7 @@ def _texts(lake: Lake, todo: pa.Table) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     wanted = set(zip(todo["item_id"].to_pylist(), strict=True))
     for batch in lake.batches("silver.items", [*KEY, "text", "image"]):
-        waiting.append(pa.Table.from_batches([among(batch, ["item_id"], wanted)]))
+        waiting.append(pa.Table.from_batches([rows_with_keys(batch, ["item_id"], wanted)]))
         if sum(map(len, waiting)) >= ITEMS_AT_ONCE:
             yield pa.concat_tables(waiting)
             waiting = []

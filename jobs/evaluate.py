@@ -18,16 +18,16 @@ import numpy as np
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from jobs import morning
-from jobs.dataset import Dataset, Rows, histories_for, load_dataset, looked_at, retold, search_of, searched
-from jobs.gate import past
-from jobs.indexed import load_catalogue
-from jobs.lake import Lake, UserError, Written
-from jobs.lake.entry import main
-from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import load_card, load_model
-from jobs.releases import live
-from jobs.settings import Settings
+from jobs.lake import JobResult, Lake, UserError
+from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.ranking import list_hits as morning
+from jobs.ranking.dataset import Dataset, Rows, histories_for, load_dataset, looked_at, retold, search_of, searched
+from jobs.ranking.items import load_item_features
+from jobs.release.gate import past
+from jobs.release.model_store import load_card, load_model
+from jobs.release.releases import live
+from jobs.runtime.entry import main
+from jobs.settings.tree import Settings
 from models import metrics
 from models.ranker.model import Ranker
 from models.ranker.training import predict
@@ -56,16 +56,16 @@ class Judged(NamedTuple):
     scores: Floats  # [rows, tasks of the day]
 
 
-def run(lake: Lake, settings: Settings, day: date) -> Written:
+def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     if why := past(lake, day):
-        return Written(notes={"skipped": why})
+        return JobResult(notes={"skipped": why})
     version = trained(lake, settings, day)
     if version is None:
-        write_metrics(lake, "evaluate", day, morning.measured(lake, settings, day))
-        return Written(notes={"skipped": "nothing was trained for this day"})
+        replace_metrics(lake, "evaluate", day, morning.measured(lake, settings, day))
+        return JobResult(notes={"skipped": "nothing was trained for this day"})
     uri = f"models/{version}"
     card = load_card(lake, f"{uri}/challenger")
-    catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
+    catalogue = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
     judge = partial(_judged, lake, settings, day, data, card.encoder_version)
     judged = {name: judge(f"{uri}/{name}") for name in ("challenger", "din")}
@@ -84,9 +84,9 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     rows += metric_rows("challenger", "all", missed, version=version)
     for name in judged.keys() - {"challenger"}:
         rows += _difference(challenger.scores[:, 0], judged[name].scores[:, 0], name, data.test, settings)
-    write_metrics(lake, "evaluate", day, rows + morning.measured(lake, settings, day))
+    replace_metrics(lake, "evaluate", day, rows + morning.measured(lake, settings, day))
     auc = {r["model"]: r["value"] for r in rows if r["slice"] == "all" and r["metric"] == "auc"}
-    return Written(len(data.test), len(data.test), notes={"auc": auc, "model_version": version})
+    return JobResult(len(data.test), len(data.test), notes={"auc": auc, "model_version": version})
 
 
 def _judged(lake: Lake, settings: Settings, day: date, data: Dataset, encoder_version: str, uri: str) -> Judged:
@@ -94,7 +94,7 @@ def _judged(lake: Lake, settings: Settings, day: date, data: Dataset, encoder_ve
     card = load_card(lake, uri)
     own = card.settings(settings)
     if own != settings or card.encoder_version != encoder_version:
-        catalogue = load_catalogue(lake, own, card.encoder_version, card.codebook_version)
+        catalogue = load_item_features(lake, own, card.encoder_version, card.codebook_version)
         data = replace(data, catalogue=catalogue)
     if own != settings:
         data = retold(lake, own, data, day)

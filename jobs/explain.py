@@ -16,19 +16,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.lake import Lake, UserError, Written
-from jobs.lake.entry import main
-from jobs.releases import live
-from jobs.report_data import titles
-from jobs.scorer import Scorer
-from jobs.settings import Settings
+from jobs.lake import JobResult, Lake, UserError
+from jobs.ranking.scoring import Scorer
+from jobs.release.releases import live
+from jobs.reporting.data import titles
+from jobs.runtime.entry import main
+from jobs.settings.tree import Settings
 from models.ranker.histories import Int64s
 from models.ranker.training import predict
 
 SHOWN = 20
 
 
-def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> Written:
+def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> JobResult:
     release = live(lake, before=str(day + timedelta(days=1)))
     if release is None:
         raise UserError(f"no model was live after {day}: choose a later day, or run that day first")
@@ -45,7 +45,7 @@ def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> Writ
         told = row["event"], f"{row['ts']:%Y-%m-%d %H:%M}", f"{row['similarity']:.3f}", f"{row['attention']:.3f}"
         table.add_row(str(row["rank"]), escape(names[row["history_item_id"]]), *told)
     Console(stderr=True).print(table)
-    return Written(len(rows), notes={"score": score})
+    return JobResult(len(rows), notes={"score": score})
 
 
 def _place(ids: pa.Array, name: str, missing: str) -> Int64s:

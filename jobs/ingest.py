@@ -16,14 +16,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from expectations import silver_events, silver_items
-from jobs.checks import check
-from jobs.lake import Lake, UserError, Written, days_between
+from jobs.lake import JobResult, Lake, UserError, day_range_predicate
+from jobs.lake.checks import check
 from jobs.lake.contracts import ROOT
-from jobs.lake.entry import a_day, main
-from jobs.landing import LandingFile, fields_type, landing_files, naming_the_file, read_lines
-from jobs.metrics import metric_rows, touched_days, write_metrics
-from jobs.progress import steps
-from jobs.settings import Settings
+from jobs.lake.metrics import metric_rows, replace_metrics, touched_days
+from jobs.landing.files import LandingFile, fields_type, landing_files, naming_the_file, read_lines
+from jobs.runtime.entry import main, parse_day
+from jobs.runtime.progress import steps
+from jobs.settings.tree import Settings
 
 Row = dict[str, Any]
 KINDS = ("events", "items")
@@ -31,7 +31,7 @@ MANY = 100_000  # rows that are worth a Spark write
 FATES = ("rows_in", "rows_out", "rows_rejected", "rows_duplicate")
 
 
-def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> Written:
+def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> JobResult:
     span = {"since": since or day, "day": day}
     if span["since"] > day:
         raise UserError(f"--since {since} is after --day {day}")
@@ -71,9 +71,9 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
     rows = [row for kind in KINDS for row in metric_rows("rows", kind, fates[kind])]
     rows += [r for kind in KINDS for r in metric_rows("rows", kind, _reasons(counts[kind]))]
     rows += _touched(counts["events"], days)
-    write_metrics(lake, "ingest", day, rows + checks)
+    replace_metrics(lake, "ingest", day, rows + checks)
     total = {fate: sum(fates[kind][fate] for kind in KINDS) for fate in FATES}
-    return Written(**total, notes={"files": len(files), "event_days": len(days)})
+    return JobResult(**total, notes={"files": len(files), "event_days": len(days)})
 
 
 def _land(lake: Lake, files: list[LandingFile], span: dict[str, date], first: date | None) -> None:
@@ -95,7 +95,7 @@ def _land(lake: Lake, files: list[LandingFile], span: dict[str, date], first: da
             day = F.greatest(day, F.lit(first or span["day"]))
         frame = frame.withColumn("day", day).withColumn("run_id", F.lit(lake.run_id))
         due = frame.where(F.col("day").between(span["since"], span["day"]))
-        lake.replace(f"bronze.raw_{kind}", due, where=days_between(**span))
+        lake.replace(f"bronze.raw_{kind}", due, where=day_range_predicate(**span))
         frame.unpersist()
 
 
@@ -120,7 +120,7 @@ def _replace_rejects(lake: Lake, span: dict[str, date], counts: dict[str, list[R
         for kind in KINDS
     )
     few = sum(sum(_reasons(rows).values()) for rows in counts.values()) < MANY
-    lake.replace("bronze.rejects", (lake.query if few else lake.sql)(text, **span), where=days_between(**span))
+    lake.replace("bronze.rejects", (lake.query if few else lake.sql)(text, **span), where=day_range_predicate(**span))
 
 
 def _refuse_mostly_bad(counts: dict[str, list[Row]], settings: Settings) -> None:
@@ -190,7 +190,7 @@ def _balanced(counts: list[Row], out: int, duplicate: int, kind: str) -> dict[st
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="landing folder")
-    parser.add_argument("--since", type=a_day, help="land the days from here to --day as history")
+    parser.add_argument("--since", type=parse_day, help="land the days from here to --day as history")
 
 
 if __name__ == "__main__":

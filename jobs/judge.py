@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs.catalogue import among
-from jobs.journal import Journal
-from jobs.judges import Judge, Pair, Verdict, load_judges
-from jobs.lake import Lake, Written
+from jobs.item_pairs.judges import Judge, Pair, Verdict, load_judges
+from jobs.lake import JobResult, Lake
+from jobs.lake.arrow import rows_with_keys
 from jobs.lake.contracts import contracts
-from jobs.lake.entry import main
-from jobs.progress import progress
-from jobs.settings import Settings
+from jobs.lake.row_saver import RowSaver
+from jobs.runtime.entry import main
+from jobs.runtime.progress import progress
+from jobs.settings.tree import Settings
 
 TABLE, VERDICTS = "silver.item_pairs", "silver.item_verdicts"
 KEY = ["item_a", "item_b"]
@@ -30,15 +30,15 @@ GIVEN = ["verdict", "reason", "judge_version", "judge_seconds"]
 AT_ONCE = 4096  # pairs whose texts are in memory
 
 
-def run(lake: Lake, settings: Settings, day: date) -> Written:
+def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     rows = lake.arrow(TABLE, where=ds.field("day") == day)
     if not rows.num_rows:
-        return Written(notes={"pairs": 0, "asked": 0, "carried": 0, "skipped": "no pairs were found on this day"})
+        return JobResult(notes={"pairs": 0, "asked": 0, "carried": 0, "skipped": "no pairs were found on this day"})
     sources = sorted(set(rows["source"].to_pylist()))
     return judge_rows(lake, rows, load_judges(lake, settings, sources), day)
 
 
-def judge_rows(lake: Lake, rows: pa.Table, judges: Mapping[str, Judge], day: date) -> Written:
+def judge_rows(lake: Lake, rows: pa.Table, judges: Mapping[str, Judge], day: date) -> JobResult:
     """Give every pair of the day the verdict of its source's judge; ask only for pairs that it never judged.
 
     A pair whose items the judge could not read is asked again: they may be known by now.
@@ -61,7 +61,7 @@ def judge_rows(lake: Lake, rows: pa.Table, judges: Mapping[str, Judge], day: dat
         notes["skipped"] = "every pair has its verdict"
     else:
         lake.replace(TABLE, filled, day=day)
-    return Written(len(pairs), len(pairs), notes=notes)
+    return JobResult(len(pairs), len(pairs), notes=notes)
 
 
 def _pairs(rows: pa.Table | pa.RecordBatch) -> list[Pair]:
@@ -73,7 +73,7 @@ def _given(lake: Lake, wanted: set[Pair], version: str) -> dict[Pair, Verdict]:
     given: dict[Pair, Verdict] = {}
     columns = [*KEY, "verdict", "reason", "judge_seconds"]
     for batch in lake.batches(VERDICTS, columns, ds.field("judge_version") == version) if wanted else ():
-        found = among(batch, KEY, wanted)
+        found = rows_with_keys(batch, KEY, wanted)
         verdicts = map(Verdict, *(found[name].to_pylist() for name in columns[2:]))
         given.update(zip(_pairs(found), verdicts, strict=True))
     return given
@@ -83,7 +83,7 @@ def _asked(lake: Lake, judge: Judge, todo: list[Pair], day: date) -> dict[Pair, 
     """Ask, and save each lasting verdict soon after it came."""
     given: dict[Pair, Verdict] = {}
     tell = progress("judging pairs")
-    with Journal(lake, VERDICTS, judge_version=judge.version, day=day) as journal:
+    with RowSaver(lake, VERDICTS, judge_version=judge.version, day=day) as journal:
         for start in range(0, len(todo), AT_ONCE):
             for (a, b), verdict in judge.judge(todo[start : start + AT_ONCE]):
                 given[a, b] = verdict

@@ -19,23 +19,23 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from expectations import silver_item_pairs
-from jobs.checks import check
-from jobs.executors import travels
-from jobs.lake import Lake, Written, files_of
-from jobs.lake.entry import main
-from jobs.metrics import write_metrics
-from jobs.progress import steps
-from jobs.sections import Pairs
-from jobs.settings import Settings
+from jobs.item_pairs.settings import Pairs
+from jobs.lake import JobResult, Lake, arrow_dataset
+from jobs.lake.checks import check
+from jobs.lake.metrics import replace_metrics
+from jobs.runtime.entry import main
+from jobs.runtime.executors import send_with_tasks
+from jobs.runtime.progress import steps
+from jobs.settings.tree import Settings
 from models import swing
 
 TABLE, SOURCE = "silver.item_pairs", "swing"
 ITEMS_AT_ONCE = 1000  # with all caps reached 16 kB each
 SCORES = pa.schema([("item", pa.int32()), ("other", pa.int32()), ("score", pa.float64())])
-travels(swing.__name__)
+send_with_tasks(swing.__name__)
 
 
-def run(lake: Lake, settings: Settings, day: date) -> Written:
+def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     caps = settings.pairs
     after = day - timedelta(days=caps.window_days)
     window = {"after": after, "day": day, "like_from": settings.logs.like_from}
@@ -58,7 +58,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     except BaseException:
         lake.undo(TABLE)
         raise
-    write_metrics(lake, "pairs", day, checks)
+    replace_metrics(lake, "pairs", day, checks)
     return _told(lake, after, day)
 
 
@@ -91,13 +91,13 @@ def _score(batch: pa.RecordBatch, alpha: float, k: int) -> pa.RecordBatch:
     return pa.concat_tables(found).combine_chunks().to_batches()[0]
 
 
-def _told(lake: Lake, after: date, day: date) -> Written:
+def _told(lake: Lake, after: date, day: date) -> JobResult:
     window = (ds.field("day") > after) & (ds.field("day") <= day)
-    events = files_of(lake.delta("silver.events")).count_rows(filter=window)
+    events = arrow_dataset(lake.delta("silver.events")).count_rows(filter=window)
     mine = (ds.field("day") == day) & (ds.field("source") == SOURCE)
     pairs = lake.arrow(TABLE, ["verdict"], mine, lake.outputs[TABLE])
     carried = pairs.num_rows - pairs["verdict"].null_count
-    return Written(events, pairs.num_rows, notes={"pairs": pairs.num_rows, "verdicts_carried": carried})
+    return JobResult(events, pairs.num_rows, notes={"pairs": pairs.num_rows, "verdicts_carried": carried})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python -m jobs.promote --day 2026-11-20
     python -m jobs.promote --day 2026-11-20 --rollback
 
-The gate (`jobs.gate`) decides between challenger and champion; both ways a release names the exact version of
+The gate (`jobs.release.gate`) decides between challenger and champion; both ways a release names the exact version of
 every table. --rollback publishes the release before the live one again, as a new row.
 """
 
@@ -15,15 +15,15 @@ from typing import Any
 import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
 
-from jobs.gate import Decision, decide
-from jobs.lake import Lake, UserError, Written
+from jobs.lake import JobResult, Lake, UserError
 from jobs.lake.contracts import contracts
-from jobs.lake.entry import main
-from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import load_card
-from jobs.releases import live
-from jobs.settings import Settings
-from jobs.tracking import mark, register
+from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.release.gate import Decision, decide
+from jobs.release.mlflow_registry import mark, register
+from jobs.release.model_store import load_card
+from jobs.release.releases import live
+from jobs.runtime.entry import main
+from jobs.settings.tree import Settings
 
 TABLE = "gold.releases"
 PUBLISHED = (
@@ -32,7 +32,7 @@ PUBLISHED = (
 )  # fmt: skip
 
 
-def run(lake: Lake, settings: Settings, day: date, rollback: bool = False) -> Written:
+def run(lake: Lake, settings: Settings, day: date, rollback: bool = False) -> JobResult:
     if rollback:
         return _rollback(lake)
     decision = decide(lake, settings, day)
@@ -40,9 +40,9 @@ def run(lake: Lake, settings: Settings, day: date, rollback: bool = False) -> Wr
         promoted = metric_rows("challenger", "all", {"promoted": decision.kind == "promote"})
         if decision.uri is None:
             promoted += metric_rows("challenger", "refused", {decision.reason: 1.0})
-        write_metrics(lake, "promote", day, promoted)
+        replace_metrics(lake, "promote", day, promoted)
     if decision.uri is None:
-        return Written(notes={"released": False, "promoted": False, "reason": decision.reason})
+        return JobResult(notes={"released": False, "promoted": False, "reason": decision.reason})
     register(lake, settings, day, decision)
     number = _publish(lake, day, decision)
     notes = {
@@ -51,7 +51,7 @@ def run(lake: Lake, settings: Settings, day: date, rollback: bool = False) -> Wr
         "release": number,
         "reason": decision.reason,
     }
-    return Written(rows_out=1, notes=notes)
+    return JobResult(rows_out=1, notes=notes)
 
 
 def _publish(lake: Lake, day: date, decision: Decision) -> int:
@@ -77,7 +77,7 @@ def _publish(lake: Lake, day: date, decision: Decision) -> int:
     return number
 
 
-def _rollback(lake: Lake) -> Written:
+def _rollback(lake: Lake) -> JobResult:
     """The newest release whose model is not the live one goes live again, as a release of the live one's day.
 
     So the next day finds it as its champion.
@@ -103,7 +103,7 @@ def _rollback(lake: Lake) -> Written:
     mark(lake, row["model_uri"])
     _write(lake, row)
     print(f"Release {row['release']} is live: {reason}, model {row['model_version']}.", file=sys.stderr, flush=True)
-    return Written(
+    return JobResult(
         rows_out=1, notes={"release": row["release"], "model_version": row["model_version"], "reason": reason}
     )
 

@@ -4,7 +4,8 @@
 
 Reads gold.item_embeddings and gold.releases. Writes gold.codebooks (only when it fits one) and gold.semantic_ids,
 partition (codebook_version, day). An ID that is there already never moves within a codebook version. A codebook is
-fitted anew when it is old or new items no longer fit it (`jobs.refit`): from the old one, in the old one's numbers.
+fitted anew when it is old or new items no longer fit it (`jobs.codebooks.refit`): from the old one, in the old one's
+numbers.
 Until a release switches, items get IDs of the live model's codebook, too.
 """
 
@@ -20,18 +21,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jobs.aligned import live_encoder
-from jobs.catalogue import dated_vectors, semantic_ids
-from jobs.codebooks import Book, fit, live_codebook, load_codebook
-from jobs.gate import past
-from jobs.lake import Lake, UserError, Written
+from jobs.codebooks.refit import reason_to_refit
+from jobs.codebooks.store import Book, fit, live_codebook, load_codebook
+from jobs.encoders.tuned import live_encoder
+from jobs.encoders.vectors import dated_vectors, semantic_ids
+from jobs.lake import JobResult, Lake, UserError
 from jobs.lake.contracts import contracts
-from jobs.lake.entry import main
-from jobs.metrics import metric_rows, write_metrics
-from jobs.progress import progress
-from jobs.refit import reason_to_refit
-from jobs.releases import live
-from jobs.settings import Settings
+from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.release.gate import past
+from jobs.release.releases import live
+from jobs.runtime.entry import main
+from jobs.runtime.progress import progress
+from jobs.settings.tree import Settings
 from models.quantizers import Codebook, health, rebuild_errors, sid_text
 from models.quantizers.codebook import LARGEST, usable
 from models.quantizers.matching import moved
@@ -51,13 +52,13 @@ class _Catalogue(NamedTuple):
     encoder: str
 
 
-def run(lake: Lake, settings: Settings, day: date) -> Written:
+def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     encoder = live_encoder(lake, settings, day).version
     items = _catalogue(lake, encoder, day)
     if not items.items:
         if not past(lake, day):
-            write_metrics(lake, "quantize", day, [])
-        return Written(notes={"skipped": f"no item is embedded with {encoder}"})
+            replace_metrics(lake, "quantize", day, [])
+        return JobResult(notes={"skipped": f"no item is embedded with {encoder}"})
     notes = {}
     book = live_codebook(lake, settings, encoder, day) or fit(lake, settings, encoder, items.x, day)
     codebook = load_codebook(lake, book.version, items.x.shape[1])
@@ -80,7 +81,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     if not past(lake, day):  # what was measured of an older day is of its own items
         _measure(lake, settings, codebook, items.x, ids, book, day)
     count = len(items.items)
-    return Written(count, new, 0, count - new, notes | {"codebook_version": book.version})
+    return JobResult(count, new, 0, count - new, notes | {"codebook_version": book.version})
 
 
 def _catalogue(lake: Lake, encoder: str, day: date) -> _Catalogue:
@@ -99,7 +100,7 @@ def _give(lake: Lake, settings: Settings, codebook: Codebook, catalogue: _Catalo
     known = lake.arrow(IDS, ["item_id", *CODES, "twin"], have)
     new = np.flatnonzero(~pc.is_in(pa.array(catalogue.items), known["item_id"]).to_numpy(zero_copy_only=False))
     if len(new) and settings.quantizer.spark_parts:
-        from jobs.quantize_spark import give_on_executors
+        from jobs.codebooks.on_executors import give_on_executors
 
         parts = settings.quantizer.spark_parts
         give_on_executors(lake, codebook.to_rows(), catalogue.encoder, version, day, parts)
@@ -180,7 +181,7 @@ def _measure(
         found += metric_rows("codebook", "new_items", values, rows=int(fresh.sum()), version=book.version)
     if book.day == day and (old := live_codebook(lake, settings, book.encoder, day - timedelta(1))):
         found += _moved(lake, old, book)
-    write_metrics(lake, "quantize", day, found)
+    replace_metrics(lake, "quantize", day, found)
 
 
 def _moved(lake: Lake, old: Book, new: Book) -> list[dict[str, Any]]:

@@ -18,16 +18,16 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from jobs import report_data
-from jobs.gate import decide
-from jobs.indexed import Catalogue
-from jobs.lake import Lake, Written
+from jobs.lake import JobResult, Lake
 from jobs.lake.contracts import contracts
-from jobs.lake.entry import main
-from jobs.metrics import metric_rows, write_metrics
-from jobs.progress import progress
-from jobs.scorer import Scorer
-from jobs.settings import Settings
+from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.ranking.items import ItemFeatures
+from jobs.ranking.scoring import Scorer
+from jobs.release.gate import decide
+from jobs.reporting import data as report_data
+from jobs.runtime.entry import main
+from jobs.runtime.progress import progress
+from jobs.settings.tree import Settings
 from models.candidates import candidates, neighbours
 from models.ranker.histories import Histories
 from models.ranker.training import predict
@@ -37,15 +37,15 @@ FOUND_AT_ONCE = 1 << 22  # that are found before the next users' are: bounds mem
 TRIGGERS, NEIGHBOURS = 10, 50  # QARM V2, section 6
 
 
-def run(lake: Lake, settings: Settings, day: date) -> Written:
+def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     decision = decide(lake, settings, day)
     if decision.kind == "past":
-        return Written(notes={"skipped": decision.reason})
+        return JobResult(notes={"skipped": decision.reason})
     if decision.uri is None:
         for table in (TABLE, EXPLAINED):
             lake.replace(table, pa.Table.from_pylist([], contracts()[table].arrow), day=day)
-        write_metrics(lake, "recommend", day, [])
-        return Written(notes={"skipped": decision.reason})
+        replace_metrics(lake, "recommend", day, [])
+        return JobResult(notes={"skipped": decision.reason})
     scorer = Scorer.load(lake, settings, day, decision.uri)
     catalogue, histories = scorer.catalogue, scorer.histories
     active = _active(histories, settings, day)
@@ -69,8 +69,10 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     )
     each = len(rows[1]) / max(len(active), 1)
     lake.replace(EXPLAINED, _explained(lake, scorer), day=day)
-    write_metrics(lake, "recommend", day, metric_rows("ranker", "all", {"users": len(active), "items_per_user": each}))
-    return Written(len(active), len(rows[1]), notes={"model_version": scorer.model_version})
+    replace_metrics(
+        lake, "recommend", day, metric_rows("ranker", "all", {"users": len(active), "items_per_user": each})
+    )
+    return JobResult(len(active), len(rows[1]), notes={"model_version": scorer.model_version})
 
 
 def _explained(lake: Lake, scorer: Scorer) -> pa.Table:
@@ -100,7 +102,7 @@ def _popular(histories: Histories, settings: Settings, day: date) -> NDArray[np.
     return items[np.lexsort((items, -counts))].astype(np.int64)
 
 
-def _pairs(lake: Lake, catalogue: Catalogue, day: date) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pairs(lake: Lake, catalogue: ItemFeatures, day: date) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Both directions of the pairs of the day that the judge kept: Swing's, then two-tower, best score first."""
     kept = (ds.field("day") == day) & (ds.field("verdict") == "yes")
     rows = lake.arrow("silver.item_pairs", ["item_a", "item_b", "source", "score"], kept)

@@ -14,16 +14,16 @@ from typing import Any
 
 import jinja2
 
-from jobs import report_codes as of_codes
-from jobs import report_data as read
-from jobs.explorer import explorer
-from jobs.lake import Lake, Written
-from jobs.lake.entry import main
-from jobs.releases import live
-from jobs.report_file import data_docs_link, publish
-from jobs.report_plots import Series, bars, lines
-from jobs.report_text import FILTERS, headline
-from jobs.settings import Settings
+from jobs.lake import JobResult, Lake
+from jobs.release.releases import live
+from jobs.reporting import codes as of_codes
+from jobs.reporting import data as read
+from jobs.reporting.explorer import explorer
+from jobs.reporting.plots import Series, bars, lines
+from jobs.reporting.publishing import data_docs_link, publish
+from jobs.reporting.text import FILTERS, headline
+from jobs.runtime.entry import main
+from jobs.settings.tree import Settings
 
 MODELS = {"champion": "champion", "challenger": "challenger", "din": "DIN"}
 MEASURES = ("auc", "uauc", "gauc", "log_loss", "calibration")
@@ -39,11 +39,11 @@ RANKED = ("hit_rate_at_10", "hit_rate_at_20", "ndcg_at_10", "ndcg_at_20")
 FATES = {"rows_out": "kept", "rows_duplicate": "duplicate", "rows_rejected": "rejected"}
 
 
-def run(lake: Lake, settings: Settings, day: date, data: str = "") -> Written:
+def run(lake: Lake, settings: Settings, day: date, data: str = "") -> JobResult:
     html = page(lake, settings, day, read.best_reachable(data))
     if version := of_codes.codebook(read.metrics_until(lake, day), day, read.decision(lake, day)):
         publish(lake, f"{day}-codes", explorer(lake, version, day))
-    return Written(rows_out=1, notes={"report": publish(lake, str(day), html)})
+    return JobResult(rows_out=1, notes={"report": publish(lake, str(day), html)})
 
 
 def page(lake: Lake, settings: Settings, day: date, truth: dict[str, dict[str, float]]) -> str:
@@ -52,7 +52,7 @@ def page(lake: Lake, settings: Settings, day: date, truth: dict[str, dict[str, f
     runs = read.newest_runs(lake, day)
     checks = [row for job in ("ingest", "pairs") for row in metrics.of(day, job, "checks")]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "reporting/templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

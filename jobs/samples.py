@@ -15,17 +15,17 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
-from jobs.lake import Lake, UserError, Written, days_between, files_of
-from jobs.lake.entry import a_day, main
-from jobs.metrics import touched_days
-from jobs.progress import steps
-from jobs.settings import Settings
+from jobs.lake import JobResult, Lake, UserError, arrow_dataset, day_range_predicate
+from jobs.lake.metrics import touched_days
+from jobs.runtime.entry import main, parse_day
+from jobs.runtime.progress import steps
+from jobs.settings.tree import Settings
 
 TABLE = "gold.samples"
 Label = Literal["impression", "rating", "purchase"]
 
 
-def run(lake: Lake, settings: Settings, day: date, since: date | None = None) -> Written:
+def run(lake: Lake, settings: Settings, day: date, since: date | None = None) -> JobResult:
     since = since or day
     if since > day:
         raise UserError(f"--since {since} lies after --day {day}")
@@ -34,7 +34,7 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
         step(f"building samples of {first} to {last}")
         label = chosen_label(lake, settings, max(last, day))
         samples = lake.transform(f"samples_{label}", since=first, day=last, **_arguments(lake, settings, label))
-        lake.replace(TABLE, samples, where=days_between(first, last))
+        lake.replace(TABLE, samples, where=day_range_predicate(first, last))
     return _told(lake, chosen_label(lake, settings, day), since, day)
 
 
@@ -67,7 +67,7 @@ def chosen_label(lake: Lake, settings: Settings, day: date) -> Label:
 def first_day(lake: Lake, event: str) -> date:
     """The first day on which a known user has such an event; the last day of all if there is none."""
     table = lake.delta("silver.events")
-    dataset = files_of(table)
+    dataset = arrow_dataset(table)
     mine = (ds.field("event") == event) & pc.is_valid(ds.field("user_id"))
     for day in sorted(date.fromisoformat(partition["day"]) for partition in table.partitions()):
         if dataset.head(1, columns=["event"], filter=mine & (ds.field("day") == day)).num_rows:
@@ -85,21 +85,21 @@ def _arguments(lake: Lake, settings: Settings, label: Label) -> dict[str, Any]:
             return {"negatives": settings.logs.negatives}
 
 
-def _told(lake: Lake, label: Label, since: date, day: date) -> Written:
+def _told(lake: Lake, label: Label, since: date, day: date) -> JobResult:
     days = (ds.field("day") >= since) & (ds.field("day") <= day)
     counts = dict.fromkeys(["click", "purchase", "like", "sampled"], 0)
     rows = 0
-    written = files_of(DeltaTable(lake.path(TABLE), version=lake.outputs[TABLE]))
+    written = arrow_dataset(DeltaTable(lake.path(TABLE), version=lake.outputs[TABLE]))
     for batch in written.to_batches(columns=list(counts), filter=days):
         rows += batch.num_rows
         for name in counts:
             counts[name] += pc.sum(batch[name]).as_py() or 0
-    events = files_of(lake.delta("silver.events")).count_rows(filter=days)
-    return Written(events, rows, notes={"label": label, "since": str(since), **counts})
+    events = arrow_dataset(lake.delta("silver.events")).count_rows(filter=days)
+    return JobResult(events, rows, notes={"label": label, "since": str(since), **counts})
 
 
 def _since(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--since", type=a_day, help="the first day to rebuild; by default --day")
+    parser.add_argument("--since", type=parse_day, help="the first day to rebuild; by default --day")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.simulated_lines import item_line, lines, table
+from jobs.simulation.lines import item_line, lines, table
 from models.simulator import Day, simulate
 from models.simulator.rows import FATES, MALFORMED
 

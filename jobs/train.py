@@ -11,36 +11,36 @@ import sys
 from dataclasses import asdict
 from datetime import date
 
-from jobs import ranks
-from jobs.aligned import live_encoder
-from jobs.behaviour import EVENTS
-from jobs.codebooks import live_codebook, name_of
-from jobs.dataset import load_dataset, looked_at, searched
-from jobs.gate import past
-from jobs.indexed import Catalogue, load_catalogue
-from jobs.lake import Lake, UserError, Written
-from jobs.lake.entry import main
-from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import Card, digest, load_card, load_model, save_model, stored
-from jobs.progress import progress
-from jobs.rankers import build, challenger_design, din_design
-from jobs.releases import live
-from jobs.settings import Settings
-from jobs.train_ranks import fit_told, train_in_ranks
-from jobs.unfinished import Unfinished, finish
+from jobs.codebooks.store import live_codebook, name_of
+from jobs.encoders.tuned import live_encoder
+from jobs.lake import JobResult, Lake, UserError
+from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.ranking.build import build, challenger_design, din_design
+from jobs.ranking.checkpoint import LakeCheckpoint, finish
+from jobs.ranking.dataset import load_dataset, looked_at, searched
+from jobs.ranking.histories import EVENTS
+from jobs.ranking.items import ItemFeatures, load_item_features
+from jobs.ranking.train_worker import fit_told, train_in_ranks
+from jobs.release.gate import past
+from jobs.release.model_store import ModelCard, digest, load_card, load_model, save_model, stored
+from jobs.release.releases import live
+from jobs.runtime import workers as ranks
+from jobs.runtime.entry import main
+from jobs.runtime.progress import progress
+from jobs.settings.tree import Settings
 from models.ranker.checkpoint import Epoch
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
 
 
-def run(lake: Lake, settings: Settings, day: date) -> Written:
+def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     if why := past(lake, day):  # its metrics stay those of what was published
-        return Written(notes={"skipped": why})
+        return JobResult(notes={"skipped": why})
     encoder = live_encoder(lake, settings, day).version
     book = live_codebook(lake, settings, encoder, day)
     if book is None:
         return _skip(lake, day, "there is no codebook: no item was embedded yet")
-    catalogue = load_catalogue(lake, settings, encoder, book.version)
+    catalogue = load_item_features(lake, settings, encoder, book.version)
     data = load_dataset(lake, settings, catalogue, day)
     if not len(data.test) or not len(data.train):
         return _skip(
@@ -56,7 +56,7 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
         print(f"{name} starts from {'that of the live release' if old else 'nothing'}", file=sys.stderr, flush=True)
         models[name], warm[name] = old or models[name], old is not None
         found = searched(data, data.train, settings, design, vectors=looked_at(models[name], catalogue))
-        keeper = Unfinished.of(lake, day, models[name], found, settings.ranker)
+        keeper = LakeCheckpoint.of(lake, day, models[name], found, settings.ranker)
         curves[name] = train(models[name], found, settings, name, keeper)
         if stayed(curves[name]):
             print(
@@ -66,20 +66,20 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
             )
         del found  # what lies in the temporary folder goes before the next model's comes
     version = f"{day}-{settings.hash}-{digest(models, catalogue.ids)}"
-    card = Card.of(settings, version, encoder, book.version, str(day))
+    card = ModelCard.of(settings, version, encoder, book.version, str(day))
     for name, model in models.items():
         save_model(lake, name, model, card, catalogue.ids)
     rows = [row for name, curve in curves.items() for epoch in curve for row in _curve_rows(name, epoch, version)]
     for name, design in designs.items():
         rows += metric_rows(name, "design", dict.fromkeys(design.told(tuple(EVENTS)), 1.0), version=version)
-    write_metrics(lake, "train", day, rows)
+    replace_metrics(lake, "train", day, rows)
     finish(lake)
     notes = {"model_version": version, "tasks": data.tasks, "split": data.split, "warm": warm}
-    return Written(len(data.train), len(data.train), notes=notes)
+    return JobResult(len(data.train), len(data.train), notes=notes)
 
 
 def warmed(
-    lake: Lake, settings: Settings, day: date, name: str, model: Ranker, catalogue: Catalogue, encoder: str
+    lake: Lake, settings: Settings, day: date, name: str, model: Ranker, catalogue: ItemFeatures, encoder: str
 ) -> Ranker | None:
     """The model of that name that was trained with the champion, to go on from.
 
@@ -120,7 +120,7 @@ def _sizes(model: Ranker) -> str:
 
 
 def train(
-    model: Ranker, samples: Samples, settings: Settings, name: str, keeper: Unfinished | None = None
+    model: Ranker, samples: Samples, settings: Settings, name: str, keeper: LakeCheckpoint | None = None
 ) -> list[Epoch]:
     """Train in place, in this process or in ranks. returns the training curve"""
     r = settings.ranker
@@ -140,9 +140,9 @@ def _curve_rows(name: str, epoch: Epoch, version: str) -> list[dict[str, object]
     return metric_rows(name, f"epoch_{epoch.epoch}", values, version=version)
 
 
-def _skip(lake: Lake, day: date, why: str) -> Written:
-    write_metrics(lake, "train", day, [])
-    return Written(notes={"skipped": why})
+def _skip(lake: Lake, day: date, why: str) -> JobResult:
+    replace_metrics(lake, "train", day, [])
+    return JobResult(notes={"skipped": why})
 
 
 if __name__ == "__main__":

@@ -16,16 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs.behaviour import load_histories, positive_events
-from jobs.catalogue import among
-from jobs.dataset import TASKS, rows_of
-from jobs.indexed import Items, distinct
-from jobs.lake import Lake, UserError, Written
+from jobs.lake import JobResult, Lake, UserError
+from jobs.lake.arrow import distinct_strings, rows_with_keys
 from jobs.lake.contracts import contracts
-from jobs.lake.entry import main
-from jobs.metrics import metric_rows, write_metrics
-from jobs.progress import progress
-from jobs.settings import Settings
+from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.ranking.dataset import TASKS, rows_of
+from jobs.ranking.histories import load_histories, positive_events
+from jobs.ranking.items import Items
+from jobs.runtime.entry import main
+from jobs.runtime.progress import progress
+from jobs.settings.tree import Settings
 from models.precision import device
 from models.two_tower import Positives, TwoTower, fit, hit_rate, popularity_hit_rate, split_by_time, vectors
 from models.user2item import user2item
@@ -38,7 +38,7 @@ MEASURED = 10_000  # of these at most
 FIRST = 50  # of all items, among which a held-out one should be
 
 
-def run(lake: Lake, settings: Settings, day: date) -> Written:
+def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     items, data = load_positives(lake, settings, day)
     a, b, score = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     measured: list[dict[str, Any]] = []
@@ -51,15 +51,15 @@ def run(lake: Lake, settings: Settings, day: date) -> Written:
     pairs = with_verdicts(lake, found, day)
     lake.replace(TABLE, pairs, day=day, source=SOURCE)
     measured += metric_rows(SOURCE, "all", {"pairs": len(a)}, rows=len(data))
-    write_metrics(lake, "two_tower", day, measured)
+    replace_metrics(lake, "two_tower", day, measured)
     carried = pairs.num_rows - pairs["verdict"].null_count
-    return Written(len(data), len(a), notes=notes | {"pairs": len(a), "verdicts_carried": carried})
+    return JobResult(len(data), len(a), notes=notes | {"pairs": len(a), "verdicts_carried": carried})
 
 
 def load_positives(lake: Lake, settings: Settings, day: date) -> tuple[Items, Positives]:
     """The window's samples that were acted on by users with a history, and all items ever acted on until the day."""
     seen = positive_events(lake, settings, day, ["item_id"])
-    items = Items(distinct(batch["item_id"] for batch in seen))
+    items = Items(distinct_strings(batch["item_id"] for batch in seen))
     window = (ds.field("day") > day - timedelta(days=settings.pairs.window_days)) & (ds.field("day") <= day)
     acted = (ds.field("click") == 1) | (ds.field("purchase") == 1) | (ds.field("like") == 1)
     samples = lake.arrow("gold.samples", ["user_id", "item_id", "ts", "history_until", *TASKS], window & acted)
@@ -98,7 +98,7 @@ def with_verdicts(lake: Lake, pairs: pa.Table, day: date) -> pa.Table:
     of, names = [tuple(pair.values()) for pair in pairs.select(KEY).to_pylist()], [*KEY, *GIVEN, "day"]
     wanted, newest = set(of), dict[tuple[str, ...], tuple[tuple[bool, date], list[Any]]]()
     for batch in lake.batches(TABLE, names, mine):  # a stream, as the table grows by the day
-        found = among(batch, KEY, wanted)
+        found = rows_with_keys(batch, KEY, wanted)
         for a, b, *given, on in zip(*(found[name].to_pylist() for name in names), strict=True):
             if (a, b) not in newest or newest[a, b][0] < (on == day, on):
                 newest[a, b] = (on == day, on), given

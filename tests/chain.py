@@ -26,11 +26,11 @@ from jobs import (
     train,
     two_tower,
 )
-from jobs.dataset import load_dataset, searched
-from jobs.indexed import load_catalogue
-from jobs.lake import Lake, Written
+from jobs.lake import JobResult, Lake
 from jobs.lake.contracts import contracts
-from jobs.settings import Settings, load_settings
+from jobs.ranking.dataset import load_dataset, searched
+from jobs.ranking.items import load_item_features
+from jobs.settings.tree import Settings, load_settings
 from jobs.simulate import write_landing
 from models.ranker.design import PRESETS, Design
 
@@ -56,14 +56,14 @@ class Chain:
     landing: Path
     before: Path  # the lake as it was before the last day
     content: dict[str, str]  # of its tables after the last day
-    trained: dict[date, Written]  # what train told of each day
+    trained: dict[date, JobResult]  # what train told of each day
 
 
-def run_day(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> Written:
+def run_day(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> JobResult:
     """All of a day. returns what train told"""
     ingest.run(lake, settings, day, data=data, since=since)
     samples.run(lake, settings, day, since=since)
-    told: dict[object, Written] = {job: job.run(lake, settings, day) for job in AFTER_SAMPLES}
+    told: dict[object, JobResult] = {job: job.run(lake, settings, day) for job in AFTER_SAMPLES}
     return told[train]
 
 
@@ -110,7 +110,7 @@ def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake, des
     other  an empty lake
     """
     book = lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
-    catalogue = load_catalogue(lake, settings, **book)
+    catalogue = load_item_features(lake, settings, **book)
     data = load_dataset(lake, settings, catalogue, day)
     before = searched(data, data.test, settings, design)
     events = lake.arrow("silver.events")

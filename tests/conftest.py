@@ -12,8 +12,8 @@ os.environ.setdefault("SPARK_MASTER", "local[2]")
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 from jobs import ingest
-from jobs.lake import Lake, Written
-from jobs.settings import Settings, load_settings
+from jobs.lake import JobResult, Lake
+from jobs.settings.tree import Settings, load_settings
 from jobs.simulate import write_landing
 from tests import chain, simulated
 
@@ -43,7 +43,7 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def retail(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Written]:
+def retail(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, JobResult]:
     """The slice of online_retail as it was landed, and what was told of it; no test writes to it."""
     lake = Lake(tmp_path_factory.mktemp("retail") / "lake", run_id="test")
     lake.create()

@@ -1,7 +1,7 @@
 """The tables: Spark session, Delta tables, contracts, run ledger, entry point."""
 
 from jobs.lake.errors import UserError
-from jobs.lake.lake import Lake, Written, files_of
-from jobs.lake.literals import days_between
+from jobs.lake.lake import JobResult, Lake, arrow_dataset
+from jobs.lake.literals import day_range_predicate
 
-__all__ = ["Lake", "UserError", "Written", "days_between", "files_of"]
+__all__ = ["JobResult", "Lake", "UserError", "arrow_dataset", "day_range_predicate"]

@@ -27,7 +27,7 @@ _TABLE = re.compile(r"\b(bronze|silver|gold|ops)\.([a-z_]+)\b")
 
 
 @dataclass(frozen=True)
-class Written:
+class JobResult:
     """What a job tells the ledger: rows in = rows out + rejected + duplicate, where rows are moved."""
 
     rows_in: int = 0
@@ -100,7 +100,7 @@ class Lake:
     ) -> pa.Table:
         """The rows as one Arrow table: for tables that grow with the catalogue, not with the events."""
         with self._readable(name):
-            return files_of(self.delta(name, version)).to_table(columns=columns, filter=where)
+            return arrow_dataset(self.delta(name, version)).to_table(columns=columns, filter=where)
 
     @contextmanager
     def _readable(self, name: str) -> Iterator[None]:
@@ -120,7 +120,7 @@ class Lake:
     ) -> Iterator[pa.RecordBatch]:
         """The rows as a stream of Arrow batches."""
         with self._readable(name):
-            dataset = files_of(self.delta(name, version))
+            dataset = arrow_dataset(self.delta(name, version))
             yield from dataset.to_batches(columns=columns, filter=where, batch_readahead=2, fragment_readahead=1)
 
     def query(self, text: str, **args: Any) -> pa.Table:
@@ -131,7 +131,7 @@ class Lake:
         with duckdb.connect(config={"memory_limit": "1GB", "threads": 2}) as engine:
             engine.execute("SET TimeZone = 'UTC'")
             for name in {match[0] for match in _TABLE.finditer(text)}:
-                engine.register(name.replace(".", "_"), files_of(self.delta(name)))
+                engine.register(name.replace(".", "_"), arrow_dataset(self.delta(name)))
             named = _TABLE.sub(lambda match: f"{match[1]}_{match[2]}", with_values(text, args))
             return engine.sql(named).to_arrow_table()
 
@@ -216,7 +216,7 @@ class Lake:
             table.restore(before)
 
 
-def files_of(table: DeltaTable) -> ds.Dataset:
+def arrow_dataset(table: DeltaTable) -> ds.Dataset:
     """The rows of a table's files, which Arrow reads by itself if they are on this machine.
 
     By default deltalake hands it a file system in Python: a process that ends while Arrow's threads read ahead, as on

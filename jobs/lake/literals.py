@@ -19,7 +19,7 @@ def literal(value: date | str | int | float | Iterable[date]) -> str:
     return "(" + ", ".join(map(literal, value)) + ")"
 
 
-def days_between(since: date, day: date) -> str:
+def day_range_predicate(since: date, day: date) -> str:
     """A `where` for `replace`. Delta 4.4 cannot replace by BETWEEN."""
     return f"day >= '{since}' AND day <= '{day}'"
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.ranker.found import PADDING
 from models.ranker.histories import Int64s
 from models.ranker.samples import Samples
+from models.ranker.search_result import PADDING
 
 PARTS, ROWS_PER_PART = 4, 64  # at most so many; at least so many
 

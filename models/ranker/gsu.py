@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.ranker.found import PADDING, Found, best_of, items_of
 from models.ranker.histories import Histories, Int64s, Ints
+from models.ranker.search_result import PADDING, SearchResult, best_of, items_of
 
 # What gathering an event's vector and looking its score up cost, in products of two vectors (measured, CPU).
 ITEMS_PER_EVENT, LOOK_UP = 40, 4
@@ -62,7 +62,7 @@ def pca(vectors: Tensor, dim: int) -> Tensor:
 
 def latest(
     histories: Histories, user: Ints, end: Int64s, *, k: int, max_history: int = 10_000, distinct: bool = False
-) -> Found:
+) -> SearchResult:
     """The last k events of each history, newest first; none before the last max_history.
 
     distinct  each item once, where it last happened
@@ -71,7 +71,7 @@ def latest(
         return best_of(histories, user, np.zeros_like(user), end, _alike, torch.device("cpu"), k, max_history, distinct)
     at = end[:, None] - 1 - np.arange(k)
     events = np.where(at >= np.maximum(histories.offsets[user], end - max_history)[:, None], at, PADDING)
-    return Found(items_of(histories, events), np.zeros(at.shape, np.float32), events)
+    return SearchResult(items_of(histories, events), np.zeros(at.shape, np.float32), events)
 
 
 def _alike(target: Tensor, history: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def search(
     k: int,
     max_history: int = 10_000,
     distinct: bool = False,
-) -> Found:
+) -> SearchResult:
     """The k history events most similar to each target, by inner product.
 
     Histories longer than max_history are cut to their latest max_history events. Equal similarities
@@ -148,7 +148,7 @@ def of_category(
     k: int,
     max_history: int = 10_000,
     distinct: bool = False,
-) -> Found:
+) -> SearchResult:
     """The last k events of each history whose item is of the target's category; similarities are 0.
 
     categories  [items] int64, -1: an item of none, which finds nothing

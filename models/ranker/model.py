@@ -13,10 +13,10 @@ from models.ranker.attention import Seen, TargetAttention
 from models.ranker.batch import Batch
 from models.ranker.design import Design
 from models.ranker.features import DOUBLINGS, TIERS, counted, doublings, simtier
-from models.ranker.found import PADDING
 from models.ranker.gsu import exact
 from models.ranker.head import heads
 from models.ranker.rates import RATES
+from models.ranker.search_result import PADDING
 
 HIDDEN = 64
 NEAREST = 25  # of QARM V1's VQ code

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from models.ranker import gsu
 from models.ranker.design import Design
-from models.ranker.found import PADDING, Found
 from models.ranker.histories import Histories, Int64s, Ints
+from models.ranker.search_result import PADDING, SearchResult
 
 Floats = NDArray[np.floating]
 
@@ -77,7 +77,7 @@ def find(
     vectors: torch.Tensor | None = None,
     categories: torch.Tensor | None = None,
     max_history: int = 10_000,
-) -> Found:
+) -> SearchResult:
     """What the design's search finds for each row, one list of events after another.
 
     user, target, end    [rows], as for `gsu.search`
@@ -86,7 +86,7 @@ def find(
     raises               ValueError if what the design needs is not told
     """
 
-    def one(of: Histories, end: Int64s, k: int) -> Found:
+    def one(of: Histories, end: Int64s, k: int) -> SearchResult:
         return _find(replace(design, k=k), of, user, target, end, vectors, categories, max_history)
 
     if not design.lists:
@@ -97,7 +97,7 @@ def find(
         mine = one(some, np.searchsorted(place, end), k)
         events = np.where(mine.events < 0, PADDING, _taken(place, np.maximum(mine.events, 0)))
         found.append(mine._replace(events=events))
-    return Found(*(np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)))
+    return SearchResult(*(np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)))
 
 
 def _find(
@@ -109,7 +109,7 @@ def _find(
     vectors: torch.Tensor | None,
     categories: torch.Tensor | None,
     max_history: int,
-) -> Found:
+) -> SearchResult:
     limits: Any = {"k": design.k, "max_history": max_history, "distinct": design.distinct}
     if design.search == "latest":
         found = gsu.latest(histories, user, end, **limits)
@@ -131,7 +131,7 @@ def _told(given: torch.Tensor | None, what: str, design: Design) -> torch.Tensor
 def gathered(
     design: Design,
     histories: Histories,
-    found: Found,
+    found: SearchResult,
     user: Ints,
     target: Ints,
     end: Int64s,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.simulator.behaviour import a_day
+from models.simulator.behaviour import parse_day
 from models.simulator.faults import LATE_SHARE, plant
 from models.simulator.rows import Rows
 from models.simulator.truth import Truth
@@ -57,7 +57,7 @@ def simulate(
             changed = np.sort(rng.choice(items, min(items, new_items_per_day // 2), replace=False))
             texts += _texts(catalogue, changed, index, seed)
             numbers = np.concatenate([numbers, changed])
-        rows, truth = a_day(
+        rows, truth = parse_day(
             rng, catalogue, people, day=day.toordinal(), events=events_per_day,
             late=faults * LATE_SHARE if index else 0.0,  # before the first day there was no shop
             fresh=new_items_per_day * min(index, DAYS_NEW),

@@ -32,7 +32,7 @@ class Visits:
     kept: NDArray[np.bool_]
 
 
-def a_day(
+def parse_day(
     rng: np.random.Generator,
     catalogue: Catalogue,
     people: People,

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from jobs import align, embed, ingest, pairs, promote, quantize, recommend, samples, train, two_tower
-from jobs.lake import Lake, Written
-from jobs.sections import Align
-from jobs.settings import Settings
+from jobs.encoders.settings import Align
+from jobs.lake import JobResult, Lake
+from jobs.settings.tree import Settings
 from tests.chain import AFTER_SAMPLES, LAST, SMALL, Chain, content
 from tests.conftest import DATA, RETAIL_FIRST, RETAIL_LAST
 
@@ -32,7 +32,7 @@ def kill_at(step: str, lake: Lake) -> None:
 
 
 def test_an_ingest_that_was_killed_and_runs_again_ends_in_the_tables_of_an_undisturbed_one(
-    retail: tuple[Lake, Written], settings: Settings, tmp_path: Path
+    retail: tuple[Lake, JobResult], settings: Settings, tmp_path: Path
 ) -> None:
     killed = Lake(tmp_path / "killed")
     killed.create()
@@ -43,7 +43,8 @@ def test_an_ingest_that_was_killed_and_runs_again_ends_in_the_tables_of_an_undis
 
 DIE = """
 import os, runpy, signal, sys
-from jobs import model_store, tracking
+from jobs.release import model_store
+from jobs.release import mlflow_registry as tracking
 from jobs.lake import Lake
 
 job, day, left = sys.argv[1], sys.argv[2], int(sys.argv[3])

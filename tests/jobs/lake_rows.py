@@ -13,9 +13,9 @@ import torch
 
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
-from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import Card
-from jobs.settings import load_settings
+from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.release.model_store import ModelCard
+from jobs.settings.tree import load_settings
 from models.quantizers import sid_text
 from models.quantizers.unique import next_tokens
 
@@ -41,8 +41,8 @@ def put_metrics(lake: Lake, day: date, champion: bool = True, seed: int = 0) -> 
         rows += metric_rows("rows", kind, fates)
     rows += metric_rows("rows", "events", {"reject:event is not known": 7})
     rows += metric_rows("checks", "silver.events", {"item_id is never null": 1, "price is at least 0": 0})
-    write_metrics(lake, "ingest", day, rows)
-    write_metrics(lake, "embed", day, metric_rows("encoder", "all", {"items_embedded": 380, "seconds": 12.5}))
+    replace_metrics(lake, "ingest", day, rows)
+    replace_metrics(lake, "embed", day, metric_rows("encoder", "all", {"items_embedded": 380, "seconds": 12.5}))
     health = {"collision_rate": 0.12 + 0.01 * rng.random(), "unique_share": 0.9}
     for level, size in ((1, 64), (2, 64), (3, 256)):
         health |= {f"used_codes_{level}": size - 3, f"dead_codes_{level}": 3}
@@ -50,7 +50,7 @@ def put_metrics(lake: Lake, day: date, champion: bool = True, seed: int = 0) -> 
     rows = metric_rows("codebook", "all", health, version="cb1") + metric_rows(
         "codebook", "new_items", {"collision_rate": 0.2}, version="cb1"
     )
-    write_metrics(lake, "quantize", day, rows)
+    replace_metrics(lake, "quantize", day, rows)
     rows = [
         row
         for model in ("challenger", "din")
@@ -60,11 +60,11 @@ def put_metrics(lake: Lake, day: date, champion: bool = True, seed: int = 0) -> 
         )
     ]
     rows += metric_rows("challenger", "design", {"search: item_embedding": 1.0, "k: 50": 1.0})
-    write_metrics(lake, "train", day, rows)
-    write_metrics(lake, "evaluate", day, _evaluated(rng, champion))
+    replace_metrics(lake, "train", day, rows)
+    replace_metrics(lake, "evaluate", day, _evaluated(rng, champion))
     folder = Path(lake.root) / "models/challenger-1/challenger"
     folder.mkdir(parents=True, exist_ok=True)
-    card = Card.of(load_settings(), "challenger-1", "e1", "cb1", str(day))
+    card = ModelCard.of(load_settings(), "challenger-1", "e1", "cb1", str(day))
     (folder / "card.json").write_text(json.dumps(asdict(card)))
 
 

@@ -9,18 +9,20 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from jobs import embed, evaluate, explain, gate, promote, quantize, recommend, tracking, train
-from jobs.behaviour import EVENTS
-from jobs.catalogue import current_vectors
-from jobs.dataset import load_dataset
-from jobs.indexed import load_catalogue
+from jobs import embed, evaluate, explain, promote, quantize, recommend, train
+from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake, UserError
-from jobs.metrics import metric_rows, write_metrics
-from jobs.model_store import load_card, load_model
-from jobs.rankers import build, challenger_design, din_design
-from jobs.releases import live
-from jobs.sections import Gate
-from jobs.settings import Settings
+from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.ranking.build import build, challenger_design, din_design
+from jobs.ranking.dataset import load_dataset
+from jobs.ranking.histories import EVENTS
+from jobs.ranking.items import load_item_features
+from jobs.release import gate
+from jobs.release import mlflow_registry as tracking
+from jobs.release.model_store import load_card, load_model
+from jobs.release.releases import live
+from jobs.release.settings import Gate
+from jobs.settings.tree import Settings
 from models.ranker.design import PRESETS
 from models.ranker.model import Ranker
 from tests.chain import DAYS, LAST, Chain, assert_no_future, content, run_day
@@ -87,7 +89,7 @@ def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> Non
     champion = live(lake, before=str(LAST))
     assert champion
     card = load_card(lake, champion["model_uri"])
-    catalogue = load_catalogue(lake, settings, card.encoder_version, card.codebook_version)
+    catalogue = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, LAST)
 
     def warmed(settings: Settings, day: date = LAST, book: str = card.codebook_version) -> Ranker | None:
@@ -124,7 +126,7 @@ def test_the_models_of_the_second_day_began_at_those_of_the_first(ran: Chain) ->
     assert first["warm"] == {"din": False, "challenger": False}
     assert last["warm"] == {"din": True, "challenger": True}
     book = ran.lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
-    catalogue = load_catalogue(ran.lake, ran.settings, **book)
+    catalogue = load_item_features(ran.lake, ran.settings, **book)
     for name in ("din", "challenger"):
         old, new = (load_model(ran.lake, f"models/{day['model_version']}/{name}", catalogue) for day in (first, last))
         unread = ~new.known[:-1]  # in training: such rows are as they were at its start
@@ -192,13 +194,13 @@ def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Chain) -> 
         rows += metric_rows("champion", "all", {"auc": champion}, **told)
         gap = {"auc": challenger - champion}
         rows += metric_rows("challenger_minus_champion", "all", gap, intervals={"auc": (-0.1, 0.1)}, rows=1000)
-        write_metrics(lake, "evaluate", day, rows)
+        replace_metrics(lake, "evaluate", day, rows)
         return gate.decide(lake, settings, day)
 
     assert measured(0.70, 0.71).kind == "keep"
     assert measured(0.70, 0.70).kind == "keep"  # a warm start that no epoch made better is the champion itself
     assert measured(0.71, 0.70).kind == "promote"
-    write_metrics(lake, "evaluate", day, [])
+    replace_metrics(lake, "evaluate", day, [])
     assert gate.decide(lake, settings, day).kind == "keep"  # nothing was trained
 
 

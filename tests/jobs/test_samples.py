@@ -11,8 +11,8 @@ import pytest
 from jobs import samples
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
-from jobs.metrics import metric_rows, write_metrics
-from jobs.settings import Settings, load_settings
+from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.settings.tree import Settings, load_settings
 
 DAY = date(2026, 11, 20)
 Row = dict[str, Any]
@@ -226,7 +226,7 @@ def test_a_late_line_changes_the_samples_of_its_own_day_and_of_no_other(lake: La
     samples.run(lake, settings, DAY, since=DAY - timedelta(days=1))
     late = event("c", "click", "u", "i", at("10:01:00", 19), request_id="r")
     put(lake, [shown, late, event("b", "impression", "u", "i", at("10:00:00"), request_id="s")])
-    write_metrics(lake, "ingest", DAY, metric_rows("event_days", str(DAY - timedelta(days=1)), {"lines": 1}))
+    replace_metrics(lake, "ingest", DAY, metric_rows("event_days", str(DAY - timedelta(days=1)), {"lines": 1}))
     samples.run(lake, settings, DAY)
     clicks = {row["sample_id"]: row["click"] for row in lake.arrow("gold.samples").to_pylist()}
     assert clicks == {"a": 1, "b": 0}
@@ -240,7 +240,7 @@ def test_a_backfill_that_brings_the_first_click_changes_what_later_days_know(lak
     day = DAY - timedelta(days=3)
     shown = [event("a", kind, "u", "i", at("10:00:00", 17), request_id="r") for kind in ("impression", "click")]
     put(lake, [shown[0], shown[1] | {"event_id": "c"}, later])
-    write_metrics(lake, "ingest", day, metric_rows("event_days", str(day), {"lines": 2}))
+    replace_metrics(lake, "ingest", day, metric_rows("event_days", str(day), {"lines": 2}))
     samples.run(lake, settings, day)
     assert {key: row["click"] for key, row in written(lake).items()} == {"a": 1, "b": 0}
 

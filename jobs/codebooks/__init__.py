@@ -1,0 +1,1 @@
+"""The stage that turns item vectors into semantic IDs."""

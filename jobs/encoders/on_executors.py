@@ -1,0 +1,65 @@
+"""Embed items on Spark's executors: for catalogues beyond one machine."""
+
+import sys
+from collections.abc import Callable, Iterable
+from datetime import date
+
+import pyarrow as pa
+
+from jobs.encoders.location import EncoderRef, image_folder
+from jobs.encoders.settings import Encoder
+from jobs.lake import Lake
+from jobs.runtime.executors import send_models, send_with_tasks
+
+ITEMS_AT_ONCE = 1_000_000  # one commit each
+COLUMNS = "item_id STRING, content_hash STRING, vector ARRAY<FLOAT>"
+send_with_tasks(__name__)
+
+
+def embed_on_executors(
+    lake: Lake, settings: Encoder, encoder: EncoderRef, todo: pa.Table, day: date, tell: Callable[[int, int], None]
+) -> None:
+    """Append the vectors of the items (item_id, content_hash), in commits of `ITEMS_AT_ONCE`."""
+    send_models(lake.spark)
+    embed = embedder(encoder.location, settings.max_tokens, settings.tokens_per_batch, image_folder(settings))
+    for start in range(0, len(todo), ITEMS_AT_ONCE):
+        part = todo.slice(start, ITEMS_AT_ONCE)
+        wanted = lake.spark.createDataFrame(part)
+        texts = lake.sql("SELECT item_id, content_hash, text, image FROM silver.items")
+        texts = texts.join(wanted, ["item_id", "content_hash"], "left_semi").repartition(
+            settings.spark_parts, "item_id"
+        )
+        texts.mapInArrow(embed, COLUMNS).createOrReplaceTempView("embedded_items")
+        lake.append(
+            "gold.item_embeddings",
+            lake.sql(
+                "SELECT *, :version AS encoder_version, :day AS day FROM embedded_items",
+                version=encoder.version,
+                day=day,
+            ),
+        )
+        tell(start + len(part), len(todo))
+
+
+def embedder(
+    location: str, max_tokens: int, tokens_per_batch: int, images: str
+) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+    """Rows `item_id, content_hash, text, image` to rows with `vector`; the model is loaded once for all rows of a part.
+
+    images  folder, on every machine the same, that names of images are relative to; each part tells what it left out
+    """
+
+    def embed(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        from models.encoder import loading, text  # on the executor
+
+        model = None
+        for batch in batches:
+            model = model or loading.load(location, max_tokens=max_tokens, image_folder=images)
+            texts, names = batch["text"].to_pylist(), batch["image"].to_pylist()
+            vectors = text.embed(model, texts, names, tokens_per_batch=tokens_per_batch)
+            columns = [batch["item_id"], batch["content_hash"], pa.array(list(vectors), pa.list_(pa.float32()))]
+            yield pa.RecordBatch.from_arrays(columns, ["item_id", "content_hash", "vector"])
+        if model and (told := model.left_out()):
+            print(told, file=sys.stderr)
+
+    return embed

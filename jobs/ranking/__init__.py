@@ -1,0 +1,1 @@
+"""The stage that trains and evaluates rankers: a day's arrays, models, scores."""

@@ -1,0 +1,63 @@
+"""MLflow: one run per day with its numbers, one registered model version, the alias of the live one."""
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import pyarrow.dataset as ds
+
+from jobs.lake import Lake
+from jobs.release.gate import Decision
+from jobs.settings.tree import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+NAME = "sidereal-ranker"
+ALIAS = "champion"
+
+
+def register(lake: Lake, settings: Settings, day: date, decision: Decision) -> None:
+    """Log the day's numbers and put the alias on the model that goes live.
+
+    MLFLOW_TRACKING_URI chooses the server; by default an SQLite file in the lake. The alias mirrors
+    gold.releases, which is what readers go by: it is set just before, and a rerun sets it again.
+    """
+    client = _client(lake)
+    experiment = client.get_experiment_by_name("daily")
+    number = experiment.experiment_id if experiment else client.create_experiment("daily")
+    run = client.create_run(number, run_name=str(day), tags={"day": str(day), "sidereal.run_id": lake.run_id})
+    for section, values in settings.model_dump().items():
+        for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+            client.log_param(run.info.run_id, f"{section}.{key}".rstrip("."), value)
+    for row in lake.arrow("gold.metrics", where=(ds.field("day") == day) & (ds.field("slice") == "all")).to_pylist():
+        if row["value"] is not None:
+            client.log_metric(run.info.run_id, f"{row['model']}.{row['metric']}", row["value"])
+    client.set_terminated(run.info.run_id)
+    mark(lake, str(decision.uri), run.info.run_id)
+
+
+def mark(lake: Lake, uri: str, run_id: str | None = None) -> None:
+    """Put the alias on a model of the lake, which is registered if it is not yet."""
+    client = _client(lake)
+    if not client.search_registered_models(f"name = '{NAME}'"):
+        client.create_registered_model(NAME)
+    source = f"{lake.root}/{uri}"
+    known = [v for v in client.search_model_versions(f"name = '{NAME}'") if v.source == source]
+    version = known[0] if known else client.create_model_version(NAME, source, run_id)
+    client.set_registered_model_alias(NAME, ALIAS, version.version)
+
+
+def _client(lake: Lake) -> "MlflowClient":
+    from mlflow import MlflowClient  # slow to import: only here
+
+    return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or _default(lake))
+
+
+def _default(lake: Lake) -> str:
+    folder = Path(".state") if "://" in lake.root else Path(lake.root)
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'mlflow.db'}"

@@ -1,0 +1,1 @@
+"""What every task needs to run: command line, progress, worker processes, code on Spark's executors."""

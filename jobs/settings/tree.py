@@ -1,0 +1,112 @@
+"""The settings tree: one TOML file per profile, environment variables over it.
+
+``SIDEREAL_RANKER__EPOCHS=5`` overrides ``[ranker] epochs``. Unknown keys and wrong values stop
+the job at start with a message that names the key.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from tomllib import TOMLDecodeError
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from jobs.codebooks.settings import Quantizer
+from jobs.encoders.settings import Align, Encoder
+from jobs.item_pairs.settings import Ask, Judge, Pairs, TwoTower
+from jobs.lake.errors import UserError
+from jobs.landing.settings import Logs
+from jobs.ranking.settings import Ranker, Recommend
+from jobs.release.settings import Gate
+
+PROFILES = Path(__file__).parents[2] / "profiles"
+
+
+class Settings(BaseSettings):
+    """All settings of one run, frozen."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="SIDEREAL_", env_nested_delimiter="__")
+
+    profile: str  # the file's name
+    logs: Logs = Logs()
+    pairs: Pairs = Pairs()
+    two_tower: TwoTower = TwoTower()
+    judge: Judge = Judge()
+    ask: Ask = Ask()
+    encoder: Encoder = Encoder()
+    align: Align = Align()
+    quantizer: Quantizer = Quantizer()
+    ranker: Ranker = Ranker()
+    gate: Gate = Gate()
+    recommend: Recommend = Recommend()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, profile_file(os.environ.get("PROFILE") or "demo"))
+        return init_settings, env_settings, toml
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits that change when any setting does."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+def profile_file(profile: str) -> Path:
+    path = PROFILES / f"{profile}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
+        raise UserError(f"PROFILE={profile} is unknown; use one of: {known}")
+    return path
+
+
+def load_settings() -> Settings:
+    """Read the profile named by PROFILE (default demo) and the environment.
+
+    raises  UserError naming the key, what was given and what was expected
+    """
+    path = profile_file(os.environ.get("PROFILE") or "demo")
+    known = set(Settings.model_fields)
+    for name in os.environ:  # pydantic-settings ignores unknown variables; a typing error must not pass
+        section = name.upper().removeprefix("SIDEREAL_").split("__")[0].lower()
+        if name.upper().startswith("SIDEREAL_") and section not in known:
+            raise UserError(f"setting {name} is unknown; sections are: {', '.join(sorted(known))}")
+    try:
+        settings = Settings()
+    except TOMLDecodeError as error:
+        raise UserError(f"{path} is not readable as TOML: {error}") from None
+    except SettingsError as error:
+        raise UserError(
+            f"{error}: lists and tables are written as JSON, for example SIDEREAL_QUANTIZER__SIZES=[64,64,256] or"
+            ' SIDEREAL_RANKER__LISTS={"click":30}'
+        ) from None
+    except ValidationError as error:
+        lines = map(_mistake, error.errors())
+        raise UserError(f"{'; '.join(lines)} (from {path.name} or SIDEREAL_* variables)") from None
+    if settings.profile != path.stem:
+        raise UserError(f"setting profile is wrong: {path.name} says {settings.profile!r}, expected its own name")
+    return settings
+
+
+def _mistake(error: ErrorDetails) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"setting {key} is unknown"
+    whole = key.endswith("endpoint") or isinstance(error["input"], dict)  # an address may hold a key; a section is long
+    given = "" if whole else f", got {error['input']!r}"
+    msg = error["msg"].removeprefix("Value error, ").lower().replace("a valid tuple", "a list")
+    return f"setting {key} is wrong: {msg}{given}"

@@ -1,0 +1,1 @@
+"""Simulated logs for the demo and for tests."""

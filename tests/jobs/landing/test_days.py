@@ -1,0 +1,54 @@
+"""Days: those in a landing folder, and those of the command line."""
+
+import argparse
+import json
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.lake import UserError
+from jobs.landing.days import event_days
+from jobs.runtime.entry import parse_day
+
+
+def test_day_folders_and_the_dates_of_flat_files_are_found(tmp_path: Path) -> None:
+    (tmp_path / "2011-01-03").mkdir()
+    (tmp_path / "2011-01-03/events.csv").write_text("event_id,ts\n1,never looked at\n")
+    times = ["2011-01-05T10:00:00Z", "2011-02-30T10:00:00Z", "yesterday", f"{date.today().year + 80}-01-01T00:00:00Z"]
+    (tmp_path / "events.jsonl").write_text("".join(json.dumps({"event_id": "1", "ts": ts}) + "\n" for ts in times))
+    (tmp_path / "events2.csv").write_text("event_id,ts\n1,2011-01-06T00:00:00Z\n")
+    assert event_days(tmp_path) == ["2011-01-03", "2011-01-05", "2011-01-06"]
+
+
+def test_a_parquet_time_counts_in_utc_and_a_wrong_type_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    stamp = pa.array([1294189200_000_000 + 22 * 3_600_000_000], pa.timestamp("us", "UTC"))  # 2011-01-05, late in UTC
+    pq.write_table(pa.table({"event_id": ["1"], "ts": stamp}), tmp_path / "events.parquet")
+    assert event_days(tmp_path) == ["2011-01-05"]
+    pq.write_table(pa.table({"event_id": ["1"], "ts": [1]}), tmp_path / "events.parquet")
+    with pytest.raises(UserError, match=r"events\.parquet: column ts is int64"):
+        event_days(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.parquet"])
+def test_a_file_without_times_is_named(tmp_path: Path, name: str) -> None:
+    if name.endswith("csv"):
+        (tmp_path / name).write_text("event_id,when\n1,2011-01-06T00:00:00Z\n")
+    else:
+        pq.write_table(pa.table({"event_id": ["1"]}), tmp_path / name)
+    with pytest.raises(UserError, match=rf"{name}: its times \(column ts\) cannot be read"):
+        event_days(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("0001-01-01", "before 1970"), ("20.11.2026", "write it as 2026-11-20"), ("2999-01-01", "lies in the future")],
+)
+def test_what_no_log_can_be_of_is_no_day(text: str, told: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=told):
+        parse_day(text)

@@ -1,0 +1,92 @@
+"""A training that was killed goes on from its checkpoint in the lake, and leaves none behind."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from jobs.lake import Lake
+from jobs.ranking.checkpoint import LakeCheckpoint, finish
+from jobs.ranking.settings import Ranker as Section
+from jobs.ranking.train_worker import train_in_ranks
+from models.ranker import Design, Ranker, Samples, fit
+from tests.jobs.lake_rows import DAY
+
+EPOCHS = 3
+
+
+def rows() -> Samples:
+    rng = np.random.default_rng(0)
+    target, topk, labels = rng.integers(0, 9, 400), rng.integers(0, 9, (400, 4)), rng.integers(0, 2, (400, 1))
+    return Samples(target, topk, np.zeros((400, 4)), labels.astype(float), np.ones(400, int), target, np.arange(400))
+
+
+def trained(lake: Lake, data: Samples, dies_in: int = 0) -> tuple[Ranker, set[int]]:
+    """A model and the epochs that this process trained; dies_in: an epoch that is not ended."""
+    model = Ranker(design=Design("latest", k=4), n_items=9, tasks=("click",))
+    trained_in: set[int] = set()
+
+    def progress(done: int, total: int) -> None:
+        epoch = -(-done * EPOCHS // total)
+        if epoch == dies_in:
+            raise KeyboardInterrupt
+        trained_in.add(epoch)
+
+    keeper = LakeCheckpoint.of(lake, DAY, model, data, Section())
+    fit(model, data, seed=0, epochs=EPOCHS, batch_size=64, lr=1e-2, valid_share=0.2, patience=9, progress=progress,
+        keeper=keeper)  # fmt: skip
+    return model, trained_in
+
+
+def test_a_killed_training_goes_on_from_the_lake(lake: Lake) -> None:
+    undisturbed, _ = trained(lake, rows())
+    finish(lake)
+    with pytest.raises(KeyboardInterrupt):
+        trained(lake, rows(), dies_in=3)
+    resumed, epochs = trained(lake, rows())
+    assert epochs == {3}
+    for name, value in undisturbed.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name])
+    finish(lake)
+    assert not (Path(lake.root) / "models/unfinished").exists()
+
+
+def test_ranks_that_share_every_batch_give_the_weights_of_one_process(
+    lake: Lake, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = rows()
+    told: dict[str, Any] = {"seed": 0, "epochs": 2, "batch_size": 29, "lr": 1e-2, "valid_share": 0.2, "patience": 9}
+    data.labels[::5] = np.nan
+    models = [Ranker(design=Design("latest", k=4, features=("item_id", "nearest_items")), n_items=9, tasks=("click",),
+                     nearest_of=9, id_dropout=0, dropout=0) for _ in range(2)]  # fmt: skip
+    for model in models:
+        model.set_nearest(torch.arange(9 * 25).view(9, 25) % 9)
+    keepers = [LakeCheckpoint.of(lake, day, models[0], data, Section()) for day in (DAY, DAY - timedelta(1))]
+    one = fit(models[0], data, keeper=keepers[0], **told)
+    two = train_in_ranks(2, models[1], data, keepers[1], "challenger", **told)
+    assert not models[1].training
+    for a, b in zip(one, two, strict=True):  # the last of 320 rows is a batch, of which one rank has no part
+        assert asdict(a) == pytest.approx(asdict(b), rel=1e-3)
+    for name, value in models[0].state_dict().items():
+        assert torch.allclose(value.float(), models[1].state_dict()[name].float(), atol=1e-3), name
+    again = train_in_ranks(2, models[1], data, keepers[1], "challenger", **told | {"epochs": 3})
+    assert again[:2] == two
+    assert capfd.readouterr().err.count("goes on from the epochs") == 2  # each rank
+
+
+def test_other_rows_or_a_torn_file_start_anew(lake: Lake) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        trained(lake, rows(), dies_in=3)
+    assert trained(lake, rows().take(np.arange(399)))[1] == {1, 2, 3}
+    for file in (Path(lake.root) / "models/unfinished").rglob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:100])
+    assert trained(lake, rows())[1] == {1, 2, 3}
+    for file in (Path(lake.root) / "models/unfinished").rglob("*.safetensors"):
+        content = bytearray(file.read_bytes())
+        content[-10] ^= 1  # a disk that lies
+        file.write_bytes(content)
+    assert trained(lake, rows())[1] == {1, 2, 3}

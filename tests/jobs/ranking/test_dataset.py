@@ -1,0 +1,50 @@
+"""A day's rows as arrays: what they are labelled with, and in which order."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from jobs.lake import Lake
+from jobs.lake.arrow import distinct_strings, merge_stream
+from jobs.ranking.dataset import load_dataset
+from jobs.ranking.items import ItemFeatures
+from jobs.settings.tree import Settings
+from tests.jobs.lake_rows import DAY, moment, put
+
+ITEMS = ItemFeatures(
+    pa.array(["i1", "i2"]), torch.zeros(2, 4), torch.full((2, 3), -1), "cb1", torch.full((2,), -1, dtype=torch.int64)
+)
+
+
+def sample(name: str, day: date, **told: Any) -> dict[str, Any]:
+    at = moment(day, int(name))
+    ids = {"sample_id": name, "user_id": f"u{name}", "item_id": "i2"}
+    return {**ids, "ts": at, "history_until": at, "sampled": False, "day": day, **told}
+
+
+def test_a_label_that_the_day_knows_goes_before_those_that_it_does_not(lake: Lake, settings: Settings) -> None:
+    before = DAY - timedelta(days=1)
+    rows = [sample("1", before, purchase=1), sample("2", before, purchase=0, like=1), sample("3", before)]
+    put(lake, "gold.samples", [*rows, sample("5", DAY, like=0), sample("4", DAY, like=1)])
+    data = load_dataset(lake, settings, ITEMS, DAY)
+    assert data.tasks == ("like", "purchase")
+    assert data.test.labels[:, 0].tolist() == [1, 0]
+    assert [data.users[int(one)].as_py() for one in data.test.user] == ["u4", "u5"]
+    assert [data.users[int(one)].as_py() for one in data.train.user] == ["u1", "u2"]
+    assert data.train.labels[:, 1].tolist() == [1, 0]
+
+
+def test_parts_are_merged_when_they_outgrow_what_came_of_those_before() -> None:
+    merged = []
+
+    def merge(parts: list[pa.Array]) -> pa.Array:
+        merged.append(sum(map(len, parts)))
+        return distinct_strings(parts)
+
+    part = pa.array([str(n) for n in range(100)])
+    assert merge_stream([part] * 500, merge).to_pylist() == sorted(part.to_pylist())
+    assert max(merged) <= 3 * len(part)
+    assert len(merged) <= 500 / 2 + 3
+    assert distinct_strings([]).to_pylist() == []
