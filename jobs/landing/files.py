@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DoubleType, FloatType, MapType, StructType
+from pyspark.sql.types import ArrayType, DoubleType, FloatType, LongType, MapType, StructType
 
 from jobs.lake import UserError
 from jobs.landing.text import TEXT_LINES, read_text
@@ -102,10 +102,19 @@ def _check_readable(files: list[LandingFile]) -> None:
             raise UserError(f"{file.name} cannot be read to its end ({told}); land it again") from None
 
 
-def parquet_columns(file: LandingFile) -> tuple[tuple[str, str], ...]:
-    """Names and types. raises UserError if a column has a type that its name does not allow."""
+@dataclass(frozen=True)
+class ParquetColumns:
+    """What files must share so that Spark can read them as one table."""
+
+    types: tuple[tuple[str, str], ...]  # name and Arrow type of each column
+    stored: tuple[str, ...]  # how Parquet stores each value: to Arrow, INT96 and INT64 can both be timestamp[ns]
+
+
+def parquet_columns(file: LandingFile) -> ParquetColumns:
+    """The columns of a Parquet file. raises UserError if a column has a type that its name does not allow."""
     try:
-        schema = pq.read_schema(file.path)
+        metadata = pq.read_metadata(file.path)
+        schema = metadata.schema.to_arrow_schema()
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{file.name} is not readable as Parquet: {str(error).splitlines()[0]}") from None
     names = [name.lower() for name in schema.names]
@@ -116,7 +125,8 @@ def parquet_columns(file: LandingFile) -> tuple[tuple[str, str], ...]:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         if allowed and not any(test(kind) for test in allowed):
             raise UserError(f"{file.name}: column {field.name} is {field.type}, expected {words}; convert it and retry")
-    return tuple((field.name, str(field.type)) for field in schema)
+    stored = tuple(metadata.schema.column(n).physical_type for n in range(len(metadata.schema)))
+    return ParquetColumns(tuple((field.name, str(field.type)) for field in schema), stored)
 
 
 def fields_type(kind: str) -> str:
@@ -134,7 +144,7 @@ def read_lines(spark: SparkSession, kind: str, files: list[LandingFile]) -> Data
     listed = spark.createDataFrame(rows, "path string, name string, format string, day date")
     lines = listed.repartition(max(len(text), 1), "path").mapInArrow(read_text, TEXT_LINES)
     parts = [lines.withColumn("fields", F.lit(None).cast(fields_type(kind)))]
-    alike: dict[tuple[tuple[str, str], ...], list[LandingFile]] = {}
+    alike: dict[ParquetColumns, list[LandingFile]] = {}
     for file in (f for f in files if f.format == "parquet"):
         alike.setdefault(parquet_columns(file), []).append(file)
     return reduce(
@@ -142,16 +152,17 @@ def read_lines(spark: SparkSession, kind: str, files: list[LandingFile]) -> Data
     )
 
 
-def _read_parquet(
-    spark: SparkSession, kind: str, columns: tuple[tuple[str, str], ...], files: list[LandingFile]
-) -> DataFrame:
+def _read_parquet(spark: SparkSession, kind: str, columns: ParquetColumns, files: list[LandingFile]) -> DataFrame:
     """Files with the same columns, read as one; their typed columns are not parsed a second time."""
     spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")  # pandas writes nanoseconds, Spark has none
     frame = spark.read.parquet(*[GLOB.sub(r"\\\g<0>", file.path) for file in files])
     named = [(file.path, file.name, file.day) for file in files]
     names = F.broadcast(spark.createDataFrame(named, "path string, file string, folder_day date"))
-    nanos = [name for name, kind in columns if kind.startswith("timestamp[ns") and "." not in name]
-    frame = frame.withColumns({name: F.timestamp_micros(F.floor(F.col(name) / 1000)) for name in nanos})
+    for name, arrow_type in columns.types:
+        # Spark reads INT96 as a timestamp. Only nanoseconds in 64 bits arrive as numbers, and only they are converted.
+        if arrow_type.startswith("timestamp[ns") and isinstance(frame.schema[name].dataType, LongType):
+            column = f"`{name.replace('`', '``')}`"
+            frame = frame.withColumn(name, F.timestamp_micros(F.expr(f"{column} div 1000")))
     given = F.struct(*[_as_text(frame, name) for name in FIELDS[kind].split()])
     raw = F.to_json(F.struct("*"), {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"})
     line = (F.col("_metadata.row_index") + 1).alias("line")
