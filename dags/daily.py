@@ -1,87 +1,116 @@
 """# daily: one day of behaviour logs becomes a published release
 
-**What a run does.** Lands and checks the day's logs, finds item pairs (Swing, two towers) and lets the judge keep the
-meaningful ones, asks questions about new items, tunes the encoder, embeds new and changed items, gives them
-semantic IDs, builds training samples, trains a challenger, compares it with yesterday's champion, computes every
-user's top-K, promotes the challenger if it is better and writes a report. Each task replaces its own day in one
-commit: clearing it, to run it again, is safe. A task that had nothing to do is skipped; its log says why.
+**What a run does.**
 
-**Switch it on.** While it is paused, triggered runs and backfills wait. Switching it on runs the day that just ended.
+1. `ingest` reads the day's log files, sets bad lines aside and checks the tables.
+2. `pairs` and `two_tower` find pairs of items that belong together; `judge` keeps the meaningful ones.
+3. `ask` writes questions about new items, `embed` turns new and changed items into vectors, and `align` tunes the
+   encoder that makes these vectors (it is off by default). `quantize` gives each item its semantic ID.
+4. `samples` builds training examples, `train` trains a new model, the challenger, and `evaluate` compares it with the
+   live model, the champion.
+5. `recommend` computes a list of items for every active user, `promote` publishes the challenger if it passes the
+   gate, and `report` writes a page about the run.
 
-**Which day.** A scheduled run starts at midnight UTC and processes the day that just ended: the start of its
-data interval. A run triggered by hand processes `day` if it is given. A backfill takes a range of dates; its
-runs go one at a time, oldest first, but beside other runs; a job then waits for the same job of another run.
+You can clear a task and run it again at any time: a task replaces only the rows of its own day. A task is skipped if
+it had nothing to do; its log says why.
+
+**Switch it on.** Runs and backfills wait while the DAG is paused. When you switch it on, it processes the day that has
+just ended.
+
+**Which day.** A scheduled run starts at midnight UTC and processes the day that has just ended, which is the start of
+its data interval. If you trigger a run yourself, you can choose another day with the parameter `day`. A backfill
+processes a range of days, one at a time, oldest first. Other runs can work beside a backfill; a task then waits until
+the same task of the other run has ended.
 
 **Parameters.**
 
 - `day`: the day to process, for example 2026-11-20. Empty: the start of the run's data interval.
-- `profile`: demo (simulated logs), small (real logs, one CPU) or gpu (large encoder, one GPU); none: the lake's.
-- `data`: the landing folder that holds the day's events and items.
-- `since`: also lands the days from this date on as history, in one go. Empty: only the day itself.
-- `force`: embed every item again, also those whose text and encoder are unchanged.
+- `profile`: demo (simulated logs), small (real logs, CPU only) or gpu (large encoder, one GPU). Empty: the profile of
+  the last ingest.
+- `data`: the landing folder, which holds the files with events and items.
+- `since`: first date of the history to read together with the day. Empty: the run reads only the day itself.
+- `force`: embed every item again, including items whose text and encoder did not change.
 
-**When a task is red.** Its log ends in the cause in one sentence. Mend that, then clear the task: it and what
-follows run again. Each task is tried three times, waiting longer each time. A challenger that does not
-beat the champion is no failure: yesterday's champion stays live.
+**When a task is red.** The last line of its log names the cause. Correct the cause, then clear the task: Airflow runs
+it and all tasks after it again. Airflow tries each task three times and waits longer each time, except if the error is
+one that only you can correct. If the challenger does not beat the champion, no task fails: the champion stays live.
 
-**After a run.** `promote` marks the asset `sidereal://release`, on which other DAGs can be scheduled, when it has
-published a release; it is skipped when there was nothing to publish.
+**After a run.** If `promote` published a release, it updates the asset `sidereal://release`. Schedule your own DAGs on
+this asset. If there was nothing to publish, `promote` is skipped.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable, Param, chain
+from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable, Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RELEASE = Asset("sidereal://release")
 
-# Parameters reach the shell as quoted environment variables only, so that no value can become a command.
+# Parameters reach the shell only as quoted environment variables, so that no value can become a command.
 ENVIRONMENT = {
     "DAY": "{{ params.day or (data_interval_start | ds) }}",
     "PROFILE": "{{ params.profile or '' }}",
     "DATA": "{{ params.data or '' }}",
     "SINCE": "{{ params.since or '' }}",
     "FORCE": "{{ '1' if params.force else '' }}",
-    "OMP_WAIT_POLICY": "PASSIVE",  # torch's idle threads must not spin while another task wants the core
+    "OMP_WAIT_POLICY": "PASSIVE",  # torch's idle threads sleep, so that another task can use the core
 }
-HISTORY = '${SINCE:+--since "$SINCE"}'
-OPTIONS = {"ingest": f'--data "$DATA" {HISTORY}', "samples": HISTORY}
-GPU = ("align", "ask", "embed", "evaluate", "judge", "quantize", "recommend", "train", "two_tower")
+SINCE_OPTION = '${SINCE:+--since "$SINCE"}'
+JOB_OPTIONS = {"ingest": f'--data "$DATA" {SINCE_OPTION}', "samples": SINCE_OPTION}
+GPU_TASKS = ("align", "ask", "embed", "evaluate", "judge", "quantize", "recommend", "train", "two_tower")
 
 
-class Job(BashOperator):
-    """One command. Its last line, when it fails, is the cause; code 1 is a mistake that no retry mends."""
+class JobOperator(BashOperator):
+    """Run one job. Its last line of output is one JSON object if it succeeded, and the cause if it failed.
+
+    Exit code 1 means that a person must correct something, so Airflow does not try the task again.
+    """
 
     def execute(self, context: Context) -> str:
-        run = ["bash", "-c", str(self.bash_command)]
-        result = self.subprocess_hook.run_command(run, env=self.get_env(context), cwd=self.cwd)
-        if result.exit_code == 1:
-            raise AirflowFailException(result.output)
-        if result.exit_code != 0:
-            raise AirflowException(f"exit code {result.exit_code}; the last line was: {result.output}")
-        if '"released": false' in result.output or '"skipped": "' in result.output:
-            raise AirflowSkipException(result.output)
-        return result.output
+        command = ["bash", "-c", str(self.bash_command)]
+        outcome = self.subprocess_hook.run_command(command, env=self.get_env(context), cwd=self.cwd)
+        last_line = outcome.output  # of standard output and standard error together
+        if outcome.exit_code == 1:
+            raise AirflowFailException(last_line)
+        if outcome.exit_code != 0:
+            raise AirflowException(f"exit code {outcome.exit_code}; the last line was: {last_line}")
+        result = parse_result(last_line)
+        if result.get("released") is False or "skipped" in result:
+            raise AirflowSkipException(last_line)
+        return last_line
 
 
-def job(name: str) -> Job:
-    """One task = one job = one command, run by the jobs' own Python, not Airflow's."""
-    command = f'exec .venv/jobs/bin/python -m jobs.{name} --day "$DAY" {OPTIONS.get(name, "")}'
-    return Job(
+def parse_result(last_line: str) -> dict[str, Any]:
+    """Read the JSON object that a successful job prints as its last line."""
+    try:
+        result = json.loads(last_line)
+    except ValueError:
+        result = None
+    if not isinstance(result, dict):
+        raise AirflowException(f"the job succeeded, but its last line must be a JSON object; it was: {last_line!r}")
+    return result
+
+
+def job(name: str) -> JobOperator:
+    """Make the task that runs one job with the jobs' Python, which is not Airflow's."""
+    command = f'exec .venv/jobs/bin/python -m jobs.{name} --day "$DAY" {JOB_OPTIONS.get(name, "")}'
+    return JobOperator(
         task_id=name,
         bash_command=command.rstrip(),
         cwd=str(REPOSITORY),
         env=ENVIRONMENT,
         append_env=True,
-        pool="gpu" if name in GPU else "default_pool",
+        pool="gpu" if name in GPU_TASKS else "default_pool",
         outlets=[RELEASE] if name == "promote" else [],
-        trigger_rule="none_failed",  # a skipped task had nothing to do, which stops nobody
+        trigger_rule="none_failed",  # a skipped task had nothing to do: the tasks after it still run
     )
 
 
@@ -105,8 +134,12 @@ with DAG(
 ) as dag:
     ingest, samples, pairs, two_tower = job("ingest"), job("samples"), job("pairs"), job("two_tower")
     judge, embed, train, evaluate = job("judge"), job("embed"), job("train"), job("evaluate")
-    chain(ingest, [pairs, samples], two_tower, judge)
-    chain(ingest, [embed, job("ask")], job("align"), job("quantize"), train)
-    chain(embed, judge)
-    chain(samples, train, evaluate)
-    chain([evaluate, judge], job("recommend"), job("promote"), job("report"))
+    ask, align, quantize = job("ask"), job("align"), job("quantize")
+    recommend, promote, report = job("recommend"), job("promote"), job("report")
+
+    ingest >> [pairs, samples, embed, ask]
+    [pairs, samples] >> two_tower
+    [two_tower, embed] >> judge
+    [embed, ask] >> align >> quantize
+    [quantize, samples] >> train >> evaluate
+    [evaluate, judge] >> recommend >> promote >> report

@@ -1,4 +1,4 @@
-"""The daily DAG, as Airflow's own environment sees it, and one run of it through Airflow's own scheduler."""
+"""The daily DAG as Airflow reads it, and one run of it by Airflow's scheduler."""
 
 import json
 import os
@@ -12,9 +12,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 AIRFLOW_PYTHON = REPOSITORY / ".venv/airflow/bin/python"
-SLICE = REPOSITORY / "tests/data/online_retail"
+LOGS = REPOSITORY / "tests/data/online_retail"
 
-LOOK = """
+DESCRIBE_DAG = """
 import json, sys
 sys.path.insert(0, "dags")
 import daily
@@ -23,7 +23,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 import pendulum
 
 dag = daily.dag
-def day(params, logical_date):
+def rendered_day(params, logical_date):
     interval = CronDataIntervalTimetable("@daily", "UTC").infer_manual_data_interval(run_after=logical_date)
     context = {"params": params, "data_interval_start": interval.start}
     return dag.get_task("ingest").render_template(daily.ENVIRONMENT["DAY"], context, dag.get_template_env())
@@ -37,25 +37,44 @@ print(json.dumps({
     "retries": [task.retries for task in dag.tasks],
     "max_active_runs": dag.max_active_runs,
     "catchup": dag.catchup,
-    "scheduled_day": day({"day": None}, midnight),
-    "given_day": day({"day": "2026-10-01"}, midnight),
-    "heavy": sorted({"torch", "pyspark", "pandas", "pyarrow", "deltalake"} & set(sys.modules)),
+    "scheduled_day": rendered_day({"day": None}, midnight),
+    "chosen_day": rendered_day({"day": "2026-10-01"}, midnight),
+    "heavy_modules": sorted({"torch", "pyspark", "pandas", "pyarrow", "deltalake"} & set(sys.modules)),
 }))
 """
+
+RUN_COMMANDS = """
+import json, sys
+sys.path.insert(0, "dags")
+import daily
+
+def outcome(command):
+    operator = daily.JobOperator(task_id="job", bash_command=command, env={}, append_env=True)
+    try:
+        return ["success", operator.execute({})]
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+
+print(json.dumps([outcome(command) for command in json.loads(sys.argv[1])]))
+"""
+
+
+def run_in_airflow(code: str, home: Path, *arguments: str) -> Any:
+    """Run Python code in Airflow's environment and parse the JSON that it prints last."""
+    env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
+    command = [str(AIRFLOW_PYTHON), "-c", code, *arguments]
+    process = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
 def dag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the DAG file holds, told by a process of Airflow's environment."""
-    home = tmp_path_factory.mktemp("airflow")
-    env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
-    command = [str(AIRFLOW_PYTHON), "-c", LOOK]
-    told = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    return dict(json.loads(told.stdout.splitlines()[-1]))
+    """The DAG as Airflow reads it."""
+    return dict(run_in_airflow(DESCRIBE_DAG, tmp_path_factory.mktemp("airflow")))
 
 
-def test_the_tasks_stand_in_the_order_that_the_readme_draws(dag: dict[str, Any]) -> None:
+def test_the_tasks_run_in_the_order_that_the_readme_draws(dag: dict[str, Any]) -> None:
     drawn = re.search(r"```mermaid\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
     assert drawn
     edges: list[list[str]] = []
@@ -66,15 +85,15 @@ def test_the_tasks_stand_in_the_order_that_the_readme_draws(dag: dict[str, Any])
 
 
 def test_importing_the_dag_imports_nothing_heavy(dag: dict[str, Any]) -> None:
-    assert dag["heavy"] == []
+    assert dag["heavy_modules"] == []
 
 
 def test_a_run_at_midnight_processes_the_day_that_just_ended(dag: dict[str, Any]) -> None:
     assert dag["scheduled_day"] == "2026-11-20"
 
 
-def test_a_given_day_goes_before_the_interval(dag: dict[str, Any]) -> None:
-    assert dag["given_day"] == "2026-10-01"
+def test_the_parameter_day_overrides_the_data_interval(dag: dict[str, Any]) -> None:
+    assert dag["chosen_day"] == "2026-10-01"
 
 
 def test_days_run_one_at_a_time_and_missed_ones_are_not_caught_up(dag: dict[str, Any]) -> None:
@@ -90,7 +109,7 @@ def test_tasks_that_use_a_gpu_share_a_pool(dag: dict[str, Any]) -> None:
     assert dag["gpu"] == ["align", "ask", "embed", "evaluate", "judge", "quantize", "recommend", "train", "two_tower"]
 
 
-def test_only_promote_marks_the_release(dag: dict[str, Any]) -> None:
+def test_only_promote_updates_the_release_asset(dag: dict[str, Any]) -> None:
     assert dag["outlets"] == {"promote": ["sidereal://release"]}
 
 
@@ -98,13 +117,35 @@ def test_no_parameter_is_pasted_into_a_shell_command(dag: dict[str, Any]) -> Non
     assert not [command for command in dag["commands"] if "{{" in command]
 
 
+def test_the_last_line_of_a_job_decides_whether_its_task_succeeds_or_is_skipped_or_fails(tmp_path: Path) -> None:
+    mentions_skipping = '{"released": true, "reason": "\\"released\\": false, \\"skipped\\": \\"no\\""}'
+    commands_and_states = {
+        """echo 'reading'; echo '{"rows_in": 3}'""": "success",
+        f"echo '{mentions_skipping}'": "success",
+        """echo '{"skipped": "no new items"}'""": "AirflowSkipException",
+        """echo '{"released": false, "reason": "too few rows"}'""": "AirflowSkipException",
+        """echo '{"rows_in": 3}'; echo 'something else'""": "AirflowException",
+        "echo '[3]'": "AirflowException",
+        "true": "AirflowException",
+        "echo 'the disk is full'; exit 2": "AirflowException",
+        "echo 'there is no lake'; exit 1": "AirflowFailException",
+    }
+    outcomes = run_in_airflow(RUN_COMMANDS, tmp_path, json.dumps(list(commands_and_states)))
+    assert [state for state, _ in outcomes] == list(commands_and_states.values())
+    messages = [message for _, message in outcomes]
+    assert messages[0] == '{"rows_in": 3}'
+    assert "must be a JSON object; it was: 'something else'" in messages[4]
+    assert "the last line was: the disk is full" in messages[7]
+    assert messages[8] == "there is no lake"
+
+
 @pytest.mark.timeout(600)
 def test_a_day_goes_through_a_real_scheduler_to_a_release(tmp_path: Path) -> None:
-    day = {"FROM": "2011-01-05", "TO": "2011-01-05", "PROFILE": "demo"}
-    env = {**os.environ, **day, "LAKE": str(tmp_path / "lake"), "DATA": str(SLICE)}
+    options = {"FROM": "2011-01-05", "TO": "2011-01-05", "PROFILE": "demo"}
+    env = {**os.environ, **options, "LAKE": str(tmp_path / "lake"), "DATA": str(LOGS)}
     env["STATE"] = str(tmp_path / "state")
     command = [str(AIRFLOW_PYTHON), "bin/run.py"]
-    done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Report: " in done.stdout
+    process = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "Report: " in process.stdout
     assert (tmp_path / "lake/gold/releases/_delta_log").is_dir()
