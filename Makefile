@@ -1,37 +1,37 @@
-# Sidereal: `make help` lists what can be done. LAKE=<folder or s3 address> with any of it chooses where the tables live.
+# Sidereal. `make help` lists all targets. LAKE=<folder or s3 address> chooses where the tables are, with every target.
 LAKE ?= lake
 HOST ?= 127.0.0.1
 AIRFLOW_PYTHON := .venv/airflow/bin/python
 JOBS_PYTHON := .venv/jobs/bin/python
 export LAKE DATA FROM TO PROFILE HOST
-# The environments come from locks; what else lies on PYTHONPATH must not get in.
+# The environments are installed from locks; packages on PYTHONPATH must not mix with them.
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run ui sql test test-days test-rest bench lint rollback clean distclean
 
-help: ## this list
+help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-setup: ## install everything under .venv/ (done by the others when needed); GPU=1 for faiss on CUDA
+setup: ## install everything into .venv/ (other targets do this when needed); GPU=1 installs faiss for CUDA
 	@bin/setup $(if $(GPU),gpu)
 
-run: setup ## the daily DAG over the last 3 days of simulated logs, or of DATA=<folder> [FROM= TO= PROFILE=]
+run: setup ## run the daily DAG for the last 3 days of simulated logs, or of DATA=<folder> [FROM= TO= PROFILE=]
 	@$(AIRFLOW_PYTHON) bin/run.py
 
-ui: setup ## Airflow's web UI on 127.0.0.1 (or HOST=), with the DAG in it
+ui: setup ## start Airflow's web UI on 127.0.0.1 (or HOST=)
 	@$(AIRFLOW_PYTHON) bin/ui.py
 
-sql: setup ## a Spark SQL shell on the tables
+sql: setup ## open a Spark SQL shell on the tables
 	@$(JOBS_PYTHON) -m jobs.lake.shell
 
-rollback: setup ## restore the release before
+rollback: setup ## publish the previous release again
 	@$(JOBS_PYTHON) -m jobs.promote --rollback --day $$(date -u +%F) >/dev/null
 
-bench: setup ## one bench: B=etl ARGS="--data <folder>"
-	@PYTHONPATH=. $(JOBS_PYTHON) bench/$(if $(wildcard bench/$(B).py),$(B),$(error say which: make bench B=$(shell grep -l "^def main" bench/*.py | xargs -n1 basename -s .py | paste -sd"|" -))).py $(ARGS)
+bench: setup ## run one benchmark: B=etl ARGS="--data <folder>"
+	@PYTHONPATH=. $(JOBS_PYTHON) bench/$(if $(wildcard bench/$(B).py),$(B),$(error choose a benchmark: make bench B=$(shell grep -l "^def main" bench/*.py | xargs -n1 basename -s .py | paste -sd"|" -))).py $(ARGS)
 
-test: setup ## all tests, in two processes: those that run whole days, and the rest
+test: setup ## run all tests in two processes: tests that run whole days, and all others
 	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-days test-rest
 
 test-days:
@@ -40,13 +40,13 @@ test-days:
 test-rest:
 	@$(JOBS_PYTHON) -m pytest -m "not days" tests
 
-lint: setup ## style and types
+lint: setup ## check style and types
 	@.venv/jobs/bin/ruff check .
 	@.venv/jobs/bin/ruff format --check .
 	@.venv/jobs/bin/mypy
 
-clean: ## remove the tables in LAKE and the state of its runs (Airflow, simulated logs); environments stay
+clean: ## remove the tables in LAKE and the state of its runs (Airflow, simulated logs), but not the environments
 	@python3 bin/clean.py
 
-distclean: clean ## remove the environments as well
+distclean: clean ## also remove the environments
 	@rm -rf .venv

@@ -10,74 +10,74 @@ from typing import Any
 import httpx
 
 DAG = "daily"
-ENDED = ("success", "failed")
-PATIENCE = 180  # seconds: on a machine that is busy with Spark an answer can take a minute
+END_STATES = ("success", "failed")
+TIMEOUT = 180  # seconds: on a machine that is busy with Spark an answer can take a minute
 
 
-class Airflow:
-    """A logged-in client of the API server at `url`; one user, whose password lies in `passwords`."""
+class AirflowClient:
+    """Calls the API server at `url` as its only user, whose password is in the file `passwords`."""
 
     def __init__(self, url: str, passwords: Path) -> None:
-        self.http = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
+        self.http = httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False)
         self.passwords = passwords
 
-    def answers(self) -> bool:
-        """Whether the API server is up; logs in when it is."""
+    def is_up(self) -> bool:
+        """Say whether the API server answers, and log in if it does."""
         try:
-            up = self.http.get("/api/v2/version").status_code == 200
+            is_up = self.http.get("/api/v2/version").status_code == 200
         except httpx.TransportError:
             return False
-        if up and "Authorization" not in self.http.headers:
+        if is_up and "Authorization" not in self.http.headers:
             user, password = next(iter(json.loads(self.passwords.read_text()).items()))
             login = self.http.post("/auth/token", json={"username": user, "password": password})
             login.raise_for_status()
             self.http.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
-        return bool(up)
+        return bool(is_up)
 
     def warm_up(self) -> None:
-        """Let the server build what tasks talk to, which it does at the first request and takes seconds."""
+        """Make the server build the API that tasks use. It does so at the first request, which takes seconds."""
         self.http.get("/execution/health")
 
-    def call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
-        answer = self.http.request(method, f"/api/v2/dags/{DAG}{path}", json=body or None)
-        answer.raise_for_status()
-        return dict(answer.json())
-
-    def parsed_since(self, moment: datetime) -> bool:
-        """Whether the DAG file was read after `moment`, so that a run takes the file as it is now."""
-        answer = self.http.get(f"/api/v2/dags/{DAG}")
-        if answer.status_code == 404:
+    def has_parsed_dag_since(self, moment: datetime) -> bool:
+        """Say whether Airflow read the DAG file after `moment`, so that a run uses its current text."""
+        response = self.http.get(f"/api/v2/dags/{DAG}")
+        if response.status_code == 404:
             return False
-        answer.raise_for_status()
-        return datetime.fromisoformat(answer.json()["last_parsed_time"]) > moment
+        response.raise_for_status()
+        return datetime.fromisoformat(response.json()["last_parsed_time"]) > moment
 
     def import_errors(self) -> list[str]:
-        answer = self.http.get("/api/v2/importErrors")
-        answer.raise_for_status()
-        return [error["stack_trace"] for error in answer.json()["import_errors"]]
+        response = self.http.get("/api/v2/importErrors")
+        response.raise_for_status()
+        return [error["stack_trace"] for error in response.json()["import_errors"]]
 
-    def pause(self, paused: bool) -> None:
-        self.call("PATCH", "", is_paused=paused)
+    def set_paused(self, is_paused: bool) -> None:
+        self._call("PATCH", "", is_paused=is_paused)
 
-    def paused(self) -> bool:
-        return bool(self.call("GET", "")["is_paused"])
+    def is_paused(self) -> bool:
+        return bool(self._call("GET", "")["is_paused"])
 
-    def unfinished(self) -> list[str]:
-        """Runs that an earlier, interrupted process left behind."""
+    def unfinished_runs(self) -> list[str]:
+        """The IDs of runs that an interrupted `make run` left behind."""
         states = "&".join(f"state={state}" for state in ("queued", "running"))
-        return [run["dag_run_id"] for run in self.call("GET", f"/dagRuns?{states}")["dag_runs"]]
+        return [run["dag_run_id"] for run in self._call("GET", f"/dagRuns?{states}")["dag_runs"]]
 
-    def fail(self, run_id: str) -> None:
-        self.call("PATCH", f"/dagRuns/{run_id}", state="failed")
+    def fail_run(self, run_id: str) -> None:
+        self._call("PATCH", f"/dagRuns/{run_id}", state="failed")
 
-    def trigger(self, run_id: str, conf: dict[str, Any]) -> None:
-        answer = self.http.post(
+    def trigger_run(self, run_id: str, conf: dict[str, Any]) -> None:
+        response = self.http.post(
             f"/api/v2/dags/{DAG}/dagRuns", json={"dag_run_id": run_id, "logical_date": None, "conf": conf}
         )
-        answer.raise_for_status()
+        response.raise_for_status()
 
-    def state(self, run_id: str) -> str:
-        return str(self.call("GET", f"/dagRuns/{run_id}")["state"])
+    def run_state(self, run_id: str) -> str:
+        return str(self._call("GET", f"/dagRuns/{run_id}")["state"])
 
-    def tasks(self, run_id: str) -> list[dict[str, Any]]:
-        return list(self.call("GET", f"/dagRuns/{run_id}/taskInstances")["task_instances"])
+    def task_instances(self, run_id: str) -> list[dict[str, Any]]:
+        return list(self._call("GET", f"/dagRuns/{run_id}/taskInstances")["task_instances"])
+
+    def _call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+        response = self.http.request(method, f"/api/v2/dags/{DAG}{path}", json=body or None)
+        response.raise_for_status()
+        return dict(response.json())

@@ -1,4 +1,4 @@
-"""Remove the tables of one lake, what its runs keep besides, and the caches of tools: `make clean`."""
+"""Remove the tables of one lake, the state of its runs and the caches of tools: `make clean`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from place import REPOSITORY, Place
+from lake_state import REPOSITORY, LakeState
 
-LAKE = ("bronze", "silver", "gold", "ops", "models", "reports", "data_docs", "gx", "locks", "spark-warehouse")
+LAKE_FOLDERS = ("bronze", "silver", "gold", "ops", "models", "reports", "data_docs", "gx", "locks", "spark-warehouse")
 CACHES = ("spark-warehouse", "metastore_db", "derby.log", ".pytest_cache", ".ruff_cache", ".mypy_cache", "bench/out")
 
 
@@ -21,16 +21,17 @@ def remove(path: Path) -> None:
 
 
 def main() -> None:
-    place = Place(os.environ.get("LAKE") or "lake")
-    if "://" in place.lake:
-        sys.exit(f"make clean: {place.lake} is not a local folder; remove it with the tools of its store")
-    place.hold("make clean")
-    lake = Path(place.lake)
-    for path in [*(lake / name for name in (*LAKE, "mlflow.db")), *(REPOSITORY / name for name in CACHES), place.state]:
+    state = LakeState(os.environ.get("LAKE") or "lake")
+    if "://" in state.lake:
+        sys.exit(f"make clean: {state.lake} is not a local folder; remove it with the tools of its object store")
+    state.lock("make clean")
+    lake = Path(state.lake)
+    in_lake = [lake / name for name in (*LAKE_FOLDERS, "mlflow.db")]
+    for path in [*in_lake, *(REPOSITORY / name for name in CACHES), state.folder]:
         remove(path)
-    if lake.is_dir() and not any(lake.iterdir()):  # whatever else lies in it is not ours to remove
+    if lake.is_dir() and not any(lake.iterdir()):  # keep the folder if somebody put other files into it
         lake.rmdir()
-    print(f"removed the tables in {lake} and what their runs kept in {place.state}")
+    print(f"Removed the tables in {lake} and the state of their runs in {state.folder}.")
 
 
 if __name__ == "__main__":

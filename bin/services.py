@@ -1,13 +1,12 @@
-"""Start the processes that a run needs (Spark server, Airflow) and leave none of them behind.
+"""Start the processes that a run needs (a Spark server, Airflow) and stop all of them at the end.
 
-Every process started here, and all it starts in turn, carries a token in its environment: that is how they
-are found again, whatever process group or session they moved to. A guard, itself started here, holds one end
-of a pipe; when this process ends in any way, even by SIGKILL, the pipe closes and the guard ends them all.
+Every started process carries a token in its environment, and so does every process that it starts in turn. The token
+finds them again, whatever process group or session they moved to. A guard process holds one end of a pipe. When this
+process ends in any way, even by SIGKILL, the pipe closes and the guard stops every process with the token.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import socket
@@ -18,21 +17,20 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from urllib.parse import urlsplit
 
 import psutil
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SPARK_SUBMIT = REPOSITORY / ".venv/jobs/bin/spark-submit"
 TOKEN = "SERVICES_TOKEN"
+START_TIMEOUT = 180.0  # seconds until a service must answer, on a slow machine
 
 
 class ServiceError(Exception):
-    """A service that did not start or ended early: one sentence that names its log."""
+    """A service did not start, or ended early. The message names its log."""
 
 
 class Services:
-    """The processes of one run."""
+    """The processes of one run. Their output is in the folder `logs`."""
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
@@ -43,8 +41,8 @@ class Services:
         self.guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
     def start(self, name: str, command: list[str], env: dict[str, str]) -> None:
-        """Start a process in its own session, its output in `logs`/name.log."""
-        # SPT_NOENV: Airflow renames its processes, which would overwrite the environment with the token.
+        """Start a process in its own session and write its output to the log `<name>.log`."""
+        # SPT_NOENV: Airflow renames its processes, which would overwrite the environment that holds the token.
         env = {**env, TOKEN: self.token, "SPT_NOENV": "1"}
         with open(self.log(name), "wb") as log:
             self.running[name] = subprocess.Popen(
@@ -61,57 +59,66 @@ class Services:
         return self.logs / f"{name}.log"
 
     def check(self) -> None:
-        """Raise ServiceError if a service ended."""
+        """Raise ServiceError if a service has ended."""
         for name, process in self.running.items():
             if process.poll() is not None:
                 code = process.returncode
                 raise ServiceError(f"{name} ended with code {code}; its log is {self.log(name)}")
 
+    def wait_until_ready(self, name: str, is_ready: Callable[[], bool]) -> None:
+        """Return once `is_ready()`. Raise ServiceError if a service ends, or if this takes too long."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while not is_ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise ServiceError(f"{name} did not start within {START_TIMEOUT:.0f} s; the logs are in {self.logs}")
+            time.sleep(0.3)
+
     def stop(self) -> None:
-        """End everything, and wait until it has ended."""
-        end(self.token)
+        """Stop all processes and wait until they have ended."""
+        stop_processes(self.token)
         if self.guard.stdin:
             self.guard.stdin.close()
         self.guard.wait()
 
 
-def members(token: str) -> list[psutil.Process]:
-    """The processes that carry the token."""
-    found = []
+def find_processes(token: str) -> list[psutil.Process]:
+    """The running processes that carry the token."""
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.environ().get(TOKEN) == token and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:  # ended meanwhile, or somebody else's
+                processes.append(process)
+        except psutil.Error:  # it ended meanwhile, or belongs to another user
             continue
-    return found
+    return processes
 
 
-def end(token: str, patience: float = 3.0) -> None:
-    """Ask every process of the token to end; kill what has not after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    asked: set[int] = set()
-    while alive := members(token):
-        late = time.monotonic() > deadline
-        for process in alive:
-            if late or process.pid not in asked:
-                asked.add(process.pid)
+def stop_processes(token: str, grace_seconds: float = 3.0) -> None:
+    """Ask every process with the token to end. Kill those that still run after `grace_seconds`."""
+    deadline = time.monotonic() + grace_seconds
+    asked_to_end: set[int] = set()
+    while running := find_processes(token):
+        must_kill = time.monotonic() > deadline
+        for process in running:
+            if must_kill or process.pid not in asked_to_end:
+                asked_to_end.add(process.pid)
                 try:
-                    process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
+                    process.send_signal(signal.SIGKILL if must_kill else signal.SIGTERM)
                 except psutil.NoSuchProcess:
                     continue
         time.sleep(0.1)
 
 
 def on_signals(action: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    """Do `action` on Ctrl-C, kill and hang-up; `nohup` still works."""
+    """Do `action` on Ctrl-C, kill and hang-up. `nohup` still works."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if name != signal.SIGHUP or signal.getsignal(name) != signal.SIG_IGN:
             signal.signal(name, action)
 
 
 def free_port() -> int:
-    """A port that nobody uses, below those that the system hands out to others until the service listens there."""
+    """A port that nobody uses. It is below the range from which the system assigns ports to other programs."""
     while True:
         port = random.randrange(15_000, 32_000)
         with socket.socket() as probe:
@@ -122,45 +129,7 @@ def free_port() -> int:
             return port
 
 
-def start_spark(services: Services, state: Path) -> str:
-    """The value of SPARK_REMOTE: as it is set, or of a Spark Connect server started here for all tasks of the run."""
-    if remote := os.environ.get("SPARK_REMOTE"):
-        return remote
-    memory = os.environ.get("SPARK_DRIVER_MEMORY") or "1500m"
-    master = os.environ.get("SPARK_MASTER") or "local[*]"
-    port = free_port()
-    config = {
-        "spark.connect.grpc.binding.address": "127.0.0.1",
-        "spark.connect.grpc.binding.port": port,
-        "spark.local.dir": state / "spark",
-        "spark.sql.warehouse.dir": state / "warehouse",
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        "spark.sql.shuffle.partitions": 4,
-        "spark.databricks.delta.snapshotPartitions": 1,
-        "spark.sql.session.timeZone": "UTC",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-    }
-    command = [str(SPARK_SUBMIT), "--master", master, "--driver-memory", memory]
-    local = {"spark.driver.host": "127.0.0.1"} if master.startswith("local") else {}
-    for key, value in {**config, **local}.items():
-        command += ["--conf", f"{key}={value}"]
-    command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
-    python = str(REPOSITORY / ".venv/jobs/bin/python")
-    services.start("spark", command, {**os.environ, "PYSPARK_PYTHON": python, "SPARK_LOCAL_IP": "127.0.0.1"})
-    return f"sc://127.0.0.1:{port}"
-
-
-def listening(address: str) -> bool:
-    """Whether something answers at `address`, written as in SPARK_REMOTE."""
-    where = urlsplit(address)
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((where.hostname or "127.0.0.1", where.port or 15002)) == 0
-
-
-if __name__ == "__main__":
+if __name__ == "__main__":  # the guard
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdin.read()
-    end(sys.argv[1])
+    stop_processes(sys.argv[1])

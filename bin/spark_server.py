@@ -1,0 +1,55 @@
+"""Start one Spark Connect server, which all tasks of a run share."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lake_state import REPOSITORY
+from services import Services, free_port
+
+SPARK_SUBMIT = REPOSITORY / ".venv/jobs/bin/spark-submit"
+
+
+def start_spark(services: Services, folder: Path) -> str:
+    """Return the value of SPARK_REMOTE if it is set. Otherwise start a server and return its address.
+
+    folder  for the server's temporary files
+    """
+    if remote := os.environ.get("SPARK_REMOTE"):
+        return remote
+    memory = os.environ.get("SPARK_DRIVER_MEMORY") or "1500m"
+    master = os.environ.get("SPARK_MASTER") or "local[*]"
+    port = free_port()
+    config = {
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": port,
+        "spark.local.dir": folder / "spark",
+        "spark.sql.warehouse.dir": folder / "warehouse",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.shuffle.partitions": 4,
+        "spark.databricks.delta.snapshotPartitions": 1,
+        "spark.sql.session.timeZone": "UTC",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    if master.startswith("local"):
+        config["spark.driver.host"] = "127.0.0.1"
+    command = [str(SPARK_SUBMIT), "--master", master, "--driver-memory", memory]
+    for key, value in config.items():
+        command += ["--conf", f"{key}={value}"]
+    command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
+    python = str(REPOSITORY / ".venv/jobs/bin/python")
+    services.start("spark", command, {**os.environ, "PYSPARK_PYTHON": python, "SPARK_LOCAL_IP": "127.0.0.1"})
+    return f"sc://127.0.0.1:{port}"
+
+
+def is_listening(remote: str) -> bool:
+    """Say whether a server answers at the address `remote`, written as in SPARK_REMOTE."""
+    address = urlsplit(remote)
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((address.hostname or "127.0.0.1", address.port or 15002)) == 0
