@@ -19,7 +19,7 @@ from rich.table import Table
 from jobs.lake import JobResult, Lake, UserError
 from jobs.ranking.scoring import Scorer
 from jobs.release.releases import live
-from jobs.reporting.data import titles
+from jobs.reporting.queries import load_titles
 from jobs.runtime.entry import main
 from jobs.settings.tree import Settings
 from models.ranker.histories import Int64s
@@ -37,7 +37,7 @@ def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> JobR
     what = _place(scorer.catalogue.ids, item, f"there is no item {item}")
     score = float(predict(scorer.model, scorer.rows(who, what)[0])[0, 0])
     rows = scorer.explain(who, what)
-    names = titles(lake, {row["history_item_id"] for row in rows} | {item})
+    names = load_titles(lake, {row["history_item_id"] for row in rows} | {item})
     table = Table(title=escape(f"{user}, {names[item]}: {scorer.model.tasks[0]} {score:.4f} by {scorer.model_version}"))
     for column in ("", "item of the history", "event", "when", "similarity", "attention"):
         table.add_column(column)

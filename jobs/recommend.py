@@ -24,7 +24,7 @@ from jobs.lake.metrics import metric_rows, replace_metrics
 from jobs.ranking.items import ItemFeatures
 from jobs.ranking.scoring import Scorer
 from jobs.release.gate import decide
-from jobs.reporting import data as report_data
+from jobs.reporting.example_users import load_first_recommendations
 from jobs.runtime.entry import main
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
@@ -77,7 +77,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
 
 def _explained(lake: Lake, scorer: Scorer) -> pa.Table:
     """Why the users that the report shows get their first items."""
-    rows = report_data.first_items(lake, scorer.day)
+    rows = load_first_recommendations(lake, scorer.day)
     user = pc.index_in(pa.array([row["user_id"] for row in rows], pa.string()), scorer.users).to_numpy()
     target = scorer.catalogue.index(pa.array([row["item_id"] for row in rows], pa.string()))
     return pa.Table.from_pylist(scorer.explain(user.astype(np.int64), target), contracts()[EXPLAINED].arrow)

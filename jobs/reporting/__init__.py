@@ -1,1 +1,1 @@
-"""The stage that shows what a run did: the report page, its plots, and the summary of a run."""
+"""What shows the results of a run: the report page with its plots, the page of codes, and the summary."""

@@ -1,8 +1,8 @@
-"""Tell what the runs of some days came to, for the table that `make run` ends with.
+"""Summarize the runs of some days, for the tables that `make run` prints at the end.
 
     python -m jobs.reporting.summary --days 2026-11-18 2026-11-19
 
-Reads ops.runs, gold.metrics, gold.releases. The last line on standard output is a JSON list, one row per day.
+Reads ops.runs, gold.metrics and gold.releases. The last line on standard output is a JSON list, one row per day.
 """
 
 import argparse
@@ -13,47 +13,50 @@ from typing import Any
 
 from jobs.lake import Lake, UserError
 from jobs.lake.lake import lake_root
-from jobs.reporting.data import Metrics, decision, metrics_until, newest_runs
-from jobs.reporting.publishing import report_address
+from jobs.reporting.metrics import Metrics, load_metrics
+from jobs.reporting.publishing import find_report
+from jobs.reporting.queries import load_decision, load_last_runs
 
-MEASURES = ("auc", "uauc", "gauc")
-
-
-def summary(lake: Lake, days: list[date]) -> list[dict[str, Any]]:
-    return [_row(lake, day) for day in days]
+SUMMARY_METRICS = ("auc", "uauc", "gauc")
 
 
-def _row(lake: Lake, day: date) -> dict[str, Any]:
-    runs = newest_runs(lake, day)
-    metrics = metrics_until(lake, day)
-    decided = decision(lake, day)
+def summarize(lake: Lake, days: list[date]) -> list[dict[str, Any]]:
+    """One row for each day."""
+    return [_summarize_day(lake, day) for day in days]
+
+
+def _summarize_day(lake: Lake, day: date) -> dict[str, Any]:
+    runs = load_last_runs(lake, day)
+    metrics = load_metrics(lake, day)
+    decision = load_decision(lake, day)
     ingest = runs.get("ingest", {})
     return {
         "day": str(day),
         **{name: ingest.get(name) for name in ("rows_in", "rows_rejected", "rows_duplicate")},
-        "items_embedded": _whole(metrics.value(day, "embed", "encoder", "all", "items_embedded")),
-        "collision_rate": metrics.value(day, "quantize", "codebook", "all", "collision_rate"),
-        **{model: _measured(metrics, day, model) for model in ("champion", "challenger", "din")},
-        "promoted": bool(decided and decided["kind"] == "promote"),
-        "reason": decided["reason"] if decided else _refused(metrics, day),
+        "items_embedded": _to_int(metrics.value(day, "embed", "encoder", "all", "items_embedded")),
+        "collision_rate": metrics.codebook_value(day, "collision_rate"),
+        **{model: _model_metrics(metrics, day, model) for model in ("champion", "challenger", "din")},
+        "promoted": bool(decision and decision["kind"] == "promote"),
+        "reason": decision["reason"] if decision else _refusal(metrics, day),
         "seconds": {job: round(run["seconds"], 1) for job, run in runs.items()},
         "startup": {job: round(run["startup_seconds"], 1) for job, run in runs.items()},
-        "report": report_address(lake, day),
+        "report": find_report(lake, day),
     }
 
 
-def _measured(metrics: Metrics, day: date, model: str) -> dict[str, float | None] | None:
-    found = {measure: metrics.value(day, "evaluate", model, "all", measure) for measure in MEASURES}
-    return found if any(value is not None for value in found.values()) else None
+def _model_metrics(metrics: Metrics, day: date, model: str) -> dict[str, float | None] | None:
+    """The metrics of a model, None if it was not evaluated."""
+    values = {metric: metrics.value(day, "evaluate", model, "all", metric) for metric in SUMMARY_METRICS}
+    return values if any(value is not None for value in values.values()) else None
 
 
-def _refused(metrics: Metrics, day: date) -> str | None:
+def _refusal(metrics: Metrics, day: date) -> str | None:
     """Why there is no release."""
-    why = metrics.told(day, "promote", "refused")
-    return f"no release: {why[0]}" if why else None
+    reasons = metrics.texts(day, "promote", "refused")
+    return f"no release: {reasons[0]}" if reasons else None
 
 
-def _whole(value: float | None) -> int | None:
+def _to_int(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
@@ -62,7 +65,7 @@ def main() -> None:
     parser.add_argument("--days", type=date.fromisoformat, nargs="+", required=True, help="as 2026-11-20")
     days = parser.parse_args().days
     try:
-        print(json.dumps(summary(Lake(lake_root()), days)))
+        print(json.dumps(summarize(Lake(lake_root()), days)))
     except UserError as error:
         sys.exit(f"summary failed: {error}")
 

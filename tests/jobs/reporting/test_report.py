@@ -1,4 +1,4 @@
-"""The page of a run: what it says, and that nothing in the data can break it."""
+"""The report of a run: what it says, and that no text in the data can break it."""
 
 import re
 from datetime import date, timedelta
@@ -17,22 +17,26 @@ def page(lake: Lake, settings: Settings, day: date = DAY, data: str = "") -> str
     return Path(run(lake, settings, day, data).notes["report"]).read_text()
 
 
+def visible_text(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
 def test_the_page_of_an_empty_lake_says_that_nothing_was_measured(lake: Lake, settings: Settings) -> None:
     html = page(lake, settings)
     assert "Nothing was measured on this day" in html
     assert "No model has been evaluated" in html
 
 
-def test_a_day_without_events_is_named_as_such(lake: Lake, settings: Settings) -> None:
-    none = {"rows_in": 0, "rows_out": 0, "rows_rejected": 0, "rows_duplicate": 0}
-    replace_metrics(lake, "ingest", DAY, metric_rows("rows", "events", none))
-    assert "No events came on this day, so no model was changed." in page(lake, settings)
+def test_the_headline_says_that_a_day_had_no_events(lake: Lake, settings: Settings) -> None:
+    counts = {"rows_in": 0, "rows_out": 0, "rows_rejected": 0, "rows_duplicate": 0}
+    replace_metrics(lake, "ingest", DAY, metric_rows("rows", "events", counts))
+    assert "There were no events on this day, so no model changed." in page(lake, settings)
 
 
 def test_the_headline_says_why_the_champion_stays(lake: Lake, settings: Settings) -> None:
     put_metrics(lake, DAY)
     put(lake, "gold.releases", [release_row(1, DAY, "keep", "AUC fell by 0.0100")])
-    assert "The champion stays; AUC fell by 0.0100." in page(lake, settings)
+    assert "The champion stays. AUC fell by 0.0100." in page(lake, settings)
 
 
 def test_a_backfilled_day_says_that_a_later_release_is_live(lake: Lake, settings: Settings) -> None:
@@ -44,7 +48,7 @@ def test_a_backfilled_day_says_that_a_later_release_is_live(lake: Lake, settings
 def test_a_rollback_of_the_day_does_not_hide_what_the_run_decided(lake: Lake, settings: Settings) -> None:
     put(lake, "gold.releases", [release_row(1, DAY), release_row(2, DAY, "rollback", "by hand")])
     html = page(lake, settings)
-    assert "The challenger was promoted; AUC 0.71 beats 0.70." in html
+    assert "The challenger was promoted. AUC 0.71 beats 0.70." in html
     assert "release 2 (rollback" in html
 
 
@@ -52,11 +56,11 @@ def test_the_first_day_without_a_champion_has_a_page(lake: Lake, settings: Setti
     put_metrics(lake, DAY, champion=False)
     put(lake, "gold.releases", [release_row(1, DAY)])
     html = page(lake, settings)
-    assert "<dt>AUC champion</dt><dd>\N{EN DASH}</dd>" in html
+    assert "AUC of champion</abbr></dt><dd>\N{EN DASH}</dd>" in html
     assert "<svg" in html
 
 
-def test_the_best_reachable_auc_stands_beside_the_models(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+def test_the_best_possible_auc_is_shown_beside_the_models(lake: Lake, settings: Settings, tmp_path: Path) -> None:
     put_metrics(lake, DAY)
     (tmp_path / "truth.json").write_text(f'{{"{DAY}": {{"best_auc": 0.8123, "best_auc_without_position": 0.8001}}}}')
     html = page(lake, settings, data=str(tmp_path))
@@ -64,20 +68,20 @@ def test_the_best_reachable_auc_stands_beside_the_models(lake: Lake, settings: S
     assert "0.8001" in html
 
 
-def test_all_that_evaluate_measures_of_a_day_is_shown(lake: Lake, settings: Settings) -> None:
-    measures = {"hit_rate_at_10": 0.111, "hit_rate_at_20": 0.222, "ndcg_at_10": 0.333, "ndcg_at_20": 0.444}
-    rows = metric_rows("live", "all", measures, rows=77) + metric_rows("popular", "all", {"ndcg_at_10": 0.1}, rows=77)
+def test_all_metrics_of_evaluate_are_shown(lake: Lake, settings: Settings) -> None:
+    hits = {"hit_rate_at_10": 0.111, "hit_rate_at_20": 0.222, "ndcg_at_10": 0.333, "ndcg_at_20": 0.444}
+    rows = metric_rows("live", "all", hits, rows=77) + metric_rows("popular", "all", {"ndcg_at_10": 0.1}, rows=77)
     rows += metric_rows("challenger", "all", {"auc": 0.7, "missed_by_id_search": 0.4567}, rows=5000)
     rows += metric_rows("challenger", "like", {"auc": 0.6543}, rows=4321)
     replace_metrics(lake, "evaluate", DAY, rows)
-    text = " ".join(re.sub(r"<[^>]+>", " ", page(lake, settings)).split())
+    text = visible_text(page(lake, settings))
     assert "likes challenger 4,321 0.6543" in text
-    assert "a search by DIN's ID embeddings misses 45.67 %" in text
+    assert "by the ID embeddings of DIN misses 45.67 %" in text
     assert "lists of the day before 77 0.1110 0.2220 0.3330 0.4440" in text
     assert "most popular items 77 {0} {0} 0.1000 {0}".format("\N{EN DASH}") in text
 
 
-def test_text_of_items_and_lines_cannot_become_markup(lake: Lake, settings: Settings) -> None:
+def test_the_text_of_items_and_lines_cannot_become_markup(lake: Lake, settings: Settings) -> None:
     put_catalogue(lake, {"i1": f"kettle {SCRIPT}", "i2": None})
     put(lake, "silver.item_pairs", [
         {"item_a": "i1", "item_b": "i2", "source": SCRIPT, "score": 1.0, "verdict": "yes", "reason": SCRIPT,
@@ -96,9 +100,11 @@ def test_text_of_items_and_lines_cannot_become_markup(lake: Lake, settings: Sett
     assert html.count("&lt;script&gt;") >= 6
 
 
-def test_the_share_of_dropped_pairs_stands_beside_examples_and_their_reasons(lake: Lake, settings: Settings) -> None:
+def test_pairs_are_shown_with_the_share_that_was_dropped_and_examples_with_reasons(
+    lake: Lake, settings: Settings
+) -> None:
     put_catalogue(lake, {f"i{n}": f"item {n}" for n in range(6)})
-    said = [
+    verdicts = [
         ("yes", "one use", 2.0),
         ("no", "sold to everybody", 3.0),
         ("no", "far apart", 0.5),
@@ -107,25 +113,27 @@ def test_the_share_of_dropped_pairs_stands_beside_examples_and_their_reasons(lak
     put(lake, "silver.item_pairs", [
         {"item_a": f"i{n}", "item_b": "i5", "source": source, "score": 1.0, "verdict": verdict, "reason": reason,
          "judge_version": f"judge of {source}", "judge_seconds": seconds, "day": DAY}
-        for source, verdicts in (("swing", said), ("two_tower", said[:1])) for n, (verdict, reason, seconds) in
-        enumerate(verdicts)
+        for source, rows in (("swing", verdicts), ("two_tower", verdicts[:1]))
+        for n, (verdict, reason, seconds) in enumerate(rows)
     ])  # fmt: skip
-    text = " ".join(re.sub(r"<[^>]+>", " ", page(lake, settings)).split())
+    text = visible_text(page(lake, settings))
     assert "swing 4 1 2 1 75.00 % 6.5 judge of swing two_tower 1 1 0 0 0.00 % 2.0 judge of two_tower" in text
-    assert "kept, closest in behaviour first item 0 ↔ item 5 (one use) dropped as unsure, closest" in text
+    assert "Kept, highest scores first item 0 ↔ item 5 (one use) Dropped as unsure, highest" in text
     assert "item 1 ↔ item 5 (sold to everybody)" in text
-    assert "closest in behaviour first item 3 ↔ item 5 (no answer) dropped, closest" in text
+    assert "highest scores first item 3 ↔ item 5 (no answer) Dropped, highest" in text
 
 
-def test_a_tuned_encoder_stands_beside_the_one_it_was_compared_with(lake: Lake, settings: Settings) -> None:
+def test_a_tuned_encoder_is_shown_beside_the_live_encoder(lake: Lake, settings: Settings) -> None:
     row = {"encoder_version": "tuned", "base_version": "base", "pairs": 4321, "held_out": 480}
     put(lake, "gold.encoders", [row | {"hr_at_10": 0.25, "hr_at_10_live": 0.26, "live": False, "day": DAY}])
-    text = " ".join(re.sub(r"<[^>]+>", " ", page(lake, settings)).split())
+    text = visible_text(page(lake, settings))
     assert f"{DAY} tuned 4,321 480 0.2500 0.2600 no: not better" in text
-    assert "the encoder is as it came" in page(lake, settings, DAY - timedelta(1))
+    assert "The original encoder is in use" in page(lake, settings, DAY - timedelta(1))
 
 
-def test_a_user_sees_titles_of_history_and_recommendations(lake: Lake, settings: Settings) -> None:
+def test_example_users_are_shown_with_titles_of_their_history_and_recommendations(
+    lake: Lake, settings: Settings
+) -> None:
     put_catalogue(lake, {"i1": "blue kettle", "i2": "red teapot", "i3": "shown only", "i4": "long ago"})
     times = {"i1": ("click", DAY), "i3": ("impression", DAY), "i4": ("click", DAY - timedelta(400))}
     put(lake, "silver.events", [
@@ -142,7 +150,7 @@ def test_a_user_sees_titles_of_history_and_recommendations(lake: Lake, settings:
     assert "long ago" not in html
 
 
-def test_at_most_five_lines_are_shown_of_each_reject_reason(lake: Lake, settings: Settings) -> None:
+def test_each_reject_reason_is_shown_with_at_most_five_lines(lake: Lake, settings: Settings) -> None:
     put(lake, "bronze.rejects", [
         {"source": "events", "file": "events.jsonl", "line": line, "raw": f"raw{line:03}",
          "reason": "no JSON", "run_id": "r", "day": DAY} for line in range(1, 41)
@@ -153,7 +161,7 @@ def test_at_most_five_lines_are_shown_of_each_reject_reason(lake: Lake, settings
     assert "raw006" not in html
 
 
-def test_the_page_needs_nothing_from_elsewhere(lake: Lake, settings: Settings) -> None:
+def test_the_page_loads_nothing_from_other_addresses(lake: Lake, settings: Settings) -> None:
     put_metrics(lake, DAY)
     html = page(lake, settings).replace("http://www.w3.org/1999/xlink", "")
     assert "http" not in html
@@ -166,7 +174,7 @@ def test_the_same_lake_gives_the_same_page(lake: Lake, settings: Settings) -> No
     assert page(lake, settings) == page(lake, settings)
 
 
-def test_data_docs_are_linked_once_they_exist(lake: Lake, settings: Settings) -> None:
+def test_the_page_links_to_data_docs_if_they_exist(lake: Lake, settings: Settings) -> None:
     put_metrics(lake, DAY)
     assert "data_docs" not in page(lake, settings)
     docs = Path(lake.root) / "data_docs"
@@ -175,25 +183,33 @@ def test_data_docs_are_linked_once_they_exist(lake: Lake, settings: Settings) ->
     assert 'href="../data_docs/index.html"' in page(lake, settings)
 
 
-def test_the_tree_of_codes_is_a_page_beside_the_report(lake: Lake, settings: Settings) -> None:
+def test_the_report_links_to_a_page_with_the_tree_of_codes(lake: Lake, settings: Settings) -> None:
     put_metrics(lake, DAY)
     codes = {"i1": (1, 2, 7), "i2": (1, 2, 7), "i3": (1, 3, 0), "i4": (9, 9, 9)}
     put_catalogue(lake, {"i1": "blue kettle", "i2": SCRIPT, "i3": None, "i4": "red teapot"}, codes=codes)
     html = page(lake, settings)
     assert f'<a href="{DAY}-codes.html">' in html
     tree = (Path(lake.root) / "reports" / f"{DAY}-codes.html").read_text()
-    assert "4 items behind 3 semantic IDs" in tree
+    assert "4 items with 3 different semantic IDs" in tree
     assert "blue kettle" in tree
     assert "red teapot" in tree
-    assert "i3" in tree  # no title: its name
+    assert "i3" in tree  # it has no title, so its ID is shown
     assert SCRIPT not in tree
 
 
-def test_a_refit_and_the_health_of_the_ids_are_told(lake: Lake, settings: Settings) -> None:
+def test_a_refit_and_the_quality_of_the_codebook_are_shown(lake: Lake, settings: Settings) -> None:
     put_catalogue(lake, {"i1": "blue kettle"})
     moved = metric_rows("codebook", "refit", {"moved_c1": 0.1, "moved_c1c2": 0.2, "moved_id": 0.35}, rows=77)
-    health = metric_rows("codebook", "all", {"collision_rate": 0.125, "hr_at_1": 0.9375}, version="cb1")
-    replace_metrics(lake, "quantize", DAY, moved + health)
+    quality = metric_rows("codebook", "all", {"collision_rate": 0.125, "hr_at_1": 0.9375}, version="cb1")
+    replace_metrics(lake, "quantize", DAY, moved + quality)
     html = page(lake, settings)
     assert "35.00 %" in html
     assert "93.75 %" in html
+
+
+def test_terms_are_explained_where_they_are_used_and_in_a_list(lake: Lake, settings: Settings) -> None:
+    put_metrics(lake, DAY)
+    html = page(lake, settings)
+    explanation = "The share of the items that have the same semantic ID as another item."
+    assert f'<abbr title="{explanation}">collision rate</abbr>' in html
+    assert f"<dt>collision rate</dt><dd>{explanation}</dd>" in html

@@ -1,0 +1,54 @@
+"""Read what the report shows of a few users: what they did, what they are recommended, and why."""
+
+from datetime import date, timedelta
+
+from jobs.lake import Lake
+from jobs.reporting.metrics import Row
+from jobs.reporting.queries import load_titles, query
+
+USERS_SHOWN = 3
+ITEMS_SHOWN = 10
+REASONS_SHOWN = 5
+
+
+def load_first_recommendations(lake: Lake, day: date) -> list[Row]:
+    """The users that the report shows, and the first item of each user's list. Active users stay the same every day."""
+    return query(
+        lake, "gold.recommendations",
+        "SELECT user_id, item_id FROM t WHERE day = ? AND rank = 1 ORDER BY md5(user_id) LIMIT ?", day, USERS_SHOWN,
+    )  # fmt: skip
+
+
+def load_example_users(lake: Lake, day: date, history_days: int) -> list[Row]:
+    """For each user shown: the last `history_days` of the history, the recommendations and their reasons."""
+    users = [row["user_id"] for row in load_first_recommendations(lake, day)]
+    if not users:
+        return []
+    recommended = query(
+        lake, "gold.recommendations",
+        """SELECT user_id, rank, item_id, score FROM t
+           WHERE day = ? AND rank <= ? AND user_id IN ? ORDER BY rank""",
+        day, ITEMS_SHOWN, users,
+    )  # fmt: skip
+    history = query(
+        lake, "silver.events",
+        """SELECT user_id, item_id, arg_max(event, ts) AS event, max(ts) AS ts FROM t
+           WHERE day > ? AND day <= ? AND user_id IN ? AND event IN ('click', 'purchase', 'rating')
+           GROUP BY user_id, item_id ORDER BY ts DESC, item_id""",
+        day - timedelta(history_days), day, users,
+    )  # fmt: skip
+    reasons = query(
+        lake, "gold.explanations",
+        """SELECT user_id, history_item_id AS item_id, event, ts, similarity, attention FROM t
+           WHERE day = ? AND rank <= ? AND user_id IN ? ORDER BY rank""",
+        day, REASONS_SHOWN, users,
+    )  # fmt: skip
+    titles = load_titles(lake, {row["item_id"] for row in [*recommended, *history, *reasons]})
+    for row in [*recommended, *history, *reasons]:
+        row["title"] = titles[row["item_id"]]
+    lists = {"history": history, "recommended": recommended, "reasons": reasons}
+    return [
+        {"user_id": user}
+        | {name: [row for row in rows if row["user_id"] == user][:ITEMS_SHOWN] for name, rows in lists.items()}
+        for user in users
+    ]
