@@ -38,11 +38,11 @@ from jobs.item_pairs.language_model import open_llm
 from jobs.item_pairs.settings import Pairs
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings, load_settings
-from models.encoder import text
+from models.encoder import embedder
 from models.encoder.retrieval import hit_rates
-from models.encoder.sentence import TunableSentence
+from models.encoder.sentence_embedder import TunableSentence
 from models.encoder.tuning import Plan, tune
-from models.llm.prompt import item_json
+from models.llm.item_text import item_json
 from models.quantizers import collisions
 from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
 
@@ -120,7 +120,7 @@ def tuned(
     model = TunableSentence(encoder_location(encoder), texts, max_tokens=encoder.max_tokens)
 
     def look() -> dict[str, dict[str, float]]:
-        vectors = text.embed(model.sentence, texts, tokens_per_batch=encoder.tokens_per_batch)
+        vectors = embedder.embed(model.sentence, texts, tokens_per_batch=encoder.tokens_per_batch)
         return measured(vectors, train, searched, seed)
 
     before, started = look(), perf_counter()

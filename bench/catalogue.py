@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs import quantize
-from jobs.encoders.tuned import base_encoder
+from jobs.encoders.tuned_encoders import base_encoder
 from jobs.encoders.vectors import vectors_column
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.codebooks.store import live_codebook
-from jobs.encoders.tuned import live_encoder
+from jobs.encoders.tuned_encoders import live_encoder
 from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake
 from jobs.ranking.build import build

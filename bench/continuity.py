@@ -30,13 +30,13 @@ from rich.table import Table
 from jobs import quantize
 from jobs.codebooks.store import load_codebook
 from jobs.encoders.location import load_embedder
-from jobs.encoders.tuned import base_encoder
+from jobs.encoders.tuned_encoders import base_encoder
 from jobs.encoders.vectors import vectors_column
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings, load_settings
-from models.encoder import text
+from models.encoder import embedder
 from models.quantizers.matching import moved
 from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
 
@@ -48,7 +48,7 @@ FIRST = date(2026, 1, 1)
 def embedded(folder: Path, settings: Settings) -> Vectors:
     texts = list(map(item_text, item_rows(folder).values()))
     encoder = load_embedder(base_encoder(settings), settings.encoder)
-    return text.embed(
+    return embedder.embed(
         encoder, texts, tokens_per_batch=settings.encoder.tokens_per_batch, progress=progress("embedding", every=30)
     )
 

@@ -25,10 +25,10 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from jobs.encoders.location import encoder_location
 from jobs.encoders.settings import Align, Encoder
-from models.encoder.alignment import backward
+from models.encoder.contrastive_loss import backward
+from models.encoder.embedder import embed
 from models.encoder.segments import Batch, QuestionAnswer, collate
-from models.encoder.sentence import Sentence
-from models.encoder.text import embed
+from models.encoder.sentence_embedder import SentenceEmbedder
 from models.encoder.three_segment import ThreeSegmentEncoder
 
 Row = dict[str, str | float]
@@ -162,7 +162,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         sys.exit("decoder: this bench needs a GPU")
     texts, settings = list(map(item_text, item_rows(flags.data).values())), Encoder()
-    lengths = [len(ids) for ids in Sentence(encoder_location(settings), max_tokens=512).items(texts)]
+    lengths = [len(ids) for ids in SentenceEmbedder(encoder_location(settings), max_tokens=512).items(texts)]
     rows = measured(qwen3(), lengths, "cuda", budget=131_072, train_items=512)
     print(f"{len(texts):,} items; {torch.cuda.get_device_name()}; {machine('torch', 'transformers')}")
     for row in rows:

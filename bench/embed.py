@@ -24,8 +24,8 @@ from sentence_transformers import SentenceTransformer
 
 from jobs.encoders.location import encoder_location
 from jobs.encoders.settings import Encoder
-from models.encoder import text
-from models.encoder.sentence import Sentence
+from models.encoder import embedder
+from models.encoder.sentence_embedder import SentenceEmbedder
 from models.precision import fast_bfloat16
 
 Vectors = NDArray[np.float32]
@@ -36,8 +36,8 @@ def ways(location: str, settings: Encoder) -> dict[str, Way]:
     """The peer first; ours in float32 and, where the processor has it, in bfloat16."""
 
     def ours(bf16: bool) -> Way:
-        encoder = Sentence(location, max_tokens=settings.max_tokens, bf16=bf16)
-        return lambda texts: text.embed(encoder, texts, tokens_per_batch=settings.tokens_per_batch)
+        encoder = SentenceEmbedder(location, max_tokens=settings.max_tokens, bf16=bf16)
+        return lambda texts: embedder.embed(encoder, texts, tokens_per_batch=settings.tokens_per_batch)
 
     peer = SentenceTransformer(location, device="cuda" if torch.cuda.is_available() else "cpu")
     peer.max_seq_length = settings.max_tokens
@@ -59,7 +59,7 @@ def main() -> None:
         sys.exit(f"embed: {flags.data} holds no items*.jsonl.gz, neither itself nor in day folders")
     settings = Encoder()
     compared = ways(encoder_location(settings), settings)
-    tokens = sum(map(len, Sentence(encoder_location(settings), max_tokens=settings.max_tokens).items(texts)))
+    tokens = sum(map(len, SentenceEmbedder(encoder_location(settings), max_tokens=settings.max_tokens).items(texts)))
     seconds: dict[str, list[float]] = {name: [] for name in compared}
     vectors: dict[str, Vectors] = {}
     for way in compared.values():

@@ -44,8 +44,8 @@ from jobs.encoders.location import encoder_location
 from jobs.encoders.settings import Encoder
 from jobs.runtime.progress import progress
 from models.candidates import neighbours
-from models.encoder import text
-from models.encoder.sentence import Sentence
+from models.encoder import embedder
+from models.encoder.sentence_embedder import SentenceEmbedder
 from models.quantizers import KINDS, Codebook, ResKmeansFSQ, fit, health, rebuild_errors
 from models.quantizers.codebook import distinct
 from models.quantizers.decoding import decode_tables
@@ -148,8 +148,8 @@ def load(folder: Path) -> Items:
     rows, encoder = item_rows(folder), Encoder()
     if not rows:
         sys.exit(f"quantize: {folder} holds no items*.jsonl.gz")
-    sentence = Sentence(encoder_location(encoder), max_tokens=encoder.max_tokens)
-    vectors = text.embed(
+    sentence = SentenceEmbedder(encoder_location(encoder), max_tokens=encoder.max_tokens)
+    vectors = embedder.embed(
         sentence,
         list(map(item_text, rows.values())),
         tokens_per_batch=encoder.tokens_per_batch,

@@ -10,14 +10,14 @@ from jobs.encoders.location import encoder_location
 from jobs.encoders.settings import Align, Encoder
 from jobs.item_pairs.settings import Pairs
 from jobs.runtime.progress import progress
-from models.encoder import text
-from models.encoder.sentence import Sentence, TunableSentence
+from models.encoder import embedder
+from models.encoder.sentence_embedder import SentenceEmbedder, TunableSentence
 from models.encoder.tuning import tune
 
 
 def embedded(texts: list[str], encoder: Encoder) -> torch.Tensor:
     """[items, dim] float32."""
-    return _vectors(Sentence(encoder_location(encoder), max_tokens=encoder.max_tokens), texts, encoder)
+    return _vectors(SentenceEmbedder(encoder_location(encoder), max_tokens=encoder.max_tokens), texts, encoder)
 
 
 def aligned(log: Log, encoder: Encoder, align: Align, seed: int) -> torch.Tensor:
@@ -31,6 +31,6 @@ def aligned(log: Log, encoder: Encoder, align: Align, seed: int) -> torch.Tensor
     return _vectors(model.sentence, log.texts, encoder)
 
 
-def _vectors(sentence: Sentence, texts: list[str], encoder: Encoder) -> torch.Tensor:
+def _vectors(sentence: SentenceEmbedder, texts: list[str], encoder: Encoder) -> torch.Tensor:
     told = progress("embedding", every=30)
-    return torch.from_numpy(text.embed(sentence, texts, tokens_per_batch=encoder.tokens_per_batch, progress=told))
+    return torch.from_numpy(embedder.embed(sentence, texts, tokens_per_batch=encoder.tokens_per_batch, progress=told))

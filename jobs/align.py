@@ -22,7 +22,7 @@ import pyarrow.dataset as ds
 from jobs.ask import KEY, load_asker
 from jobs.embed import embed_missing
 from jobs.encoders.location import EncoderRef
-from jobs.encoders.tuned import (
+from jobs.encoders.tuned_encoders import (
     TABLE,
     Pairs,
     base_encoder,

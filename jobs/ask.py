@@ -26,9 +26,11 @@ from jobs.lake.row_saver import RowSaver
 from jobs.runtime.entry import main
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
-from models.llm import questions as asking
-from models.llm.prompt import LanguageModel, Refused, item_json
-from models.llm.questions import Question
+from models.llm import question_prompt as asking
+from models.llm import question_templates as templates
+from models.llm.interface import LanguageModel, UnusableModelError
+from models.llm.item_text import item_json
+from models.llm.question_prompt import Question
 
 TABLE = "silver.item_questions"
 KEY = ["item_id", "content_hash"]
@@ -46,11 +48,11 @@ class Asker(Protocol):
 
 @dataclass
 class Templates:
-    version: str = asking.TEMPLATE_VERSION
+    version: str = templates.TEMPLATE_VERSION
 
     def ask(self, items: list[Item]) -> Iterator[tuple[Item, list[Question] | None]]:
         for item in items:
-            yield item, asking.template_questions(item)
+            yield item, templates.template_questions(item)
 
 
 class LlmAsker:
@@ -74,7 +76,7 @@ class LlmAsker:
         try:
             for place, reply in self.model().reply(prompts, max_new_tokens=self.settings.max_new_tokens):
                 yield asked[place][0], asking.read_questions(reply.text)
-        except Refused as error:
+        except UnusableModelError as error:
             raise UserError(f"ask.llm: {error}") from None
 
 

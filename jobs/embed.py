@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from jobs.encoders.location import EncoderRef, load_embedder
-from jobs.encoders.tuned import base_encoder, champion_encoder, live_encoder
+from jobs.encoders.tuned_encoders import base_encoder, champion_encoder, live_encoder
 from jobs.encoders.vectors import vectors_column
 from jobs.lake import JobResult, Lake, UserError
 from jobs.lake.arrow import rows_with_keys
@@ -66,16 +66,16 @@ def embed_missing(lake: Lake, settings: Settings, encoder: EncoderRef, day: date
     if todo.num_rows:
         _forget(lake, todo, encoder.version, day)
         if settings.encoder.spark_parts:
-            from jobs.encoders.on_executors import embed_on_executors
+            from jobs.encoders.embed_on_spark import embed_on_spark
 
-            embed_on_executors(lake, settings.encoder, encoder, todo, day, progress("embedding items"))
+            embed_on_spark(lake, settings.encoder, encoder, todo, day, progress("embedding items"))
         else:
             _embed(lake, settings, encoder, todo, day)
     return items.num_rows, todo.num_rows
 
 
 def _embed(lake: Lake, settings: Settings, encoder: EncoderRef, todo: pa.Table, day: date) -> None:
-    from models.encoder import text  # heavy: only when there is something to embed
+    from models.encoder import embedder  # heavy: only when there is something to embed
 
     model = load_embedder(encoder, settings.encoder)
     kind = str(model.dtype).removeprefix("torch.")
@@ -88,11 +88,11 @@ def _embed(lake: Lake, settings: Settings, encoder: EncoderRef, todo: pa.Table, 
             chunk, items = items[:at_once], items[at_once:]
             started = time.monotonic()
             try:
-                vectors = text.embed(
+                vectors = embedder.embed(
                     model, chunk["text"].to_pylist(), chunk["image"].to_pylist(), tokens_per_batch=budget,
                     progress=partial(_tell, tell, done, len(todo)),
                 )  # fmt: skip
-            except text.NotFiniteError as error:
+            except embedder.NotFiniteError as error:
                 told = "give another encoder.model or, if it was tuned, lower align.lr"
                 raise UserError(f"the encoder {encoder.version} is of no use: {error}; {told}") from None
             rows = chunk.select(KEY).append_column("vector", vectors_column(vectors))

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from jobs.codebooks.refit import reason_to_refit
 from jobs.codebooks.store import Book, fit, live_codebook, load_codebook
-from jobs.encoders.tuned import live_encoder
+from jobs.encoders.tuned_encoders import live_encoder
 from jobs.encoders.vectors import dated_vectors, semantic_ids
 from jobs.lake import JobResult, Lake, UserError
 from jobs.lake.contracts import contracts

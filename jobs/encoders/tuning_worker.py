@@ -16,13 +16,13 @@ import torch
 import torch.distributed as dist
 
 from jobs.encoders.location import EncoderRef, image_folder, readable
-from jobs.encoders.tuned import Pairs, places
+from jobs.encoders.tuned_encoders import Pairs, places
 from jobs.lake import UserError
 from jobs.runtime import workers as ranks
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
-from models.encoder.loading import tunable
-from models.encoder.text import NotFiniteError
+from models.encoder.embedder import NotFiniteError
+from models.encoder.loading import load_tunable
 from models.encoder.tuning import Plan, tune
 
 PLAN = {"steps", "items_per_batch", "items_per_chunk", "lr", "temperature", "answer_weight", "seed"}
@@ -56,7 +56,7 @@ def tune_rank(folder: Path) -> None:
     texts, images, questions = (items[name].to_pylist() for name in ("text", "image", "questions"))
     torch.manual_seed(told["plan"]["seed"])  # <EMB> tokens and adapters start from random weights
     with readable(told["model"]["model"]):
-        model = tunable(texts=texts, images=images, questions=questions, **told["model"])
+        model = load_tunable(texts=texts, images=images, questions=questions, **told["model"])
     first = not dist.is_initialized() or dist.get_rank() == 0
     try:
         tune(

@@ -17,8 +17,9 @@ from jobs.item_pairs.language_model import llm_version, open_llm
 from jobs.item_pairs.settings import Llm
 from jobs.lake import Lake, UserError
 from jobs.settings.tree import Settings
-from models.llm import judge as asking
-from models.llm.prompt import LanguageModel, Refused, item_json
+from models.llm import judge_prompt as asking
+from models.llm.interface import LanguageModel, UnusableModelError
+from models.llm.item_text import item_json
 
 Pair = tuple[str, str]
 
@@ -99,7 +100,7 @@ class LlmJudge:
                 if reply.margin is not None:
                     reason = f"likelier than the other answer by {reply.margin:.2f} nats"
                 yield readable[place], Verdict(verdict, reason, reply.seconds)
-        except Refused as error:
+        except UnusableModelError as error:
             raise UserError(f"judge.llm: {error}") from None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from jobs.encoders.location import pinned, readable_name
 from jobs.item_pairs.settings import Llm
 from jobs.lake import UserError
-from models.llm.prompt import LanguageModel, Refused
+from models.llm.interface import LanguageModel, UnusableModelError
 
 
 def open_llm(settings: Llm, setting: str) -> LanguageModel:
@@ -27,7 +27,7 @@ def open_llm(settings: Llm, setting: str) -> LanguageModel:
 
     try:
         return local.load(settings.model, tokens_per_batch=settings.tokens_per_batch)
-    except Refused as error:
+    except UnusableModelError as error:
         raise UserError(
             f"{setting}.model: {error}; give a folder with config.json, tokenizer and *.safetensors, or an endpoint"
         ) from None

@@ -1,11 +1,11 @@
-"""Attention over packed three-segment rows, by kernels that never hold a [queries, keys] mask.
+"""Attention over packed three-segment rows, by kernels that never keep a [queries, keys] mask in memory.
 
-On a GPU flex attention, compiled, with a block mask. It has no backward pass on CPU (torch 2.15), so there the rows are
-laid beside each other and the rule is two plainly causal calls of scaled_dot_product_attention: [input][<EMB>], and
-[<EMB>][questions and answers]. The dense kernel is the reference.
+On a GPU it is compiled flex attention with a block mask. Flex attention has no backward pass on a CPU (torch 2.15). On
+a CPU the rows become a padded batch, and two causal calls of scaled_dot_product_attention follow the rule: one over
+[input][<EMB>], one over [<EMB>][questions and answers]. The dense kernel is the reference.
 
 Warm start: `input_share` alpha in [0, 1] adds log(alpha) to the scores between questions or answers and the input.
-1 is a plain causal model, 0 the paper's mask.
+1 is a plain causal model, 0 is the paper's mask.
 """
 
 import math
@@ -24,10 +24,10 @@ from models.encoder.segments import Batch, Segment, dense_mask, reads_input, see
 Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 """query [1, heads, tokens, dim], key and value [1, key heads, tokens, dim], scale -> [1, heads, tokens, dim]"""
 Kernel = Callable[[Batch, float], Attend]
-"""A batch and its input_share -> the attention of all its layers"""
+"""A batch and its input_share -> the attention of all layers"""
 
 NAME = "three_segment"  # attn_implementation of the decoder
-BEYOND = ("sliding_window", "softcap", "s_aux", "position_bias")  # what other models ask of attention
+UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")  # what other models need of attention
 
 
 def forward(
@@ -40,12 +40,12 @@ def forward(
     scaling: float,
     attend: Attend,
     dropout: float = 0.0,
-    **asked: Any,
+    **options: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in every layer; `attend` comes with the call of the model."""
-    if dropout or any(asked.get(name) is not None for name in BEYOND):
-        raise ValueError(f"the three-segment encoder knows neither attention dropout nor {', '.join(BEYOND)}")
-    # under autocast norms and rotary positions leave queries and keys in float32, where kernels are slow
+    """The function that transformers calls in every layer; `attend` is an argument of the model's call."""
+    if dropout or any(options.get(name) is not None for name in UNSUPPORTED):
+        raise ValueError(f"the three-segment encoder supports neither attention dropout nor {', '.join(UNSUPPORTED)}")
+    # Under autocast, norms and rotary positions leave queries and keys in float32, in which kernels are slow.
     out = attend(query.to(value.dtype), key.to(value.dtype), value, scaling)
     return out.transpose(1, 2), None
 
@@ -54,11 +54,12 @@ AttentionInterface.register(NAME, forward)
 
 
 def fastest(device: torch.device) -> Kernel:
+    """The fastest kernel on a device."""
     return flex if device.type == "cuda" else by_rows
 
 
 def flex(batch: Batch, input_share: float) -> Attend:
-    """Flex attention; a score's bias is worked out inside the kernel."""
+    """Flex attention; the kernel computes the bias of a score."""
     row, segment, inputs_open = batch.row, batch.segment, input_share > 0
 
     def mask(_b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
@@ -87,18 +88,18 @@ def flex(batch: Batch, input_share: float) -> Attend:
 
 @cache
 def fused(function: Callable[..., Any], device: str) -> Callable[..., Any]:
-    """Compiled on a GPU, where it would otherwise fill [queries, keys]; as it stands on a CPU, to compare with."""
+    """Compile a function on a GPU, where it would otherwise fill [queries, keys]. On a CPU only tests call it."""
     return torch.compile(function, dynamic=True) if device == "cuda" else function
 
 
 def by_rows(batch: Batch, input_share: float) -> Attend:
-    """Causal calls over rows laid beside each other, padded behind, where causal attention never looks."""
+    """Causal calls over rows as a batch, padded at the end, where causal attention never looks."""
     segment = batch.segment
-    asks = segment >= Segment.QUESTION
-    spans = [torch.ones_like(asks)] if input_share > 0 else [~asks, segment >= Segment.EMB]
-    counted = [span if number == 0 else asks for number, span in enumerate(spans)]  # <EMB> comes from the first
-    calls = [beside(batch.row, span, count) for span, count in zip(spans, counted, strict=True) if count.any()]
-    order = torch.cat([count.nonzero().squeeze(1) for count in counted]).argsort()
+    in_questions = segment >= Segment.QUESTION
+    spans = [torch.ones_like(in_questions)] if input_share > 0 else [~in_questions, segment >= Segment.EMB]
+    outputs = [span if number == 0 else in_questions for number, span in enumerate(spans)]  # <EMB>: of the first span
+    calls = [causal_rows(batch.row, span, output) for span, output in zip(spans, outputs, strict=True) if output.any()]
+    order = torch.cat([output.nonzero().squeeze(1) for output in outputs]).argsort()
 
     def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         dim = value.shape[-1]
@@ -110,50 +111,50 @@ def by_rows(batch: Batch, input_share: float) -> Attend:
     return attend
 
 
-def beside(row: Tensor, span: Tensor, counted: Tensor) -> Attend:
-    """Causal attention among the tokens of a span, each row by itself.
+def causal_rows(row: Tensor, span: Tensor, output: Tensor) -> Attend:
+    """Causal attention among the tokens of a span, within each row.
 
-    row, span, counted  [tokens] int64, bool, bool; counted lies within span
-    returns             attention that gives [counted tokens, heads, dim]
+    row, span, output  [tokens] int64, bool, bool; output marks a part of the span
+    returns            attention that returns [output tokens, heads, dim]
     """
     places = span.nonzero().squeeze(1)
     lengths = row[places].bincount()
     width = int(lengths.max())
-    flat = torch.arange(len(places)) + (torch.arange(len(lengths)) * width - lengths.cumsum(0) + lengths)[row[places]]
-    source = torch.zeros(len(lengths) * width, dtype=torch.int64)  # behind a row stands token 0: nobody looks there
-    source[flat] = places
-    back = flat[counted[places]]
+    padded = torch.arange(len(places)) + (torch.arange(len(lengths)) * width - lengths.cumsum(0) + lengths)[row[places]]
+    source = torch.zeros(len(lengths) * width, dtype=torch.int64)  # the padding is token 0: no token looks at it
+    source[padded] = places
+    output_places = padded[output[places]]
 
-    def lay(x: Tensor) -> Tensor:
+    def pad(x: Tensor) -> Tensor:
         tokens = x[0].transpose(0, 1).index_select(0, source)
         return tokens.view(-1, width, *tokens.shape[1:]).transpose(1, 2)
 
     def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        shared = query.shape[1] != key.shape[1]
+        has_shared_keys = query.shape[1] != key.shape[1]
         out = F.scaled_dot_product_attention(
-            lay(query), lay(key), lay(value), is_causal=True, scale=scale, enable_gqa=shared
+            pad(query), pad(key), pad(value), is_causal=True, scale=scale, enable_gqa=has_shared_keys
         )
-        return out.transpose(1, 2).flatten(0, 1).index_select(0, back)
+        return out.transpose(1, 2).flatten(0, 1).index_select(0, output_places)
 
     return attend
 
 
 def with_bias(query: Tensor, key: Tensor, value: Tensor, segment: Tensor, bias: float) -> tuple[Tensor, Tensor, Tensor]:
-    """One more dimension in every head, that adds `bias` to the product where questions or answers meet the input."""
-    asks = (segment >= Segment.QUESTION).to(query.dtype)[:, None] * bias
-    given = (segment == Segment.INPUT).to(key.dtype)[:, None]
-    wide_query = torch.cat([query, asks.expand(*query.shape[:-1], 1)], -1)
-    wide_key = torch.cat([key, given.expand(*key.shape[:-1], 1)], -1)
+    """Add a dimension to every head that adds `bias` to the product of a question or answer with an input token."""
+    of_questions = (segment >= Segment.QUESTION).to(query.dtype)[:, None] * bias
+    of_input = (segment == Segment.INPUT).to(key.dtype)[:, None]
+    wide_query = torch.cat([query, of_questions.expand(*query.shape[:-1], 1)], -1)
+    wide_key = torch.cat([key, of_input.expand(*key.shape[:-1], 1)], -1)
     return wide_query, wide_key, F.pad(value, (0, 1))
 
 
 def dense(batch: Batch, input_share: float) -> Attend:
-    """The reference: every score is worked out, then masked."""
-    seen = dense_mask(batch.row, batch.segment, inputs_open=input_share > 0)
+    """The reference: compute every score, then mask."""
+    visible = dense_mask(batch.row, batch.segment, inputs_open=input_share > 0)
     place = torch.arange(len(batch.row), device=batch.row.device)
-    reading = reads_input(batch.segment, place[:, None], place[None, :])
-    bias = torch.where(reading & seen, math.log(input_share) if input_share > 0 else 0.0, 0.0)
-    bias = bias.masked_fill(~seen, -math.inf)
+    is_input = reads_input(batch.segment, place[:, None], place[None, :])
+    bias = torch.where(is_input & visible, math.log(input_share) if input_share > 0 else 0.0, 0.0)
+    bias = bias.masked_fill(~visible, -math.inf)
 
     def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         groups = query.shape[1] // key.shape[1]

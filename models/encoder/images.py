@@ -9,8 +9,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from transformers import AutoImageProcessor
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # for others Pillow may start programs (EPS: Ghostscript)
-MOST_PIXELS = 1 << 26  # of a file, which take 200 MB before the processor makes them fewer
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # for other formats Pillow may start programs (EPS: Ghostscript)
+MOST_PIXELS = 1 << 26  # of a file; they take 200 MB before the processor scales the image down
 T = TypeVar("T")
 
 
@@ -26,43 +26,43 @@ class Patches(NamedTuple):
 
 
 class Images:
-    """The images beneath a folder. One that leads outside, is not there or cannot be decoded is left out, and counted.
+    """The images in a folder. An image that lies outside, is missing or cannot be decoded is left out and counted.
 
     folder  that names of images are relative to
-    model   folder or name of the model whose image processor reads them and bounds their size
+    model   folder or name of the model whose image processor reads the images and limits their size
     raises  OSError or ValueError if the model has no image processor, or one unlike Qwen-VL's
     """
 
     def __init__(self, folder: str, model: str) -> None:
         self.folder = Path(folder).resolve()
-        # By Pillow also where torchvision is installed: equal versions give equal vectors.
-        chosen = {"backend": "pil", "trust_remote_code": False}
-        self.processor: Any = AutoImageProcessor.from_pretrained(model, **chosen)  # type: ignore[no-untyped-call]  # transformers: no types
+        # Use Pillow even if torchvision is installed: equal versions must give equal vectors.
+        options = {"backend": "pil", "trust_remote_code": False}
+        self.processor: Any = AutoImageProcessor.from_pretrained(model, **options)  # type: ignore[no-untyped-call]  # transformers: no types
         if "image_grid_thw" not in self.processor.model_input_names:
             raise ValueError("its image processor gives no grid of patches: only models like Qwen-VL look at images")
-        self.lock = Lock()  # texts and images are read ahead in a thread each
+        self.lock = Lock()  # one thread reads the next texts, another one the next images
         self.left_out = 0
         self.example = ""
 
     def tokens(self, name: str) -> int | None:
-        """How many tokens an image takes, told from the head of its file; None if it is left out."""
+        """How many tokens an image takes, from the head of its file; None if the image is left out."""
 
         def count(image: Image.Image) -> int:
             patches = self.processor.get_number_of_image_patches(image.height, image.width)
             return int(patches // self.processor.merge_size**2) + 2  # between vision start and vision end
 
-        return self._opened(name, count)
+        return self._open(name, count)
 
     def patches(self, name: str) -> Patches | None:
-        """What the processor makes of an image, decoded; None if it is left out."""
+        """The decoded image as the processor returns it; None if the image is left out."""
 
         def decode(image: Image.Image) -> Patches:
-            made = self.processor(ImageOps.exif_transpose(image), return_tensors="pt")
-            return Patches(made["pixel_values"], made["image_grid_thw"])
+            processed = self.processor(ImageOps.exif_transpose(image), return_tensors="pt")
+            return Patches(processed["pixel_values"], processed["image_grid_thw"])
 
-        return self._opened(name, decode)
+        return self._open(name, decode)
 
-    def _opened(self, name: str, use: Callable[[Image.Image], T]) -> T | None:
+    def _open(self, name: str, use: Callable[[Image.Image], T]) -> T | None:
         try:
             with Image.open(self._path(name), formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
@@ -75,7 +75,7 @@ class Images:
             return None
 
     def _path(self, name: str) -> Path:
-        """Names come with the data: none may open what lies elsewhere, also not by a link."""
+        """The file of an image. Names come with the data: a name or a link may not lead outside the folder."""
         path = (self.folder / name).resolve()
         if not path.is_relative_to(self.folder):
             raise ValueError("it leads outside the folder")

@@ -1,42 +1,48 @@
-"""Which kind of encoder a folder or name holds."""
+"""Load the encoder in a folder or of a name, whatever kind it is."""
 
 from collections.abc import Sequence
 
-from models.encoder.compressed import (
-    Compressed,
+from models.encoder.embedder import Embedder
+from models.encoder.sentence_embedder import SentenceEmbedder, TunableSentence
+from models.encoder.three_segment_embedder import (
     Questions,
-    TunableCompressed,
+    ThreeSegmentEmbedder,
+    TunableThreeSegment,
     is_decoder,
     looks_at_images,
     was_tuned,
 )
-from models.encoder.sentence import Sentence, TunableSentence
-from models.encoder.text import Embedder
 
 
 def load(model: str, *, max_tokens: int, image_folder: str = "") -> Embedder:
-    """To embed with: three segments where they were tuned or images can be looked at, else the model's own pooling.
+    """Load an encoder to embed with.
 
-    image_folder  that names of images are relative to; empty: images are not looked at
+    A tuned language model or one that can look at images becomes a three-segment encoder. Any other model uses its own
+    pooling.
+
+    model         folder or Hugging Face name
+    image_folder  that names of images are relative to; empty: images are ignored
     raises        OSError or ValueError if there is no readable model
     """
     if was_tuned(model) or looks_at_images(model):
-        return Compressed(model, max_tokens=max_tokens, image_folder=image_folder)
-    return Sentence(model, max_tokens=max_tokens)
+        return ThreeSegmentEmbedder(model, max_tokens=max_tokens, image_folder=image_folder)
+    return SentenceEmbedder(model, max_tokens=max_tokens)
 
 
-def tunable(
+def load_tunable(
     model: str, texts: Sequence[str], images: Sequence[str | None], questions: Sequence[Questions], *,
     max_tokens: int, image_folder: str, embs: int, rank: int | None, checkpointing: bool, warm_start: float,
-) -> TunableSentence | TunableCompressed:  # fmt: skip
-    """To tune: three segments for a decoder-only language model, contrastive alone for an encoder-only one.
+) -> TunableSentence | TunableThreeSegment:  # fmt: skip
+    """Load an encoder to tune.
 
-    texts, images, questions  [items]
+    A decoder-only language model gets three segments. An encoder-only model is tuned with the contrastive loss alone.
+
+    texts, images, questions  [items]; the other arguments as of TunableThreeSegment
     raises                    OSError or ValueError if there is no readable model
     """
     if not is_decoder(model):
         return TunableSentence(model, texts, max_tokens=max_tokens)
-    return TunableCompressed(
+    return TunableThreeSegment(
         model,
         texts,
         images,

@@ -1,11 +1,11 @@
-"""The three segments of a row, and who sees whom (QARM V2, arXiv 2602.08559).
+"""The three segments of a row, and which token sees which (QARM V2, arXiv 2602.08559).
 
     [input tokens] [<EMB> tokens] [question, answer, question, answer, ...]
 
-Input is causal over input. <EMB> sees input and earlier <EMB>. Questions and answers see <EMB> and earlier questions
-and answers, never the input: all that an answer needs must pass through <EMB>.
+Input sees earlier input. <EMB> sees input and earlier <EMB>. Questions and answers see <EMB> and earlier questions
+and answers, but never the input: everything that an answer needs must pass through <EMB>.
 
-Rows are packed one behind the other into a single sequence, without padding; a token sees its own row only.
+Rows are packed one after the other into a single sequence, without padding; a token sees its own row only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,13 +31,13 @@ QuestionAnswer = tuple[Sequence[int], Sequence[int]]  # the tokens of a question
 class Batch:
     """Packed rows.
 
-    tokens    [tokens] int64 of the vocabulary; 0 at <EMB>, whose embeddings are the encoder's own
+    tokens    [tokens] int64 of the vocabulary; 0 for <EMB>, whose embeddings are not in the vocabulary
     row       [tokens] int64 the row of a token, from 0, ascending
-    position  [tokens] int64 place in the row
+    position  [tokens] int64 place in the row, from 0
     segment   [tokens] int64 a Segment
-    emb       [rows, embs] int64 where the <EMB> tokens stand
-    answer    [answer tokens] int64 where the answer tokens stand
-    pixels    [patches, values] float32 image patches in the order of the image tokens, as the model's processor gives
+    emb       [rows, embs] int64 indices of the <EMB> tokens
+    answer    [answer tokens] int64 indices of the answer tokens
+    pixels    [patches, values] float32 image patches of the model's processor, in the order of the image tokens
     grid      [images, 3] int64 patches of each image in time, height and width
     """
 
@@ -68,11 +68,12 @@ def collate(
 ) -> Batch:
     """Pack rows.
 
-    inputs         [rows] the tokens of each item; its first max_input stay (so images come first), all if None
-    questions      [rows] the questions of each item and their answers; None to embed only
-    embs           <EMB> tokens a row
-    max_questions  tokens a row; a pair that does not fit whole ends the row
-    raises         ValueError if there is no row, or not one list of questions a row
+    inputs         [rows] the tokens of each item
+    questions      [rows] the questions about each item with their answers; None to embed only
+    embs           <EMB> tokens of a row
+    max_input      input tokens of a row: its first ones, so images come first; None keeps all
+    max_questions  question and answer tokens of a row; a pair that does not fit as a whole ends the row
+    raises         ValueError if there is no row, or not one list of questions for each row
     """
     if not inputs:
         raise ValueError("a batch needs at least one row")
@@ -99,7 +100,7 @@ def collate(
 
 
 def fitting(pairs: Sequence[QuestionAnswer], max_tokens: int) -> list[QuestionAnswer]:
-    """The first pairs that have at most max_tokens tokens together: half an answer would teach to break off."""
+    """The first pairs that have at most max_tokens tokens together: from half an answer a model would learn to stop."""
     kept: list[QuestionAnswer] = []
     for question, answer in pairs:
         max_tokens -= len(question) + len(answer)
@@ -114,11 +115,11 @@ def integers(values: Iterable[int]) -> Tensor:
 
 
 def sees(row: Tensor, segment: Tensor, query: Tensor, key: Tensor, *, inputs_open: bool) -> Tensor:
-    """Whether token `query` sees token `key`: the rule that every mask here is made of.
+    """Whether token `query` sees token `key`: the rule behind every mask.
 
-    row, segment  [tokens] int64; row -1 is padding, which is seen by nobody and sees nothing
-    query, key    int64 places, of shapes that broadcast
-    inputs_open   warm start: questions and answers see the input too, which makes a row plainly causal
+    row, segment  [tokens] int64; row -1 is padding: no token sees it, and it sees no token
+    query, key    int64 token indices, of shapes that broadcast
+    inputs_open   warm start: questions and answers see the input too, so that the whole row is causal
     returns       bool, of the broadcast shape
     """
     causal = (row[query] == row[key]) & (row[key] >= 0) & (key <= query)
@@ -128,12 +129,12 @@ def sees(row: Tensor, segment: Tensor, query: Tensor, key: Tensor, *, inputs_ope
 
 
 def reads_input(segment: Tensor, query: Tensor, key: Tensor) -> Tensor:
-    """Whether `query` is of a question or an answer and `key` of the input; shapes as in sees()."""
+    """Whether `query` belongs to a question or an answer and `key` to the input; shapes as in sees()."""
     return (segment[query] >= int(Segment.QUESTION)) & (segment[key] == int(Segment.INPUT))
 
 
 def dense_mask(row: Tensor, segment: Tensor, *, inputs_open: bool = False) -> Tensor:
-    """The whole mask, to read and to compare with.
+    """The whole mask, for the reference kernel and for tests.
 
     row, segment  [tokens] int64
     returns       [queries, keys] bool, true = sees

@@ -1,8 +1,8 @@
 """Item encoder: a decoder-only language model that compresses an item into a few <EMB> tokens.
 
 QARM V2 (arXiv 2602.08559), section "item encoder": the vector of an item is the mean of the last hidden states of its
-<EMB> tokens, and questions about the item are answered from these tokens alone. The <EMB> tokens are rows of their own
-beside the vocabulary.
+<EMB> tokens, and questions about the item are answered from these tokens alone. The rows of the <EMB> tokens are not
+part of the vocabulary.
 """
 
 from contextlib import AbstractContextManager
@@ -14,12 +14,12 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from models.encoder import vision
-from models.encoder.alignment import Encoded
 from models.encoder.attention import NAME, Kernel, fastest
+from models.encoder.contrastive_loss import Encoded
 from models.encoder.lora import add_adapters
 from models.encoder.segments import Batch
 
-LOGITS = 1024  # answer tokens whose logits [tokens, vocabulary] exist at once
+LOGITS_AT_ONCE = 1024  # answer tokens whose logits [tokens, vocabulary] are in memory
 
 
 class ThreeSegmentEncoder(nn.Module):
@@ -27,9 +27,9 @@ class ThreeSegmentEncoder(nn.Module):
 
     model          any that passes keyword arguments on to its attention (transformers' attention interface)
     embs           <EMB> tokens of a row
-    rank           of LoRA adapters, beside which only <EMB> and the projector are trained; None trains all weights
-    bf16           computes in bfloat16; what is trained stays in float32, what is frozen does not
-    checkpointing  keeps only the inputs of layers for the backward pass
+    rank           of LoRA adapters: besides them only <EMB> and the projector are trained; None trains all weights
+    bf16           computes in bfloat16; trained weights stay float32, frozen weights become bfloat16
+    checkpointing  keeps only the inputs of layers for the backward pass, and computes the layers again
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ThreeSegmentEncoder(nn.Module):
         self.model = model
         self.rank = rank
         self.bf16 = bf16
-        self.kernel: Kernel | None = None  # None: the fastest of the device
+        self.kernel: Kernel | None = None  # None: the fastest one on the device
         table = embeddings(model).weight.detach().float()
         self.emb = nn.Parameter(torch.randn(embs, table.shape[1]) * table.std())
         decoder: PreTrainedModel = model.get_decoder()  # type: ignore[no-untyped-call]  # transformers: no types
@@ -64,8 +64,8 @@ class ThreeSegmentEncoder(nn.Module):
     def forward(self, batch: Batch, *, input_share: float = 0.0) -> Encoded:
         """Encode rows and read the answers.
 
-        input_share  weight of the input in the attention of questions and answers: 1 is a plain causal model,
-                     0 the paper's mask; anneal it from one to the other for a warm start
+        input_share  weight of the input in the attention of questions and answers: 1 is a plain causal model, 0 is
+                     the paper's mask; for a warm start, lower it from 1 to 0 during training
         raises       ValueError if input_share is outside [0, 1]
         """
         if not 0 <= input_share <= 1:
@@ -102,12 +102,13 @@ class ThreeSegmentEncoder(nn.Module):
     def nll(self, states: Tensor, targets: Tensor) -> Tensor:
         """Summed next-token loss of targets [answer tokens] from the states before them [answer tokens, dim]."""
         total = states.new_zeros((), dtype=torch.float32)
-        for some, target in zip(torch.split(states, LOGITS), torch.split(targets, LOGITS), strict=True):
-            total = total + checkpoint(self.logits_nll, some, target, use_reentrant=False)
+        parts = zip(torch.split(states, LOGITS_AT_ONCE), torch.split(targets, LOGITS_AT_ONCE), strict=True)
+        for part_states, part_targets in parts:
+            total = total + checkpoint(self.logits_nll, part_states, part_targets, use_reentrant=False)
         return total
 
     def logits_nll(self, states: Tensor, targets: Tensor) -> Tensor:
-        head: nn.Linear = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]  # the same
+        head: nn.Linear = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]  # as above
         return F.cross_entropy(head(states).float(), targets, reduction="sum")
 
 

@@ -1,4 +1,4 @@
-"""Train an encoder on item pairs, from any point of an epoch on."""
+"""Train an encoder on item pairs. An interrupted training goes on from its checkpoint."""
 
 import math
 import os
@@ -15,13 +15,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models.encoder.alignment import Losses, backward, sum_gradients
-from models.encoder.batches import Ints, Partners, batches
-from models.encoder.text import NotFiniteError
+from models.distributed import sum_gradients, worker_count, worker_index
+from models.encoder.contrastive_loss import Losses, backward
+from models.encoder.embedder import NotFiniteError
+from models.encoder.pair_batches import Ints, Partners, draw_batches
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
-WARM_UP = 0.1  # of the steps
-MAX_NORM = 1.0
+WARM_UP = 0.1  # share of the steps
+MAX_NORM = 1.0  # of the gradient
 SAVE_EVERY = 50  # steps
 
 
@@ -29,8 +30,11 @@ SAVE_EVERY = 50  # steps
 class Plan:
     """How to train.
 
-    items_per_batch  of all ranks together: an item's negatives come from them
-    items_per_chunk  encoded at once; less memory, the same gradient
+    items_per_batch  of all workers together; an item's negatives come from its batch
+    items_per_chunk  that are encoded at once; a smaller number needs less memory and gives the same gradient
+    lr               peak learning rate
+    temperature      of the contrastive loss
+    answer_weight    of the next-token loss, relative to the contrastive loss
     """
 
     steps: int
@@ -55,15 +59,17 @@ def tune(
 ) -> list[Losses]:
     """Train the model in place on pairs of items.
 
-    With `torch.distributed` every rank calls this with the same pairs, and starts from the first one's weights. On a
-    CPU the same arguments give the same weights, also if it was interrupted and goes on from its checkpoint.
+    With `torch.distributed`, every worker calls this function with the same pairs; all start from the weights of
+    worker 0. On a CPU the same arguments give the same weights, even if the training was interrupted and went on from
+    its checkpoint.
 
-    collate     item indices to what the model takes
+    collate     turns item indices into the model's input
     pairs       [pairs, 2] item indices
-    checkpoint  file to keep every few steps and to go on from
-    anneal      told before each step which share of the steps is done
-    returns     the losses of each step done here
-    raises      NotFiniteError at the first gradient that is no number
+    items       how many items there are
+    checkpoint  file that is written every few steps, and read at the start if it exists
+    anneal      called before each step with the share of the steps that is done
+    returns     the losses of each step, without those before the checkpoint
+    raises      NotFiniteError at the first gradient that contains NaN or infinity
     """
     partners = Partners(pairs, items)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -73,7 +79,7 @@ def tune(
         dist.broadcast(parameter.data, src=0)
     model.train()
     curve = []
-    for step, batch in enumerate(islice(_batches(partners, plan), plan.steps)):
+    for step, batch in enumerate(islice(_shared_batches(partners, plan), plan.steps)):
         if step < done:
             continue
         if anneal:
@@ -88,12 +94,13 @@ def tune(
                 seed=plan.seed * 1_000_003 + step,
             )
         )  # fmt: skip
-        sum_gradients(parameters)
+        for parameter in parameters:  # one at a time: a copy of the whole gradient may not fit into memory
+            sum_gradients([parameter])
         if not nn.utils.clip_grad_norm_(parameters, MAX_NORM).isfinite():
-            raise NotFiniteError(f"the gradient of step {step + 1} is no number")
+            raise NotFiniteError(f"the gradient of step {step + 1} is not finite")
         optimizer.step()
         optimizer.zero_grad()
-        if checkpoint and (step + 1) % SAVE_EVERY == 0 and _rank() == 0:
+        if checkpoint and (step + 1) % SAVE_EVERY == 0 and worker_index() == 0:
             _save(checkpoint, parameters, optimizer, step + 1)
         if progress:
             progress(step + 1, plan.steps)
@@ -101,58 +108,54 @@ def tune(
     return curve
 
 
-def _batches(partners: Partners, plan: Plan) -> Iterator[Ints]:
-    """Batches of one epoch after the other that all ranks can share evenly, until an epoch has none for them."""
-    ranks = dist.get_world_size() if dist.is_initialized() else 1
+def _shared_batches(partners: Partners, plan: Plan) -> Iterator[Ints]:
+    """Batches that all workers can share evenly, one epoch after the other, until an epoch has no such batch."""
+    workers = worker_count()
     for epoch in count():
         shared = 0
-        for batch in batches(partners, items_per_batch=plan.items_per_batch, seed=plan.seed, epoch=epoch):
-            size = len(batch) // ranks * ranks
-            shuffle = np.random.default_rng([plan.seed, epoch, *batch[:2]])  # the few that are left out differ
+        for batch in draw_batches(partners, items_per_batch=plan.items_per_batch, seed=plan.seed, epoch=epoch):
+            size = len(batch) // workers * workers
+            rng = np.random.default_rng([plan.seed, epoch, *batch[:2]])  # the few items that are left out differ
             if size > 1:
-                yield np.sort(shuffle.permutation(batch)[:size])
+                yield np.sort(rng.permutation(batch)[:size])
                 shared += 1
         if not shared:
             return
 
 
 def _chunks(batch: Ints, size: int) -> list[Ints]:
-    ranks = dist.get_world_size() if dist.is_initialized() else 1
-    mine = np.split(batch, ranks)[_rank()]
-    return [mine[start : start + size] for start in range(0, len(mine), size)]
+    """This worker's part of a batch, in chunks of at most `size` items."""
+    part = np.split(batch, worker_count())[worker_index()]
+    return [part[start : start + size] for start in range(0, len(part), size)]
 
 
 def _pace(step: int, steps: int) -> float:
     """Share of the learning rate: a linear warm-up, then half a cosine."""
-    warm = max(1, round(WARM_UP * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
-def _rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
+    warm_up = max(1, round(WARM_UP * steps))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
 def _save(path: Path, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer, step: int) -> None:
-    held: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for number, parameter in enumerate(parameters):
-        held[f"{number}.weight"] = parameter.detach().contiguous()
-        held |= {f"{number}.{name}": value for name, value in optimizer.state[parameter].items()}
-    part = path.with_suffix(".part")
-    save_file(held, part, metadata={"step": str(step)})
-    os.replace(part, path)
+        tensors[f"{number}.weight"] = parameter.detach().contiguous()
+        tensors |= {f"{number}.{name}": value for name, value in optimizer.state[parameter].items()}
+    unfinished = path.with_suffix(".part")
+    save_file(tensors, unfinished, metadata={"step": str(step)})
+    os.replace(unfinished, path)
 
 
 def _restore(path: Path, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
-    """Weights and the optimiser's state as `_save` left them. returns the steps done"""
-    with safe_open(path, framework="pt") as held, torch.no_grad():
-        names = set(held.keys())
+    """Read weights and the optimizer's state as `_save` wrote them. returns the number of steps done"""
+    with safe_open(path, framework="pt") as file, torch.no_grad():
+        all_names = set(file.keys())
         for number, parameter in enumerate(parameters):
-            parameter.copy_(held.get_tensor(f"{number}.weight"))
-            mine = {name.split(".")[1] for name in names if name.startswith(f"{number}.")} - {"weight"}
-            state = {name: held.get_tensor(f"{number}.{name}") for name in sorted(mine)}
+            parameter.copy_(file.get_tensor(f"{number}.weight"))
+            names = {name.split(".")[1] for name in all_names if name.startswith(f"{number}.")} - {"weight"}
+            state = {name: file.get_tensor(f"{number}.{name}") for name in sorted(names)}
             optimizer.state[parameter] = {
                 name: value if name == "step" else value.to(parameter.device) for name, value in state.items()
             }
-        return int(held.metadata()["step"])
+        return int(file.metadata()["step"])

@@ -1,4 +1,4 @@
-"""A language model behind an OpenAI-compatible endpoint: several requests at a time, each tried again with back-off."""
+"""A language model behind an OpenAI-compatible endpoint: several requests at a time, each repeated with back-off."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -8,12 +8,13 @@ from typing import Any
 
 import openai
 
-from models.llm.prompt import Prompt, Refused, Reply, neutral, storable
+from models.llm.interface import Prompt, Reply, UnusableModelError
+from models.llm.item_text import make_storable, neutralize
 
-TRIES_AGAIN = 10  # waits 0.5 s, then twice as long each time, at most 8 s: together about a minute
-ONE_PROMPT = (400, 403, 413, 422)  # may be about this prompt alone: its length, or what a filter finds in it
+RETRIES = 10  # waits 0.5 s, then twice as long each time, at most 8 s: together about a minute
+PROMPT_STATUSES = (400, 403, 413, 422)  # may be about one prompt alone: its length, or what a filter finds in it
 NO_ENDPOINT = "answers, but not as an OpenAI-compatible endpoint does"
-FIRST = 8  # prompts, from all over the list: if each of them is refused, it is not about the prompts
+PROBES = 8  # prompts from all over the list; if all of them are refused, the cause is not in the prompts
 
 
 class PromptRefusedError(Exception):
@@ -21,91 +22,91 @@ class PromptRefusedError(Exception):
 
 
 class Endpoint:
-    """A LanguageModel elsewhere.
+    """A LanguageModel that another process serves.
 
     url          such as http://127.0.0.1:8000/v1
-    api_key      sent to the endpoint, and told to nobody else
-    concurrency  requests under way at a time
+    api_key      sent to the endpoint and shown nowhere else
+    concurrency  requests at a time
     timeout      seconds for one try
-    raises       Refused if no request could carry the key
+    raises       UnusableModelError if no request could carry the key
     """
 
     def __init__(self, *, url: str, model: str, api_key: str, concurrency: int, timeout: float) -> None:
         if not (api_key.isascii() and api_key.isprintable()):
-            raise Refused("the key in OPENAI_API_KEY holds a line end or another character that no key has")
+            raise UnusableModelError("the key in OPENAI_API_KEY holds a line end or another character that no key has")
         self.url, self.model, self.concurrency, self._key = url, model, concurrency, api_key
         # The client tries again after connection errors, time-outs, 408, 409, 429 and 5xx, and heeds Retry-After.
-        self._client = openai.OpenAI(base_url=url, api_key=api_key, timeout=timeout, max_retries=TRIES_AGAIN)
+        self._client = openai.OpenAI(base_url=url, api_key=api_key, timeout=timeout, max_retries=RETRIES)
 
     def reply(
         self, prompts: Sequence[Prompt], *, max_new_tokens: int, choices: Sequence[str] = ()
     ) -> Iterator[tuple[int, Reply]]:
-        """See LanguageModel; there is no common way to hold an endpoint to `choices`.
+        """See LanguageModel. There is no common way to restrict an endpoint to `choices`: they are ignored.
 
-        A prompt that is refused has as its reply that it was, which answers nothing; but no reply comes, and Refused is
-        raised, where the first prompts are all refused.
+        If the service refuses a prompt, the reply says so, and no answer can be read from it. If the service refuses
+        all of the first prompts, there is no reply at all and UnusableModelError is raised.
         """
-        first = range(0, len(prompts), max(1, len(prompts) // FIRST))[:FIRST]
-        todo = iter([*first, *(place for place in range(len(prompts)) if place not in first)])
+        probes = range(0, len(prompts), max(1, len(prompts) // PROBES))[:PROBES]
+        waiting = iter([*probes, *(index for index in range(len(prompts)) if index not in probes)])
         failure: BaseException | None = None
-        under_way: dict[Future[Reply], int] = {}
-        answered, refused = False, dict[int, Reply]()
+        running: dict[Future[Reply], int] = {}
+        has_answered, refusals = False, dict[int, Reply]()
         with ThreadPoolExecutor(self.concurrency) as pool:
             while True:
-                # After a failure nothing new is asked, but what is under way is paid for, and kept.
-                free = 0 if failure else self.concurrency - len(under_way)
-                for place in islice(todo, free):
-                    under_way[pool.submit(self._ask, prompts[place], max_new_tokens)] = place
-                if not under_way:
+                # After a failure no new request is sent. Requests that are running are paid for, and kept.
+                free = 0 if failure else self.concurrency - len(running)
+                for index in islice(waiting, free):
+                    running[pool.submit(self._ask, prompts[index], max_new_tokens)] = index
+                if not running:
                     break
-                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    place, error = under_way.pop(future), future.exception()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    index, error = running.pop(future), future.exception()
                     if isinstance(error, PromptRefusedError):
-                        refused[place] = Reply(str(error), 0.0)
+                        refusals[index] = Reply(str(error), 0.0)
                     elif error:
                         failure = failure or error
                     else:
-                        answered = True
-                        yield place, future.result()
-                if answered:
-                    yield from refused.items()
-                    refused = {}
-                elif len(first) == FIRST and refused.keys() >= set(first):
-                    failure = failure or Refused(f"{self.url} refuses every prompt: {refused[0].text}")
+                        has_answered = True
+                        yield index, future.result()
+                if has_answered:
+                    yield from refusals.items()
+                    refusals = {}
+                elif len(probes) == PROBES and refusals.keys() >= set(probes):
+                    failure = failure or UnusableModelError(f"{self.url} refuses every prompt: {refusals[0].text}")
         if failure:
             raise failure
-        yield from refused.items()
+        yield from refusals.items()
 
     def _ask(self, prompt: Prompt, max_new_tokens: int) -> Reply:
         started = time.perf_counter()
         try:
-            got = self._client.chat.completions.create(
+            completion = self._client.chat.completions.create(
                 model=self.model,
                 messages=[{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
                 max_tokens=max_new_tokens,
                 temperature=0,
             )
         except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
-            tries = f"{TRIES_AGAIN + 1} tries"
-            raise ConnectionError(f"{self.url} does not answer, {tries}: {self._told(error)}") from None
+            tries = f"{RETRIES + 1} tries"
+            raise ConnectionError(f"{self.url} does not answer, {tries}: {self._first_line(error)}") from None
         except openai.APIStatusError as error:
-            if error.status_code in ONE_PROMPT:
-                raise PromptRefusedError(f"the service refused: {neutral(self._told(error), 300)}") from None
-            raise Refused(f"{self.url} refuses {self.model}: {self._told(error)}") from None
+            if error.status_code in PROMPT_STATUSES:
+                raise PromptRefusedError(f"the service refused: {neutralize(self._first_line(error), 300)}") from None
+            raise UnusableModelError(f"{self.url} refuses {self.model}: {self._first_line(error)}") from None
         except openai.APIError as error:
-            raise Refused(f"{self.url} refuses {self.model}: {self._told(error)}") from None
+            raise UnusableModelError(f"{self.url} refuses {self.model}: {self._first_line(error)}") from None
         except ValueError:  # no JSON
-            raise Refused(f"{self.url} {NO_ENDPOINT}") from None
-        return Reply(self._written(got), time.perf_counter() - started)
+            raise UnusableModelError(f"{self.url} {NO_ENDPOINT}") from None
+        return Reply(self._read_text(completion), time.perf_counter() - started)
 
-    def _written(self, got: Any) -> str:
-        """The text of an answer. raises Refused if it is of another form, such as a web page"""
+    def _read_text(self, completion: Any) -> str:
+        """The text of an answer. raises UnusableModelError if the answer has another form, such as a web page"""
         try:
-            return storable(got.choices[0].message.content or "")
+            return make_storable(completion.choices[0].message.content or "")
         except (AttributeError, LookupError, TypeError):
-            raise Refused(f"{self.url} {NO_ENDPOINT}") from None
+            raise UnusableModelError(f"{self.url} {NO_ENDPOINT}") from None
 
-    def _told(self, error: openai.APIError) -> str:
-        """The first line of an error; a server may repeat the key that it was given."""
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        return first.replace(self._key, "***")[:300]
+    def _first_line(self, error: openai.APIError) -> str:
+        """The first line of an error, without the key: a server may repeat it."""
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        return line.replace(self._key, "***")[:300]

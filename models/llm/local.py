@@ -1,4 +1,4 @@
-"""A causal language model in this process: batches of like length, left padding, key-value cache, greedy."""
+"""A causal language model in this process: batches of similar length, left padding, key-value cache, greedy."""
 
 import copy
 import time
@@ -9,45 +9,32 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from models.encoder.whole import complete, known
-from models.llm.prompt import Prompt, Refused, Reply
+from models.llm.interface import Prompt, Reply, UnusableModelError
 from models.precision import device
+from models.pretrained import check_tokenizer, check_weights
+from models.token_batches import token_batches
 
 
 def load(model: str, *, tokens_per_batch: int) -> "LocalModel":
-    """The model at a folder or of a Hugging Face name, on the GPU where there is one, in bfloat16 where that is fast.
+    """Load a model onto the GPU, if there is one, in bfloat16 where that is fast.
 
-    raises  Refused if there is no readable model
+    model   folder or Hugging Face name
+    raises  UnusableModelError if there is no readable model
     """
-    fast = device() == "cuda" or torch.cpu._is_amx_tile_supported()
-    dtype = torch.bfloat16 if fast else torch.float32
+    is_fast = device() == "cuda" or torch.cpu._is_amx_tile_supported()
+    dtype = torch.bfloat16 if is_fast else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-        told: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             model, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
-        network: Any = complete(*told)
-        known(tokenizer)
+        network: Any = check_weights(*loaded)
+        check_tokenizer(tokenizer)
     except Exception as error:  # what transformers raises on a damaged folder can be nearly anything
-        raise Refused(f"{model} cannot be loaded: {(str(error) or repr(error)).splitlines()[0][:200]}") from None
+        raise UnusableModelError(
+            f"{model} cannot be loaded: {(str(error) or repr(error)).splitlines()[0][:200]}"
+        ) from None
     return LocalModel(network.to(device()).eval(), tokenizer, tokens_per_batch)
-
-
-def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Places of sequences, the longest first, in batches of at most `budget` tokens, padding included.
-
-    A sequence that is longer than the budget is a batch of its own.
-    """
-    batch: list[int] = []
-    longest = 0
-    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-        longest = max(longest, lengths[place])
-        if batch and longest * (len(batch) + 1) > budget:
-            yield batch
-            batch, longest = [], lengths[place]
-        batch.append(place)
-    if batch:
-        yield batch
 
 
 class LocalModel:
@@ -60,21 +47,23 @@ class LocalModel:
     def reply(
         self, prompts: Sequence[Prompt], *, max_new_tokens: int, choices: Sequence[str] = ()
     ) -> Iterator[tuple[int, Reply]]:
-        """See LanguageModel; with choices, each reply is the choice of the highest log probability."""
+        """See LanguageModel. With choices, each reply is the choice with the highest log probability."""
         tokens = [self.tokens(prompt) for prompt in prompts]
         options = [self.tokenizer(choice, add_special_tokens=False).input_ids for choice in choices]
-        added = max(map(len, options)) if options else max_new_tokens
-        for places in token_batches([len(ids) + added for ids in tokens], self.tokens_per_batch):
+        longest_reply = max(map(len, options)) if options else max_new_tokens
+        for batch in token_batches([len(ids) + longest_reply for ids in tokens], self.tokens_per_batch):
+            indices = batch.tolist()
             started = time.perf_counter()
-            ids, mask = self._padded([tokens[place] for place in places])
+            ids, mask = self._pad([tokens[index] for index in indices])
             replies = self._choose(ids, mask, choices, options) if choices else self._write(ids, mask, max_new_tokens)
-            seconds = (time.perf_counter() - started) / len(places)
-            for place, (text, margin) in zip(places, replies, strict=True):
-                yield place, Reply(text, seconds, margin)
+            seconds = (time.perf_counter() - started) / len(indices)
+            for index, (text, margin) in zip(indices, replies, strict=True):
+                yield index, Reply(text, seconds, margin)
 
     def tokens(self, prompt: Prompt) -> list[int]:
-        """By the tokenizer's chat template where it has one. Reasoning is asked for in the prompt, not as hidden
-        thought, so that it is short and can be kept.
+        """Token ids of a prompt, by the tokenizer's chat template if it has one.
+
+        Hidden thinking is off: the prompt asks for the reasoning, so that it is short and can be stored.
         """
         if not self.tokenizer.chat_template:
             return list(self.tokenizer(f"{prompt.system}\n\n{prompt.user}\n\n").input_ids)
@@ -84,7 +73,7 @@ class LocalModel:
         )
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
 
-    def _padded(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+    def _pad(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
         """Token ids and attention mask, [rows, longest] int64, padded on the left."""
         longest = max(map(len, rows))
         ids = torch.tensor([[self.pad] * (longest - len(row)) + row for row in rows])
@@ -111,7 +100,7 @@ class LocalModel:
     ) -> list[tuple[str, float]]:
         best = self.log_probs(ids, mask, options).topk(min(2, len(choices)), dim=1)
         margins = (best.values[:, 0] - best.values[:, -1]).tolist()
-        return [(choices[place], margin) for place, margin in zip(best.indices[:, 0].tolist(), margins, strict=True)]
+        return [(choices[index], margin) for index, margin in zip(best.indices[:, 0].tolist(), margins, strict=True)]
 
     @torch.inference_mode()
     def log_probs(self, ids: Tensor, mask: Tensor, options: list[list[int]]) -> Tensor:
@@ -121,22 +110,24 @@ class LocalModel:
         options    token ids of each continuation, at least one token
         returns    [rows, options] float32
         """
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        read = self.model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1)
-        first = read.logits[:, -1].float().log_softmax(-1)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        prompt = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1
+        )
+        first_token = prompt.logits[:, -1].float().log_softmax(-1)
         sums = []
         for option in options:
-            total = first[:, option[0]]
+            total = first_token[:, option[0]]
             if len(option) > 1:
-                rest = torch.tensor(option, device=ids.device).expand(len(ids), -1)
-                went = self.model(
-                    input_ids=rest[:, :-1],
-                    attention_mask=torch.cat([mask, torch.ones_like(rest[:, :-1])], dim=1),
-                    position_ids=places[:, -1:] + torch.arange(1, len(option), device=ids.device),
-                    past_key_values=copy.deepcopy(read.past_key_values),
+                tokens = torch.tensor(option, device=ids.device).expand(len(ids), -1)
+                continuation = self.model(
+                    input_ids=tokens[:, :-1],
+                    attention_mask=torch.cat([mask, torch.ones_like(tokens[:, :-1])], dim=1),
+                    position_ids=positions[:, -1:] + torch.arange(1, len(option), device=ids.device),
+                    past_key_values=copy.deepcopy(prompt.past_key_values),
                     use_cache=True,
                 )
-                after = went.logits.float().log_softmax(-1)
-                total = total + after.gather(2, rest[:, 1:, None]).sum((1, 2))
+                later_tokens = continuation.logits.float().log_softmax(-1)
+                total = total + later_tokens.gather(2, tokens[:, 1:, None]).sum((1, 2))
             sums.append(total)
         return torch.stack(sums, dim=1)

@@ -6,6 +6,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models import distributed
 from models.ranker.histories import Int64s
 from models.ranker.model import Ranker
 
@@ -37,10 +38,7 @@ def sum_gradients(model: Ranker) -> None:
     tables = model.tables()
     own = {id(table) for table in tables}
     dense = [weights for weights in model.parameters() if id(weights) not in own]
-    flat = torch.cat([(torch.zeros_like(one) if one.grad is None else one.grad).flatten() for one in dense])
-    dist.all_reduce(flat)  # one message for all of them
-    for weights, grad in zip(dense, torch.split(flat, [one.numel() for one in dense]), strict=True):
-        weights.grad = grad.view_as(weights)
+    distributed.sum_gradients(dense)
     for table in tables:
         table.grad = _gathered(table)
 

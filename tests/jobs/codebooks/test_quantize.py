@@ -10,7 +10,7 @@ import torch
 
 from jobs import quantize
 from jobs.codebooks.store import Book
-from jobs.encoders.tuned import base_encoder
+from jobs.encoders.tuned_encoders import base_encoder
 from jobs.lake import Lake
 from jobs.settings.tree import Settings
 from models.quantizers import ResKmeansFSQ

@@ -8,7 +8,7 @@ import pytest
 
 from jobs import quantize
 from jobs.codebooks.settings import Quantizer
-from jobs.encoders.tuned import base_encoder
+from jobs.encoders.tuned_encoders import base_encoder
 from jobs.lake import Lake
 from jobs.settings.tree import Settings
 from tests.jobs.lake_rows import DAY, put

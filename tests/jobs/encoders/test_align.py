@@ -18,15 +18,15 @@ from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokeniz
 from jobs import align, ask, embed
 from jobs.encoders.location import EncoderRef, encoder_location
 from jobs.encoders.settings import Align, Encoder
-from jobs.encoders.tuned import Pairs, base_encoder, kept_pairs, live_encoder, pairs_of
+from jobs.encoders.tuned_encoders import Pairs, base_encoder, kept_pairs, live_encoder, pairs_of
 from jobs.encoders.tuning_worker import tune_in
 from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
 from jobs.settings.tree import Settings, load_settings
-from models.encoder import text
-from models.encoder.compressed import was_tuned
+from models.encoder import embedder
 from models.encoder.loading import load
+from models.encoder.three_segment_embedder import was_tuned
 from tests.jobs.lake_rows import DAY, put
 from tests.llm import tiny_llm
 
@@ -142,8 +142,8 @@ def test_two_ranks_tune_the_encoder_that_one_tunes(lake: Lake, settings: Setting
     for ranks in (1, 2):
         told = settings.model_copy(update={"align": settings.align.model_copy(update={"ranks": ranks})})
         tuned = load(str(tune_in(tmp_path / str(ranks), told, base, pairs, items)), max_tokens=16)
-        found.append(text.embed(tuned, items["text"].to_pylist(), tokens_per_batch=512))
-    before = text.embed(load(base.location, max_tokens=16), items["text"].to_pylist(), tokens_per_batch=512)
+        found.append(embedder.embed(tuned, items["text"].to_pylist(), tokens_per_batch=512))
+    before = embedder.embed(load(base.location, max_tokens=16), items["text"].to_pylist(), tokens_per_batch=512)
     assert np.einsum("id,id->i", *found).min() > 0.995
     assert np.einsum("id,id->i", before, found[0]).min() < 0.95
 
@@ -238,7 +238,7 @@ def test_a_day_before_the_tuning_keeps_its_own_encoder(lake: Lake, settings: Set
 
 
 @pytest.mark.parametrize(
-    ("steps", "told"), [(1, "vectors that are no numbers"), (5, r"gradient of step \d is no number")]
+    ("steps", "told"), [(1, "some of its vectors are not finite"), (5, r"gradient of step \d is not finite")]
 )
 def test_an_encoder_that_went_astray_never_goes_live(lake: Lake, settings: Settings, steps: int, told: str) -> None:
     settings = catalogue(lake, settings, lr=1e30, steps=steps)

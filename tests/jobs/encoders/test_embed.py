@@ -13,13 +13,13 @@ from jobs import embed, quantize
 from jobs.codebooks.settings import Quantizer
 from jobs.encoders.location import EncoderRef
 from jobs.encoders.settings import Align, Encoder
-from jobs.encoders.tuned import base_encoder, folder_name, located
+from jobs.encoders.tuned_encoders import base_encoder, folder_name, located
 from jobs.encoders.vectors import current_vectors, semantic_ids
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.release.model_store import store_folder
 from jobs.settings.tree import Settings
-from models.encoder import text
+from models.encoder import embedder
 from tests.jobs.lake_rows import DAY, put, release_row
 
 NEXT = DAY + timedelta(days=1)
@@ -101,14 +101,14 @@ def test_a_slow_encoder_saves_by_time_and_a_fast_one_all_at_once(
     embed.run(lake, settings, DAY)
     assert lake.version(embed.TABLE) == before + 2
     put(lake, embed.TABLE, [])
-    whole, sizes = text.embed, list[int]()
+    whole, sizes = embedder.embed, list[int]()
 
-    def slow(model: text.Embedder, texts: list[str], images: list[str | None], **told: Any) -> Any:
+    def slow(model: embedder.Embedder, texts: list[str], images: list[str | None], **told: Any) -> Any:
         time.sleep(0.01 * len(texts))
         sizes.append(len(texts))
         return whole(model, texts, images, **told)
 
-    monkeypatch.setattr(text, "embed", slow)
+    monkeypatch.setattr(embedder, "embed", slow)
     monkeypatch.setattr(embed, "SAVE_EVERY", 0.1)
     assert embed.run(lake, settings, DAY).rows_out == 64
     assert sizes[0] == 4

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from jobs import align, embed
+from jobs.encoders.embed_on_spark import batch_embedder
 from jobs.encoders.location import encoder_version
-from jobs.encoders.on_executors import embedder
 from jobs.encoders.settings import Align, Encoder
-from jobs.encoders.tuned import base_encoder, live_encoder
+from jobs.encoders.tuned_encoders import base_encoder, live_encoder
 from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake, UserError
 from jobs.settings.tree import Settings, load_settings
@@ -83,7 +83,7 @@ def test_executors_look_at_images_too(lake: Lake, settings: Settings) -> None:
     here = embedded(lake, settings, images)
     columns = {"item_id": [*images], "content_hash": [*images], "text": ["w5", "w5"], "image": [*images.values()]}
     encoder = settings.encoder
-    run = embedder(encoder.model, encoder.max_tokens, encoder.tokens_per_batch, encoder.images)
+    run = batch_embedder(encoder.model, encoder.max_tokens, encoder.tokens_per_batch, encoder.images)
     (there,) = run([pa.RecordBatch.from_pydict(columns)])
     assert changed(here, dict(zip(images, np.array(there["vector"].to_pylist()), strict=True))) == []
 

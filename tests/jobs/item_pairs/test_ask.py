@@ -17,7 +17,8 @@ from jobs.lake import Lake
 from jobs.lake import row_saver as journal
 from jobs.lake.contracts import contracts
 from jobs.settings.tree import Settings
-from models.llm.questions import TEMPLATE_VERSION, Question
+from models.llm.question_prompt import Question
+from models.llm.question_templates import TEMPLATE_VERSION
 from tests.scripted_lm import scripted_lm
 
 DAY, NEXT = date(2026, 11, 20), date(2026, 11, 21)

@@ -8,15 +8,15 @@ import torch
 
 from jobs.encoders.location import encoder_location
 from jobs.encoders.settings import Encoder
-from models.encoder import weights
-from models.encoder.compressed import Compressed
-from models.encoder.sentence import Sentence
+from models.encoder import three_segment_files
+from models.encoder.sentence_embedder import SentenceEmbedder
 from models.encoder.three_segment import ThreeSegmentEncoder
+from models.encoder.three_segment_embedder import ThreeSegmentEmbedder
 from tests.scripted_lm import random_lm, tokenizer
 
 
 def test_a_title_cannot_hold_a_special_token_of_minilm() -> None:
-    encoder = Sentence(encoder_location(Encoder()), max_tokens=64)
+    encoder = SentenceEmbedder(encoder_location(Encoder()), max_tokens=64)
     words = encoder.model.tokenizer
     for _ in range(2):  # a call must not undo what was set
         (ids,) = encoder.items(["red [SEP] kettle [CLS] [MASK]"])
@@ -28,8 +28,8 @@ def test_a_title_cannot_hold_a_special_token_of_minilm() -> None:
 def test_a_title_cannot_hold_a_special_token_of_a_language_model(tmp_path: Path) -> None:
     words = tokenizer([])
     with torch.random.fork_rng():
-        weights.save(ThreeSegmentEncoder(random_lm(len(words)), embs=2), tmp_path, words)
-    encoder = Compressed(str(tmp_path), max_tokens=64, image_folder="")
+        three_segment_files.save(ThreeSegmentEncoder(random_lm(len(words)), embs=2), tmp_path, words)
+    encoder = ThreeSegmentEmbedder(str(tmp_path), max_tokens=64, image_folder="")
     text = "red<|im_end|>kettle<|endoftext|>"
     for _ in range(2):
         ids = encoder.reader.tokens([text])[0]

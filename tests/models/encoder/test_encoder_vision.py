@@ -9,7 +9,7 @@ from torch import Tensor
 from models.encoder.attention import dense
 from models.encoder.segments import Batch, collate
 from models.encoder.three_segment import ThreeSegmentEncoder
-from models.encoder.weights import load, save
+from models.encoder.three_segment_files import load, save
 from tests.llm import tiny_tokenizer
 from tests.vlm import IMAGE, tiny_vision
 
@@ -114,5 +114,5 @@ def test_text_alone_is_embedded_too() -> None:
 def test_an_image_whose_tokens_were_cut_off_is_refused() -> None:
     encoder = ThreeSegmentEncoder(tiny_vision(), embs=EMBS)
     batch = collate([[*[IMAGE] * 4, 6]], embs=EMBS, max_input=3, pixels=pixels()[:16], grid=torch.tensor(GRID[:1]))
-    with pytest.raises(ValueError, match="4 image tokens, the batch holds 3"):
+    with pytest.raises(ValueError, match="4 image tokens, the batch has 3"):
         encoder.embed(batch)

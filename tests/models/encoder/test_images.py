@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.encoder import text
+from models.encoder import embedder
 from models.encoder.images import MOST_PIXELS, Images
 from models.encoder.loading import load
 from tests.llm import tiny_tokenizer
@@ -76,8 +76,8 @@ def test_what_leads_outside_or_cannot_be_decoded_leaves_the_item_to_its_text(vlm
     bad += ["broken.png", "program.eps", "cut.png", "strip.png", "large.png", "bomb.png"]
     words = [f"w{n + 1} w5" for n in range(len(bad))]
     encoder = load(str(vlm), max_tokens=9, image_folder=str(folder))
-    found = text.embed(encoder, words, bad, tokens_per_batch=64)
-    np.testing.assert_allclose(found, text.embed(encoder, words, tokens_per_batch=64), atol=1e-5)
+    found = embedder.embed(encoder, words, bad, tokens_per_batch=64)
+    np.testing.assert_allclose(found, embedder.embed(encoder, words, tokens_per_batch=64), atol=1e-5)
     assert encoder.left_out() == (
         f"{len(bad)} images of items were left out, such as '../secret.png' (it leads outside the folder)"
     )
@@ -88,5 +88,5 @@ def test_what_leads_outside_or_cannot_be_decoded_leaves_the_item_to_its_text(vlm
 def test_in_an_encoder_that_is_not_tuned_the_end_of_text_stands_for_emb(vlm: Path) -> None:
     encoder = load(str(vlm), max_tokens=9)
     again = load(str(vlm), max_tokens=9)
-    found = [text.embed(one, ["w1 w2", "w3"], tokens_per_batch=64) for one in (encoder, again)]
+    found = [embedder.embed(one, ["w1 w2", "w3"], tokens_per_batch=64) for one in (encoder, again)]
     np.testing.assert_array_equal(found[0], found[1])

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from models.llm.endpoint import Endpoint
-from models.llm.judge import read_answer
-from models.llm.prompt import Prompt, Refused
-from models.llm.questions import read_questions
+from models.llm.interface import Prompt, UnusableModelError
+from models.llm.judge_prompt import read_answer
+from models.llm.question_prompt import read_questions
 
 KEY = "sk-very-secret"
 AGAIN = {"retry-after-ms": "10"}
@@ -123,7 +123,7 @@ def test_a_refusal_that_repeats_the_prompt_is_no_answer(server: Server) -> None:
 def test_a_request_that_suits_no_prompt_stops_soon_and_has_no_replies(server: Server, of: int) -> None:
     server.refused = {f"text {n}": 400 for n in range(of)}
     got = list[int]()
-    with pytest.raises(Refused, match="refuses every prompt: the service refused"):
+    with pytest.raises(UnusableModelError, match="refuses every prompt: the service refused"):
         got.extend(
             place for place, _ in endpoint(server).reply([Prompt("", t) for t in server.refused], max_new_tokens=5)
         )
@@ -140,13 +140,13 @@ def test_one_item_that_is_refused_in_all_its_pairs_does_not_stop_the_others(serv
 def test_a_refusal_is_not_tried_again_and_replies_under_way_are_kept(server: Server, status: int) -> None:
     server.steps = [(status, {})]
     got = list[str]()
-    with pytest.raises(Refused):
+    with pytest.raises(UnusableModelError):
         got.extend(reply.text for _, reply in endpoint(server, 4).reply([Prompt("", "x")] * 50, max_new_tokens=5))
     assert got == ["X"] * (len(server.asked) - 1)
     assert 4 <= len(server.asked) <= 8
 
 
-@pytest.mark.parametrize(("status", "error"), [(401, Refused), (503, ConnectionError)])
+@pytest.mark.parametrize(("status", "error"), [(401, UnusableModelError), (503, ConnectionError)])
 def test_the_key_is_told_to_the_endpoint_only(
     server: Server, status: int, error: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -159,12 +159,12 @@ def test_the_key_is_told_to_the_endpoint_only(
 
 def test_a_server_of_another_kind_is_named(server: Server) -> None:
     server.steps = [(204, {"content-type": "text/html"})]
-    with pytest.raises(Refused, match="not as an OpenAI-compatible endpoint does"):
+    with pytest.raises(UnusableModelError, match="not as an OpenAI-compatible endpoint does"):
         replies(endpoint(server), 1)
 
 
 def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.llm.endpoint.TRIES_AGAIN", 1)
+    monkeypatch.setattr("models.llm.endpoint.RETRIES", 1)
     nowhere = Endpoint(url="http://127.0.0.1:9/v1", model="m", api_key=KEY, concurrency=1, timeout=1)
     with pytest.raises(ConnectionError, match=r"http://127\.0\.0\.1:9/v1 does not answer, 2 tries"):
         replies(nowhere, 1)
@@ -181,7 +181,7 @@ MESSAGE = '{"choices": [{"index": 0, "message": %s}]}'
 )  # fmt: skip
 def test_an_answer_of_another_form_is_a_refusal(server: Server, body: str) -> None:
     server.body = body
-    with pytest.raises(Refused, match="not as an OpenAI-compatible endpoint does"):
+    with pytest.raises(UnusableModelError, match="not as an OpenAI-compatible endpoint does"):
         replies(endpoint(server), 1)
 
 
@@ -192,6 +192,6 @@ def test_half_an_emoji_in_a_reply_is_replaced_as_no_table_can_hold_it(server: Se
 
 @pytest.mark.parametrize("key", ["sk-1\n", "sk-\u20ac"])
 def test_a_key_that_no_request_can_carry_is_refused(key: str) -> None:
-    with pytest.raises(Refused, match="OPENAI_API_KEY") as caught:
+    with pytest.raises(UnusableModelError, match="OPENAI_API_KEY") as caught:
         Endpoint(url="http://127.0.0.1:1/v1", model="m", api_key=key, concurrency=1, timeout=1)
     assert "sk-" not in str(caught.value)

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from models.llm.judge import PROMPT_VERSION, judge_prompt, read_answer
-from models.llm.prompt import item_json
+from models.llm.item_text import item_json
+from models.llm.judge_prompt import PROMPT_VERSION, judge_prompt, read_answer
 from tests.scripted_lm import CHATML, tokenizer
 
 YES, NO = "<answer>Yes</answer>", "<answer>No</answer>"

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.llm import local
-from models.llm.judge import CHOICES
-from models.llm.prompt import Prompt, Refused
+from models.llm.interface import Prompt, UnusableModelError
+from models.llm.judge_prompt import CHOICES
 from tests.scripted_lm import CUE, JUDGES, random_lm, scripted_lm, tokenizer
 
 PROMPTS = [Prompt("Judge.", text) for text in ("a", "a somewhat longer item", "b c")]
@@ -68,7 +68,7 @@ def test_the_answer_depends_on_the_item_and_not_on_its_neighbours_in_the_batch(
 
 
 def test_a_folder_without_a_model_is_refused_with_its_name(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=str(tmp_path)):
+    with pytest.raises(UnusableModelError, match=str(tmp_path)):
         local.load(str(tmp_path), tokens_per_batch=1)
 
 
@@ -85,7 +85,7 @@ def test_a_folder_without_a_model_is_refused_with_its_name(tmp_path: Path) -> No
 def test_a_damaged_folder_is_refused(tmp_path: Path, file: str, holds: bytes, told: str) -> None:
     scripted_lm(tmp_path, JUDGES)
     (tmp_path / file).write_bytes(holds)
-    with pytest.raises(Refused, match=f"{tmp_path.name} cannot be loaded: .*{told}"):
+    with pytest.raises(UnusableModelError, match=f"{tmp_path.name} cannot be loaded: .*{told}"):
         local.load(str(tmp_path), tokens_per_batch=100)
 
 
@@ -93,5 +93,5 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
     scripted_lm(tmp_path, JUDGES)
     weights = load_file(tmp_path / "model.safetensors")
     save_file({f"other.{name}": weights[name] for name in weights}, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(Refused, match="weights are not in its files"):
+    with pytest.raises(UnusableModelError, match="weights are not in its files"):
         local.load(str(tmp_path), tokens_per_batch=100)

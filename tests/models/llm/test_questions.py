@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from models.llm.questions import Question, price_band, read_questions, template_questions
+from models.llm.question_prompt import Question, read_questions
+from models.llm.question_templates import price_band, template_questions
 
 GOOD = '{"question": "What is it?", "answer": "a kettle"}'
 

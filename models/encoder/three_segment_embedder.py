@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig
 
-from models.encoder import weights
-from models.encoder.alignment import Encoded
-from models.encoder.items import Item, Reader
+from models.encoder import three_segment_files
+from models.encoder.contrastive_loss import Encoded
+from models.encoder.item_reader import Item, ItemReader
+from models.encoder.pair_batches import Ints
 from models.encoder.segments import Batch, QuestionAnswer
-from models.encoder.text import Ints
 from models.precision import device, fast_bfloat16
 
-Questions = Sequence[tuple[str, str]]  # of an item, each with its answer
+Questions = Sequence[tuple[str, str]]  # the questions about an item, each with its answer
 
 
 def is_decoder(model: str) -> bool:
@@ -30,16 +30,16 @@ def looks_at_images(model: str) -> bool:
 
 def was_tuned(model: str) -> bool:
     """Whether a folder holds a three-segment encoder."""
-    return (Path(model) / weights.BESIDE).is_file()
+    return (Path(model) / three_segment_files.ADDED_WEIGHTS).is_file()
 
 
-class Compressed:
-    """A three-segment encoder as an `Embedder`; in one that is yet to be tuned the end of text stands for <EMB>."""
+class ThreeSegmentEmbedder:
+    """A three-segment encoder as an `Embedder`. If it is not tuned yet, the end-of-text token is used as <EMB>."""
 
     def __init__(self, model: str, *, max_tokens: int, image_folder: str) -> None:
-        self.reader = Reader(model, max_tokens=max_tokens, image_folder=image_folder)
+        self.reader = ItemReader(model, max_tokens=max_tokens, image_folder=image_folder)
         end = self.reader.tokenizer.eos_token_id
-        self.encoder = weights.load_frozen(model, bf16=fast_bfloat16(), instead=end).to(device())
+        self.encoder = three_segment_files.load_frozen(model, bf16=fast_bfloat16(), emb_token=end).to(device())
 
     @property
     def dim(self) -> int:
@@ -62,13 +62,14 @@ class Compressed:
         return self.reader.left_out()
 
 
-class TunableCompressed(nn.Module):
-    """Contrastive and next-token loss (QARM V2, section 3.1); `collate` is asked for items by their places.
+class TunableThreeSegment(nn.Module):
+    """A three-segment encoder to train with the contrastive and the next-token loss (QARM V2, section 3.1).
 
-    texts         [items]
+    texts         [items]; `collate` takes items by their index in it
     images        [items] name of each item's image
-    questions     [items] of each item
-    image_folder  see `Reader`
+    questions     [items] the questions about each item
+    image_folder  see `ItemReader`
+    embs          <EMB> tokens of an item
     rank          of LoRA adapters; None trains all weights
     warm_start    share of the steps in which answers see less and less of the input
     """
@@ -78,18 +79,20 @@ class TunableCompressed(nn.Module):
         max_tokens: int, image_folder: str, embs: int, rank: int | None, checkpointing: bool, warm_start: float,
     ) -> None:  # fmt: skip
         super().__init__()
-        bf16 = fast_bfloat16()
-        self.encoder = weights.load(model, embs=embs, rank=rank, bf16=bf16, checkpointing=checkpointing).to(device())
-        self.reader = Reader(model, max_tokens=max_tokens, image_folder=image_folder)
+        encoder = three_segment_files.load(
+            model, embs=embs, rank=rank, bf16=fast_bfloat16(), checkpointing=checkpointing
+        )
+        self.encoder = encoder.to(device())
+        self.reader = ItemReader(model, max_tokens=max_tokens, image_folder=image_folder)
         self.warm_start = warm_start
         self.input_share = 0.0
         self.items = self.reader.items(texts, images)
-        self.questions = [self._pairs(one) for one in questions]
+        self.questions = [self._tokenize(item_questions) for item_questions in questions]
 
-    def _pairs(self, questions: Questions) -> list[QuestionAnswer]:
-        asked = self.reader.tokens([f" {question}" for question, _ in questions])
-        told = self.reader.tokens([f" {answer}" for _, answer in questions])
-        return list(zip(asked, told, strict=True))
+    def _tokenize(self, questions: Questions) -> list[QuestionAnswer]:
+        question_tokens = self.reader.tokens([f" {question}" for question, _ in questions])
+        answer_tokens = self.reader.tokens([f" {answer}" for _, answer in questions])
+        return list(zip(question_tokens, answer_tokens, strict=True))
 
     def collate(self, items: Ints) -> Batch:
         return self.reader.pack(
@@ -98,13 +101,13 @@ class TunableCompressed(nn.Module):
         )  # fmt: skip
 
     def anneal(self, done: float) -> None:
-        """Told before each step which share of the steps is done."""
+        """Called before each step with the share of the steps that is done."""
         self.input_share = max(0.0, 1 - done / self.warm_start) if self.warm_start else 0.0
 
     def forward(self, batch: Batch) -> Encoded:
         return self.encoder(batch, input_share=self.input_share)  # type: ignore[no-any-return]  # a module's call is Any to torch
 
     def save(self, folder: Path) -> None:
-        weights.save(self.encoder, folder, self.reader.tokenizer)
+        three_segment_files.save(self.encoder, folder, self.reader.tokenizer)
         if self.reader.images:
             self.reader.images.processor.save_pretrained(folder)

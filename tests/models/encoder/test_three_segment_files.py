@@ -8,10 +8,10 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import cosine_similarity
 from transformers import AutoTokenizer
 
-from models.encoder.items import Reader
-from models.encoder.sentence import Sentence
+from models.encoder.item_reader import ItemReader
+from models.encoder.sentence_embedder import SentenceEmbedder
 from models.encoder.three_segment import ThreeSegmentEncoder
-from models.encoder.weights import load, load_frozen, save
+from models.encoder.three_segment_files import load, load_frozen, save
 from tests.llm import EMBS, packed, rows, tiny_llm, tiny_tokenizer
 
 
@@ -116,6 +116,6 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path, images: str) -> None:
     trained(rank=None).model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="tokenizer"):
-        Reader(str(tmp_path), max_tokens=8, image_folder=images)
+        ItemReader(str(tmp_path), max_tokens=8, image_folder=images)
     with pytest.raises(ValueError, match="tokenizer"):
-        Sentence(str(tmp_path), max_tokens=8)
+        SentenceEmbedder(str(tmp_path), max_tokens=8)

@@ -16,12 +16,12 @@ COLUMNS = "item_id STRING, content_hash STRING, vector ARRAY<FLOAT>"
 send_with_tasks(__name__)
 
 
-def embed_on_executors(
+def embed_on_spark(
     lake: Lake, settings: Encoder, encoder: EncoderRef, todo: pa.Table, day: date, tell: Callable[[int, int], None]
 ) -> None:
     """Append the vectors of the items (item_id, content_hash), in commits of `ITEMS_AT_ONCE`."""
     send_models(lake.spark)
-    embed = embedder(encoder.location, settings.max_tokens, settings.tokens_per_batch, image_folder(settings))
+    embed = batch_embedder(encoder.location, settings.max_tokens, settings.tokens_per_batch, image_folder(settings))
     for start in range(0, len(todo), ITEMS_AT_ONCE):
         part = todo.slice(start, ITEMS_AT_ONCE)
         wanted = lake.spark.createDataFrame(part)
@@ -41,7 +41,7 @@ def embed_on_executors(
         tell(start + len(part), len(todo))
 
 
-def embedder(
+def batch_embedder(
     location: str, max_tokens: int, tokens_per_batch: int, images: str
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     """Rows `item_id, content_hash, text, image` to rows with `vector`; the model is loaded once for all rows of a part.
@@ -50,13 +50,13 @@ def embedder(
     """
 
     def embed(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        from models.encoder import loading, text  # on the executor
+        from models.encoder import embedder, loading  # on the executor
 
         model = None
         for batch in batches:
             model = model or loading.load(location, max_tokens=max_tokens, image_folder=images)
             texts, names = batch["text"].to_pylist(), batch["image"].to_pylist()
-            vectors = text.embed(model, texts, names, tokens_per_batch=tokens_per_batch)
+            vectors = embedder.embed(model, texts, names, tokens_per_batch=tokens_per_batch)
             columns = [batch["item_id"], batch["content_hash"], pa.array(list(vectors), pa.list_(pa.float32()))]
             yield pa.RecordBatch.from_arrays(columns, ["item_id", "content_hash", "vector"])
         if model and (told := model.left_out()):

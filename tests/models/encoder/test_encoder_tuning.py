@@ -12,11 +12,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from models.distributed import sum_gradients
 from models.encoder import retrieval
-from models.encoder.alignment import Encoded, backward, contrastive, sum_gradients
-from models.encoder.batches import Ints, Partners, batches
+from models.encoder.contrastive_loss import Encoded, backward, contrastive_loss
+from models.encoder.pair_batches import Ints, Partners, draw_batches
 from models.encoder.retrieval import hit_rates
-from models.encoder.tuning import Plan, _batches, tune
+from models.encoder.tuning import Plan, _shared_batches, tune
 
 ITEMS = 40
 
@@ -64,7 +65,7 @@ def test_the_cached_gradient_is_that_of_the_whole_batch() -> None:
     model, items = Toy(), np.arange(0, 30)
     vectors, nll, tokens = model(collate(items))
     positive = torch.from_numpy(Partners(pairs(), ITEMS).matrix(items))
-    (contrastive(vectors, positive, temperature=0.1) + 0.5 * nll / tokens).backward()
+    (contrastive_loss(vectors, positive, temperature=0.1) + 0.5 * nll / tokens).backward()
     plain = [p.grad.clone() for p in model.parameters() if p.grad is not None]
     for chunk in (30, 7, 1):
         for one, other in zip(gradients(model, items, chunk), plain, strict=True):
@@ -115,9 +116,9 @@ def test_a_batch_that_is_too_short_for_all_ranks_is_left_out(monkeypatch: pytest
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     monkeypatch.setattr(dist, "get_world_size", lambda: 3)
     known = np.array([(0, 1), (0, 2), (1, 2), (3, 4)])  # a batch of three, and one of two
-    found = list(islice(_batches(Partners(known, 5), plan(items_per_batch=3)), 4))
+    found = list(islice(_shared_batches(Partners(known, 5), plan(items_per_batch=3)), 4))
     assert [batch.tolist() for batch in found] == [[0, 1, 2]] * 4
-    assert list(_batches(Partners(known[3:], 5), plan())) == []
+    assert list(_shared_batches(Partners(known[3:], 5), plan())) == []
 
 
 class StopError(Exception):
@@ -167,20 +168,20 @@ def test_neither_a_partner_nor_a_partners_partner_is_a_negative() -> None:
     rest = {0: [3, 4], 1: [3, 4, 5], 2: [3, 4], 5: [1, 3, 4]}
     for a, b in ((0, 1), (0, 2), (1, 0), (2, 0), (2, 5), (5, 2)):
         expected.append(-torch.log(scores[a, b] / (scores[a, b] + scores[a, rest[a]].sum())))
-    torch.testing.assert_close(contrastive(vectors, positive, temperature=0.1), torch.stack(expected).mean())
+    torch.testing.assert_close(contrastive_loss(vectors, positive, temperature=0.1), torch.stack(expected).mean())
 
 
 def test_an_epoch_holds_every_item_that_has_a_partner_and_each_item_has_one_in_its_batch() -> None:
     known = pairs()[pairs().max(axis=1) < 32]
     partners = Partners(known, ITEMS)
-    epoch = list(batches(partners, items_per_batch=10, seed=1, epoch=0))
+    epoch = list(draw_batches(partners, items_per_batch=10, seed=1, epoch=0))
     assert set(np.concatenate(epoch)) == set(range(32))
     assert all(len(batch) <= 10 and (np.diff(batch) > 0).all() for batch in epoch)
     assert all(partners.matrix(batch).any(axis=1).all() for batch in epoch)
-    other = list(batches(partners, items_per_batch=10, seed=1, epoch=1))
+    other = list(draw_batches(partners, items_per_batch=10, seed=1, epoch=1))
     assert [batch.tolist() for batch in epoch] != [batch.tolist() for batch in other]
     shuffled = Partners(np.random.default_rng(0).permutation(known)[:, ::-1], ITEMS)
-    again = list(batches(shuffled, items_per_batch=10, seed=1, epoch=0))
+    again = list(draw_batches(shuffled, items_per_batch=10, seed=1, epoch=0))
     assert [batch.tolist() for batch in again] == [batch.tolist() for batch in epoch]
 
 

@@ -7,11 +7,11 @@ is ours.
 
 import re
 
-from models.llm.prompt import Prompt
+from models.llm.interface import Prompt
 
-PROMPT_VERSION = "1"  # another wording is another judge: count up with every change below
+PROMPT_VERSION = "1"  # increase it with every change of the texts below: another wording is another judge
 CHOICES = ("<answer>Yes</answer>", "<answer>No</answer>")
-REASON = 500  # characters kept
+REASON = 500  # characters of a reason that are kept
 SYSTEM = """\
 You judge pairs of items of a catalogue. Two items belong together if one of two relations holds:
 - semantic: they are of a similar concept or serve a similar use;
@@ -30,37 +30,37 @@ _ANSWER = re.compile(r"<answer>(Yes|No)</answer>\Z")
 
 
 def judge_prompt(a: str, b: str, *, reasoning: bool) -> Prompt:
-    """a, b: the items as `item_json` writes them."""
+    """a, b: the items as `item_json` writes them. reasoning: ask for two or three sentences before the answer."""
     return Prompt(SYSTEM + (_REASONING if reasoning else _SHORT), f"Item A: {a}\nItem B: {b}\nDo they belong together?")
 
 
 def read_answer(text: str) -> tuple[str, str]:
-    """The verdict (yes, no or unsure) and the reason given for it.
+    """The verdict (yes, no or unsure) of a reply, and its reason.
 
-    Only a text with exactly one well-formed answer, at its very end, has a verdict; of any other the reason says
-    what is wrong with it. A leading <think> block counts as reasoning, whatever it holds.
+    A reply has a verdict only if it contains exactly one well-formed answer, at its very end. The reason of any other
+    reply says what is wrong with it. A leading <think> block counts as reasoning, whatever it contains.
     """
     text = text.strip()
     if text.startswith("<think>"):
-        thought, closed, text = text.partition("</think>")
-        if not closed:
-            return "unsure", _told("the reasoning did not come to an end", thought)
+        thought, closing_tag, text = text.partition("</think>")
+        if not closing_tag:
+            return "unsure", _quote("the reasoning did not come to an end", thought)
         text = text.strip()
     tags = len(_LIKE_A_TAG.findall(text))
     answer = _ANSWER.search(text)
     if not tags:
-        return "unsure", _told("no answer", text)
+        return "unsure", _quote("no answer", text)
     if tags > 2:
-        return "unsure", _told("more than one answer", text)
+        return "unsure", _quote("more than one answer", text)
     if not answer:
-        return "unsure", _told("a broken answer", text)
-    return answer[1].lower(), _short(text[: answer.start()]) or "no reason given"
+        return "unsure", _quote("a broken answer", text)
+    return answer[1].lower(), _shorten(text[: answer.start()]) or "no reason given"
 
 
-def _told(what: str, text: str) -> str:
-    return f"{what}: {_short(text)}" if text else what
+def _quote(problem: str, text: str) -> str:
+    return f"{problem}: {_shorten(text)}" if text else problem
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= REASON else text[: REASON - 1] + "…"

@@ -1,0 +1,32 @@
+"""What the processes of one training share through torch.distributed. A process that works alone is worker 0 of 1."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+def worker_index() -> int:
+    """The number of this process, from 0 (torch calls it rank)."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def worker_count() -> int:
+    """How many processes share the training (torch calls it world size)."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Replace each worker's part of the gradient by the sum of all parts, in one message.
+
+    The message needs memory for a copy of these gradients. A parameter without a gradient counts as zeros.
+    """
+    if not dist.is_initialized():
+        return
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    message = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(message)
+    sizes = [parameter.numel() for parameter in parameters]
+    for parameter, gradient in zip(parameters, torch.split(message, sizes), strict=True):
+        parameter.grad = gradient.view_as(parameter)
