@@ -1,18 +1,28 @@
-"""What tuning the encoder on Swing pairs is worth: item-to-item retrieval and collisions, before and after.
+"""How much better does item-to-item retrieval become when the encoder is tuned on Swing pairs?
 
     make bench B=align ARGS="--data <landing folder> --by users|time [--json align.json]"
 
-Pairs of one part of the log are trained on, pairs that the rest gives are searched: HR@K = share of them (both
-directions) whose other item is among the K most similar of all items, but for those that the training pairs name as
-its partners already; `among_all`: with those. `seen`: both items are in training pairs, the pair is not; `unseen`: at
-least one item is in none; `trained`: pairs of the rest that were trained on. By users: a fifth of them, drawn by the
-seed, is the rest. By time: the last fifth of the days. With --choose the rest is left alone, and the training part is
-split in its place: for whoever tries settings. With --judge the encoder is tuned twice: on all training pairs, and on
-those that the language model of [judge.llm.swing] keeps. The settings are those of PROFILE (here small, if none is
-named) and of SIDEREAL_ALIGN__...; asserts nothing.
+Swing finds training pairs in one part of the log and test pairs in the rest. With `--by users` the rest is a random
+fifth of the users, drawn by the seed. With `--by time` it is the last fifth of the days. The encoder and the settings
+are those of PROFILE (by default small) and of SIDEREAL_ALIGN__...
+
+--choose  is for trying settings: it leaves the rest alone and splits the training part again.
+--judge   tunes the encoder twice: on all training pairs, and on those that the language model of [judge.llm.swing]
+          keeps.
+
+Columns, those of a measure once before and once after tuning:
+
+    trained on  all training pairs, or those that the language model keeps (llm)
+    split       of the test pairs: seen (both items are in training pairs, this pair is not), unseen (at least one item
+                is in no training pair) or trained (the pair is a training pair)
+    pairs       number of test pairs
+    hr at K     share of test pairs, in both directions, whose other item is among the K most similar items. Partners
+                from training pairs are removed from the ranking first.
+    among all   the same, but these partners stay in the ranking
+    collision   share of items that have the same semantic ID as another item
+    train pairs, seconds   number of pairs that the encoder is tuned on, and time of the tuning
 """
 
-import argparse
 import json
 import os
 import sys
@@ -23,12 +33,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import machine
-from items import item_rows, item_text
+from common import build_parser, describe_machine
+from items import build_item_text, read_items
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from swing import Log, indices
+from swing import EventLog, index_pairs
 
 from jobs.codebooks.settings import Quantizer
 from jobs.encoders.location import encoder_location
@@ -48,120 +58,119 @@ from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
 
 Row = dict[str, Any]
 Vectors = NDArray[np.float32]
-Places = NDArray[np.int64]
-Searched = dict[str, Places]
-PLACE = {  # of an event in the log, from 0 to 1
+Indices = NDArray[np.int64]
+PairsBySplit = dict[str, Indices]
+POSITION = {  # SQL: position of an event in the log, from 0 to 1
     "users": "(1 - CAST('0x' || substr(md5(user_id || '-{seed}'), 1, 8) AS UBIGINT) / 4294967296)",
     "time": "((day - (SELECT min(day) FROM log)) / (SELECT max(day) - min(day) FROM log))",
 }
 
 
-def parts(log: Log, items: list[str], by: str, seed: int, last: float) -> tuple[Places, Searched]:
-    """[pairs, 2] to train on, and to search for by split.
+def split_pairs(log: EventLog, items: list[str], by: str, seed: int, share: float) -> tuple[Indices, PairsBySplit]:
+    """Find the training pairs [pairs, 2] and the test pairs [pairs, 2] of each split.
 
-    last  which share of the log is looked at: the last fifth of it is searched
+    share  use only this first share of the log; its last fifth gives the test pairs
     """
-    at, caps = PLACE[by].format(seed=seed), Pairs()
-    place = {item: n for n, item in enumerate(items)}
-    train = indices(log.pairs(f"{at} <= {0.8 * last}", caps), place)
-    found = indices(log.pairs(f"{at} > {0.8 * last} AND {at} <= {last}", caps), place)
+    position, caps = POSITION[by].format(seed=seed), Pairs()
+    index = {item: n for n, item in enumerate(items)}
+    train = index_pairs(log.find_pairs(f"{position} <= {0.8 * share}", caps), index)
+    test = index_pairs(log.find_pairs(f"{position} > {0.8 * share} AND {position} <= {share}", caps), index)
     known = {tuple(sorted(pair)) for pair in train.tolist()}
-    new = np.array([tuple(sorted(pair)) not in known for pair in found.tolist()], bool)
-    seen = np.isin(found, train).all(axis=1)
-    searched = {"seen": found[seen & new], "unseen": found[~seen], "trained": found[~new]}
-    counts = ", ".join(f"{len(pairs):,} {split}" for split, pairs in searched.items())
-    print(f"seed {seed}: {len(train):,} pairs to train on; to search for: {counts}", file=sys.stderr)
-    return train, searched
+    new = np.array([tuple(sorted(pair)) not in known for pair in test.tolist()], bool)
+    seen = np.isin(test, train).all(axis=1)
+    test_pairs = {"seen": test[seen & new], "unseen": test[~seen], "trained": test[~new]}
+    counts = ", ".join(f"{len(pairs):,} {split}" for split, pairs in test_pairs.items())
+    print(f"seed {seed}: {len(train):,} training pairs; test pairs: {counts}", file=sys.stderr)
+    return train, test_pairs
 
 
-def kept(pairs: Places, items: dict[str, Row], settings: Settings) -> Places:
-    """The pairs that a language model says yes to."""
+def judge_pairs(pairs: Indices, items: dict[str, Row], settings: Settings) -> Indices:
+    """Keep the pairs to which the language model says yes."""
     texts = {item: item_json(row) for item, row in items.items()}
     llm, names = settings.judge.llm, list(items)
     model = cache(lambda: open_llm(llm.swing, "judge.llm.swing"))
     judge = LlmJudge("bench", lambda _: texts, model, llm.reasoning, llm.swing.max_new_tokens)
-    tell = progress("judging pairs", every=30)
-    yes = set()
+    report_progress = progress("judging pairs", every=30)
+    accepted = set()
     for done, (pair, verdict) in enumerate(judge.judge([(names[a], names[b]) for a, b in pairs]), start=1):
-        yes |= {pair} if verdict.verdict == "yes" else set()
-        tell(done, len(pairs))
-    return pairs[[(names[a], names[b]) in yes for a, b in pairs]]
+        accepted |= {pair} if verdict.verdict == "yes" else set()
+        report_progress(done, len(pairs))
+    return pairs[[(names[a], names[b]) in accepted for a, b in pairs]]
 
 
-def measured(vectors: Vectors, train: Places, searched: Searched, seed: int) -> dict[str, dict[str, float]]:
-    """HR of each split, and the share of items whose semantic ID another item has."""
+def measure(vectors: Vectors, train: Indices, test_pairs: PairsBySplit, seed: int) -> dict[str, dict[str, float]]:
+    """Hit rates of each split, and the share of items that have the same semantic ID as another item."""
     q = Quantizer()
     x = torch.from_numpy(vectors)
     book = ResKmeansFSQ.fit(x, sizes=q.sizes, seed=seed, kmeans_iterations=q.kmeans_iterations, fsq_steps=q.fsq_steps)
     collision = collisions(book.encode(x))["collision_rate"]
-    found = {}
-    for split, pairs in searched.items():
+    measures = {}
+    for split, pairs in test_pairs.items():
         rates = hit_rates(vectors, pairs, (10, 50), known=train)
         among_all = hit_rates(vectors, pairs, (10,))[10]
-        found[split] = {
+        measures[split] = {
             "hr_at_10": rates[10], "hr_at_50": rates[50], "hr_at_10_among_all": among_all, "collision": collision
         }  # fmt: skip
-    return found
+    return measures
 
 
-def plan_of(align: Align, seed: int) -> Plan:
-    """How the settings have the encoder tuned, on no questions."""
+def build_plan(align: Align, seed: int) -> Plan:
+    """Tuning plan of the settings, without questions."""
     return Plan(
         steps=align.steps, items_per_batch=align.items_per_batch, items_per_chunk=align.items_per_chunk, lr=align.lr,
         temperature=align.temperature, answer_weight=0.0, seed=seed,
     )  # fmt: skip
 
 
-def tuned(
-    texts: list[str], pairs: Places, train: Places, searched: Searched, seed: int, settings: Settings
+def compare_tuning(
+    texts: list[str], pairs: Indices, train: Indices, test_pairs: PairsBySplit, seed: int, settings: Settings
 ) -> list[Row]:
-    """What is found before and after tuning on some of the training pairs; all of these count as known."""
+    """Measure before and after tuning on `pairs`, which are some or all of the training pairs `train`."""
     align, encoder = settings.align, settings.encoder
     model = TunableSentence(encoder_location(encoder), texts, max_tokens=encoder.max_tokens)
 
-    def look() -> dict[str, dict[str, float]]:
+    def embed_and_measure() -> dict[str, dict[str, float]]:
         vectors = embedder.embed(model.sentence, texts, tokens_per_batch=encoder.tokens_per_batch)
-        return measured(vectors, train, searched, seed)
+        return measure(vectors, train, test_pairs, seed)
 
-    before, started = look(), perf_counter()
-    plan = plan_of(align, seed)
+    before, started = embed_and_measure(), perf_counter()
+    plan = build_plan(align, seed)
     tune(model, model.collate, pairs, len(texts), plan, progress=progress("tuning", every=30))
-    seconds, after = perf_counter() - started, look()
+    seconds, after = perf_counter() - started, embed_and_measure()
     return [
-        {"split": split, "seed": seed, "pairs": len(searched[split])}
+        {"split": split, "seed": seed, "pairs": len(test_pairs[split])}
         | {f"{name}_{when}": round(value[name], 4)
            for name in before[split]
            for when, value in (("before", before[split]), ("after", after[split]))}
         | {"train_pairs": len(pairs), "seconds": round(seconds)}
-        for split in searched
+        for split in test_pairs
     ]  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = build_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="landing folder")
-    parser.add_argument("--by", choices=sorted(PLACE), required=True)
+    parser.add_argument("--by", choices=sorted(POSITION), required=True)
     parser.add_argument("--choose", action="store_true", help="leave the last fifth alone")
-    parser.add_argument("--judge", action="store_true", help="tune on pairs that a language model keeps as well")
+    parser.add_argument("--judge", action="store_true", help="also tune on the pairs that a language model keeps")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
     os.environ.setdefault("PROFILE", "small")
-    items, log, settings = item_rows(flags.data), Log.read(flags.data), load_settings()
-    texts = list(map(item_text, items.values()))
+    items, log, settings = read_items(flags.data), EventLog.read(flags.data), load_settings()
+    texts = list(map(build_item_text, items.values()))
     rows: list[Row] = []
     for seed in flags.seeds:
-        train, searched = parts(log, list(items), flags.by, seed, 0.8 if flags.choose else 1.0)
-        ways = {"all": train} | ({"llm": kept(train, items, settings)} if flags.judge else {})
-        for way, pairs in ways.items():
-            found = tuned(texts, pairs, train, searched, seed, settings)
-            rows += [{"trained_on": way, **row} for row in found]
+        train, test_pairs = split_pairs(log, list(items), flags.by, seed, 0.8 if flags.choose else 1.0)
+        pairs_by_way = {"all": train} | ({"llm": judge_pairs(train, items, settings)} if flags.judge else {})
+        for way, pairs in pairs_by_way.items():
+            measured_rows = compare_tuning(texts, pairs, train, test_pairs, seed, settings)
+            rows += [{"trained_on": way, **row} for row in measured_rows]
         if flags.json:
             flags.json.write_text(json.dumps(rows, indent=1))
-    _show(rows, f"{flags.data.name}, {len(texts):,} items, {settings.align.steps} steps; {machine('torch')}")
+    show(rows, f"{flags.data.name}, {len(texts):,} items, {settings.align.steps} steps; {describe_machine('torch')}")
 
 
-def _show(rows: list[Row], title: str) -> None:
+def show(rows: list[Row], title: str) -> None:
     table = Table(title=title)
     for column in rows[0]:
         table.add_column(column.replace("_", " "), justify="left" if column in ("split", "trained_on") else "right")
@@ -170,12 +179,12 @@ def _show(rows: list[Row], title: str) -> None:
     console = Console(width=230)
     console.print(table)
     for way, split in dict.fromkeys((row["trained_on"], row["split"]) for row in rows):
-        mine = [row for row in rows if (row["trained_on"], row["split"]) == (way, split)]
+        seed_rows = [row for row in rows if (row["trained_on"], row["split"]) == (way, split)]
         for name in ("hr_at_10", "hr_at_50", "hr_at_10_among_all"):
-            gain = [row[f"{name}_after"] / row[f"{name}_before"] - 1 for row in mine if row[f"{name}_before"]]
-            if gain:
-                told = f"{np.mean(gain):+.1%} (spread {min(gain):+.1%} to {max(gain):+.1%})"
-                console.print(f"tuned on {way} pairs, {split}, {name}: {told}")
+            gains = [row[f"{name}_after"] / row[f"{name}_before"] - 1 for row in seed_rows if row[f"{name}_before"]]
+            if gains:
+                summary = f"{np.mean(gains):+.1%} (spread {min(gains):+.1%} to {max(gains):+.1%})"
+                console.print(f"tuned on {way} pairs, {split}, {name}: {summary}")
 
 
 if __name__ == "__main__":

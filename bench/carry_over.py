@@ -1,13 +1,23 @@
-"""What a refit costs the ranker, and what it saves to keep the old numbers: AUC of the day after, four ways.
+"""What does a refit of the codebook cost the ranker, and how much is saved by keeping the old code numbers?
 
-    make run                                                        # or any run of two days and more
+    make run                                                        # or any run of at least two days
     make bench B=carry_over ARGS="--lake lake [--seeds 0 1 2] [--json carry_over.json]"
 
-Takes the newest day of a lake and the champion of the day before, and gives all items new semantic IDs: `no refit`
-(the champion's own), `carried over` (a refit from the champion's codebook, matched; the champion's embeddings of the
-codes stay with their numbers), `unmatched` (a codebook fitted from scratch; the embeddings stay with numbers that mean
-something else), `retrained` (from scratch, the embeddings of the codes drawn anew). AUC on the day's test rows as the
-model is, and after one epoch on the days before. The lake is only read. Asserts nothing.
+Takes the newest day of a lake and the champion of the day before, and gives all items new semantic IDs in four ways:
+
+    no refit      the champion's own codes
+    carried over  a refit that starts from the champion's codebook and is matched to it. The champion's embeddings of
+                  the codes stay with their code numbers.
+    unmatched     a codebook fitted from scratch. The embeddings stay with code numbers that now mean something else.
+    retrained     a codebook fitted from scratch. The embeddings of the codes are drawn again at random.
+
+Columns, mean and standard deviation over the seeds:
+
+    moved ...           share of items whose first code, first two codes or whole ID changed
+    auc as it is        AUC of the model on the day's test rows, right after the refit
+    auc after an epoch  the same after one epoch of training on the days before
+
+The bench only reads the lake.
 """
 
 import json
@@ -20,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from common import lake_arguments, machine
+from common import build_lake_parser, describe_machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -43,22 +53,24 @@ from models.ranker.training import fit, predict
 Row = dict[str, Any]
 
 
-def codebooks(old: ResKmeansFSQ, x: Tensor, settings: Settings, seed: int) -> dict[str, ResKmeansFSQ]:
+def fit_codebooks(old: ResKmeansFSQ, x: Tensor, settings: Settings, seed: int) -> dict[str, ResKmeansFSQ]:
+    """The codebook of each way, for item vectors x [items, dim]."""
     q = settings.quantizer
-    told: dict[str, Any] = {"sizes": q.sizes, "kmeans_iterations": q.kmeans_iterations, "fsq_steps": q.fsq_steps}
-    told |= {"fsq_values": q.fsq_values}
-    refit = matched(old, ResKmeansFSQ.fit(x, seed=seed, start=old, **told), x)
-    scratch = ResKmeansFSQ.fit(x, seed=seed + 1, **told)
+    options: dict[str, Any] = {"sizes": q.sizes, "kmeans_iterations": q.kmeans_iterations, "fsq_steps": q.fsq_steps}
+    options |= {"fsq_values": q.fsq_values}
+    refit = matched(old, ResKmeansFSQ.fit(x, seed=seed, start=old, **options), x)
+    scratch = ResKmeansFSQ.fit(x, seed=seed + 1, **options)
     return {"no refit": old, "carried over": refit, "unmatched": scratch, "retrained": scratch}
 
 
-def with_codes(catalogue: ItemFeatures, items: list[str], codes: Tensor) -> ItemFeatures:
-    full = torch.full((len(catalogue.ids), 3), -1, dtype=torch.int64)
-    full[torch.from_numpy(pc.index_in(pa.array(items), catalogue.ids).to_numpy().astype(np.int64))] = codes
-    return replace(catalogue, codes=full)
+def replace_codes(catalogue: ItemFeatures, items: list[str], codes: Tensor) -> ItemFeatures:
+    """Give `items` these codes [items, 3]; all other items of the catalogue get none (-1)."""
+    all_codes = torch.full((len(catalogue.ids), 3), -1, dtype=torch.int64)
+    all_codes[torch.from_numpy(pc.index_in(pa.array(items), catalogue.ids).to_numpy().astype(np.int64))] = codes
+    return replace(catalogue, codes=all_codes)
 
 
-def drawn_anew(model: Ranker, seed: int) -> Ranker:
+def redraw_code_embeddings(model: Ranker, seed: int) -> Ranker:
     torch.manual_seed(seed)
     for table in model.levels:
         assert isinstance(table, nn.Embedding)
@@ -66,19 +78,19 @@ def drawn_anew(model: Ranker, seed: int) -> Ranker:
     return model
 
 
-def judged(model: Ranker, data: Dataset, found: Samples) -> float:
-    scores = predict(model, found)[:, model.tasks.index(data.tasks[0])]
+def measure_auc(model: Ranker, data: Dataset, test: Samples) -> float:
+    scores = predict(model, test)[:, model.tasks.index(data.tasks[0])]
     return metrics.auc(data.test.labels[:, 0], scores, data.test.user)
 
 
 def main() -> None:
-    parser = lake_arguments(__doc__)
+    parser = build_lake_parser(__doc__)
     flags = parser.parse_args()
     lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
     day = max((row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()), default=date.min)
     champion = live(lake, before=str(day))
     if champion is None:
-        sys.exit(f"carry_over: {flags.lake} holds no release of two days")
+        sys.exit(f"carry_over: {flags.lake} needs releases of two days; run `make run LAKE={flags.lake}` first")
     card = load_card(lake, champion["model_uri"])
     items, vectors = current_vectors(lake, card.encoder_version)
     old = load_codebook(lake, card.codebook_version, vectors.shape[1])
@@ -87,22 +99,22 @@ def main() -> None:
     catalogue = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
     live_model = load_model(lake, champion["model_uri"], catalogue)
-    design, by = live_model.design, looked_at(live_model, catalogue)
-    train, test = (searched(data, part, settings, design, vectors=by) for part in (data.train, data.test))
+    design, search_vectors = live_model.design, looked_at(live_model, catalogue)
+    train, test = (searched(data, part, settings, design, vectors=search_vectors) for part in (data.train, data.test))
     rows: list[Row] = []
     for seed in flags.seeds:
-        for way, book in codebooks(old, x, settings, seed).items():
+        for way, book in fit_codebooks(old, x, settings, seed).items():
             codes = book.encode(x)
-            model = load_model(lake, champion["model_uri"], with_codes(catalogue, items, codes))
-            model = drawn_anew(model, seed) if way == "retrained" else model
+            model = load_model(lake, champion["model_uri"], replace_codes(catalogue, items, codes))
+            model = redraw_code_embeddings(model, seed) if way == "retrained" else model
             row = {"way": way, "seed": seed} | moved(old.encode(x).numpy(), codes.numpy())
-            row["auc_as_it_is"] = judged(model, data, test)
-            r = settings.ranker  # of an epoch on all rows: none are left to choose between it and the start
+            row["auc_as_it_is"] = measure_auc(model, data, test)
+            r = settings.ranker  # train on all rows: there is only one epoch, so no validation rows are needed
             fit(model, train, seed=seed, epochs=1, batch_size=r.batch, lr=r.lr, valid_share=0.0, patience=r.patience)
-            rows.append(row | {"auc_after_an_epoch": judged(model, data, test)})
+            rows.append(row | {"auc_after_an_epoch": measure_auc(model, data, test)})
             print({key: round(value, 4) if isinstance(value, float) else value for key, value in rows[-1].items()},
                   file=sys.stderr, flush=True)  # fmt: skip
-    show(rows, f"{day}, {len(items):,} items, {len(data.test):,} test rows; {machine('torch')}")
+    show(rows, f"{day}, {len(items):,} items, {len(data.test):,} test rows; {describe_machine('torch')}")
     if flags.json:
         flags.json.write_text(json.dumps(rows, indent=1))
 
@@ -113,8 +125,8 @@ def show(rows: list[Row], title: str) -> None:
     for name in ["way", *names]:
         table.add_column(name.replace("_", " "))
     for way in dict.fromkeys(row["way"] for row in rows):
-        mine = {name: [row[name] for row in rows if row["way"] == way] for name in names}
-        table.add_row(way, *(f"{np.mean(values):.4f} ± {np.std(values):.4f}" for values in mine.values()))
+        values_by_name = {name: [row[name] for row in rows if row["way"] == way] for name in names}
+        table.add_row(way, *(f"{np.mean(values):.4f} ± {np.std(values):.4f}" for values in values_by_name.values()))
     Console(width=150).print(table)
 
 

@@ -1,13 +1,22 @@
-"""What kind of semantic ID serves the ranker best: AUC of the newest day of a lake, by kind of codebook.
+"""Which kind of semantic ID helps the ranker most?
 
     make run DATA=<landing folder> LAKE=<lake>
     make bench B=codes ARGS="--lake <lake> [--seeds 0 1 2] [--ways res_kmeans_fsq ...] [--unseen 0.2] [--json FILE]"
 
-Fits each way of bench/quantize.py (its sizes from the settings) on all items of the lake, trains the ranker anew on the
-rows that the job `train` takes, with the same seed for all ways, and measures AUC and GAUC of the test rows, and AUC of
-those whose item was in no training row. `none`: item IDs alone, everything else the same. `--unseen 0.2` hides a random
-fifth of the items, another one for each seed, from the fit of the codes and from training, in histories, too; as an
-item that is new has no running rates, no model is told any then. The lake is only read. Asserts nothing.
+Fits each kind of codebook from bench/quantize.py on all items of the lake, at the sizes of the settings. Then it trains
+the ranker again, on the rows of the newest day that the job `train` takes, with the same seed for all kinds.
+
+--ways    kinds of codebook; `none` is the baseline: item IDs alone, with everything else the same.
+--unseen  hides this share of the items from the fit of the codes, from training and from histories. The items are
+          drawn at random by the seed. Running rates are then left out of every model, because a new item has none.
+
+Columns, mean and standard deviation over the seeds:
+
+    way        kind of codebook
+    auc, gauc  of the test rows; GAUC is AUC within each user, averaged, weighted by rows
+    auc cold   AUC of the test rows whose item was in no training row
+
+The bench only reads the lake.
 """
 
 import json
@@ -19,8 +28,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from carry_over import with_codes
-from common import lake_arguments, machine
+from carry_over import replace_codes
+from common import build_lake_parser, describe_machine
 from numpy.typing import NDArray
 from quantize import WAYS, Items
 from rich.console import Console
@@ -48,26 +57,26 @@ CHOICES = ("none", *(way for way in WAYS if way not in ("nearest_items", "plain_
 DESIGN = replace(PRESETS["qarm_v2"], extras=("simtier", "rates"))  # as the daily run trains it
 
 
-def hidden(rows: Samples, unseen: NDArray[np.bool_]) -> Samples:
-    """The rows of other items [items], without the unseen ones in their histories."""
+def hide_items(rows: Samples, unseen: NDArray[np.bool_]) -> Samples:
+    """Drop the rows of unseen items [items], and remove these items from the histories of the other rows."""
     rows = rows.take(np.flatnonzero(~unseen[rows.target]))
-    none = (rows.topk >= 0) & unseen[rows.topk]
-    return replace(rows, topk=np.where(none, PADDING, rows.topk), sims=np.where(none, 0, rows.sims))
+    is_hidden = (rows.topk >= 0) & unseen[rows.topk]
+    return replace(rows, topk=np.where(is_hidden, PADDING, rows.topk), sims=np.where(is_hidden, 0, rows.sims))
 
 
-def trained(
-    data: Dataset, catalogue: ItemFeatures, found: Samples, settings: Settings, seed: int, way: str, design: Design
+def train_ranker(
+    data: Dataset, catalogue: ItemFeatures, rows: Samples, settings: Settings, seed: int, way: str, design: Design
 ) -> Ranker:
-    ranker = settings.ranker.model_copy(update={"seed": seed})
-    told = settings.model_copy(update={"ranker": ranker})
-    coded = design if way != "none" else design.without("semantic_id")
-    model = build(replace(data, catalogue=catalogue), told, coded)
-    train(model, found, told, f"with {way}, seed {seed}")
+    ranker_settings = settings.ranker.model_copy(update={"seed": seed})
+    seeded_settings = settings.model_copy(update={"ranker": ranker_settings})
+    way_design = design if way != "none" else design.without("semantic_id")
+    model = build(replace(data, catalogue=catalogue), seeded_settings, way_design)
+    train(model, rows, seeded_settings, f"with {way}, seed {seed}")
     return model
 
 
-def measured(model: Ranker, data: Dataset, found: Samples) -> Row:
-    scores = predict(model, found)[:, model.tasks.index(data.tasks[0])]
+def measure(model: Ranker, data: Dataset, test: Samples) -> Row:
+    scores = predict(model, test)[:, model.tasks.index(data.tasks[0])]
     labels, user = data.test.labels[:, 0], data.test.user
     cold = ~model.known.cpu().numpy()[data.test.target]
     return {
@@ -79,9 +88,9 @@ def measured(model: Ranker, data: Dataset, found: Samples) -> Row:
 
 
 def main() -> None:
-    parser = lake_arguments(__doc__)
+    parser = build_lake_parser(__doc__)
     parser.add_argument("--ways", choices=CHOICES, nargs="+", default=list(CHOICES))
-    parser.add_argument("--unseen", type=float, default=0.0, help="share of the items")
+    parser.add_argument("--unseen", type=float, default=0.0, help="share of the items to hide")
     flags = parser.parse_args()
     lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
     days = [row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()]
@@ -89,28 +98,29 @@ def main() -> None:
     encoder = live_encoder(lake, settings, day).version
     book = live_codebook(lake, settings, encoder, day)
     if not days or book is None:
-        sys.exit(f"codes: {flags.lake} holds no release; make run LAKE={flags.lake} first")
+        sys.exit(f"codes: {flags.lake} holds no release; run `make run LAKE={flags.lake}` first")
     items, vectors = current_vectors(lake, encoder)
     catalogue = load_item_features(lake, settings, encoder, book.version)
     data = load_dataset(lake, settings, catalogue, day)
     design = DESIGN.without("rates") if flags.unseen else DESIGN
-    rows, test = (searched(data, part, settings, design) for part in (data.train, data.test))
+    train_rows, test_rows = (searched(data, part, settings, design) for part in (data.train, data.test))
     x = torch.from_numpy(vectors)
-    found: list[Row] = []
+    rows: list[Row] = []
     for seed in flags.seeds:
         unseen = np.random.default_rng(seed).random(len(catalogue.ids)) < flags.unseen
         seen = ~unseen[catalogue.index(pa.array(items))]
         for way in flags.ways:
-            coded = catalogue
+            way_catalogue = catalogue
             if way != "none":
-                fitted = WAYS[way](Items(x[seen], torch.zeros(int(seen.sum()), 0)), settings.quantizer.sizes, seed)
-                coded = with_codes(catalogue, items, fitted.encode(x))
-            model = trained(data, coded, hidden(rows, unseen), settings, seed, way, design)
-            found.append({"way": way, "seed": seed} | measured(model, data, test))
-            print(found[-1], file=sys.stderr, flush=True)
+                way_book = WAYS[way](Items(x[seen], torch.zeros(int(seen.sum()), 0)), settings.quantizer.sizes, seed)
+                way_catalogue = replace_codes(catalogue, items, way_book.encode(x))
+            model = train_ranker(data, way_catalogue, hide_items(train_rows, unseen), settings, seed, way, design)
+            rows.append({"way": way, "seed": seed} | measure(model, data, test_rows))
+            print(rows[-1], file=sys.stderr, flush=True)
             if flags.json:
-                flags.json.write_text(json.dumps(found, indent=1))
-    show(found, f"{day}, {len(items):,} items, {len(data.train):,} and {len(data.test):,} rows; {machine('torch')}")
+                flags.json.write_text(json.dumps(rows, indent=1))
+    sizes = f"{len(items):,} items, {len(data.train):,} and {len(data.test):,} rows"
+    show(rows, f"{day}, {sizes}; {describe_machine('torch')}")
 
 
 def show(rows: list[Row], title: str) -> None:
@@ -119,8 +129,8 @@ def show(rows: list[Row], title: str) -> None:
     for name in ("way", *names):
         table.add_column(name.replace("_", " "))
     for way in dict.fromkeys(row["way"] for row in rows):
-        mine = [[row[name] for row in rows if row["way"] == way] for name in names]
-        table.add_row(way, *(f"{np.mean(values):.4f} ± {np.std(values):.4f}" for values in mine))
+        columns = [[row[name] for row in rows if row["way"] == way] for name in names]
+        table.add_row(way, *(f"{np.mean(values):.4f} ± {np.std(values):.4f}" for values in columns))
     Console(width=120).print(table)
 
 

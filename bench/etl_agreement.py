@@ -1,6 +1,6 @@
-"""Whether the tables of the jobs and those of DuckDB hold the same; used by `bench/etl.py`.
+"""Do the tables of the jobs and those of DuckDB hold the same rows? Started by `bench/etl.py`.
 
-    python bench/etl_agreement.py --lake lake --duckdb folder
+    make bench B=etl_agreement ARGS="--lake <lake> --duckdb <folder that etl_duckdb wrote>"
 
 The last line on standard output is a JSON list of sentences.
 """
@@ -15,23 +15,27 @@ from deltalake import DeltaTable
 
 from jobs.settings.tree import load_settings
 
-TABLES = {
+TABLES = {  # name to its folder in the lake
     "events": "silver/events", "items": "silver/items", "rejects": "bronze/rejects", "samples": "gold/samples",
     "item_pairs": "silver/item_pairs",
 }  # fmt: skip
-EVENT = "event_id, user_id, item_id, event, ts, value, price, request_id, position, order_id, seq, landed_day, day"
-SAMPLE = 'sample_id, user_id, item_id, ts, history_until, request_id, position, click, purchase, "like", sampled, day'
-ASKED = {
+EVENT_COLUMNS = (
+    "event_id, user_id, item_id, event, ts, value, price, request_id, position, order_id, seq, landed_day, day"
+)
+SAMPLE_COLUMNS = (
+    'sample_id, user_id, item_id, ts, history_until, request_id, position, click, purchase, "like", sampled, day'
+)
+QUERIES = {  # what is compared to a query with the engine's name for {}
     "rows of events": "SELECT count(*) FROM {}_events",
     "rows of items": "SELECT count(*) FROM {}_items",
     "rejects by reason": "SELECT reason, count(*) FROM {}_rejects GROUP BY reason ORDER BY reason",
     "rows of samples": "SELECT count(*) FROM {}_samples",
     "clicks in samples": "SELECT sum(click) FROM {}_samples",
-    "hash of all columns of events": f"SELECT sum(hash({EVENT})) FROM {{}}_events",
-    "hash of all columns of samples": f"SELECT sum(hash({SAMPLE})) FROM {{}}_samples",
+    "hash of all columns of events": f"SELECT sum(hash({EVENT_COLUMNS})) FROM {{}}_events",
+    "hash of all columns of samples": f"SELECT sum(hash({SAMPLE_COLUMNS})) FROM {{}}_samples",
 }
-# An item with more users than the cap is scored with some of them, which the two engines choose by another hash.
-PAIRS = """
+# If an item has more users than the cap, a hash chooses some of them, and the two engines hash differently.
+PAIRS_QUERY = """
   WITH busy AS (
     SELECT item_id FROM spark_events
     WHERE user_id IS NOT NULL AND (event IN ('click', 'purchase') OR (event = 'rating' AND value >= {like_from}))
@@ -45,41 +49,44 @@ PAIRS = """
 """
 
 
-def agreement(lake: Path, folder: Path) -> Iterator[str]:
+def compare_tables(lake: Path, folder: Path) -> Iterator[str]:
+    """Compare the tables of a lake with the Parquet folders of the DuckDB side; a sentence for each comparison."""
     db = duckdb.connect()
     db.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '4GB'; SET temp_directory = '{folder}/spill'")
-    for name, place in TABLES.items():
-        db.register(f"spark_{name}", DeltaTable(str(lake / place)).to_pyarrow_dataset())
+    for name, lake_folder in TABLES.items():
+        db.register(f"spark_{name}", DeltaTable(str(lake / lake_folder)).to_pyarrow_dataset())
         files = f"'{folder}/{name}/*/*.parquet', hive_partitioning = true, hive_types = {{'day': DATE}}"
-        written = any((folder / name).glob("*/*.parquet"))
-        rows = f"FROM read_parquet({files})" if written else f"FROM spark_{name} LIMIT 0"
+        is_written = any((folder / name).glob("*/*.parquet"))
+        rows = f"FROM read_parquet({files})" if is_written else f"FROM spark_{name} LIMIT 0"
         db.execute(f"CREATE TEMP VIEW duckdb_{name} AS {rows}")
-    for what, query in ASKED.items():
-        ours, theirs = (db.execute(query.format(engine)).fetchall() for engine in ("spark", "duckdb"))
-        told = f"{_shown(ours)}, the same" if ours == theirs else f"NOT THE SAME, {_shown(ours)} and {_shown(theirs)}"
-        yield f"{what}: {told}"
+    for what, query in QUERIES.items():
+        spark, duck = (db.execute(query.format(engine)).fetchall() for engine in ("spark", "duckdb"))
+        if spark == duck:
+            yield f"{what}: {_format_rows(spark)}, the same"
+        else:
+            yield f"{what}: NOT THE SAME, Spark {_format_rows(spark)} and DuckDB {_format_rows(duck)}"
     settings = load_settings()
-    query = PAIRS.format(like_from=settings.logs.like_from, users_per_item=settings.pairs.users_per_item)
+    query = PAIRS_QUERY.format(like_from=settings.logs.like_from, users_per_item=settings.pairs.users_per_item)
     [(all_pairs, same, uncapped, same_uncapped)] = db.execute(query).fetchall()
     with_score = "in both with the same score"
-    yield f"pairs that either found: {all_pairs:,}, {_share(same, all_pairs)} {with_score}"
-    yield f"pairs of items that no cap touches: {uncapped:,}, {_share(same_uncapped, uncapped)} {with_score}"
+    yield f"pairs that either engine has: {all_pairs:,}, {_format_share(same, all_pairs)} {with_score}"
+    yield f"pairs of items without a cap: {uncapped:,}, {_format_share(same_uncapped, uncapped)} {with_score}"
 
 
-def _share(part: int, whole: int) -> str:
+def _format_share(part: int, whole: int) -> str:
     return f"{part / whole:.2%}" if whole else "none"
 
 
-def _shown(rows: list[tuple[object, ...]]) -> str:
+def _format_rows(rows: list[tuple[object, ...]]) -> str:
     return "; ".join(" ".join(f"{v:,}" if isinstance(v, int) and v < 10**12 else str(v) for v in row) for row in rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lake", type=Path, required=True)
-    parser.add_argument("--duckdb", type=Path, required=True)
+    parser.add_argument("--duckdb", type=Path, required=True, help="folder that etl_duckdb wrote")
     flags = parser.parse_args()
-    print(json.dumps(list(agreement(flags.lake, flags.duckdb))))
+    print(json.dumps(list(compare_tables(flags.lake, flags.duckdb))))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The work of jobs.ingest, jobs.pairs and jobs.samples in DuckDB, for `bench/etl.py` to compare with.
+"""What does the work of jobs.ingest, jobs.pairs and jobs.samples cost in DuckDB? Started by `bench/etl.py`.
 
-    python bench/etl_duckdb.py --data landing --out lake --since 2026-11-11 --day 2026-11-20
+    make bench B=etl_duckdb ARGS="--data <landing folder> --out <folder> --since 2026-11-11 --day 2026-11-20"
 
-The last line on standard output is a JSON list, one object for each stage.
+The last line on standard output is a JSON list with one object for each stage: stage, seconds (with start-up),
+startup_seconds (imports, worker processes) and peak_mib.
 """
 
 import argparse
@@ -20,8 +21,8 @@ from string import Template
 import duckdb
 import psutil
 import pyarrow as pa
-from common import Peak
-from etl_duckdb_lines import landed
+from common import PeakMemory
+from etl_duckdb_lines import build_lines_query
 
 from jobs.item_pairs.settings import Pairs
 from jobs.landing.files import landing_files
@@ -32,11 +33,11 @@ SQL = Path(__file__).parent / "etl_sql"
 KINDS = ("events", "items")
 THREADS = 2
 MEMORY = "3GB"
-ITEMS_AT_ONCE = 2_048  # whose users are handed to Swing together
+ITEMS_PER_BATCH = 2_048  # whose users are passed to Swing together
 
 
-class Work:
-    """One run over the days `since` to `day`: landing folder `data`, tables as Parquet below `out`."""
+class DuckdbRun:
+    """One run over the days `since` to `day`. Reads the landing folder `data`, writes Parquet tables into `out`."""
 
     def __init__(self, data: Path, out: Path, since: date, day: date) -> None:
         self.data, self.out, self.since, self.day = data, out, since, day
@@ -45,18 +46,18 @@ class Work:
         self.db = duckdb.connect()
         self.db.execute(f"SET threads = {THREADS}; SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'")
         self.db.execute(f"SET temp_directory = '{out}/spill'; SET preserve_insertion_order = false")
-        self.names: dict[str, object] = {"since": since, "day": day, "like_from": self.settings.logs.like_from}
+        self.values: dict[str, object] = {"since": since, "day": day, "like_from": self.settings.logs.like_from}
 
-    def query(self, name: str, **values: object) -> str:
-        """`etl_sql/<name>.sql` with `$name` filled in."""
-        return Template((SQL / f"{name}.sql").read_text()).substitute(self.names | values)
+    def fill_query(self, name: str, **values: object) -> str:
+        """The query `etl_sql/<name>.sql` with its `$` variables filled in."""
+        return Template((SQL / f"{name}.sql").read_text()).substitute(self.values | values)
 
     def write(self, query: str, table: str) -> None:
-        """Parquet files in folders by day; the view `table` reads them."""
+        """Write Parquet files into a folder for each day, and create the view `table` that reads them."""
         folder = self.out / table
         folder.parent.mkdir(parents=True, exist_ok=True)
         self.db.execute(f"COPY ({query}) TO '{folder}' (FORMAT parquet, PARTITION_BY (day))")
-        if not any(folder.glob("*/*.parquet")):  # nothing to write
+        if not any(folder.glob("*/*.parquet")):  # the query has no rows
             self.db.execute(f"CREATE VIEW {table} AS {query}")
             return
         files = f"'{folder}/*/*.parquet', hive_partitioning = true, hive_types = {{'day': DATE}}"
@@ -64,34 +65,34 @@ class Work:
 
     def ingest(self) -> None:
         files = landing_files(self.data)
-        lines = {kind: landed(self.db, kind, [f for f in files if f.kind == kind]) for kind in KINDS}
-        parsed = {kind: self.query(f"parse_{kind}", lines=query) for kind, query in lines.items()}
+        lines = {kind: build_lines_query(self.db, kind, [f for f in files if f.kind == kind]) for kind in KINDS}
+        parsed = {kind: self.fill_query(f"parse_{kind}", lines=query) for kind, query in lines.items()}
         first = self.since
         if any(f.day is None for f in files):
-            either = " UNION ALL ".join(f"SELECT min(due) AS due FROM ({query})" for query in parsed.values())
-            first = self.db.execute(f"SELECT coalesce(min(due), DATE '{self.day}') FROM ({either})").fetchall()[0][0]
+            both = " UNION ALL ".join(f"SELECT min(due) AS due FROM ({query})" for query in parsed.values())
+            first = self.db.execute(f"SELECT coalesce(min(due), DATE '{self.day}') FROM ({both})").fetchall()[0][0]
         for kind, query in parsed.items():
             dated = f"SELECT * EXCLUDE (due), coalesce(due, DATE '{first}') AS day FROM ({query})"
             span = f"WHERE day BETWEEN DATE '{self.since}' AND DATE '{self.day}'"
             self.write(f"SELECT * FROM ({dated}) {span}", f"raw_{kind}")
-        self.write(self.query("rejects"), "rejects")
-        self.write(self.query("events"), "events")
-        self.write(self.query("items"), "items")
-        broken = self.db.execute(self.query("checks")).fetchall()
+        self.write(self.fill_query("rejects"), "rejects")
+        self.write(self.fill_query("events"), "events")
+        self.write(self.fill_query("items"), "items")
+        broken = self.db.execute(self.fill_query("checks")).fetchall()
         if broken:
-            raise RuntimeError(f"these checks do not hold: {broken}")
+            raise RuntimeError(f"etl_duckdb: the checks of etl_sql/checks.sql failed with these counts: {broken}")
 
     def pairs(self) -> None:
         caps = self.settings.pairs
         window = {"after": self.day - timedelta(days=caps.window_days), **caps.model_dump()}
-        self.db.execute("CREATE TEMP TABLE swing_items AS " + self.query("swing_items", **window))
-        with self._workers() as pool:
-            users = self.db.sql(self.query("swing_users", **window)).to_arrow_reader(ITEMS_AT_ONCE)
-            self.db.register("swing_scores", pa.Table.from_batches(_scored(pool, users, caps), SCORES))
-        self.write(self.query("swing_pairs"), "item_pairs")
+        self.db.execute("CREATE TEMP TABLE swing_items AS " + self.fill_query("swing_items", **window))
+        with self._start_workers() as pool:
+            users = self.db.sql(self.fill_query("swing_users", **window)).to_arrow_reader(ITEMS_PER_BATCH)
+            self.db.register("swing_scores", pa.Table.from_batches(_score_batches(pool, users, caps), SCORES))
+        self.write(self.fill_query("swing_pairs"), "item_pairs")
 
-    def _workers(self) -> ProcessPoolExecutor:
-        """As many processes as threads, their imports done; the time for that is start-up."""
+    def _start_workers(self) -> ProcessPoolExecutor:
+        """Start as many processes as threads and wait for their imports; this time counts as start-up."""
         started = time.perf_counter()
         pool = ProcessPoolExecutor(THREADS, multiprocessing.get_context("spawn"))
         list(pool.map(time.sleep, [0.1] * THREADS))
@@ -99,14 +100,14 @@ class Work:
         return pool
 
     def samples(self) -> None:
-        first = "SELECT coalesce(min(day), DATE '9999-12-31') FROM events WHERE user_id IS NOT NULL AND event ="
-        days = {kind: self.db.execute(f"{first} '{kind}'").fetchall()[0][0] for kind in ("click", "purchase")}
-        query = self.query("samples", clicks_from=days["click"], purchases_from=days["purchase"])
+        first_day = "SELECT coalesce(min(day), DATE '9999-12-31') FROM events WHERE user_id IS NOT NULL AND event ="
+        days = {kind: self.db.execute(f"{first_day} '{kind}'").fetchall()[0][0] for kind in ("click", "purchase")}
+        query = self.fill_query("samples", clicks_from=days["click"], purchases_from=days["purchase"])
         self.write(query, "samples")
 
 
-def _scored(pool: ProcessPoolExecutor, users: pa.RecordBatchReader, caps: Pairs) -> Iterator[pa.RecordBatch]:
-    """Swing's kernel over the batches, few of them at a time."""
+def _score_batches(pool: ProcessPoolExecutor, users: pa.RecordBatchReader, caps: Pairs) -> Iterator[pa.RecordBatch]:
+    """Score the batches with Swing in the workers. Few batches wait at a time, so that memory stays bounded."""
     waiting: deque[Future[pa.RecordBatch]] = deque()
     for batch in users:
         waiting.append(pool.submit(_score, batch, caps))
@@ -121,24 +122,24 @@ def _score(batch: pa.RecordBatch, caps: Pairs) -> pa.RecordBatch:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--since", type=date.fromisoformat, required=True)
     parser.add_argument("--day", type=date.fromisoformat, required=True)
     flags = vars(parser.parse_args())
-    work = Work(**flags)
-    told = []
-    for stage in (work.ingest, work.pairs, work.samples):
-        started = time.perf_counter() - work.startup
-        with Peak(os.getpid()) as peak:
+    duckdb_run = DuckdbRun(**flags)
+    rows = []
+    for stage in (duckdb_run.ingest, duckdb_run.pairs, duckdb_run.samples):
+        started = time.perf_counter() - duckdb_run.startup
+        with PeakMemory(os.getpid()) as peak:
             stage()
         seconds = time.perf_counter() - started
-        told.append(
-            {"stage": stage.__name__, "seconds": seconds, "startup_seconds": work.startup, "peak_mib": peak.mib}
+        rows.append(
+            {"stage": stage.__name__, "seconds": seconds, "startup_seconds": duckdb_run.startup, "peak_mib": peak.mib}
         )
-        work.startup = 0.0
-    print(json.dumps(told))
+        duckdb_run.startup = 0.0
+    print(json.dumps(rows))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,30 @@
-"""Seconds and error of one level of our k-means beside `faiss.Kmeans`, the same points and iterations, in one run.
+"""Is one level of our k-means as fast and as exact as `faiss.Kmeans`, with the same points, iterations and start?
 
-    make bench B=kmeans ARGS="[--rows 300000] [--json kmeans.json]"
+    make bench B=kmeans ARGS="[--rows 300000] [--repeats 1] [--json kmeans.json]"
 
-Both iterate from our k-means++ start, whose seconds are shown on their own, and faiss from its own start, too. On a GPU
-the defaults are 10 million rows and 8192 codes, and our share of the card's measured bfloat16 peak is shown; faiss runs
-there if its wheel is the one for CUDA. Each way runs `--repeats` times, in turn; the median counts. Asserts nothing.
+Both start from our k-means++ start; faiss also runs from its own start. Each way runs `--repeats` times, in turn. On a
+GPU the defaults are 10 million rows and 8192 codes; faiss runs there if its wheel is the one for CUDA.
+
+Columns:
+
+    way                    the time of our k-means++ start is a row of its own and not part of the other rows
+    seconds                median over the repeats
+    fastest, slowest       seconds of the fastest and the slowest repeat
+    core seconds           processor time, summed over the cores; median
+    seconds per iteration
+    error                  mean squared distance from a point to its nearest centroid
+    share of peak          on a GPU: our share of the card's measured bfloat16 peak
 """
 
-import argparse
 import json
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import faiss
 import torch
-from common import machine
+from common import build_parser, describe_machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -27,88 +34,88 @@ from models.quantizers.nearest import Nearest
 
 GPU = torch.cuda.is_available()
 SEED = 7
-PIECE = 1 << 18
+ROWS_PER_PIECE = 1 << 18
 Fit = Callable[[Tensor, int, int, Tensor | None], Tensor]
+Timed = tuple[float, float, Tensor]  # seconds by the clock, seconds of all cores, result
 Row = dict[str, str | float]
 
 
-def mixture(rows: int, dim: int, clouds: int) -> Tensor:
-    """Rows of unit variance around centres of unit variance, [rows, dim] float32."""
+def draw_mixture(rows: int, dim: int, centre_count: int) -> Tensor:
+    """Draw rows of unit variance around centres of unit variance; returns [rows, dim] float32."""
     device = "cuda" if GPU else "cpu"
     generator = torch.Generator(device).manual_seed(SEED)
-    centres = torch.randn(clouds, dim, generator=generator, device=device)
+    centres = torch.randn(centre_count, dim, generator=generator, device=device)
     x = torch.empty(rows, dim, device=device)
-    for piece in torch.split(x, PIECE):
-        which = torch.randint(clouds, (len(piece),), generator=generator, device=device)
+    for piece in torch.split(x, ROWS_PER_PIECE):
+        which = torch.randint(centre_count, (len(piece),), generator=generator, device=device)
         piece.normal_(generator=generator).add_(centres[which])
     return x
 
 
-def error(x: Tensor, centroids: Tensor) -> float:
-    """Mean squared distance to the nearest centroid, by float32."""
+def measure_error(x: Tensor, centroids: Tensor) -> float:
+    """Mean squared distance to the nearest centroid, in float32."""
     nearest = Nearest(centroids.to(x.device))
-    return sum(float(nearest(piece)[1].double().sum()) for piece in torch.split(x, PIECE)) / len(x)
+    return sum(float(nearest(piece)[1].double().sum()) for piece in torch.split(x, ROWS_PER_PIECE)) / len(x)
 
 
-def ours(x: Tensor, codes: int, iterations: int, start: Tensor | None) -> Tensor:
+def fit_ours(x: Tensor, codes: int, iterations: int, start: Tensor | None) -> Tensor:
     weights = torch.ones(len(x), device=x.device)
     return kmeans(x, weights, codes=codes, iterations=iterations, seed=SEED, tick=lambda _: None, start=start)
 
 
-def peer(x: Tensor, codes: int, iterations: int, start: Tensor | None) -> Tensor:
-    """All points, as ours uses all; it takes them from the processor's memory."""
+def fit_faiss(x: Tensor, codes: int, iterations: int, start: Tensor | None) -> Tensor:
+    """Fit on all points, as ours does. x must be in the memory of the CPU."""
     fit = faiss.Kmeans(x.shape[1], codes, niter=iterations, max_points_per_centroid=len(x), seed=SEED, gpu=GPU)
     fit.train(x.numpy(), init_centroids=None if start is None else start.cpu().numpy())
     return torch.from_numpy(fit.centroids)
 
 
-def timed(work: Callable[[], Tensor]) -> tuple[float, float, Tensor]:
-    """Seconds by the clock, of all cores together, and what came out."""
+def time_call(call: Callable[[], Tensor]) -> Timed:
     clock, cpu = time.perf_counter(), time.process_time()
-    found = work()
+    result = call()
     if GPU:
         torch.cuda.synchronize()
-    return time.perf_counter() - clock, time.process_time() - cpu, found
+    return time.perf_counter() - clock, time.process_time() - cpu, result
 
 
-def peak() -> float:
+def measure_peak() -> float:
     """Floating-point operations a second of the card's bfloat16 product."""
     a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
-    seconds = [timed(lambda: a @ a)[0] for _ in range(10)]
+    seconds = [time_call(lambda: a @ a)[0] for _ in range(10)]
     return 2 * 8192**3 / min(seconds)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = build_parser(__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000 if GPU else 1_000_000)
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--codes", type=int, default=8192 if GPU else 1024)
     parser.add_argument("--iterations", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
-    x = mixture(flags.rows, flags.dim, 4 * flags.codes)
-    begun = timed(partial(ours, x, flags.codes, 0, None))
-    start, host = begun[2], x.cpu()
-    ways: dict[str, tuple[Fit, Tensor | None]] = {"ours": (ours, start)}
+    x = draw_mixture(flags.rows, flags.dim, 4 * flags.codes)
+    our_start = time_call(partial(fit_ours, x, flags.codes, 0, None))
+    start, x_on_cpu = our_start[2], x.cpu()
+    ways: dict[str, tuple[Fit, Tensor | None]] = {"ours": (fit_ours, start)}
     if not GPU or faiss.get_num_gpus():
-        ways |= {"faiss, the same start": (peer, start), "faiss, its own start": (peer, None)}
-    runs: dict[str, list[tuple[float, float, Tensor]]] = {name: [] for name in ways}
+        ways |= {"faiss, the same start": (fit_faiss, start), "faiss, its own start": (fit_faiss, None)}
+    runs: dict[str, list[Timed]] = {name: [] for name in ways}
     for _ in range(flags.repeats):
-        for name, (fit, given) in ways.items():
-            rows_of = host if fit is peer else x
-            runs[name].append(timed(partial(fit, rows_of, flags.codes, flags.iterations, given)))
-    rows = [_row("our k-means++ start", [begun], x, 0)]
-    rows += [_row(name, found, x, flags.iterations) for name, found in runs.items()]
+        for name, (fit, fit_start) in ways.items():
+            points = x_on_cpu if fit is fit_faiss else x
+            runs[name].append(time_call(partial(fit, points, flags.codes, flags.iterations, fit_start)))
+    rows = [build_row("our k-means++ start", [our_start], x, 0)]
+    rows += [build_row(name, way_runs, x, flags.iterations) for name, way_runs in runs.items()]
     if GPU:
-        work = 2 * flags.rows * flags.dim * flags.codes * flags.iterations
-        rows[1]["share_of_peak"] = round(work / float(rows[1]["seconds"]) / peak(), 3)
+        operations = 2 * flags.rows * flags.dim * flags.codes * flags.iterations
+        rows[1]["share_of_peak"] = round(operations / float(rows[1]["seconds"]) / measure_peak(), 3)
     if flags.json:
         flags.json.write_text(json.dumps(rows, indent=1))
-    _show(rows, f"{flags.rows:,} x {flags.dim}, {flags.codes} codes; {machine('torch')}, faiss {faiss.__version__}")
+    machine = f"{describe_machine('torch')}, faiss {faiss.__version__}"
+    show(rows, f"{flags.rows:,} x {flags.dim}, {flags.codes} codes; {machine}")
 
 
-def _row(name: str, runs: list[tuple[float, float, Tensor]], x: Tensor, iterations: int) -> Row:
+def build_row(name: str, runs: list[Timed], x: Tensor, iterations: int) -> Row:
     seconds = [run[0] for run in runs]
     return {
         "way": name,
@@ -117,11 +124,11 @@ def _row(name: str, runs: list[tuple[float, float, Tensor]], x: Tensor, iteratio
         "slowest": round(max(seconds), 2),
         "core_seconds": round(statistics.median(run[1] for run in runs), 2),
         "seconds_per_iteration": round(statistics.median(seconds) / max(1, iterations), 3),
-        "error": round(error(x, runs[-1][2]), 5),
+        "error": round(measure_error(x, runs[-1][2]), 5),
     }
 
 
-def _show(rows: list[Row], title: str) -> None:
+def show(rows: list[Row], title: str) -> None:
     table = Table(title=title)
     columns = list(dict.fromkeys(column for row in rows for column in row))
     for column in columns:

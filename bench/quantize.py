@@ -1,23 +1,33 @@
-"""How good semantic IDs of every kind of codebook are, on the same items.
+"""Which kind of codebook gives the best semantic IDs for the same items?
 
     make bench B=quantize ARGS="--data <landing folder> [--seeds 0 1 2] [--kinds res_kmeans_fsq ...] [--json FILE]"
 
-All items of the folder are embedded once with the default encoder (kept in memory only), and every kind is fitted with
-its defaults at 3 x 256 and at 2 x 1024 + 4096 codes. `preserved_neighbours`: share of an item's true top 10 by cosine
-that have its c1 and c2; `overlap`: share of the codes that an item of the true top 10 has in common with it, level by
-level, of the first 2,000 items; `near_digits`: of a last level of digits, those in which an item differs from the
-nearest item of its c1 and c2, over those in which it differs from any of these. `rebuild_error`: mean square per
-element, times 1,000. `collision_unseen`, `rebuild_error_unseen`: the same of a random fifth of the items, after a fit
-on the others. `seconds`: of the fit on all items. No set gets settings of its own; asserts nothing.
+Embeds all items of the folder once with the default encoder. Then it fits every kind of codebook with its defaults, at
+3 x 256 and at 2 x 1024 + 4096 codes. *Unseen* items are a random fifth, after a fit on the others.
 
-Beside the kinds of `models.quantizers`: `plain_fsq`, which is res_kmeans_fsq without its separation terms and with the
-decoder of its auto-encoder; `plain_fsq_tables`, which rebuilds from tables over all levels as res_kmeans_fsq does;
-`pca_fsq`, with such tables and with bits that are signs of principal components; `rq_vae_letter`, which is rq_vae with
-both of LETTER's losses and the paper's weights, its collaborative vectors the 32 first singular vectors of who had to
-do with what in the whole log.
+Besides the kinds of `models.quantizers`, there are
+
+    plain_fsq         res_kmeans_fsq without its separation terms; vectors are rebuilt with the auto-encoder's decoder
+    plain_fsq_tables  the same, but rebuilt from tables over all levels, as res_kmeans_fsq does
+    pca_fsq           the bits of the last level are signs of principal components; rebuilt from such tables
+    rq_vae_letter     rq_vae with both losses of LETTER at the paper's weights. Its collaborative vectors are the first
+                      32 singular vectors of which user acted on which item in the whole log.
+
+Columns:
+
+    collision, collision unseen  share of items that have the same ID as another item
+    rebuild error (unseen)       mean square error per element of vectors rebuilt from their codes, times 1,000
+    edge num                     mean number of items with the ID of an item
+    hr at K                      share of items among the first K items with their ID, in random order
+    largest bucket               number of items with the most common ID
+    dead codes                   codes that no item has, over all levels
+    preserved neighbours         share of an item's 10 most similar items (by cosine) that have its c1 and c2
+    overlap                      share of its codes that such a similar item has too, level by level (first 2,000 items)
+    near digits                  if the last level has digits: share of digits in which an item differs from the nearest
+                                 item with its c1 and c2, divided by the share for a random item with its c1 and c2
+    seconds                      of the fit on all items
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -29,13 +39,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from common import machine
-from items import item_rows, item_text
+from common import build_parser, describe_machine
+from items import build_item_text, read_items
 from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_matrix
 from sklearn.utils.extmath import randomized_svd
-from swing import Log
+from swing import EventLog
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -53,7 +63,8 @@ from models.quantizers.fsq import FSQ
 from models.quantizers.fsq_training import fit_fsq
 
 SIZES = ((256, 256, 256), (1024, 1024, 4096))
-NEAREST, SAMPLE = 25, 2000
+NEAREST_CODES = 25  # of nearest_items
+SAMPLE_ITEMS = 2000  # the first items, for measures that compare items with each other
 Row = dict[str, Any]
 
 
@@ -61,22 +72,22 @@ class Items(NamedTuple):
     x: Tensor  # [items, dim] vectors of the texts
     collaborative: Tensor  # [items, 32]
 
-    def only(self, rows: Tensor) -> "Items":
+    def take(self, rows: Tensor) -> "Items":
         return Items(self.x[rows], self.collaborative[rows])
 
 
 Way = Callable[[Items, Sequence[int], int], Codebook]
 
 
-def plain_fsq(items: Items, sizes: Sequence[int], seed: int, tables: bool = False) -> Codebook:
-    """No two items share the levels before, as far as the last level is told: there is nothing to separate.
+def fit_plain_fsq(items: Items, sizes: Sequence[int], seed: int, tables: bool = False) -> Codebook:
+    """Fit res_kmeans_fsq without separation: its last level receives each item as a bucket of its own.
 
     tables  rebuild from tables fitted over all levels, as res_kmeans_fsq does, not from centroids and the decoder
     """
     book = ResKmeansFSQ.fit(items.x, sizes=sizes, seed=seed, fsq_steps=0)
     points = distinct(items.x)[0].double()
     codes, weights = book.encode(points), distinct(items.x)[1]
-    residual = points - sum(level[codes[:, at]] for at, level in enumerate(book.centroids))
+    residual = points - sum(centroids[codes[:, level]] for level, centroids in enumerate(book.centroids))
     fsq = fit_fsq(
         residual.float(),
         torch.arange(len(points)),
@@ -86,15 +97,15 @@ def plain_fsq(items: Items, sizes: Sequence[int], seed: int, tables: bool = Fals
         tick=lambda _: None,
     )
     fsq = fsq.double().requires_grad_(False).eval()
-    own = (*book.centroids, fsq.decode(torch.arange(sizes[-1])))
+    level_vectors = (*book.centroids, fsq.decode(torch.arange(sizes[-1])))
     last = fsq.encode(residual)
-    codes, left = torch.cat([codes[:, :2], last[:, None]], dim=1), (residual - fsq.decode(last)).float()
-    one, two, three = decode_tables(left, weights, codes, own) if tables else own
-    return replace(book, fsq=fsq, tables=(one, two, three))
+    codes, error = torch.cat([codes[:, :2], last[:, None]], dim=1), (residual - fsq.decode(last)).float()
+    c1, c2, c3 = decode_tables(error, weights, codes, level_vectors) if tables else level_vectors
+    return replace(book, fsq=fsq, tables=(c1, c2, c3))
 
 
 class _Signs(FSQ):
-    """A bit for each of the first principal components: on which side of the mean."""
+    """A bit for each of the first principal components: on which side of the mean an item lies."""
 
     components: Tensor
 
@@ -109,108 +120,110 @@ class _Signs(FSQ):
         return signs
 
 
-def pca_fsq(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
-    """The last level as signs of principal components, nothing trained; tables over all levels."""
+def fit_pca_fsq(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
+    """Fit the last level as signs of principal components, without training; rebuild from tables over all levels."""
     book = ResKmeansFSQ.fit(items.x, sizes=sizes, seed=seed, fsq_steps=0)
     points, weights, _ = distinct(items.x)
     codes = book.encode(points)
-    residual = points.double() - sum(level[codes[:, at]] for at, level in enumerate(book.centroids))
+    residual = points.double() - sum(centroids[codes[:, level]] for level, centroids in enumerate(book.centroids))
     signs = _Signs.fit(residual, book.fsq.digits)
     codes = torch.cat([codes[:, :2], signs.encode(residual)[:, None]], dim=1)
-    own = (*book.centroids, torch.zeros(sizes[-1], residual.shape[1], dtype=torch.float64))
-    one, two, three = decode_tables(residual.float(), weights, codes, own)
-    return replace(book, fsq=signs, tables=(one, two, three))
+    level_vectors = (*book.centroids, torch.zeros(sizes[-1], residual.shape[1], dtype=torch.float64))
+    c1, c2, c3 = decode_tables(residual.float(), weights, codes, level_vectors)
+    return replace(book, fsq=signs, tables=(c1, c2, c3))
 
 
-def letter(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
+def fit_letter(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
     return fit("rq_vae", items.x, sizes=sizes, seed=seed, collaborative=items.collaborative, diversity_weight=1e-4)
 
 
-def of_kind(kind: str) -> Way:
+def build_way(kind: str) -> Way:
     return lambda items, sizes, seed: fit(kind, items.x, sizes=sizes, seed=seed)
 
 
-def nearest_items(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
-    return fit("nearest_items", items.x, sizes=(max(sizes),) * NEAREST, seed=seed)
+def fit_nearest_items(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
+    return fit("nearest_items", items.x, sizes=(max(sizes),) * NEAREST_CODES, seed=seed)
 
 
 WAYS: dict[str, Way] = {
-    **{kind: of_kind(kind) for kind in KINDS},
-    "nearest_items": nearest_items,
-    "pca_fsq": pca_fsq,
-    "plain_fsq": plain_fsq,
-    "plain_fsq_tables": partial(plain_fsq, tables=True),
-    "rq_vae_letter": letter,
+    **{kind: build_way(kind) for kind in KINDS},
+    "nearest_items": fit_nearest_items,
+    "pca_fsq": fit_pca_fsq,
+    "plain_fsq": fit_plain_fsq,
+    "plain_fsq_tables": partial(fit_plain_fsq, tables=True),
+    "rq_vae_letter": fit_letter,
 }
 
 
-def load(folder: Path) -> Items:
-    rows, encoder = item_rows(folder), Encoder()
+def load_items(folder: Path) -> Items:
+    rows, encoder = read_items(folder), Encoder()
     if not rows:
-        sys.exit(f"quantize: {folder} holds no items*.jsonl.gz")
+        sys.exit(f"quantize: {folder} holds no items*.jsonl.gz, neither itself nor in day folders")
     sentence = SentenceEmbedder(encoder_location(encoder), max_tokens=encoder.max_tokens)
     vectors = embedder.embed(
         sentence,
-        list(map(item_text, rows.values())),
+        list(map(build_item_text, rows.values())),
         tokens_per_batch=encoder.tokens_per_batch,
         progress=progress("embedding", every=30),
     )
-    return Items(torch.from_numpy(vectors), collaborative(folder, list(rows)))
+    return Items(torch.from_numpy(vectors), compute_collaborative_vectors(folder, list(rows)))
 
 
-def collaborative(folder: Path, items: list[str]) -> Tensor:
-    """[items, 32]; 0 for items of no event."""
-    place = {item: at for at, item in enumerate(items)}
-    pairs = Log.read(folder).db.sql("SELECT DISTINCT user_id, item_id FROM log ORDER BY ALL").fetchall()
+def compute_collaborative_vectors(folder: Path, items: list[str]) -> Tensor:
+    """[items, 32] float32; 0 for items without events."""
+    index = {item: n for n, item in enumerate(items)}
+    pairs = EventLog.read(folder).db.sql("SELECT DISTINCT user_id, item_id FROM log ORDER BY ALL").fetchall()
     users: dict[str, int] = {}
-    known = [(users.setdefault(user, len(users)), place[item]) for user, item in pairs if item in place]
-    of_user, of_item = np.array(known).T
-    had = csr_matrix((np.ones(len(known)), (of_item, of_user)), (len(items), len(users)))
-    left, values, _ = randomized_svd(had, 32, random_state=0)
+    known = [(users.setdefault(user, len(users)), index[item]) for user, item in pairs if item in index]
+    user_indices, item_indices = np.array(known).T
+    acted = csr_matrix((np.ones(len(known)), (item_indices, user_indices)), (len(items), len(users)))
+    left, values, _ = randomized_svd(acted, 32, random_state=0)
     return torch.from_numpy(left * values).float()
 
 
-def measured(name: str, items: Items, near: Tensor, sizes: Sequence[int], seed: int) -> Row:
+def measure(name: str, items: Items, near: Tensor, sizes: Sequence[int], seed: int) -> Row:
+    """Fit one kind and measure it. near: [SAMPLE_ITEMS, 10] indices of the most similar items."""
     started = perf_counter()
     book = WAYS[name](items, sizes, seed)
     seconds, codes = perf_counter() - started, book.encode(items.x)
-    found = health(items.x, codes, rebuild_errors(items.x, codes, book.decode), book.sizes, seed=seed)
+    measures = health(items.x, codes, rebuild_errors(items.x, codes, book.decode), book.sizes, seed=seed)
     row: Row = {
         "quantizer": name,
         "sizes": f"{len(book.sizes)} of {book.sizes[0]}" if len(book.sizes) > 3 else "x".join(map(str, book.sizes)),
         "seed": seed,
-        "collision": found["collision_rate"],
+        "collision": measures["collision_rate"],
     }
-    row["collision_unseen"], row["rebuild_error_unseen"] = unseen(WAYS[name], items, sizes, seed)
-    row |= {key: found[key] for key in ("edge_num", "hr_at_1", "hr_at_10")}
-    row["largest_bucket"] = int(found["largest_bucket"])
-    row["dead_codes"] = int(sum(value for key, value in found.items() if key.startswith("dead_codes")))
-    row["preserved_neighbours"] = found["preserved_neighbours_c1c2"]
+    row["collision_unseen"], row["rebuild_error_unseen"] = measure_unseen(WAYS[name], items, sizes, seed)
+    row |= {key: measures[key] for key in ("edge_num", "hr_at_1", "hr_at_10")}
+    row["largest_bucket"] = int(measures["largest_bucket"])
+    row["dead_codes"] = int(sum(value for key, value in measures.items() if key.startswith("dead_codes")))
+    row["preserved_neighbours"] = measures["preserved_neighbours_c1c2"]
     row["overlap"] = float((codes[near] == codes[: len(near), None]).double().mean())
-    row["near_digits"] = near_digits(items.x, codes, book, seed) if isinstance(book, ResKmeansFSQ) else ""
-    row["rebuild_error"] = 1000 * found["rebuild_error"]
+    row["near_digits"] = measure_near_digits(items.x, codes, book, seed) if isinstance(book, ResKmeansFSQ) else ""
+    row["rebuild_error"] = 1000 * measures["rebuild_error"]
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()} | {
         "seconds": round(seconds, 1)
     }
 
 
-def near_digits(x: Tensor, codes: Tensor, book: ResKmeansFSQ, seed: int) -> float:
-    """Digits in which an item differs from the nearest item of its c1 and c2, over those from any item of these."""
+def measure_near_digits(x: Tensor, codes: Tensor, book: ResKmeansFSQ, seed: int) -> float:
+    """Share of digits in which an item differs from the nearest item with its c1 and c2, over that for a random one."""
     unit, digits = normalize(x, dim=1), book.fsq.parted(codes[:, 2])
-    mates = (codes[:SAMPLE, None, :2] == codes[None, :, :2]).all(2)
-    mates[torch.arange(len(mates)), torch.arange(len(mates))] = False
-    asked = torch.nonzero(mates.any(1)).squeeze(1)
-    similar = (unit[asked] @ unit.T).masked_fill(~mates[asked], -torch.inf)
-    others = torch.multinomial(mates[asked].float(), 1, generator=torch.Generator().manual_seed(seed)).squeeze(1)
-    near, far = ((digits[asked] != digits[other]).double().mean() for other in (similar.argmax(1), others))
+    same_bucket = (codes[:SAMPLE_ITEMS, None, :2] == codes[None, :, :2]).all(2)
+    same_bucket[torch.arange(len(same_bucket)), torch.arange(len(same_bucket))] = False
+    rows = torch.nonzero(same_bucket.any(1)).squeeze(1)
+    similarity = (unit[rows] @ unit.T).masked_fill(~same_bucket[rows], -torch.inf)
+    generator = torch.Generator().manual_seed(seed)
+    random_items = torch.multinomial(same_bucket[rows].float(), 1, generator=generator).squeeze(1)
+    near, far = ((digits[rows] != digits[other]).double().mean() for other in (similarity.argmax(1), random_items))
     return float(near / far)
 
 
-def unseen(way: Way, items: Items, sizes: Sequence[int], seed: int) -> tuple[float, float]:
+def measure_unseen(way: Way, items: Items, sizes: Sequence[int], seed: int) -> tuple[float, float]:
     """Collision and rebuild error of a random fifth, after a fit on the others."""
     order = torch.randperm(len(items.x), generator=torch.Generator().manual_seed(seed))
     known, new = order[: round(0.8 * len(order))], order[round(0.8 * len(order)) :]
-    book = way(items.only(known), sizes, seed)
+    book = way(items.take(known), sizes, seed)
     codes = book.encode(items.x)
     _, owner, counts = torch.unique(codes, dim=0, return_inverse=True, return_counts=True)
     error = rebuild_errors(items.x[new], codes[new], book.decode).mean()
@@ -218,23 +231,22 @@ def unseen(way: Way, items: Items, sizes: Sequence[int], seed: int) -> tuple[flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = build_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="landing folder")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--kinds", choices=sorted(WAYS), nargs="+", default=list(WAYS))
-    parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
-    items = load(flags.data)
-    near = torch.from_numpy(neighbours(items.x, 10))[:SAMPLE]
+    items = load_items(flags.data)
+    near = torch.from_numpy(neighbours(items.x, 10))[:SAMPLE_ITEMS]
     rows: list[Row] = []
     for sizes in SIZES:
         for name in flags.kinds:
             for seed in flags.seeds:
-                rows.append(measured(name, items, near, sizes, seed))
+                rows.append(measure(name, items, near, sizes, seed))
                 print(rows[-1], file=sys.stderr, flush=True)
                 if flags.json:
                     flags.json.write_text(json.dumps(rows, indent=1))
-    show(rows, f"{flags.data.name}, {len(items.x):,} items; {machine('torch')}")
+    show(rows, f"{flags.data.name}, {len(items.x):,} items; {describe_machine('torch')}")
 
 
 def show(rows: list[Row], title: str) -> None:

@@ -1,8 +1,8 @@
-"""Labelled logs for bench/rank.py: what is to be foretold, and what was known at each moment.
+"""Labelled logs for bench/rank.py: the labels to predict, and what was known at the time of each row.
 
-`published`: the labels of the training rows and the liked items before a row, as the published rows of CoLLM's split
-had them. `until_now`: all feedback strictly before the moment, also what the user disliked, and running rates, as a
-daily system has it.
+`published`  the labels of the training rows, and the items that the user liked before a row, as the published rows of
+             CoLLM's split have them
+`until_now`  all feedback strictly before the row, also dislikes, and running rates of it, as a daily system knows them
 """
 
 import gzip
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from items import item_rows, item_text
+from items import build_item_text, read_items
 from numpy.typing import NDArray
 
 from models.ranker.histories import Histories, Int64s
@@ -26,8 +26,8 @@ LIKED, DISLIKED = 0, 1  # types of events
 
 
 @dataclass(frozen=True)
-class Log:
-    """Rows of one set in the order of time, by what is known at them.
+class LabelledLog:
+    """Rows of one data set in the order of time, and what was known at each of them.
 
     texts, categories   of the items
     part                [rows] 0 train, 1 validation, 2 test
@@ -48,96 +48,103 @@ class Log:
     rates: Floats
 
 
-def load(folder: Path, information: Information, new: float = 0.0) -> Log:
-    """A set, of which a share of the items, `new`, is there from the first test row on: nothing before was of them.
+def load_log(folder: Path, information: Information, new: float = 0.0) -> LabelledLog:
+    """Load a data set.
 
-    raises  ValueError if there is no such set, or none with that information
+    new     share of the items that only appear from the first test row on; earlier events of these items are dropped
+    raises  ValueError if the folder does not hold this kind of information, or `new` cannot be applied to it
     """
     if (folder / "train.jsonl.gz").exists():
         if new:
-            raise ValueError(f"{folder}: histories are told by its rows, so no item can be left out of them")
-        return _split_rows(folder, information)
+            raise ValueError(
+                f"--new does not work with {folder}: its rows hold finished histories; use a landing folder"
+            )
+        return _load_split(folder, information)
     if information == "published":
-        raise ValueError(f"{folder} has no published split: only until_now")
-    return _events(folder, new)
+        raise ValueError(f"{folder} has no published split (train.jsonl.gz); use --information until_now")
+    return _load_events(folder, new)
 
 
-def _split_rows(folder: Path, information: Information) -> Log:
+def _load_split(folder: Path, information: Information) -> LabelledLog:
     """CoLLM's own split of MovieLens-1M: labelled rows in files of train, valid and test."""
     rows = [row | {"part": part} for part, name in enumerate(("train", "valid", "test"))
-            for row in _lines(folder / f"{name}.jsonl.gz")]  # fmt: skip
-    rows.sort(key=lambda row: row["ts"])  # stable: rows of one second keep the order that their histories show
-    items, texts, categories = _items(folder)
-    users = {user: at for at, user in enumerate(sorted({row["user_id"] for row in rows}))}
+            for row in _read_lines(folder / f"{name}.jsonl.gz")]  # fmt: skip
+    rows.sort(key=lambda row: row["ts"])  # stable: rows of the same second keep the order in which histories list them
+    items, texts, categories = _load_items(folder)
+    users = {user: n for n, user in enumerate(sorted({row["user_id"] for row in rows}))}
     user, item, part, label = (
-        np.array([of(row) for row in rows], np.int64)
-        for of in (
+        np.array([read_value(row) for row in rows], np.int64)
+        for read_value in (
             lambda r: users[r["user_id"]],
             lambda r: items[r["item_id"]],
             lambda r: r["part"],
             lambda r: r["label"],
         )
     )
-    ts = np.array([_micros(row["ts"]) for row in rows])
+    ts = np.array([_to_microseconds(row["ts"]) for row in rows])
     liked = label == 1
     if information == "published":
         order = np.arange(len(rows))
         histories = Histories.from_arrays(user[liked], item[liked], order[liked], len(users))
         end = histories.ends(user, order)
         assert (histories.lengths(user, end) == [len(row["history"]) for row in rows]).all()
-        train = part == 0
-        rates = running_rates(user, item, ts, train, train & liked, ts)
+        is_train = part == 0
+        rates = compute_rates(user, item, ts, is_train, is_train & liked, ts)
     else:
         kinds = np.where(liked, LIKED, DISLIKED)
         histories = Histories.from_arrays(user, item, ts, len(users), kinds=kinds)
         end = histories.ends(user, ts)
-        rates = running_rates(user, item, ts, part >= 0, liked, ts)
-    return Log(texts, categories, part, user, item, ts, label.astype(np.float32), histories, end, rates)
+        rates = compute_rates(user, item, ts, part >= 0, liked, ts)
+    return LabelledLog(texts, categories, part, user, item, ts, label.astype(np.float32), histories, end, rates)
 
 
-def _events(folder: Path, new: float) -> Log:
-    """Ratings of 4 and more against the rest, or impressions with and without a click; the last fifth is the test.
+def _load_events(folder: Path, new: float) -> LabelledLog:
+    """Ratings, of which 4 and more are positive, or impressions, of which those with a click are positive.
 
-    Of ratings it is the last fifth of time, of impressions the last fifth of the requests; validation is the tenth
-    before it.
+    The last fifth is the test part: of time for ratings, of the requests for impressions. The tenth before it is the
+    validation part.
     """
-    items, texts, categories = _items(folder)
-    events = list(_lines(folder / "events.jsonl.gz"))
-    clicked = {(row["request_id"], row["item_id"]): _micros(row["ts"]) for row in events if row["event"] == "click"}
+    items, texts, categories = _load_items(folder)
+    events = list(_read_lines(folder / "events.jsonl.gz"))
+    clicked_at = {
+        (row["request_id"], row["item_id"]): _to_microseconds(row["ts"]) for row in events if row["event"] == "click"
+    }
     rows = [row for row in events if row["event"] in ("impression", "rating") and row["item_id"] in items]
     rows.sort(key=lambda row: (row["ts"], row["user_id"], row.get("position", 0), row["item_id"]))
-    users = {user: at for at, user in enumerate(sorted({row["user_id"] for row in rows}))}
+    users = {user: n for n, user in enumerate(sorted({row["user_id"] for row in rows}))}
     user = np.array([users[row["user_id"]] for row in rows])
     item = np.array([items[row["item_id"]] for row in rows])
-    ts = np.array([_micros(row["ts"]) for row in rows])
+    ts = np.array([_to_microseconds(row["ts"]) for row in rows])
     if rows[0]["event"] == "rating":
         label, liked_at = np.array([row["value"] >= 4 for row in rows], np.int64), ts
-        place = np.arange(len(rows)) / len(rows)
-        done, kinds = np.ones(len(rows), bool), np.where(label == 1, LIKED, DISLIKED)
+        position = np.arange(len(rows)) / len(rows)
+        in_history, kinds = np.ones(len(rows), bool), np.where(label == 1, LIKED, DISLIKED)
     else:
-        liked_at = np.array([clicked.get((row["request_id"], row["item_id"]), -1) for row in rows])
+        liked_at = np.array([clicked_at.get((row["request_id"], row["item_id"]), -1) for row in rows])
         label = (liked_at >= 0).astype(np.int64)
-        first = {name: at for at, name in enumerate(dict.fromkeys(row["request_id"] for row in rows))}
-        place = np.array([first[row["request_id"]] for row in rows]) / len(first)
-        done, kinds = label == 1, np.full(len(rows), LIKED)  # what was shown and left is told by the rates
-    part = (place >= 0.7).astype(np.int64) + (place >= 0.8)
-    late = np.random.default_rng(0).random(len(items)) < new
-    there = (part == 2) | ~late[item]
-    user, item, ts, label, liked_at, done, kinds, part = (
-        column[there] for column in (user, item, ts, label, liked_at, done, kinds, part)
+        request_index = {name: n for n, name in enumerate(dict.fromkeys(row["request_id"] for row in rows))}
+        position = np.array([request_index[row["request_id"]] for row in rows]) / len(request_index)
+        in_history, kinds = label == 1, np.full(len(rows), LIKED)  # impressions without a click only count in the rates
+    part = (position >= 0.7).astype(np.int64) + (position >= 0.8)
+    is_new_item = np.random.default_rng(0).random(len(items)) < new
+    keep = (part == 2) | ~is_new_item[item]
+    user, item, ts, label, liked_at, in_history, kinds, part = (
+        column[keep] for column in (user, item, ts, label, liked_at, in_history, kinds, part)
     )
-    histories = Histories.from_arrays(user[done], item[done], liked_at[done], len(users), kinds=kinds[done])
-    end, rates = histories.ends(user, ts), running_rates(user, item, ts, part >= 0, label == 1, liked_at)
-    return Log(texts, categories, part, user, item, ts, label.astype(np.float32), histories, end, rates)
+    histories = Histories.from_arrays(
+        user[in_history], item[in_history], liked_at[in_history], len(users), kinds=kinds[in_history]
+    )
+    end, rates = histories.ends(user, ts), compute_rates(user, item, ts, part >= 0, label == 1, liked_at)
+    return LabelledLog(texts, categories, part, user, item, ts, label.astype(np.float32), histories, end, rates)
 
 
-def running_rates(
+def compute_rates(
     user: Int64s, item: Int64s, ts: Int64s, shown: NDArray[np.bool_], liked: NDArray[np.bool_], liked_at: Int64s
 ) -> Floats:
-    """[rows, RATES] as of `Rates.at`.
+    """Running rates [rows, RATES], as `Rates.at` computes them.
 
-    shown     [rows] that are counted at all
-    liked     [rows] that are positive, which is known from liked_at [rows] on
+    shown     [rows] whether the row counts at all
+    liked     [rows] whether the row is positive; this is known from liked_at [rows] on
     """
     rates = Rates.from_arrays(
         (user[shown], item[shown], ts[shown]),
@@ -149,19 +156,19 @@ def running_rates(
     return rates.at(user, item, ts)
 
 
-def _items(folder: Path) -> tuple[dict[str, int], list[str], Int64s]:
-    """Index and text of each item, and its category from broad to narrow, -1: none."""
-    rows = item_rows(folder)
+def _load_items(folder: Path) -> tuple[dict[str, int], list[str], Int64s]:
+    """Index and text of each item, and the number of its category from broad to narrow; -1 is no category."""
+    rows = read_items(folder)
     names = [" > ".join(row["category"] or []) for row in rows.values()]
-    index: dict[Any, int] = {name: at for at, name in enumerate(sorted({name for name in names if name}))}
+    index: dict[Any, int] = {name: n for n, name in enumerate(sorted({name for name in names if name}))}
     categories = np.array([index.get(name, -1) for name in names])
-    return {name: at for at, name in enumerate(rows)}, [item_text(row) for row in rows.values()], categories
+    return {name: n for n, name in enumerate(rows)}, [build_item_text(row) for row in rows.values()], categories
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
+def _read_lines(file: Path) -> Iterator[dict[str, Any]]:
     with gzip.open(file, "rt") as lines:
         yield from map(json.loads, lines)
 
 
-def _micros(text: str) -> int:
+def _to_microseconds(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp() * 1e6)

@@ -1,12 +1,24 @@
-"""Training samples a second and memory at lifelong histories, beside a copy of the padded history in every sample.
+"""How many samples a second does the ranker train with lifelong histories, and how much memory does it need?
 
     make bench B=rank_speed ARGS="[--history 1000] [--users 1000] [--samples 1 10 50] [--epochs 1 6] [--json FILE]"
 
-Made-up log: every user has as many events as `history`, items as popular as their rank, 64 numbers for the search.
-Both ways train the same model (qarm_v2 of embedding size 16, k = 50, without semantic IDs) on the same rows, in batches
-of one size. `ours`: `models.ranker` as it is, its search once. `padded`: arrays [samples, history], cut to what the
-sample may know; each step gathers the vectors of a batch, multiplies, masks, takes the best k. Each run is a process of
-its own; seconds begin when the log is in memory, MiB are what was added to it. Asserts nothing.
+The log is made up: every user has `--history` events, items are as popular as their rank, and the search uses vectors
+of 64 numbers. Both ways train the same model (qarm_v2 without semantic IDs, embedding size 16, k = 50) on the same
+rows, in batches of the same size. Each run is a process of its own.
+
+Ways:
+
+    ours    `models.ranker` as it is: it searches once
+    padded  every sample holds a copy of the padded history [samples, history], cut at what the sample can see. Each
+            step gathers the vectors of a batch, multiplies, masks and takes the best k.
+
+Columns:
+
+    samples per user    rows to train on for each user
+    seconds             of the run, without making the log
+    samples per second  rows times epochs, divided by the seconds
+    mib                 memory that the run adds to that of the log
+    times padded        samples per second, divided by those of `padded`
 """
 
 import argparse
@@ -14,14 +26,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import psutil
 import torch
-from common import Peak, machine
+from common import PeakMemory, build_parser, describe_machine
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -38,35 +49,36 @@ ITEMS, WIDTH, DIM, BATCH, LR = 50_000, 64, 16, 1024, 2e-3
 DESIGN = PRESETS["qarm_v2"].without("semantic_id")
 
 
-class Log:
-    """Histories [users, history], the vectors to search by, and rows: user, item, where its history ends, label."""
+class MadeUpLog:
+    """Histories [users, history], vectors for the search, and rows with user, item, end of the history and label."""
 
     def __init__(self, users: int, history: int, samples: int) -> None:
         rng = np.random.default_rng(0)
-        popular = 1 / np.arange(1, ITEMS + 1) ** 0.8
-        popular /= popular.sum()
-        who, when = np.repeat(np.arange(users), history), np.tile(np.arange(history), users)
-        self.histories = Histories.from_arrays(who, rng.choice(ITEMS, len(who), p=popular), when, users)
+        popularity = 1 / np.arange(1, ITEMS + 1) ** 0.8
+        popularity /= popularity.sum()
+        event_user, event_time = np.repeat(np.arange(users), history), np.tile(np.arange(history), users)
+        event_item = rng.choice(ITEMS, len(event_user), p=popularity)
+        self.histories = Histories.from_arrays(event_user, event_item, event_time, users)
         vectors = torch.randn(ITEMS, WIDTH, generator=torch.Generator().manual_seed(0))
         self.vectors = torch.nn.functional.normalize(vectors, dim=1).to(device())
         self.user = np.repeat(np.arange(users), samples)
         self.ts = rng.integers(history * 9 // 10, history + 1, len(self.user))
-        self.item = rng.choice(ITEMS, len(self.user), p=popular)
+        self.item = rng.choice(ITEMS, len(self.user), p=popularity)
         self.end = self.histories.ends(self.user, self.ts)
         self.label = rng.integers(0, 2, (len(self.user), 1)).astype(np.float32)
 
 
-def model() -> Ranker:
+def build_model() -> Ranker:
     return Ranker(design=DESIGN, n_items=ITEMS, tasks=("click",), dim=DIM).to(device())
 
 
-def ours(log: Log, epochs: int) -> None:
-    found = find(DESIGN, log.histories, log.user, log.item, log.end, vectors=log.vectors)
-    rows = gathered(DESIGN, log.histories, found, log.user, log.item, log.end, log.ts, log.label)
-    fit(model(), rows, seed=0, epochs=epochs, batch_size=BATCH, lr=LR, valid_share=0.0, patience=epochs)
+def train_ours(log: MadeUpLog, epochs: int) -> None:
+    search_result = find(DESIGN, log.histories, log.user, log.item, log.end, vectors=log.vectors)
+    rows = gathered(DESIGN, log.histories, search_result, log.user, log.item, log.end, log.ts, log.label)
+    fit(build_model(), rows, seed=0, epochs=epochs, batch_size=BATCH, lr=LR, valid_share=0.0, patience=epochs)
 
 
-def padded(log: Log, epochs: int) -> None:
+def train_padded(log: MadeUpLog, epochs: int) -> None:
     width = int(np.diff(log.histories.offsets).max())
     copies = np.full((len(log.user), width), PADDING, np.int64)
     length = log.histories.lengths(log.user, log.end)
@@ -74,40 +86,41 @@ def padded(log: Log, epochs: int) -> None:
         copies[row, : length[row]] = log.histories.items[log.histories.offsets[user] : end]
     arrays = (log.item, copies, length.astype(np.float32), log.label)
     item, history, lengths, label = (torch.from_numpy(array) for array in arrays)
-    ranker = model()
+    ranker = build_model()
     ranker.known[:] = True
     optimizers = optimizers_of(ranker, LR)
     for epoch in range(epochs):
         order = torch.randperm(len(item), generator=torch.Generator().manual_seed(epoch))
         for rows in torch.split(order, BATCH):
-            some = (part[rows].to(device()) for part in (item, history, lengths))
+            batch = (tensor[rows].to(device()) for tensor in (item, history, lengths))
             with faster(ranker):
-                loss = loss_of(ranker(looked_up(log.vectors, *some)), label[rows].to(device()))
+                loss = loss_of(ranker(search_batch(log.vectors, *batch)), label[rows].to(device()))
             ranker.zero_grad()
             torch.autograd.backward(loss)
             for optimizer in optimizers:
                 optimizer.step()
 
 
-def looked_up(vectors: torch.Tensor, item: torch.Tensor, history: torch.Tensor, lengths: torch.Tensor) -> Batch:
-    near = torch.bmm(vectors[history.clamp(min=0)], vectors[item].unsqueeze(2)).squeeze(2)
-    sims, at = near.masked_fill(history == PADDING, -torch.inf).topk(DESIGN.k, dim=1)
-    none = torch.isneginf(sims)
-    found, sims = history.gather(1, at).masked_fill(none, PADDING), sims.masked_fill(none, 0.0)
-    return Batch(item, found, sims, lengths, whole(len(item), DESIGN.ks))
+def search_batch(vectors: torch.Tensor, item: torch.Tensor, history: torch.Tensor, lengths: torch.Tensor) -> Batch:
+    """Find the best k events of each padded history [batch, history]."""
+    similarity = torch.bmm(vectors[history.clamp(min=0)], vectors[item].unsqueeze(2)).squeeze(2)
+    sims, positions = similarity.masked_fill(history == PADDING, -torch.inf).topk(DESIGN.k, dim=1)
+    is_padding = torch.isneginf(sims)
+    topk, sims = history.gather(1, positions).masked_fill(is_padding, PADDING), sims.masked_fill(is_padding, 0.0)
+    return Batch(item, topk, sims, lengths, whole(len(item), DESIGN.ks))
 
 
-WAYS = {"ours": ours, "padded": padded}
+WAYS = {"ours": train_ours, "padded": train_padded}
 
 
-def measured(way: str, users: int, history: int, samples: int, epochs: int) -> Row:
-    log = Log(users, history, samples)
-    WAYS[way](Log(1, history, 1), 1)  # what PyTorch loads at its first step is no work of either
+def measure(way: str, users: int, history: int, samples: int, epochs: int) -> Row:
+    log = MadeUpLog(users, history, samples)
+    WAYS[way](MadeUpLog(1, history, 1), 1)  # a small run first, because PyTorch loads its kernels at the first step
     before = psutil.Process().memory_info().rss / 2**20
-    with Peak(os.getpid()) as peak:
-        began = perf_counter()
+    with PeakMemory(os.getpid()) as peak:
+        started = perf_counter()
         WAYS[way](log, epochs)
-        seconds = perf_counter() - began
+        seconds = perf_counter() - started
     return {
         "way": way, "history": history, "samples_per_user": samples, "epochs": epochs, "seconds": round(seconds, 2),
         "samples_per_second": round(len(log.user) * epochs / seconds), "mib": round(peak.mib - before),
@@ -115,25 +128,25 @@ def measured(way: str, users: int, history: int, samples: int, epochs: int) -> R
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = build_parser(__doc__)
     parser.add_argument("--history", type=int, default=1000)
     parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--samples", type=int, nargs="+", default=[1, 10, 50], help="of each user")
     parser.add_argument("--epochs", type=int, nargs="+", default=[1, 6])
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.way:
-        print(json.dumps(measured(flags.way, flags.users, flags.history, flags.samples[0], flags.epochs[0])))
+        print(json.dumps(measure(flags.way, flags.users, flags.history, flags.samples[0], flags.epochs[0])))
         return
     rows = []
     for samples in flags.samples:
         for epochs in flags.epochs:
             for way in WAYS:
                 sizes = {"way": way, "users": flags.users, "history": flags.history, "samples": samples}
-                told = [f"--{name}={value}" for name, value in (sizes | {"epochs": epochs}).items()]
-                done = subprocess.run([sys.executable, __file__, *told], check=True, stdout=subprocess.PIPE, text=True)
-                rows.append(json.loads(done.stdout))
+                options = [f"--{name}={value}" for name, value in (sizes | {"epochs": epochs}).items()]
+                command = [sys.executable, __file__, *options]
+                process = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                rows.append(json.loads(process.stdout))
                 print(rows[-1], file=sys.stderr, flush=True)
     if flags.json:
         flags.json.write_text(json.dumps(rows, indent=1))
@@ -141,13 +154,13 @@ def main() -> None:
 
 
 def show(rows: list[Row]) -> None:
-    table = Table(title=machine("torch"))
+    table = Table(title=describe_machine("torch"))
     for column in (*rows[0], "times padded"):
         table.add_column(column.replace("_", " "), justify="right")
     for row in rows:
-        same = [one for one in rows if one["way"] == "padded" and all(
-            one[key] == row[key] for key in ("history", "samples_per_user", "epochs"))]  # fmt: skip
-        times = row["samples_per_second"] / same[0]["samples_per_second"]
+        padded = [other for other in rows if other["way"] == "padded" and all(
+            other[key] == row[key] for key in ("history", "samples_per_user", "epochs"))]  # fmt: skip
+        times = row["samples_per_second"] / padded[0]["samples_per_second"]
         table.add_row(*(f"{v:,}" if isinstance(v, int | float) else v for v in row.values()), f"{times:.2f}")
     Console(width=150).print(table)
 

@@ -1,4 +1,4 @@
-"""Presets of the ranker by name, as they are or changed: what bench/rank.py is told to measure."""
+"""The presets of the ranker that bench/rank.py measures, by name, unchanged or with suffixes that change them."""
 
 import argparse
 from dataclasses import dataclass, replace
@@ -11,27 +11,30 @@ from models.ranker import PRESETS, Design
 
 @dataclass(frozen=True)
 class Variant:
-    """A preset, as it is or changed; no design: one of SIMPLE."""
+    """A preset, unchanged or changed. Without a design it is one of SIMPLE."""
 
     name: str
     design: Design | None
     max_history: int = 10_000
-    aligned: bool = False  # by vectors that are tuned on pairs of the training rows
-    fsq: bool = False  # codes of Res-KmeansFSQ where the preset has its own
+    aligned: bool = False  # uses vectors that are tuned on pairs of the training rows
+    fsq: bool = False  # uses codes of Res-KmeansFSQ, also if the preset has other codes
 
 
-def variant(name: str) -> Variant:
-    """raises  argparse.ArgumentTypeError if there is no such variant"""
+def parse_variant(name: str) -> Variant:
+    """Parse a name such as `qarm_v2:-simtier:k=10`.
+
+    raises  argparse.ArgumentTypeError if there is no such variant
+    """
     preset, *changes = name.split(":")
     if preset in SIMPLE and not changes:
         return Variant(name, None)
     if preset in SIMPLE:
-        raise argparse.ArgumentTypeError(f"{preset} has no parts to change: {name}")
+        raise argparse.ArgumentTypeError(f"{name}: {preset} cannot be changed; leave out the suffix")
     if preset not in PRESETS:
-        raise argparse.ArgumentTypeError(f"there is no preset {preset}: one of {', '.join([*SIMPLE, *PRESETS])}")
+        raise argparse.ArgumentTypeError(f"{preset} is no preset; choose one of {', '.join([*SIMPLE, *PRESETS])}")
     design, max_history, aligned, fsq = PRESETS[preset], 10_000, False, preset != "qarm_v1"
     for change in changes:
-        what, _, value = change.partition("=")
+        key, _, value = change.partition("=")
         if change == "latest":
             design = replace(design, search="latest")
         elif change == "aligned":
@@ -42,9 +45,9 @@ def variant(name: str) -> Variant:
             design = replace(design, distinct=True)
         elif change == "lists":
             design = replace(design, lists=((LIKED, design.k), (DISLIKED, design.k)))
-        elif what == "k" and value.isdigit() and int(value):
+        elif key == "k" and value.isdigit() and int(value):
             design = replace(design, k=int(value))
-        elif what == "history" and value.isdigit() and int(value):
+        elif key == "history" and value.isdigit() and int(value):
             max_history = int(value)
         elif change.startswith("-") and change[1:] in (*design.features, *design.extras):
             design = design.without(change[1:])

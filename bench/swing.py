@@ -1,4 +1,4 @@
-"""Swing pairs of a part of a log, without a lake: DuckDB groups, the job's own function scores."""
+"""Swing pairs of a part of a log, without a lake: DuckDB groups the events, the job's own function scores them."""
 
 from pathlib import Path
 
@@ -19,15 +19,15 @@ WHERE user_id IS NOT NULL
 """
 
 
-class Log:
-    """Events of known users, in the table `log` of a database."""
+class EventLog:
+    """Events of known users, in the table `log` of a DuckDB database."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self.db = db
 
     @classmethod
-    def read(cls, folder: Path) -> "Log":
-        """The events of a landing folder (events*.jsonl.gz, in it or in its day folders)."""
+    def read(cls, folder: Path) -> "EventLog":
+        """Read the events of a landing folder (events*.jsonl.gz, in it or in its day folders)."""
         files = sorted(map(str, [*folder.glob("events*.jsonl.gz"), *folder.glob("*/events*.jsonl.gz")]))
         if not files:
             raise SystemExit(f"{folder} holds no events*.jsonl.gz, neither itself nor in day folders")
@@ -37,8 +37,8 @@ class Log:
         return cls(db)
 
     @classmethod
-    def of_clicks(cls, user: Int64s, item: Int64s, ts: Int64s) -> "Log":
-        """Clicks [events] on items, whose ids are these numbers; ts in microseconds."""
+    def from_clicks(cls, user: Int64s, item: Int64s, ts: Int64s) -> "EventLog":
+        """Build a log of clicks [events]; the item IDs are these numbers as text, ts is in microseconds."""
         db = duckdb.connect()
         db.register("clicks", pa.table({"user_id": user, "item": item, "ts": pa.array(ts, pa.timestamp("us"))}))
         db.execute(
@@ -47,25 +47,26 @@ class Log:
         )
         return cls(db)
 
-    def pairs(self, where: str, caps: Pairs) -> list[tuple[str, str]]:
-        """Pairs of item ids that Swing finds in the events that `where` keeps, whatever their day."""
+    def find_pairs(self, where: str, caps: Pairs) -> list[tuple[str, str]]:
+        """Pairs of item IDs that Swing finds in the events for which the SQL condition `where` holds, on any day."""
         self.db.execute(f"CREATE OR REPLACE TEMP VIEW events AS SELECT * FROM log WHERE {where}")
-        window = {"after": "1900-01-01", "day": "9999-12-31", "like_from": 4, **caps.model_dump()}
-        self.db.execute("CREATE OR REPLACE TEMP TABLE swing_items AS " + _query("swing_items", window))
-        users = self.db.sql(_query("swing_users", window)).to_arrow_reader(2048)
-        scored = [batch for one in users for batch in best_pairs(caps)([one])]
+        values = {"after": "1900-01-01", "day": "9999-12-31", "like_from": 4, **caps.model_dump()}
+        self.db.execute("CREATE OR REPLACE TEMP TABLE swing_items AS " + _fill_query("swing_items", values))
+        user_batches = self.db.sql(_fill_query("swing_users", values)).to_arrow_reader(2048)
+        scored = [scores for users in user_batches for scores in best_pairs(caps)([users])]
         self.db.register("swing_scores", pa.Table.from_batches(scored, SCORES))
-        return self.db.sql("SELECT item_a, item_b FROM (" + _query("swing_pairs", window) + ") ORDER BY ALL").fetchall()
+        query = "SELECT item_a, item_b FROM (" + _fill_query("swing_pairs", values) + ") ORDER BY ALL"
+        return self.db.sql(query).fetchall()
 
 
-def _query(name: str, values: dict[str, object]) -> str:
+def _fill_query(name: str, values: dict[str, object]) -> str:
     text = (SQL / f"{name}.sql").read_text()
     for key in sorted(values, key=len, reverse=True):
         text = text.replace(f"${key}", str(values[key]))
     return text
 
 
-def indices(pairs: list[tuple[str, str]], place: dict[str, int]) -> Int64s:
-    """[pairs, 2] places of the items; pairs of an item that is not there are left out."""
-    known = [(place[a], place[b]) for a, b in pairs if a in place and b in place]
+def index_pairs(pairs: list[tuple[str, str]], index: dict[str, int]) -> Int64s:
+    """[pairs, 2] indices of the items. Pairs with an item that `index` lacks are left out."""
+    known = [(index[a], index[b]) for a, b in pairs if a in index and b in index]
     return np.array(known, np.int64).reshape(-1, 2)

@@ -1,11 +1,22 @@
-"""What it saves a daily ranker to go on from the champion: AUC, GAUC and epochs beside training from nothing.
+"""What does a daily ranker gain when it trains on from the champion instead of from nothing?
 
     make run                                                        # or any run of several days
     make bench B=warm_start ARGS="--lake lake [--seeds 0 1 2] [--json warm_start.json]"
 
-For every day of the lake that had a champion before it: the champion as it is, `warm` (trained on from it) and
-`nothing` (trained from random weights), both with the settings of the profile and with as many epochs as validation
-asks for. The lake is only read. Asserts nothing.
+Measures every day of the lake that had a champion before it. All ways use the settings of the profile, with at most as
+many epochs as the way says; the validation rows can end training earlier. The bench only reads the lake.
+
+Ways:
+
+    champion  the champion unchanged
+    warm      trained on from the champion's weights
+    nothing   trained from random weights
+
+Columns, mean and standard deviation over the seeds:
+
+    auc, gauc  of the day's test rows; GAUC is AUC within each user, averaged, weighted by rows
+    epochs     until training ended
+    seconds    of training
 """
 
 import copy
@@ -17,7 +28,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from common import lake_arguments, machine
+from common import build_lake_parser, describe_machine
 from rich.console import Console
 from rich.table import Table
 
@@ -35,15 +46,16 @@ from models.ranker.samples import Samples
 from models.ranker.training import predict
 
 Row = dict[str, Any]
-ENOUGH = 20  # epochs
+MANY_EPOCHS = 20  # more than the validation rows let a training run
 
 
-def judged(model: Ranker, data: Dataset, test: Samples) -> Row:
+def measure(model: Ranker, data: Dataset, test: Samples) -> Row:
     scores, labels, user = predict(model, test)[:, 0], data.test.labels[:, 0], data.test.user
     return {"auc": metrics.auc(labels, scores, user), "gauc": metrics.gauc(labels, scores, user)}
 
 
-def compared(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Iterator[Row]:
+def compare_starts(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Iterator[Row]:
+    """The rows of one day; no row if there was no champion before it that can be trained on."""
     champion = live(lake, before=str(day))
     if champion is None:
         return
@@ -54,30 +66,30 @@ def compared(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Ite
     old = train.warmed(lake, settings, day, "challenger", fresh, catalogue, card.encoder_version)
     if old is None:
         return
-    by = looked_at(old, catalogue)
-    rows, test = (searched(data, part, settings, old.design, vectors=by) for part in (data.train, data.test))
-    yield {"day": str(day), "way": "champion", "epochs": 0, "seed": 0, "seconds": 0.0} | judged(old, data, test)
+    vectors = looked_at(old, catalogue)
+    rows, test = (searched(data, part, settings, old.design, vectors=vectors) for part in (data.train, data.test))
+    yield {"day": str(day), "way": "champion", "epochs": 0, "seed": 0, "seconds": 0.0} | measure(old, data, test)
     for seed in seeds:
-        for most in (settings.ranker.epochs, ENOUGH):
-            ranker = settings.ranker.model_copy(update={"seed": seed, "epochs": most})
-            told = settings.model_copy(update={"ranker": ranker})
+        for max_epochs in (settings.ranker.epochs, MANY_EPOCHS):
+            ranker_settings = settings.ranker.model_copy(update={"seed": seed, "epochs": max_epochs})
+            changed = settings.model_copy(update={"ranker": ranker_settings})
             for way in ("warm", "nothing"):
-                model = copy.deepcopy(old) if way == "warm" else build(data, told, challenger_design(told.ranker))
-                began = perf_counter()
-                curve = train.train(model, rows, told, f"{way}, seed {seed}")
-                row = {"day": str(day), "way": f"{way}, at most {most}", "epochs": curve[-1].epoch, "seed": seed}
-                yield row | {"seconds": perf_counter() - began} | judged(model, data, test)
+                model = copy.deepcopy(old) if way == "warm" else build(data, changed, challenger_design(changed.ranker))
+                started = perf_counter()
+                curve = train.train(model, rows, changed, f"{way}, seed {seed}")
+                row = {"day": str(day), "way": f"{way}, at most {max_epochs}", "epochs": curve[-1].epoch, "seed": seed}
+                yield row | {"seconds": perf_counter() - started} | measure(model, data, test)
 
 
 def main() -> None:
-    parser = lake_arguments(__doc__)
+    parser = build_lake_parser(__doc__)
     flags = parser.parse_args()
     lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
     days = sorted({row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()})
-    rows = [row for day in days for row in compared(lake, settings, day, flags.seeds)]
+    rows = [row for day in days for row in compare_starts(lake, settings, day, flags.seeds)]
     if not rows:
-        sys.exit(f"warm_start: {flags.lake} holds no releases of two days")
-    show(rows, f"{flags.lake}; {machine('torch')}")
+        sys.exit(f"warm_start: {flags.lake} needs releases of two days; run `make run LAKE={flags.lake}` first")
+    show(rows, f"{flags.lake}; {describe_machine('torch')}")
     if flags.json:
         flags.json.write_text(json.dumps(rows, indent=1))
 
@@ -88,8 +100,8 @@ def show(rows: list[Row], title: str) -> None:
     for name in ("day", "way", *names):
         table.add_column(name)
     for key in dict.fromkeys((row["day"], row["way"]) for row in rows):
-        mine = {name: [row[name] for row in rows if (row["day"], row["way"]) == key] for name in names}
-        table.add_row(*key, *(f"{np.mean(values):.4f} ± {np.std(values):.4f}" for values in mine.values()))
+        values_by_name = {name: [row[name] for row in rows if (row["day"], row["way"]) == key] for name in names}
+        table.add_row(*key, *(f"{np.mean(values):.4f} ± {np.std(values):.4f}" for values in values_by_name.values()))
     Console(width=120).print(table)
 
 

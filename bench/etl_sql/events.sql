@@ -1,4 +1,4 @@
--- Each good event once: the line that was due first wins, then file and line.
+-- Each good event once. If it comes twice, the line of the earlier day wins, then the first by file and line.
 SELECT event_id, user_id, item_id, event, ts, value, price, request_id, position, order_id, seq,
        day AS landed_day, event_day AS day
 FROM raw_events

@@ -1,4 +1,4 @@
--- As sql/transforms/swing_users.sql; DuckDB's hash chooses other users than Spark's where an item has too many.
+-- As sql/transforms/swing_users.sql. If an item has too many users, DuckDB's hash chooses other users than Spark's.
 WITH acted AS (
   SELECT user_id, item, max(ts) AS latest
   FROM events JOIN swing_items USING (item_id)
