@@ -43,8 +43,8 @@ from swing import EventLog, index_pairs
 from jobs.codebooks.settings import Quantizer
 from jobs.encoders.location import encoder_location
 from jobs.encoders.settings import Align
-from jobs.item_pairs.judges import LlmJudge
 from jobs.item_pairs.language_model import open_llm
+from jobs.item_pairs.llm_judge import LlmJudge
 from jobs.item_pairs.settings import Pairs
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings, load_settings

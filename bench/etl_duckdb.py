@@ -25,8 +25,8 @@ from common import PeakMemory
 from etl_duckdb_lines import build_lines_query
 
 from jobs.item_pairs.settings import Pairs
+from jobs.item_pairs.swing_batches import SCORES, make_swing_scorer
 from jobs.landing.files import landing_files
-from jobs.pairs import SCORES, best_pairs
 from jobs.settings.tree import load_settings
 
 SQL = Path(__file__).parent / "etl_sql"
@@ -118,7 +118,7 @@ def _score_batches(pool: ProcessPoolExecutor, users: pa.RecordBatchReader, caps:
 
 
 def _score(batch: pa.RecordBatch, caps: Pairs) -> pa.RecordBatch:
-    return next(iter(best_pairs(caps)([batch])))
+    return next(iter(make_swing_scorer(caps)([batch])))
 
 
 def main() -> None:

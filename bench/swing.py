@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.item_pairs.settings import Pairs
-from jobs.pairs import SCORES, best_pairs
+from jobs.item_pairs.swing_batches import SCORES, make_swing_scorer
 from models.ranker.histories import Int64s
 
 SQL = Path(__file__).parent / "etl_sql"
@@ -53,7 +53,7 @@ class EventLog:
         values = {"after": "1900-01-01", "day": "9999-12-31", "like_from": 4, **caps.model_dump()}
         self.db.execute("CREATE OR REPLACE TEMP TABLE swing_items AS " + _fill_query("swing_items", values))
         user_batches = self.db.sql(_fill_query("swing_users", values)).to_arrow_reader(2048)
-        scored = [scores for users in user_batches for scores in best_pairs(caps)([users])]
+        scored = [scores for users in user_batches for scores in make_swing_scorer(caps)([users])]
         self.db.register("swing_scores", pa.Table.from_batches(scored, SCORES))
         query = "SELECT item_a, item_b FROM (" + _fill_query("swing_pairs", values) + ") ORDER BY ALL"
         return self.db.sql(query).fetchall()

@@ -1,5 +1,5 @@
-"""How it is computed: tensors in, tensors out; knows no table, no Spark, no Airflow, no path."""
+"""How it is computed: tensors in, tensors out. No table, no Spark, no Airflow, no path."""
 
-from models.processor import spare_amx
+from models.processor import avoid_broken_amx
 
-spare_amx()
+avoid_broken_amx()

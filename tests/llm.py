@@ -31,7 +31,7 @@ def tiny_llm(seed: int = 0) -> Qwen3ForCausalLM:
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """The word w7 is token 7; w96 ends a text."""
+    """A tokenizer in which the word w7 is token 7; w96 ends a text."""
     words = Tokenizer(WordLevel({f"w{token}": token for token in range(VOCABULARY)}, unk_token="w0"))
     words.pre_tokenizer = Whitespace()
     return PreTrainedTokenizerFast(tokenizer_object=words, unk_token="w0", eos_token="w96")  # type: ignore[no-untyped-call]  # no types

@@ -1,8 +1,8 @@
 """A tiny causal language model that follows a script, made by setting its weights.
 
-Every token has a direction of its own; the output layer leads from each token of the script to the next one. One
-attention head, uniform over all that came before, carries a cue from anywhere in the prompt to the place where the
-script has two ways to go on.
+Each token is a direction. The output layer leads from each token of the script to the next one. One attention head,
+uniform over all earlier tokens, carries a cue from anywhere in the prompt to the place where the script has two ways to
+go on.
 """
 
 from itertools import pairwise
@@ -23,18 +23,18 @@ JUDGES: Script = ["Their uses were compared. ", "<answer>", ("Yes", "No"), "</an
 
 
 def tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
-    """Bytes, the words whole, and the special tokens of ChatML."""
+    """A tokenizer of bytes, these words as a whole, and the special tokens of ChatML."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     spelled = Tokenizer(models.BPE({letter: place for place, letter in enumerate(letters)}, []))
     spelled.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     spelled.decoder = decoders.ByteLevel()
     spelled.add_special_tokens(list(SPECIAL))
     spelled.add_tokens([AddedToken(word, normalized=False) for word in words])
-    told = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers gives it no types
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers gives it no types
         tokenizer_object=spelled, eos_token="<|im_end|>", pad_token="<|endoftext|>"
     )
-    told.chat_template = CHATML
-    return told
+    fast.chat_template = CHATML
+    return fast
 
 
 def random_lm(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
@@ -49,12 +49,12 @@ def random_lm(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
 
 @torch.no_grad()
 def scripted_lm(folder: Path, script: Script) -> Path:
-    """Write the model that answers every prompt by the script, and its tokenizer. returns the folder"""
+    """Save a model that answers every prompt by the script, and its tokenizer. returns the folder"""
     steps = [step if isinstance(step, tuple) else (step,) for step in script]
     words = tokenizer([word for step in steps for word in step] + [CUE])
     ids = [[words.convert_tokens_to_ids(word) for word in step] for step in [("\u010a",), *steps, ("<|im_end|>",)]]
     cue, size = words.convert_tokens_to_ids(CUE), len(words)
-    carried, width = size, size + 2 - size % 2  # the cue's own direction after the attention
+    carried, width = size, size + 2 - size % 2  # the direction of the cue after the attention
     config = LlamaConfig(
         vocab_size=size, hidden_size=width, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
         num_key_value_heads=1, max_position_embeddings=8192, eos_token_id=words.eos_token_id,
@@ -68,11 +68,11 @@ def scripted_lm(folder: Path, script: Script) -> Path:
     attention.v_proj.weight[carried, cue] = 2000.0  # shared among some hundred tokens
     attention.o_proj.weight[carried, carried] = 1.0
     for before, after in pairwise(ids):
-        for here in before:
-            for place, there in enumerate(after):
-                model.lm_head.weight[there, here] = 1000.0 - 20.0 * place
-        for there in after[1:]:
-            model.lm_head.weight[there, carried] = 1.0
+        for token in before:
+            for place, next_token in enumerate(after):
+                model.lm_head.weight[next_token, token] = 1000.0 - 20.0 * place
+        for next_token in after[1:]:
+            model.lm_head.weight[next_token, carried] = 1.0
     model.save_pretrained(folder)
     words.save_pretrained(folder)
     return folder

@@ -12,7 +12,7 @@ from transformers import (
 )
 
 IMAGE = 90  # the image token
-START, END = IMAGE + 2, IMAGE + 3  # what stands around an image's tokens
+START, END = IMAGE + 2, IMAGE + 3  # the tokens before and after the tokens of an image
 
 
 def tiny_vision() -> Qwen3VLForConditionalGeneration:
@@ -34,7 +34,7 @@ def tiny_vision() -> Qwen3VLForConditionalGeneration:
 
 
 def save_vlm(folder: Path, tokenizer: PreTrainedTokenizerBase) -> Path:
-    """As it comes from Hugging Face, not tuned; an image becomes at most four tokens."""
+    """Save a model that is not tuned, as Hugging Face has it; an image becomes at most four tokens."""
     tiny_vision().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     size = {"shortest_edge": 8 * 8, "longest_edge": 16 * 16}
@@ -43,7 +43,7 @@ def save_vlm(folder: Path, tokenizer: PreTrainedTokenizerBase) -> Path:
 
 
 def picture(path: Path, *colours: str) -> None:
-    """A row of squares, each of which becomes an image token."""
+    """Save a picture: a row of squares, each of which becomes an image token."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("RGB", (8 * len(colours), 8))
     for place, colour in enumerate(colours):

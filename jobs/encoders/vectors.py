@@ -1,4 +1,4 @@
-"""The catalogue in tables: items, their vectors, their semantic IDs."""
+"""Read the vectors and the semantic IDs of items from their tables."""
 
 from datetime import date
 
@@ -20,69 +20,69 @@ def vectors_column(vectors: NDArray[np.float32]) -> pa.ListArray:
 
 
 def vectors_matrix(column: pa.ListArray) -> NDArray[np.float32]:
-    """An Arrow list column as [rows, dim] float32. raises UserError if they are not of one length"""
+    """An Arrow list column as [rows, dim] float32. raises UserError if its vectors have different lengths"""
     if len(lengths := pc.unique(pc.list_value_length(column))) > 1:
-        raise UserError(f"gold.item_embeddings holds vectors of {lengths.to_pylist()} numbers for one encoder version")
+        raise UserError(f"gold.item_embeddings has vectors of {lengths.to_pylist()} numbers for one encoder version")
     flat: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return flat.reshape(len(column), -1)
 
 
 def current_vectors(lake: Lake, encoder_version: str) -> tuple[list[str], NDArray[np.float32]]:
-    """Items and vectors of `dated_vectors`."""
+    """Item ids and vectors as in `dated_vectors`."""
     return dated_vectors(lake, encoder_version)[:2]
 
 
 def dated_vectors(
     lake: Lake, encoder_version: str, until: date | None = None
 ) -> tuple[list[str], NDArray[np.float32], NDArray[np.datetime64]]:
-    """The vector of every item's present text, sorted by item_id.
+    """The vector of every item's present text, sorted by item_id. Items without such a vector are left out.
 
-    Vectors are read as a stream into a nameless file, so that they need not fit in memory.
+    Vectors are streamed into a temporary file without a name, so that they need not fit into memory.
 
-    until    leave out what was embedded for later days
-    returns  item ids; [items, dim] float32, mapped from that file, which goes when the array does; the day [items] that
-             each was embedded for; items that are not embedded yet are left out
-    raises   OSError if the temporary folder has no room for them
+    until    leave out vectors of later days
+    returns  item ids; [items, dim] float32, mapped from that file, which is deleted with the array; the day [items] of
+             each vector
+    raises   OSError if the temporary folder has no room for the vectors
     """
-    table, mine = "gold.item_embeddings", ds.field("encoder_version") == encoder_version
-    mine = mine & (ds.field("day") <= until) if until else mine
+    table, where = "gold.item_embeddings", ds.field("encoder_version") == encoder_version
+    where = where & (ds.field("day") <= until) if until else where
     version = lake.delta(table).version()
-    keys = ["item_id", "content_hash", "day"]
-    rows = lake.arrow(table, keys, mine, version)
+    columns = ["item_id", "content_hash", "day"]
+    rows = lake.arrow(table, columns, where, version)
     rows = rows.append_column("row", pa.array(np.arange(rows.num_rows)))
-    found = rows.join(lake.arrow("silver.items", keys[:2]), keys[:2], join_type="inner")
-    found = found.sort_by([("item_id", "ascending"), ("day", "descending")])
-    ids = found["item_id"].to_pylist()  # what was embedded again by force is there twice: the newest counts
-    newest = np.array([one != before for one, before in zip(ids, [None, *ids], strict=False)], bool)
+    present = rows.join(lake.arrow("silver.items", columns[:2]), columns[:2], join_type="inner")
+    present = present.sort_by([("item_id", "ascending"), ("day", "descending")])
+    ids = present["item_id"].to_pylist()  # an item that was embedded again by force occurs twice: the newest counts
+    is_newest = np.array([item != previous for item, previous in zip(ids, [None, *ids], strict=False)], bool)
     place = np.full(rows.num_rows, -1)
-    place[found["row"].to_numpy()[newest]] = np.arange(newest.sum())
+    place[present["row"].to_numpy()[is_newest]] = np.arange(is_newest.sum())
     vectors, first = np.zeros((0, 0), np.float32), 0
-    for batch in lake.batches(table, ["item_id", "vector"], mine, version):
+    for batch in lake.batches(table, ["item_id", "vector"], where, version):
         if not batch.num_rows:
             continue
-        part, at = vectors_matrix(batch["vector"]), place[first : first + batch.num_rows]
+        part, places = vectors_matrix(batch["vector"]), place[first : first + batch.num_rows]
         if not rows["item_id"][first : first + batch.num_rows].combine_chunks().equals(batch["item_id"]):
-            raise RuntimeError(f"{table} was read twice and came in two orders")
-        vectors = vectors if first else file_backed_zeros((int(newest.sum()), part.shape[1]), np.dtype(np.float32))
+            raise RuntimeError(f"two reads of {table} returned its rows in different orders")
+        vectors = vectors if first else file_backed_zeros((int(is_newest.sum()), part.shape[1]), np.dtype(np.float32))
         if (dim := vectors.shape[1]) != part.shape[1]:
-            raise UserError(f"{table} holds vectors of {dim} and of {part.shape[1]} numbers by {encoder_version}")
-        vectors[at[at >= 0]] = part[at >= 0]
+            raise UserError(f"{table} has vectors of {dim} and of {part.shape[1]} numbers by {encoder_version}")
+        vectors[places[places >= 0]] = part[places >= 0]
         first += batch.num_rows
-    days = found["day"].to_numpy()[newest]
-    return [one for one, new in zip(ids, newest, strict=True) if new], vectors, days
+    days = present["day"].to_numpy()[is_newest]
+    return [item for item, newest in zip(ids, is_newest, strict=True) if newest], vectors, days
 
 
 def semantic_ids(
     lake: Lake, codebook_version: str, where: ds.Expression | None = None
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """Every item's codes in a codebook version, sorted by item_id.
+    """The codes of all items in a codebook version, sorted by item_id.
 
-    where    only the rows of which this is true
+    where    read only the rows of which this is true
     returns  item ids, and [items, 3] int64
     """
     columns = ["item_id", "c1", "c2", "c3"]
-    mine = ds.field("codebook_version") == codebook_version
-    rows = lake.arrow("gold.semantic_ids", columns, mine if where is None else mine & where)
+    of_version = ds.field("codebook_version") == codebook_version
+    rows = lake.arrow("gold.semantic_ids", columns, of_version if where is None else of_version & where)
     rows = rows.sort_by("item_id")
     codes = np.stack([rows[c].to_numpy().astype(np.int64) for c in columns[1:]], axis=1)
     return rows["item_id"].to_pylist(), codes

@@ -10,23 +10,30 @@ from jobs.settings.types import Count, Days, Section, Seed
 
 
 class Pairs(Section):
+    """Which events and how many of them the search for item pairs uses."""
+
+    # Days of events in which pairs are found, up to and including the day of the run. The encoder is tuned on the pairs
+    # of the same number of days.
     window_days: Days = 30
-    users_per_item: Count = 40  # caps: work grows with their square
-    items_per_user: Count = 100
-    pairs_per_item: Count = 10
-    alpha: float = Field(default=1.0, gt=0)  # Swing's smoothing
+    users_per_item: Count = 40  # users of an item that count in Swing; work grows with the square of this number
+    items_per_user: Count = 100  # latest items of a user that count in Swing; work grows with the square of this number
+    pairs_per_item: Count = 10  # pairs that each item keeps from each source, those with the highest scores
+    # Swing's smoothing: the larger it is, the less it matters how many items two users have in common.
+    alpha: float = Field(default=1.0, gt=0)
 
 
 class TwoTower(Section):
-    dim: Count = 32
-    epochs: Count = 4
-    batch: Count = 512
-    lr: float = Field(1e-2, gt=0)
-    seed: Seed = 0
+    """The two-tower model that finds item pairs."""
+
+    dim: Count = 32  # numbers in a vector of a user or an item
+    epochs: Count = 4  # passes over the training rows
+    batch: Count = 512  # training rows in a step; an item's negatives are the other items of its batch
+    lr: float = Field(1e-2, gt=0)  # learning rate
+    seed: Seed = 0  # of the initial weights and of the order of the rows
 
 
 def _has_host(url: str) -> bool:
-    """Whether an address names a host and, if any, a port that there can be."""
+    """Whether an address names a host and no impossible port."""
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0
@@ -34,7 +41,7 @@ def _has_host(url: str) -> bool:
         return False
 
 
-def _endpoint(url: str) -> str:
+def _check_endpoint(url: str) -> str:
     if url and not (re.fullmatch(r"https?://[^\s@]+", url) and _has_host(url)):
         raise ValueError("expected an address such as http://127.0.0.1:8000/v1, without a name or key in it")
     return url
@@ -43,37 +50,48 @@ def _endpoint(url: str) -> str:
 class Llm(Section):
     """A language model: in this process, or behind an OpenAI-compatible endpoint, its key in OPENAI_API_KEY."""
 
-    model: str = Field(default="Qwen/Qwen3-0.6B", min_length=1)  # Hugging Face name or folder, or the endpoint's name
-    endpoint: Annotated[str, AfterValidator(_endpoint)] = ""  # empty: in this process
-    max_new_tokens: Count = 512
-    tokens_per_batch: Count = 16_384  # in this process
-    concurrency: Count = 16  # requests at a time, and how long one may take
-    timeout_seconds: float = Field(default=120, gt=0)
+    # Hugging Face name or folder of the model; with an endpoint, the name that the endpoint knows.
+    model: str = Field(default="Qwen/Qwen3-0.6B", min_length=1)
+    endpoint: Annotated[str, AfterValidator(_check_endpoint)] = ""  # address of the service; empty: in this process
+    max_new_tokens: Count = 512  # tokens that a reply may have; a longer reply is cut
+    tokens_per_batch: Count = 16_384  # tokens computed at once, with padding; only in this process
+    concurrency: Count = 16  # requests at a time; only with an endpoint
+    timeout_seconds: float = Field(default=120, gt=0)  # seconds to wait for one reply; only with an endpoint
 
 
 class LargerLlm(Llm):
+    """A language model as in Llm, with a larger default."""
+
+    # Hugging Face name or folder of the model; with an endpoint, the name that the endpoint knows.
     model: str = Field(default="Qwen/Qwen3-8B", min_length=1)
 
 
 class JudgeLlm(Section):
-    """A model for each source of pairs (QARM V2: the larger one for the looser pairs)."""
+    """A language model for each source of pairs (QARM V2: the larger one for the looser pairs)."""
 
-    swing: Llm = Llm()
-    two_tower: LargerLlm = LargerLlm()
-    reasoning: bool = True  # off: the answer alone
+    swing: Llm = Llm()  # judges the pairs that Swing finds
+    two_tower: LargerLlm = LargerLlm()  # judges the pairs that the two-tower model finds
+    reasoning: bool = True  # give reasons before the answer; false: the answer alone, which is faster
 
 
 class Judge(Section):
-    kind: Literal["similarity", "llm"] = "similarity"
-    min_cosine: float = Field(default=0.5, ge=-1, le=1)
+    """The judge that decides whether the items of a pair belong together."""
+
+    kind: Literal["similarity", "llm"] = "similarity"  # similarity: compare text vectors; llm: ask a language model
+    min_cosine: float = Field(default=0.5, ge=-1, le=1)  # similarity judge: from this cosine on the verdict is yes
+    # Similarity judge: the same limit for two items of the same broadest category; the lower one of the two counts.
     min_cosine_same_category: float = Field(default=0.3, ge=-1, le=1)
-    llm: JudgeLlm = JudgeLlm()
+    llm: JudgeLlm = JudgeLlm()  # the language models; only with kind = "llm"
 
 
 class AskLlm(LargerLlm):
-    max_new_tokens: Count = 1024
+    """The language model that writes questions about items."""
+
+    max_new_tokens: Count = 1024  # tokens that a reply may have; a longer reply is cut
 
 
 class Ask(Section):
-    kind: Literal["template", "llm"] = "template"
-    llm: AskLlm = AskLlm()
+    """Who asks questions about items: the encoder is tuned to answer them."""
+
+    kind: Literal["template", "llm"] = "template"  # template: from an item's own fields; llm: ask a language model
+    llm: AskLlm = AskLlm()  # the language model; only with kind = "llm"

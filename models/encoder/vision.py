@@ -39,7 +39,7 @@ def image_tokens(config: PreTrainedConfig, grid: Tensor) -> list[int]:
 
 
 def arguments(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:
-    """The model's arguments besides the embeddings of the tokens; none for a batch without images.
+    """The model's arguments besides the embeddings of the tokens; empty for a batch without images.
 
     raises  ValueError if the batch does not contain as many image tokens as its images need
     """

@@ -1,4 +1,4 @@
-"""Two towers: what they learn, what they must not see, and the pairs that come of them."""
+"""Two towers: what they learn, what they must not see, and the pairs that they find."""
 
 from collections import defaultdict
 
@@ -13,12 +13,12 @@ from models.two_tower import (
     TwoTower,
     fit,
     hit_rate,
+    item_vectors,
     popularity_hit_rate,
     softmax_loss,
     split_by_time,
-    vectors,
 )
-from models.user2item import user2item
+from models.user2item import find_user2item_pairs
 
 ITEMS, GROUPS, USERS, EACH = 60, 6, 150, 20
 
@@ -26,7 +26,7 @@ ITEMS, GROUPS, USERS, EACH = 60, 6, 150, 20
 def acted(seed: int = 0, users: int = USERS, change: tuple[int, int] | None = None) -> Positives:
     """Users who mostly act on items of their own group: item i is in group i % GROUPS.
 
-    change  (moment, seed): from this moment on something else happens
+    change  (moment, seed): from this moment on, users act on other items
     """
     rng = np.random.default_rng(seed)
     user = np.repeat(np.arange(users), EACH)
@@ -48,7 +48,7 @@ def trained(data: Positives, *, seed: int = 0, epochs: int = 4, n_items: int = I
     return model
 
 
-def same(a: TwoTower, b: TwoTower) -> bool:
+def are_same(a: TwoTower, b: TwoTower) -> bool:
     other = b.state_dict()
     return all(torch.equal(value, other[name]) for name, value in a.state_dict().items())
 
@@ -73,7 +73,7 @@ def test_popularity_hits_what_was_most_frequent_before() -> None:
 
 
 def test_items_of_the_same_users_are_alike(model: TwoTower) -> None:
-    near = (vectors(model) @ vectors(model).T).fill_diagonal_(-1.0).argmax(dim=1)
+    near = (item_vectors(model) @ item_vectors(model).T).fill_diagonal_(-1.0).argmax(dim=1)
     assert (near % GROUPS == torch.arange(ITEMS) % GROUPS).float().mean() > 0.9
 
 
@@ -88,7 +88,7 @@ def test_where_only_popularity_tells_items_apart_the_popular_ones_score_higher()
     data = data.take(data.end > histories.offsets[user])
     model = trained(data)
     with torch.no_grad():
-        score = (model.users(torch.from_numpy(data.history(slice(None))).long()) @ vectors(model).T).mean(dim=0)
+        score = (model.users(torch.from_numpy(data.history(slice(None))).long()) @ item_vectors(model).T).mean(dim=0)
     assert score[:5].mean() - score[-30:].mean() > 0.3
 
 
@@ -109,22 +109,22 @@ def test_another_occurrence_of_the_target_is_no_negative() -> None:
 
 def test_the_same_seed_gives_the_same_weights() -> None:
     data = acted(users=40)
-    assert same(trained(data, epochs=1), trained(data, epochs=1))
-    assert not same(trained(data, epochs=1), trained(data, epochs=1, seed=1))
+    assert are_same(trained(data, epochs=1), trained(data, epochs=1))
+    assert not are_same(trained(data, epochs=1), trained(data, epochs=1, seed=1))
 
 
 def test_training_does_not_depend_on_the_order_of_rows() -> None:
     data = acted(users=40)
     shuffled = data.take(np.random.default_rng(4).permutation(len(data)))
-    assert same(trained(data, epochs=1), trained(shuffled, epochs=1))
+    assert are_same(trained(data, epochs=1), trained(shuffled, epochs=1))
 
 
-def test_training_tells_its_progress() -> None:
+def test_training_reports_its_progress() -> None:
     steps = list[tuple[int, int]]()
     data = acted(users=40).take(np.arange(300))
     fit(
         TwoTower(n_items=ITEMS, dim=16, seed=0), data, seed=0, epochs=2, batch_size=128, lr=0.02,
-        progress=lambda done, most: steps.append((done, most)),
+        progress=lambda done, total: steps.append((done, total)),
     )  # fmt: skip
     assert steps == [(n, 6) for n in range(1, 7)]
 
@@ -151,33 +151,35 @@ def test_nothing_at_or_after_a_rows_moment_is_seen(model: TwoTower) -> None:
     before, after = acted(), acted(change=(moment, 5))
     early, late = np.flatnonzero(before.ts <= moment), np.flatnonzero(before.ts > moment)
     assert (before.history(early) == after.history(early)).all()
-    assert (before.history(late) != after.history(late)).any()  # where it is the past, it is seen
-    found = [user2item(vectors(model), data.take(early), pairs_per_item=100) for data in (before, after)]
-    for one, other in zip(*found, strict=True):
-        assert np.array_equal(one, other)
+    assert (before.history(late) != after.history(late)).any()  # later rows see the change
+    pairs = [
+        find_user2item_pairs(item_vectors(model), data.take(early), pairs_per_item=100) for data in (before, after)
+    ]
+    for column, other in zip(*pairs, strict=True):
+        assert np.array_equal(column, other)
 
 
 @pytest.mark.parametrize("k", [2, 1000])
-def test_a_pair_is_a_target_with_the_most_similar_other_item_of_its_past(model: TwoTower, k: int) -> None:
-    data, item = acted(), vectors(model).numpy()
+def test_a_pair_is_a_target_with_the_most_similar_other_item_of_its_history(model: TwoTower, k: int) -> None:
+    data, item = acted(), item_vectors(model).numpy()
     score: dict[tuple[int, int], float] = defaultdict(float)
     for user, target, end in zip(data.user, data.target, data.end, strict=True):
-        past = data.histories.items[max(data.histories.offsets[user], end - LAST) : end]
-        cosines = [(float(item[target] @ item[other]), int(other)) for other in past if other != target]
+        history = data.histories.items[max(data.histories.offsets[user], end - LAST) : end]
+        cosines = [(float(item[target] @ item[other]), int(other)) for other in history if other != target]
         if cosines and max(cosines)[0] > 0:
             cosine, other = max(cosines)
             score[min(target, other), max(target, other)] += cosine
     kept = set()
-    for one in range(ITEMS):
-        mine = sorted((-round(value, 4), pair) for pair, value in score.items() if one in pair)
-        kept |= {pair for _, pair in mine[:k]}
-    a, b, found = user2item(vectors(model), data, pairs_per_item=k)
-    assert dict(zip(zip(a, b, strict=True), found, strict=True)) == pytest.approx(
+    for each_item in range(ITEMS):
+        of_item = sorted((-round(value, 4), pair) for pair, value in score.items() if each_item in pair)
+        kept |= {pair for _, pair in of_item[:k]}
+    a, b, scores = find_user2item_pairs(item_vectors(model), data, pairs_per_item=k)
+    assert dict(zip(zip(a, b, strict=True), scores, strict=True)) == pytest.approx(
         {pair: score[pair] for pair in kept}, rel=1e-3
     )
 
 
 def test_without_rows_there_are_no_pairs_and_no_hit_rate(model: TwoTower) -> None:
-    none = acted().take(np.zeros(0, np.int64))
-    assert [len(column) for column in user2item(vectors(model), none, pairs_per_item=5)] == [0, 0, 0]
-    assert np.isnan(hit_rate(model, none, k=5))
+    no_rows = acted().take(np.zeros(0, np.int64))
+    assert [len(column) for column in find_user2item_pairs(item_vectors(model), no_rows, pairs_per_item=5)] == [0, 0, 0]
+    assert np.isnan(hit_rate(model, no_rows, k=5))

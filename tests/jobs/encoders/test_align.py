@@ -18,8 +18,9 @@ from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokeniz
 from jobs import align, ask, embed
 from jobs.encoders.location import EncoderRef, encoder_location
 from jobs.encoders.settings import Align, Encoder
-from jobs.encoders.tuned_encoders import Pairs, base_encoder, kept_pairs, live_encoder, pairs_of
-from jobs.encoders.tuning_worker import tune_in
+from jobs.encoders.tuned_encoders import base_encoder, live_encoder
+from jobs.encoders.tuning_data import Pairs, load_kept_pairs, load_tuning_items, read_tuning_pairs
+from jobs.encoders.tuning_worker import tune_in_folder
 from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
@@ -31,7 +32,7 @@ from tests.jobs.lake_rows import DAY, put
 from tests.llm import tiny_llm
 
 KINDS = ("tea", "soap", "lamp", "rope", "drum", "cake", "boot", "vase")
-WORDS = ("red", "small", "old", "fine", "light", "round", "soft", "plain")  # an item goes with those of its own word
+WORDS = ("red", "small", "old", "fine", "light", "round", "soft", "plain")  # items with the same word belong together
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(encoder_location(Encoder()))
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-    sizes |= {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}  # which differs between ranks
+    sizes |= {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}  # dropout differs between workers
     bert = BertModel(BertConfig.from_dict({"vocab_size": len(tokenizer), **sizes}))
     bert.save_pretrained(folder / "bert")
     tokenizer.save_pretrained(folder / "bert")
@@ -57,7 +58,7 @@ def settings(small_encoder: Path) -> Settings:
 
 
 def catalogue(lake: Lake, settings: Settings, **align_settings: Any) -> Settings:
-    """64 items; those that share their first word, not their kind, are bought together."""
+    """64 items; items with the same first word are bought together, items of the same kind are not."""
     texts = {f"{kind}-{word}": f"{word} {kind}" for kind in KINDS for word in WORDS}
     items = [
         {"item_id": item, "title": text, "text": text, "content_hash": text, "file": "items", "line": 1, "day": DAY}
@@ -74,24 +75,24 @@ def catalogue(lake: Lake, settings: Settings, **align_settings: Any) -> Settings
         [{"item_a": a, "item_b": b, "source": "swing", "score": 1.0, "verdict": verdict, "day": DAY - timedelta(days=1)}
          for a, b, verdict in pairs],
     )  # fmt: skip
-    chosen = Align(
+    align_section = Align(
         **({"every_days": 1, "min_pairs": 10, "steps": 20, "items_per_batch": 64, "lr": 0.01} | align_settings)
     )
-    return settings.model_copy(update={"align": chosen})
+    return settings.model_copy(update={"align": align_section})
 
 
 def test_a_tuned_encoder_that_finds_held_out_partners_better_goes_live(lake: Lake, settings: Settings) -> None:
     settings = catalogue(lake, settings)
     embed.run(lake, settings, DAY)
-    told = align.run(lake, settings, DAY).notes
-    assert told["live"]
-    assert told["hr_at_10"] > told["hr_at_10_live"] + 0.2
-    train, held_out = kept_pairs(lake, settings, DAY)
+    notes = align.run(lake, settings, DAY).notes
+    assert notes["live"]
+    assert notes["hr_at_10"] > notes["hr_at_10_live"] + 0.2
+    train, held_out = load_kept_pairs(lake, settings, DAY)
     assert held_out
     assert not set(train) & set(held_out)
     assert all(a.split("-")[1] == b.split("-")[1] for a, b in train + held_out), "the judge dropped the others"
     live = live_encoder(lake, settings, DAY)
-    assert live.version == told["encoder_version"]
+    assert live.version == notes["encoder_version"]
     assert live_encoder(lake, settings, DAY - timedelta(days=1)) == base_encoder(settings)
     assert len(current_vectors(lake, live.version)[0]) == 64
     assert "same pairs" in align.run(lake, settings, DAY).notes["skipped"]
@@ -116,9 +117,9 @@ def test_a_language_model_learns_to_answer_from_its_emb_tokens_and_goes_live(
     embed.run(lake, settings, DAY)
     ask.run(lake, settings, DAY)
     assert lake.arrow("silver.item_questions").num_rows >= 64
-    told = align.run(lake, settings, DAY).notes
-    assert told["live"]
-    assert told["hr_at_10"] > told["hr_at_10_live"] + 0.1
+    notes = align.run(lake, settings, DAY).notes
+    assert notes["live"]
+    assert notes["hr_at_10"] > notes["hr_at_10_live"] + 0.1
     assert was_tuned(live_encoder(lake, settings, DAY).location)
 
 
@@ -126,36 +127,36 @@ def test_a_language_model_is_tuned_to_the_same_weights_each_time(
     lake: Lake, settings: Settings, tmp_path: Path
 ) -> None:
     settings = catalogue(lake, language_model(settings, tmp_path), steps=2, lora_rank=4)
-    base, (pairs, _) = base_encoder(settings), kept_pairs(lake, settings, DAY)
-    items = align.item_texts(lake, settings, pairs)
-    made = [tune_in(tmp_path / name, settings, base, pairs, items) for name in ("one", "again")]
-    held = [{file.name: file.read_bytes() for file in folder.glob("*.safetensors")} for folder in made]
-    assert len(held[0]) > 1
-    assert held[0] == held[1]
+    base, (pairs, _) = base_encoder(settings), load_kept_pairs(lake, settings, DAY)
+    items = load_tuning_items(lake, settings, pairs)
+    folders = [tune_in_folder(tmp_path / name, settings, base, pairs, items) for name in ("one", "again")]
+    files = [{file.name: file.read_bytes() for file in folder.glob("*.safetensors")} for folder in folders]
+    assert len(files[0]) > 1
+    assert files[0] == files[1]
 
 
-def test_two_ranks_tune_the_encoder_that_one_tunes(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+def test_two_workers_tune_the_encoder_that_one_worker_tunes(lake: Lake, settings: Settings, tmp_path: Path) -> None:
     settings = catalogue(lake, settings, steps=3)
-    base, (pairs, _) = base_encoder(settings), kept_pairs(lake, settings, DAY)
-    items = align.item_texts(lake, settings, pairs)
-    found = []
-    for ranks in (1, 2):
-        told = settings.model_copy(update={"align": settings.align.model_copy(update={"ranks": ranks})})
-        tuned = load(str(tune_in(tmp_path / str(ranks), told, base, pairs, items)), max_tokens=16)
-        found.append(embedder.embed(tuned, items["text"].to_pylist(), tokens_per_batch=512))
+    base, (pairs, _) = base_encoder(settings), load_kept_pairs(lake, settings, DAY)
+    items = load_tuning_items(lake, settings, pairs)
+    vectors = []
+    for workers in (1, 2):
+        with_workers = settings.model_copy(update={"align": settings.align.model_copy(update={"workers": workers})})
+        tuned = load(str(tune_in_folder(tmp_path / str(workers), with_workers, base, pairs, items)), max_tokens=16)
+        vectors.append(embedder.embed(tuned, items["text"].to_pylist(), tokens_per_batch=512))
     before = embedder.embed(load(base.location, max_tokens=16), items["text"].to_pylist(), tokens_per_batch=512)
-    assert np.einsum("id,id->i", *found).min() > 0.995
-    assert np.einsum("id,id->i", before, found[0]).min() < 0.95
+    assert np.einsum("id,id->i", *vectors).min() > 0.995
+    assert np.einsum("id,id->i", before, vectors[0]).min() < 0.95
 
 
-def test_an_encoder_that_is_no_better_stays_out(
+def test_an_encoder_that_is_not_better_does_not_go_live(
     lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = catalogue(lake, settings, lr=1e-9, steps=1)
-    monkeypatch.setattr(align, "COMPARED", 3)
+    monkeypatch.setattr(align, "MOST_HELD_OUT", 3)
     embed.run(lake, settings, DAY)
-    told = align.run(lake, settings, DAY).notes
-    assert (told["live"], told["held_out"]) == (False, 3)
+    notes = align.run(lake, settings, DAY).notes
+    assert (notes["live"], notes["held_out"]) == (False, 3)
     assert live_encoder(lake, settings, DAY) == base_encoder(settings)
 
 
@@ -194,33 +195,33 @@ def test_the_newest_day_that_judged_a_pair_counts(lake: Lake, settings: Settings
         for a, before, source, v in verdicts
     ]
     put(lake, "silver.item_pairs", rows)
-    train, held_out = kept_pairs(lake, settings, DAY)
+    train, held_out = load_kept_pairs(lake, settings, DAY)
     assert sorted(train + held_out) == [("b", "z"), ("c", "z"), ("e", "z")]
 
 
-def test_what_the_live_encoder_was_tuned_on_is_no_answer_either(
+def test_pairs_that_the_live_encoder_was_tuned_on_are_left_out_of_the_comparison(
     lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = catalogue(lake, settings)
     embed.run(lake, settings, DAY)
     align.run(lake, settings, DAY)
-    before, live = kept_pairs(lake, settings, DAY)[0], live_encoder(lake, settings, DAY)
-    assert pairs_of(live) == before
+    before, live = load_kept_pairs(lake, settings, DAY)[0], live_encoder(lake, settings, DAY)
+    assert read_tuning_pairs(live) == before
     rows = lake.arrow("silver.item_pairs").to_pylist()[::2]
     put(lake, "silver.item_pairs", [row | {"day": DAY} for row in rows])
-    asked, hit_rate = [], align.hit_rate
+    calls, measure_hit_rate = [], align.measure_hit_rate
 
-    def watched(lake: Lake, encoder: EncoderRef, held_out: Pairs, known: Pairs) -> float:
-        asked.append((encoder.version, known))
-        return hit_rate(lake, encoder, held_out, known)
+    def record_call(lake: Lake, encoder: EncoderRef, held_out: Pairs, known: Pairs) -> float:
+        calls.append((encoder.version, known))
+        return measure_hit_rate(lake, encoder, held_out, known)
 
-    monkeypatch.setattr(align, "hit_rate", watched)
+    monkeypatch.setattr(align, "measure_hit_rate", record_call)
     embed.run(lake, settings, DAY + timedelta(days=1))
     align.run(lake, settings, DAY + timedelta(days=1))
-    now = kept_pairs(lake, settings, DAY + timedelta(days=1))[0]
-    assert set(now) < set(before)
-    assert asked[1][0] == live.version
-    assert all(set(known) == set(before) for _, known in asked)
+    after = load_kept_pairs(lake, settings, DAY + timedelta(days=1))[0]
+    assert set(after) < set(before)
+    assert calls[1][0] == live.version
+    assert all(set(known) == set(before) for _, known in calls)
 
 
 class StopError(Exception):
@@ -238,33 +239,33 @@ def test_a_day_before_the_tuning_keeps_its_own_encoder(lake: Lake, settings: Set
 
 
 @pytest.mark.parametrize(
-    ("steps", "told"), [(1, "some of its vectors are not finite"), (5, r"gradient of step \d is not finite")]
+    ("steps", "message"), [(1, "some of its vectors are not finite"), (5, r"gradient of step \d is not finite")]
 )
-def test_an_encoder_that_went_astray_never_goes_live(lake: Lake, settings: Settings, steps: int, told: str) -> None:
+def test_an_encoder_that_diverged_never_goes_live(lake: Lake, settings: Settings, steps: int, message: str) -> None:
     settings = catalogue(lake, settings, lr=1e30, steps=steps)
     embed.run(lake, settings, DAY)
     before = lake.version("gold.item_embeddings")
-    with pytest.raises(UserError, match=rf"{told}; .*lower align\.lr"):
+    with pytest.raises(UserError, match=rf"{message}; .*lower align\.lr"):
         align.run(lake, settings, DAY)
     assert lake.arrow("gold.encoders").num_rows == 0
     assert lake.version("gold.item_embeddings") == before
 
 
-def test_two_lakes_tune_in_folders_of_their_own(
+def test_two_lakes_tune_in_different_folders(
     lake: Lake, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same pairs give the same version."""
+    """They have the same pairs, and therefore the same version."""
     folders = []
 
-    def stopping(folder: Path, *_: Any) -> None:
+    def stop(folder: Path, *_: Any) -> None:
         folders.append(folder)
         raise StopError
 
-    monkeypatch.setattr("jobs.encoders.tuning_worker.tune_in", stopping)
+    monkeypatch.setattr("jobs.encoders.tuning_worker.tune_in_folder", stop)
     other = Lake(tmp_path / "other")
     other.create()
-    for one in (lake, other, lake):
-        settings = catalogue(one, settings)
+    for each_lake in (lake, other, lake):
+        settings = catalogue(each_lake, settings)
         with pytest.raises(StopError):
-            align.run(one, settings, DAY)
+            align.run(each_lake, settings, DAY)
     assert folders[0] == folders[2] != folders[1]

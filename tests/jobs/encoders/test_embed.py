@@ -1,4 +1,4 @@
-"""Embedding: what is skipped, how often it saves, where it goes on, what is kept up after a switch of the encoder."""
+"""Embedding: what is skipped, how often it saves, where it goes on, what happens after the live encoder changed."""
 
 import time
 from datetime import timedelta
@@ -11,9 +11,10 @@ import pytest
 
 from jobs import embed, quantize
 from jobs.codebooks.settings import Quantizer
+from jobs.encoders import embedding
 from jobs.encoders.location import EncoderRef
 from jobs.encoders.settings import Align, Encoder
-from jobs.encoders.tuned_encoders import base_encoder, folder_name, located
+from jobs.encoders.tuned_encoders import base_encoder, encoder_folder, tuned_encoder
 from jobs.encoders.vectors import current_vectors, semantic_ids
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
@@ -28,8 +29,8 @@ NEXT = DAY + timedelta(days=1)
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     quantizer = Quantizer(sizes=(4, 4, 16), fsq_steps=10)
-    told = {"quantizer": quantizer, "encoder": Encoder(max_tokens=16), "align": Align(every_days=7)}
-    return settings.model_copy(update=told)
+    sections = {"quantizer": quantizer, "encoder": Encoder(max_tokens=16), "align": Align(every_days=7)}
+    return settings.model_copy(update=sections)
 
 
 def put_items(lake: Lake, count: int) -> None:
@@ -44,10 +45,10 @@ def go_live(lake: Lake, settings: Settings, name: str) -> EncoderRef:
     """Let a tuned encoder go live: the base encoder in another folder."""
     base = base_encoder(settings)
     version = f"{base.version}-aligned-{name}"
-    store_folder(lake, Path(base.location), folder_name(version))
-    told = {"pairs": 1, "held_out": 1, "hr_at_10": 0.5, "hr_at_10_live": 0.4, "live": True, "day": DAY}
-    put(lake, "gold.encoders", [{"encoder_version": version, "base_version": base.version, **told}])
-    return located(lake, version)
+    store_folder(lake, Path(base.location), encoder_folder(version))
+    values = {"pairs": 1, "held_out": 1, "hr_at_10": 0.5, "hr_at_10_live": 0.4, "live": True, "day": DAY}
+    put(lake, "gold.encoders", [{"encoder_version": version, "base_version": base.version, **values}])
+    return tuned_encoder(lake, version)
 
 
 @pytest.mark.parametrize("switch", ["tuned again", "other settings"])
@@ -68,9 +69,9 @@ def test_the_champion_keeps_vectors_and_ids_of_new_items_after_a_switch(
         settings = settings.model_copy(update={"encoder": Encoder(max_tokens=8)})
     put_items(lake, 41)
     embed.run(lake, settings, NEXT)
-    told = quantize.run(lake, settings, NEXT)
-    assert told.notes["codebook_version"] != book
-    assert told.rows_in == told.rows_out == 41
+    result = quantize.run(lake, settings, NEXT)
+    assert result.notes["codebook_version"] != book
+    assert result.rows_in == result.rows_out == 41
     items, codes = semantic_ids(lake, book)
     assert items == current_vectors(lake, champion.version)[0] == [f"i{n:02}" for n in range(41)]
     assert (items[:40], codes[:40].tolist()) == (before[0], before[1].tolist())
@@ -96,20 +97,20 @@ def test_a_slow_encoder_saves_by_time_and_a_fast_one_all_at_once(
     lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_items(lake, 64)
-    monkeypatch.setattr(embed, "FIRST_ITEMS", 4)
-    before = lake.version(embed.TABLE)
+    monkeypatch.setattr(embedding, "FIRST_ITEMS", 4)
+    before = lake.version(embedding.TABLE)
     embed.run(lake, settings, DAY)
-    assert lake.version(embed.TABLE) == before + 2
-    put(lake, embed.TABLE, [])
-    whole, sizes = embedder.embed, list[int]()
+    assert lake.version(embedding.TABLE) == before + 2
+    put(lake, embedding.TABLE, [])
+    fast_embed, sizes = embedder.embed, list[int]()
 
-    def slow(model: embedder.Embedder, texts: list[str], images: list[str | None], **told: Any) -> Any:
+    def slow_embed(model: embedder.Embedder, texts: list[str], images: list[str | None], **options: Any) -> Any:
         time.sleep(0.01 * len(texts))
         sizes.append(len(texts))
-        return whole(model, texts, images, **told)
+        return fast_embed(model, texts, images, **options)
 
-    monkeypatch.setattr(embedder, "embed", slow)
-    monkeypatch.setattr(embed, "SAVE_EVERY", 0.1)
+    monkeypatch.setattr(embedder, "embed", slow_embed)
+    monkeypatch.setattr(embedding, "SAVE_EVERY", 0.1)
     assert embed.run(lake, settings, DAY).rows_out == 64
     assert sizes[0] == 4
     assert max(sizes) <= 10
@@ -124,32 +125,32 @@ def test_embedding_goes_on_after_the_last_chunk_that_was_written(
     lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_items(lake, 64)
-    monkeypatch.setattr(embed, "ITEMS_AT_ONCE", 1)
-    append, left = Lake.append, [1]
+    monkeypatch.setattr(embedding, "ITEMS_AT_ONCE", 1)
+    append, commits_left = Lake.append, [1]
 
-    def dying(self: Lake, *args: Any) -> None:
-        if not left:
+    def append_once(self: Lake, *args: Any) -> None:
+        if not commits_left:
             raise StopError
-        left.pop()
+        commits_left.pop()
         append(self, *args)
 
-    monkeypatch.setattr(Lake, "append", dying)
+    monkeypatch.setattr(Lake, "append", append_once)
     with pytest.raises(StopError):
         embed.run(lake, settings, DAY)
-    held = lake.arrow("gold.item_embeddings").num_rows
+    written = lake.arrow("gold.item_embeddings").num_rows
     monkeypatch.setattr(Lake, "append", append)
-    assert embed.run(lake, settings, DAY).rows_out == 64 - held
+    assert embed.run(lake, settings, DAY).rows_out == 64 - written
     assert lake.arrow("gold.item_embeddings").num_rows == 64
 
 
-def test_vectors_from_sparks_executors_are_those_of_this_process(lake: Lake, settings: Settings) -> None:
+def test_sparks_executors_compute_the_same_vectors_as_this_process(lake: Lake, settings: Settings) -> None:
     put_items(lake, 64)
     embed.run(lake, settings, DAY)
     version = base_encoder(settings).version
-    items, here = current_vectors(lake, version)
+    items, vectors = current_vectors(lake, version)
     put(lake, "gold.item_embeddings", [])
     on_spark = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"spark_parts": 1})})
     assert embed.run(lake, on_spark, DAY).rows_out == 64
-    there = current_vectors(lake, version)
-    assert there[0] == items
-    assert np.einsum("id,id->i", here, there[1]).min() > 0.999
+    spark_items, spark_vectors = current_vectors(lake, version)
+    assert spark_items == items
+    assert np.einsum("id,id->i", vectors, spark_vectors).min() > 0.999

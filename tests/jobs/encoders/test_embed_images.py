@@ -1,4 +1,4 @@
-"""Images of items in the daily run: embedded and tuned on by a vision-language model, ignored by others."""
+"""Images of items in the daily run: a vision-language model embeds them and learns from them, others ignore them."""
 
 from datetime import timedelta
 from itertools import product
@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from jobs import align, embed
-from jobs.encoders.embed_on_spark import batch_embedder
+from jobs.encoders.embed_on_spark import make_batch_embedder
 from jobs.encoders.location import encoder_version
 from jobs.encoders.settings import Align, Encoder
 from jobs.encoders.tuned_encoders import base_encoder, live_encoder
@@ -65,27 +65,27 @@ def without_images(settings: Settings) -> Settings:
     return settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"images": ""})})
 
 
-def test_a_path_outside_the_folder_is_refused_and_told_once(
+def test_a_path_outside_the_folder_is_refused_and_reported_once(
     lake: Lake, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture(tmp_path / "secret.png", "red")
     images: dict[str, str | None] = {"a": "../secret.png", "b": "missing.png", "c": "red-red.png"}
-    found = embedded(lake, settings, images)
-    told = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
-    assert len(told) == 1
-    assert told[0].startswith("2 images of items were left out")
-    assert "leads outside" in told[0] or "no such file" in told[0]
-    assert changed(found, embedded(lake, without_images(settings), images)) == ["c"]
+    vectors = embedded(lake, settings, images)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("2 images of items were left out")
+    assert "leads outside" in lines[0] or "no such file" in lines[0]
+    assert changed(vectors, embedded(lake, without_images(settings), images)) == ["c"]
 
 
 def test_executors_look_at_images_too(lake: Lake, settings: Settings) -> None:
     images: dict[str, str | None] = {"a": "red-red.png", "b": None}
-    here = embedded(lake, settings, images)
+    vectors = embedded(lake, settings, images)
     columns = {"item_id": [*images], "content_hash": [*images], "text": ["w5", "w5"], "image": [*images.values()]}
     encoder = settings.encoder
-    run = batch_embedder(encoder.model, encoder.max_tokens, encoder.tokens_per_batch, encoder.images)
-    (there,) = run([pa.RecordBatch.from_pydict(columns)])
-    assert changed(here, dict(zip(images, np.array(there["vector"].to_pylist()), strict=True))) == []
+    embed_batches = make_batch_embedder(encoder.model, encoder.max_tokens, encoder.tokens_per_batch, encoder.images)
+    (batch,) = embed_batches([pa.RecordBatch.from_pydict(columns)])
+    assert changed(vectors, dict(zip(images, np.array(batch["vector"].to_pylist()), strict=True))) == []
 
 
 def test_a_vision_language_model_is_tuned_on_what_its_items_look_like(lake: Lake, settings: Settings) -> None:
@@ -97,11 +97,11 @@ def test_a_vision_language_model_is_tuned_on_what_its_items_look_like(lake: Lake
         for a in items for b in items if a < b and items[a] == items[b]
     ]  # fmt: skip
     put(lake, "silver.item_pairs", pairs)
-    chosen = Align(every_days=1, min_pairs=10, steps=50, items_per_batch=64, lr=0.003)
-    settings = settings.model_copy(update={"align": chosen})
+    align_section = Align(every_days=1, min_pairs=10, steps=50, items_per_batch=64, lr=0.003)
+    settings = settings.model_copy(update={"align": align_section})
     embed.run(lake, settings, DAY)
-    told = align.run(lake, settings, DAY).notes
-    assert told["hr_at_10"] > 0.7 > told["hr_at_10_live"] + 0.3
+    notes = align.run(lake, settings, DAY).notes
+    assert notes["hr_at_10"] > 0.7 > notes["hr_at_10_live"] + 0.3
     tuned = live_encoder(lake, settings, DAY)
     assert (Path(tuned.location) / "preprocessor_config.json").is_file()
     assert len(current_vectors(lake, tuned.version)[0]) == 64
@@ -114,5 +114,5 @@ def test_the_version_names_images_where_they_are_looked_at(settings: Settings, t
 
 
 def test_a_missing_folder_of_images_is_named(settings: Settings) -> None:
-    with pytest.raises(UserError, match=r"encoder\.images: nowhere is no folder"):
+    with pytest.raises(UserError, match=r"encoder\.images: nowhere is not a folder"):
         encoder_version(Encoder(images="nowhere"))

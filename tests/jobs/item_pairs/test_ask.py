@@ -1,4 +1,4 @@
-"""Questions about items: asked once for each text, saved while they come."""
+"""Questions about items: asked once for each text, saved while they arrive."""
 
 import json
 from collections.abc import Iterator
@@ -10,11 +10,10 @@ import pyarrow as pa
 import pytest
 
 from jobs import ask
-from jobs.align import item_texts
-from jobs.ask import Item
+from jobs.encoders.tuning_data import load_tuning_items
+from jobs.item_pairs.askers import Item
 from jobs.item_pairs.settings import Ask, AskLlm
-from jobs.lake import Lake
-from jobs.lake import row_saver as journal
+from jobs.lake import Lake, row_saver
 from jobs.lake.contracts import contracts
 from jobs.settings.tree import Settings
 from models.llm.question_prompt import Question
@@ -32,29 +31,34 @@ def put(lake: Lake, **titles: str | None) -> None:
     lake.replace("silver.items", pa.Table.from_pylist(items, contracts()["silver.items"].arrow))
 
 
-def known(lake: Lake) -> list[tuple[Any, ...]]:
+def saved_rows(lake: Lake) -> list[tuple[Any, ...]]:
     rows = lake.arrow(ask.TABLE).sort_by([("day", "ascending"), ("item_id", "ascending"), ("number", "ascending")])
     return [(row["item_id"], row["number"], row["answer"], row["day"]) for row in rows.to_pylist()]
 
 
 class Recorder:
-    """An asker that remembers what it was asked about, and cannot be read about items named so."""
+    """An asker that remembers what it was asked about.
 
-    def __init__(self, version: str, unread: str = "", breaks_at: str = "") -> None:
-        self.version, self.unread, self.breaks_at, self.asked = version, unread, breaks_at, list[str]()
+    unreadable  item about which its answer cannot be read
+    breaks_at   item at which it raises an error
+    """
+
+    def __init__(self, version: str, unreadable: str = "", breaks_at: str = "") -> None:
+        self.version, self.unreadable, self.breaks_at, self.asked = version, unreadable, breaks_at, list[str]()
 
     def ask(self, items: list[Item]) -> Iterator[tuple[Item, list[Question] | None]]:
         for item in sorted(items, key=lambda item: str(item["item_id"])):
             if item["item_id"] == self.breaks_at:
                 raise ConnectionError
             self.asked.append(item["item_id"])
-            yield item, None if item["item_id"] == self.unread else [Question("What is it?", str(item["title"]))]
+            question = Question("What is it?", str(item["title"]))
+            yield item, None if item["item_id"] == self.unreadable else [question]
 
 
 def test_templates_ask_by_default_and_number_their_questions(lake: Lake, settings: Settings) -> None:
     put(lake, a="red kettle", b=None)
     written = ask.run(lake, settings, DAY)
-    assert known(lake) == [("a", 1, "kitchen", DAY), ("a", 2, "red kettle", DAY), ("a", 3, "red, kettle", DAY)]
+    assert saved_rows(lake) == [("a", 1, "kitchen", DAY), ("a", 2, "red kettle", DAY), ("a", 3, "red, kettle", DAY)]
     assert (written.notes["asked"], written.notes["without"], written.notes["questions"]) == (2, 1, 3)
     assert written.rows_in == written.rows_out + written.rows_rejected + written.rows_duplicate
 
@@ -75,17 +79,17 @@ def test_only_a_new_text_or_another_asker_asks_again(lake: Lake) -> None:
     ask.ask_items(lake, again, NEXT)
     ask.ask_items(lake, other, NEXT)
     assert (again.asked, other.asked) == (["b", "c"], ["a", "b", "c"])
-    assert known(lake)[:2] == [("a", 1, "kettle", DAY), ("b", 1, "teapot", DAY)]
+    assert saved_rows(lake)[:2] == [("a", 1, "kettle", DAY), ("b", 1, "teapot", DAY)]
 
 
-def test_what_cannot_be_read_is_counted_and_not_asked_again_until_the_text_or_the_asker_changes(
+def test_an_unreadable_answer_is_counted_and_not_asked_again_until_the_text_or_the_asker_changes(
     lake: Lake, settings: Settings
 ) -> None:
     put(lake, a="kettle", b="teapot")
-    written = ask.ask_items(lake, Recorder(TEMPLATE_VERSION, unread="b"), DAY)
+    written = ask.ask_items(lake, Recorder(TEMPLATE_VERSION, unreadable="b"), DAY)
     assert (written.notes["unparsed"], written.rows_rejected) == (1, 1)
-    assert known(lake) == [("a", 1, "kettle", DAY), ("b", 0, "", DAY)]
-    assert item_texts(lake, settings, [("a", "b")])["questions"].to_pylist() == [[["What is it?", "kettle"]], []]
+    assert saved_rows(lake) == [("a", 1, "kettle", DAY), ("b", 0, "", DAY)]
+    assert load_tuning_items(lake, settings, [("a", "b")])["questions"].to_pylist() == [[["What is it?", "kettle"]], []]
     again, other = Recorder(TEMPLATE_VERSION), Recorder("two")
     assert ask.ask_items(lake, again, NEXT).notes["skipped"]
     ask.ask_items(lake, other, NEXT)
@@ -94,18 +98,18 @@ def test_what_cannot_be_read_is_counted_and_not_asked_again_until_the_text_or_th
     assert (again.asked, other.asked) == (["b"], ["a", "b"])
 
 
-@pytest.mark.parametrize("every", [0.001, 60.0])
-def test_what_came_before_a_breakdown_is_not_asked_again(
-    lake: Lake, every: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("save_every", [0.001, 60.0])
+def test_answers_from_before_an_error_are_not_asked_for_again(
+    lake: Lake, save_every: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "SAVE_EVERY", every)
+    monkeypatch.setattr(row_saver, "SAVE_EVERY", save_every)
     put(lake, a="kettle", b="teapot", c="cup")
     with pytest.raises(ConnectionError):
         ask.ask_items(lake, Recorder("one", breaks_at="c"), DAY)
     again = Recorder("one")
     ask.ask_items(lake, again, DAY)
     assert again.asked == ["c"]
-    assert [row[0] for row in known(lake)] == ["a", "b", "c"]
+    assert [row[0] for row in saved_rows(lake)] == ["a", "b", "c"]
 
 
 def test_a_language_model_writes_the_questions(lake: Lake, settings: Settings, tmp_path: Path) -> None:
@@ -113,11 +117,11 @@ def test_a_language_model_writes_the_questions(lake: Lake, settings: Settings, t
     good, chatty = scripted_lm(tmp_path / "good", list(lines)), scripted_lm(tmp_path / "chatty", ["Sure! ", lines[0]])
 
     def run(folder: Path) -> dict[str, Any]:
-        told = settings.model_copy(update={"ask": Ask(kind="llm", llm=AskLlm(model=str(folder)))})
-        return ask.run(lake, told, DAY).notes
+        with_llm = settings.model_copy(update={"ask": Ask(kind="llm", llm=AskLlm(model=str(folder)))})
+        return ask.run(lake, with_llm, DAY).notes
 
     put(lake, a="kettle", b=None)
     assert run(chatty)["unparsed"] == 1
     notes = run(good)
     assert (notes["asked"], notes["questions"], notes["without"]) == (2, 10, 1)
-    assert known(lake) == [("a", 0, "", DAY)] + [("a", n + 1, f"answer {n}", DAY) for n in range(10)]
+    assert saved_rows(lake) == [("a", 0, "", DAY)] + [("a", n + 1, f"answer {n}", DAY) for n in range(10)]

@@ -1,4 +1,4 @@
-"""The judge: what it says of a pair, and that it is asked once."""
+"""The judge: its verdicts, and that it is asked once about a pair."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,8 @@ from deltalake import write_deltalake
 from jobs import judge
 from jobs.encoders.location import encoder_version
 from jobs.encoders.vectors import vectors_column
-from jobs.item_pairs.judges import Judge, Pair, Verdict, similarity_judge
+from jobs.item_pairs.similarity_judge import load_similarity_judge
+from jobs.item_pairs.verdicts import VERDICT_COLUMNS, Judge, Pair, Verdict
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.settings.tree import Settings
@@ -28,11 +29,11 @@ PAIRS = contracts()["silver.item_pairs"].arrow
 
 
 def catalogue(lake: Lake, settings: Settings, items: Iterable[str] = CATALOGUE) -> None:
-    known = [
+    rows = [
         {"item_id": item, "category": [c for c in [CATALOGUE[item][0]] if c], "text": item,
          "content_hash": item, "file": "items", "line": 1, "day": DAY} for item in items
     ]  # fmt: skip
-    lake.replace("silver.items", pa.Table.from_pylist(known, contracts()["silver.items"].arrow))
+    lake.replace("silver.items", pa.Table.from_pylist(rows, contracts()["silver.items"].arrow))
     angles = np.radians([CATALOGUE[item][1] for item in items])
     version = encoder_version(settings.encoder)
     columns = {
@@ -52,7 +53,7 @@ def put(lake: Lake, pairs: Iterable[Pair], day: date = DAY, sources: tuple[str, 
     lake.replace("silver.item_pairs", pa.Table.from_pylist(rows, PAIRS), day=day)
 
 
-def said(lake: Lake, day: date = DAY) -> dict[Pair, dict[str, Any]]:
+def judged_rows(lake: Lake, day: date = DAY) -> dict[Pair, dict[str, Any]]:
     rows = lake.arrow("silver.item_pairs").to_pylist()
     return {(row["item_a"], row["item_b"]): row for row in rows if row["day"] == day}
 
@@ -69,9 +70,9 @@ class Recorder:
             yield pair, Verdict(self.verdict, "because", 0.5)
 
 
-def ask(lake: Lake, by: Judge, day: date = DAY, **others: Judge) -> dict[str, Any]:
+def judge_day(lake: Lake, default: Judge, day: date = DAY, **by_source: Judge) -> dict[str, Any]:
     rows = lake.arrow("silver.item_pairs", where=ds.field("day") == day)
-    judges = dict.fromkeys(rows["source"].to_pylist(), by) | others
+    judges = dict.fromkeys(rows["source"].to_pylist(), default) | by_source
     return judge.judge_rows(lake, rows, judges, day).notes
 
 
@@ -92,55 +93,55 @@ def test_similar_items_belong_together_and_less_similar_ones_within_a_category(
     catalogue(lake, settings)
     put(lake, [pair])
     judge.run(lake, settings, DAY)
-    assert (said(lake)[pair]["verdict"], said(lake)[pair]["reason"]) == (verdict, reason)
+    assert (judged_rows(lake)[pair]["verdict"], judged_rows(lake)[pair]["reason"]) == (verdict, reason)
 
 
 def test_the_version_names_thresholds_and_encoder(lake: Lake, settings: Settings) -> None:
     catalogue(lake, settings)
-    version = similarity_judge(lake, settings).version
+    version = load_similarity_judge(lake, settings).version
     assert version == f"similarity-0.5-0.3-{encoder_version(settings.encoder)}"
 
 
 def test_a_pair_is_never_asked_twice(lake: Lake) -> None:
     put(lake, [("a", "b"), ("c", "d")])
     first, second = Recorder("one"), Recorder("one", "no")
-    assert ask(lake, first)["asked"] == 2
-    told = ask(lake, second)
-    assert (told["asked"], told["carried"], told["skipped"]) == (0, 2, "every pair has its verdict")
+    assert judge_day(lake, first)["asked"] == 2
+    notes = judge_day(lake, second)
+    assert (notes["asked"], notes["carried"], notes["skipped"]) == (0, 2, "every pair has its verdict")
     assert second.asked == []
-    assert said(lake)["a", "b"]["verdict"] == "yes"
+    assert judged_rows(lake)["a", "b"]["verdict"] == "yes"
 
 
 def test_a_verdict_of_another_day_is_carried_over(lake: Lake) -> None:
     put(lake, [("a", "b")], BEFORE)
-    ask(lake, Recorder("one", "no"), BEFORE)
+    judge_day(lake, Recorder("one", "no"), BEFORE)
     put(lake, [("a", "b"), ("c", "d")])
     today = Recorder("one")
-    ask(lake, today)
+    judge_day(lake, today)
     assert today.asked == [("c", "d")]
-    assert said(lake)["a", "b"]["verdict"] == "no"
+    assert judged_rows(lake)["a", "b"]["verdict"] == "no"
 
 
-def test_another_judge_is_asked_anew(lake: Lake) -> None:
+def test_another_judge_is_asked_again(lake: Lake) -> None:
     put(lake, [("a", "b")])
-    ask(lake, Recorder("one"))
-    ask(lake, Recorder("two", "no"))
-    assert (said(lake)["a", "b"]["verdict"], said(lake)["a", "b"]["judge_version"]) == ("no", "two")
+    judge_day(lake, Recorder("one"))
+    judge_day(lake, Recorder("two", "no"))
+    assert (judged_rows(lake)["a", "b"]["verdict"], judged_rows(lake)["a", "b"]["judge_version"]) == ("no", "two")
 
 
 def test_a_pair_whose_answer_could_not_be_read_is_not_asked_again(lake: Lake) -> None:
     put(lake, [("a", "b")])
-    ask(lake, Recorder("one", "unsure"))
+    judge_day(lake, Recorder("one", "unsure"))
     again = Recorder("one", "yes")
-    assert ask(lake, again)["unsure"] == {"swing": 1}
+    assert judge_day(lake, again)["unsure"] == {"swing": 1}
     assert again.asked == []
 
 
-def test_reason_version_and_seconds_stand_with_the_verdict(lake: Lake) -> None:
+def test_reason_version_and_seconds_are_stored_with_the_verdict(lake: Lake) -> None:
     put(lake, [("a", "b")])
-    ask(lake, Recorder("one"))
-    row = said(lake)["a", "b"]
-    assert [row[name] for name in judge.GIVEN] == ["yes", "because", "one", 0.5]
+    judge_day(lake, Recorder("one"))
+    row = judged_rows(lake)["a", "b"]
+    assert [row[name] for name in VERDICT_COLUMNS] == ["yes", "because", "one", 0.5]
 
 
 def test_a_pair_without_embedding_is_asked_again_when_its_item_is_known(lake: Lake, settings: Settings) -> None:
@@ -149,24 +150,24 @@ def test_a_pair_without_embedding_is_asked_again_when_its_item_is_known(lake: La
     judge.run(lake, settings, DAY)
     catalogue(lake, settings)
     assert judge.run(lake, settings, DAY).notes["asked"] == 1
-    assert said(lake)["blush", "brush"]["verdict"] == "yes"
+    assert judged_rows(lake)["blush", "brush"]["verdict"] == "yes"
 
 
 def test_a_pair_from_two_sources_is_asked_once(lake: Lake) -> None:
     put(lake, [("a", "b")], sources=("swing", "two_tower"))
-    by = Recorder("one", "no")
-    assert ask(lake, by)["dropped"] == {"swing": 1.0, "two_tower": 1.0}
-    assert by.asked == [("a", "b")]
+    recorder = Recorder("one", "no")
+    assert judge_day(lake, recorder)["dropped"] == {"swing": 1.0, "two_tower": 1.0}
+    assert recorder.asked == [("a", "b")]
 
 
 def test_each_source_has_its_own_judge(lake: Lake) -> None:
     put(lake, [("a", "b")], sources=("swing", "two_tower"))
     small, large = Recorder("small", "no"), Recorder("large")
-    assert ask(lake, small, two_tower=large)["dropped"] == {"swing": 1.0, "two_tower": 0.0}
+    assert judge_day(lake, small, two_tower=large)["dropped"] == {"swing": 1.0, "two_tower": 0.0}
     assert small.asked == large.asked == [("a", "b")]
 
 
-def test_verdicts_given_before_the_judge_broke_down_are_kept(lake: Lake) -> None:
+def test_verdicts_from_before_an_error_of_the_judge_are_kept(lake: Lake) -> None:
     put(lake, [("a", "b"), ("c", "d"), ("e", "f")])
 
     class Breaking(Recorder):
@@ -175,29 +176,29 @@ def test_verdicts_given_before_the_judge_broke_down_are_kept(lake: Lake) -> None
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        ask(lake, Breaking("one"))
+        judge_day(lake, Breaking("one"))
     after = Recorder("one")
-    ask(lake, after)
+    judge_day(lake, after)
     assert after.asked == [("e", "f")]
-    assert len(said(lake)) == 3
+    assert len(judged_rows(lake)) == 3
 
 
-def test_a_lake_from_before_has_the_new_columns_added(lake: Lake) -> None:
+def test_an_older_lake_gets_the_new_columns(lake: Lake) -> None:
     put(lake, [("a", "b")])
     older = lake.arrow("silver.item_pairs").drop_columns(["judge_seconds"])
     path = lake.path("silver.item_pairs")
     shutil.rmtree(path)
     write_deltalake(path, older, partition_by=["day"])
     lake.create()
-    ask(lake, Recorder("one"))
-    assert said(lake)["a", "b"]["judge_seconds"] == 0.5
+    judge_day(lake, Recorder("one"))
+    assert judged_rows(lake)["a", "b"]["judge_seconds"] == 0.5
 
 
-def test_other_days_stay_as_they_are(lake: Lake) -> None:
+def test_other_days_do_not_change(lake: Lake) -> None:
     put(lake, [("a", "b")], BEFORE)
     put(lake, [("a", "b")])
-    ask(lake, Recorder("one"))
-    assert said(lake, BEFORE)["a", "b"]["verdict"] is None
+    judge_day(lake, Recorder("one"))
+    assert judged_rows(lake, BEFORE)["a", "b"]["verdict"] is None
 
 
 def test_a_day_without_pairs_is_a_success(lake: Lake, settings: Settings) -> None:

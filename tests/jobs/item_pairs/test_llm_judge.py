@@ -1,4 +1,4 @@
-"""The language model as judge: in this process, and behind `transformers serve`, killed in the middle."""
+"""The language model as judge: in this process, and behind `transformers serve`, where the judge is killed."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ PAIRS = 240
 
 
 def put(lake: Lake, titles: list[str | None], source: str = "swing") -> None:
-    """Items in a row, each a pair with the next one."""
+    """Items in a sequence; each item is a pair with the next one."""
     items = [
         {"item_id": f"i{n:03}", "title": title, "text": title or "", "content_hash": str(n), "file": "f", "line": n,
          "day": DAY} for n, title in enumerate(titles)
@@ -66,13 +66,13 @@ def test_a_local_model_judges_by_the_titles_and_says_why(
     lake: Lake, settings: Settings, folder: Path, reasoning: bool
 ) -> None:
     put(lake, ["kettle", "teapot", f"{CUE} of rubber"])
-    found = judged(lake, settings, reasoning, swing=str(folder))
-    assert [row["verdict"] for row in found] == ["yes", "no"]
+    pairs = judged(lake, settings, reasoning, swing=str(folder))
+    assert [row["verdict"] for row in pairs] == ["yes", "no"]
     reasons = {True: "Their uses were compared.", False: "likelier than the other answer by "}
-    assert all(row["reason"].startswith(reasons[reasoning]) for row in found)
-    assert all(row["judge_seconds"] > 0 for row in found)
+    assert all(row["reason"].startswith(reasons[reasoning]) for row in pairs)
+    assert all(row["judge_seconds"] > 0 for row in pairs)
     mode = "reasoning" if reasoning else "short"
-    assert all(row["judge_version"].startswith(f"llm-1-{mode}-tiny-") for row in found)
+    assert all(row["judge_version"].startswith(f"llm-1-{mode}-tiny-") for row in pairs)
 
 
 def test_an_answer_that_cannot_be_read_is_kept_as_unsure_and_not_asked_again(
@@ -100,18 +100,18 @@ def test_each_source_is_judged_by_its_own_model(lake: Lake, settings: Settings, 
         judged(lake, settings, two_tower="/elsewhere")
 
 
-def test_an_endpoint_that_does_not_answer_is_told_in_a_sentence() -> None:
-    told = cause(ConnectionError("http://127.0.0.1:1/v1 does not answer, 11 tries"))
-    assert told == "http://127.0.0.1:1/v1 does not answer, 11 tries; what was answered is kept: run this again"
+def test_an_endpoint_that_does_not_answer_is_reported_in_a_sentence() -> None:
+    message = cause(ConnectionError("http://127.0.0.1:1/v1 does not answer, 11 tries"))
+    assert message == "http://127.0.0.1:1/v1 does not answer, 11 tries; what was answered is kept: run this again"
 
 
 class Server:
-    """`transformers serve`, which notes the prompts it was asked."""
+    """`transformers serve`, which records its prompts."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
+        with socket.socket() as free_socket:
+            free_socket.bind(("127.0.0.1", 0))
+            self.port = free_socket.getsockname()[1]
         self.folder, self.asked = folder, list[str]()
 
     def start(self) -> None:
@@ -121,12 +121,12 @@ class Server:
         handler: Any = self.serve._chat_handler
         handle = handler.handle_request
 
-        async def noting(body: dict[str, Any], request_id: str) -> Any:
+        async def record_and_handle(body: dict[str, Any], request_id: str) -> Any:
             self.asked.append(body["messages"][-1]["content"])
-            await asyncio.sleep(0.05)  # however fast the machine, there must be a middle to be killed in
+            await asyncio.sleep(0.05)  # even on a fast machine, the judge must still be running when it is killed
             return await handle(body, request_id)
 
-        handler.handle_request = noting
+        handler.handle_request = record_and_handle
         wait(lambda: self.serve.server.started)
 
     def stop(self) -> None:
@@ -157,7 +157,7 @@ def start_judge(lake: Lake, server: Server) -> subprocess.Popen[str]:
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
 
 
-def test_a_judge_killed_in_the_middle_and_a_server_restarted_lose_no_pair_and_ask_none_again(
+def test_a_killed_judge_and_a_restarted_server_lose_no_pair_and_repeat_no_saved_question(
     lake: Lake, server: Server
 ) -> None:
     put(lake, [f"thing {n:03}{f' {CUE}' if n % 3 == 0 else ''}" for n in range(PAIRS + 1)])
@@ -177,12 +177,13 @@ def test_a_judge_killed_in_the_middle_and_a_server_restarted_lose_no_pair_and_as
     assert len(saved()) < PAIRS
     server.stop()
     server.start()
-    out, told = second.communicate(timeout=60)
-    assert second.returncode == 0, told
+    out, log = second.communicate(timeout=60)
+    assert second.returncode == 0, log
 
     asked_again = [prompt for prompt in server.asked[asked_before:] if f"i{_first(prompt):03}" in before]
     assert asked_again == []
-    # What was under way or came in the last two seconds before the kill, or was under way when the server stopped.
+    # Repeated: requests running at the kill or answered within two seconds before it, and those running when the server
+    # stopped.
     assert len(server.asked) - PAIRS <= asked_before - len(before) + 2
     verdicts = rows(lake, "silver.item_verdicts")
     assert [row["item_a"] for row in verdicts] == [f"i{n:03}" for n in range(PAIRS)]

@@ -20,20 +20,15 @@ Row = dict[str, Any]
 
 def event(user: str | None, item: str, kind: str = "click", hour: int = 12, day: date = DAY, **more: Any) -> Row:
     ts = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
-    known = {
-        "event_id": f"{user}-{item}-{kind}-{hour}-{day}",
-        "user_id": user,
-        "item_id": item,
-        "event": kind,
-    }
-    return {**known, "ts": ts, "landed_day": day, "day": day, **more}
+    names = {"user_id": user, "item_id": item, "event": kind, "event_id": f"{user}-{item}-{kind}-{hour}-{day}"}
+    return {**names, "ts": ts, "landed_day": day, "day": day, **more}
 
 
 def put(lake: Lake, rows: list[Row]) -> None:
     lake.replace("silver.events", pa.Table.from_pylist(rows, contracts()["silver.events"].arrow))
 
 
-def found(lake: Lake) -> dict[tuple[str, str], Row]:
+def swing_pairs(lake: Lake) -> dict[tuple[str, str], Row]:
     rows = lake.arrow("silver.item_pairs").to_pylist()
     rows = [row for row in rows if row["source"] == "swing"]
     assert len({(row["day"], row["item_a"], row["item_b"]) for row in rows}) == len(rows)
@@ -43,7 +38,7 @@ def found(lake: Lake) -> dict[tuple[str, str], Row]:
 def build(lake: Lake, settings: Settings, rows: list[Row], **caps: int) -> dict[tuple[str, str], float]:
     put(lake, rows)
     pairs.run(lake, settings.model_copy(update={"pairs": settings.pairs.model_copy(update=caps)}), DAY)
-    return {pair: row["score"] for pair, row in found(lake).items()}
+    return {pair: row["score"] for pair, row in swing_pairs(lake).items()}
 
 
 def by_definition(rows: list[Row], alpha: float) -> dict[tuple[str, str], float]:
@@ -90,8 +85,8 @@ def test_a_pair_is_kept_if_it_is_among_the_first_of_either_item(lake: Lake, sett
     scores = {pair: round(score, 10) for pair, score in by_definition(log(), settings.pairs.alpha).items()}
     first = set()
     for item in {item for pair in scores for item in pair}:
-        mine = sorted((-score, pair) for pair, score in scores.items() if item in pair)
-        first |= {pair for _, pair in mine[:2]}
+        of_item = sorted((-score, pair) for pair, score in scores.items() if item in pair)
+        first |= {pair for _, pair in of_item[:2]}
     assert set(kept) == first
 
 
@@ -120,17 +115,19 @@ def test_a_verdict_is_kept_when_the_pair_is_found_again(lake: Lake, settings: Se
         ("i1", "i3", "swing", 9.0, "yes", "of another", "v2", DAY + timedelta(days=1)),
         ("i2", "i3", "two_tower", 9.0, "yes", "of another source", "v2", DAY),
     ]
-    given = [dict(zip(names, row, strict=True)) for row in judged]
-    lake.replace("silver.item_pairs", pa.Table.from_pylist(given, contracts()["silver.item_pairs"].arrow))
+    rows = [dict(zip(names, row, strict=True)) for row in judged]
+    lake.replace("silver.item_pairs", pa.Table.from_pylist(rows, contracts()["silver.item_pairs"].arrow))
     build(lake, settings, [event(user, item) for user in ("u1", "u2") for item in ("i1", "i2", "i3")])
-    reasons = {pair: row["reason"] for pair, row in found(lake).items()}
+    reasons = {pair: row["reason"] for pair, row in swing_pairs(lake).items()}
     assert reasons == {("i1", "i2"): "newer", ("i1", "i3"): "of this day", ("i2", "i3"): None}
-    of_another = [row["reason"] for row in lake.arrow("silver.item_pairs").to_pylist() if row["source"] == "two_tower"]
-    assert of_another == ["of another source"]  # and its rows are left alone
+    other_reasons = [
+        row["reason"] for row in lake.arrow("silver.item_pairs").to_pylist() if row["source"] == "two_tower"
+    ]
+    assert other_reasons == ["of another source"]  # rows of another source do not change
 
 
 def test_a_window_without_events_empties_the_day_and_is_a_success(lake: Lake, settings: Settings) -> None:
     build(lake, settings, [event(user, item) for user in ("u1", "u2") for item in ("i1", "i2")])
     put(lake, [])
     assert pairs.run(lake, settings, DAY).rows_out == 0
-    assert found(lake) == {}
+    assert swing_pairs(lake) == {}

@@ -1,4 +1,4 @@
-"""Item text is never a special token, and an encoder asks for no package that it does not use."""
+"""Item text is never a special token, and an encoder needs no package that it does not use."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from tests.scripted_lm import random_lm, tokenizer
 def test_a_title_cannot_hold_a_special_token_of_minilm() -> None:
     encoder = SentenceEmbedder(encoder_location(Encoder()), max_tokens=64)
     words = encoder.model.tokenizer
-    for _ in range(2):  # a call must not undo what was set
+    for _ in range(2):  # a call must not change the tokenizer
         (ids,) = encoder.items(["red [SEP] kettle [CLS] [MASK]"])
         assert (ids[0], ids[-1]) == (words.cls_token_id, words.sep_token_id)
         assert not set(ids[1:-1]) & set(words.all_special_ids)
@@ -39,5 +39,5 @@ def test_a_title_cannot_hold_a_special_token_of_a_language_model(tmp_path: Path)
 
 def test_an_encoder_without_adapters_needs_no_peft() -> None:
     code = "import sys; sys.modules['peft'] = None; import models.encoder.loading"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr

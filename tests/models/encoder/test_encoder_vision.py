@@ -24,7 +24,7 @@ def pixels() -> Tensor:
 
 
 def packed(images: Tensor, *, shown: slice = slice(0, 3)) -> Batch:
-    """Two items with an image each, between them one without."""
+    """Three items; the second one has no image."""
     inputs = [[5, *[IMAGE] * 4, 6, 7], [8, 9], [*[IMAGE] * 3, 10]]
     questions = [[([11], [12, 13])], [([14], [15])], [([16], [17])]]
     grid = torch.tensor(GRID)
@@ -55,7 +55,7 @@ def test_an_image_changes_the_vector_of_its_own_item_only() -> None:
     assert (changed[1:] < 1e-5).all()
 
 
-def test_an_item_with_an_image_is_embedded_as_by_itself() -> None:
+def test_the_vector_of_an_item_with_an_image_does_not_depend_on_its_batch() -> None:
     encoder = ThreeSegmentEncoder(tiny_vision(), embs=EMBS)
     both = packed(pixels())
     inputs = [[5, *[IMAGE] * 4, 6, 7]]
@@ -64,8 +64,8 @@ def test_an_item_with_an_image_is_embedded_as_by_itself() -> None:
         torch.testing.assert_close(encoder.embed(alone)[0], encoder.embed(both)[0], rtol=1e-4, atol=1e-5)
 
 
-def test_image_tokens_stand_where_the_model_itself_puts_them() -> None:
-    """With the whole input share our hidden states are those of the model's own forward pass over the same tokens."""
+def test_image_tokens_are_where_the_model_itself_puts_them() -> None:
+    """With an input share of 1 our hidden states equal those of the model's own forward pass over the same tokens."""
     model = tiny_vision()
     encoder = ThreeSegmentEncoder(model, embs=EMBS)
     tokens = [5, *[IMAGE] * 4, 6, 7]
@@ -104,7 +104,7 @@ def test_a_saved_vision_language_encoder_is_loaded_to_the_same_vectors(tmp_path:
     torch.testing.assert_close(again.embed(packed(pixels())), encoder.embed(packed(pixels())))
 
 
-def test_text_alone_is_embedded_too() -> None:
+def test_text_without_images_is_embedded_too() -> None:
     encoder = ThreeSegmentEncoder(tiny_vision(), embs=EMBS)
     vectors = encoder.embed(collate([[5, 6], [7]], embs=EMBS, max_input=9))
     assert vectors.shape == (2, 32)

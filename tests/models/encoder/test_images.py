@@ -1,4 +1,4 @@
-"""Images of items: what of them reaches a vision-language model, and what is left out."""
+"""Images of items: what a vision-language model gets of them, and which images are left out."""
 
 import struct
 import zlib
@@ -21,7 +21,7 @@ def vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def png(width: int, height: int) -> bytes:
-    """A file whose head promises so many pixels, and nothing behind it."""
+    """A file with a head that announces an image of this size, and without its pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -30,7 +30,7 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-def test_an_image_stands_before_the_text_which_alone_is_cut(vlm: Path, tmp_path: Path) -> None:
+def test_an_image_comes_before_the_text_and_only_the_text_is_cut(vlm: Path, tmp_path: Path) -> None:
     picture(tmp_path / "a.png", "red", "blue")
     encoder = load(str(vlm), max_tokens=2, image_folder=str(tmp_path))
     items = encoder.items(["w1 w2 w3", "w4"], ["a.png", None])
@@ -50,9 +50,9 @@ def test_an_image_is_no_larger_than_the_image_processor_allows(vlm: Path, tmp_pa
     assert images.tokens("a.png") == 2 + tokens
 
 
-def test_a_picture_that_lies_on_its_side_is_put_up(vlm: Path, tmp_path: Path) -> None:
+def test_a_picture_on_its_side_is_turned_upright(vlm: Path, tmp_path: Path) -> None:
     turned = Image.Exif()
-    turned[0x0112] = 6  # how a telephone was held
+    turned[0x0112] = 6  # orientation: the camera was held sideways
     Image.new("RGB", (16, 8)).save(tmp_path / "a.jpg", exif=turned)
     images = Images(str(tmp_path), str(vlm))
     patches = images.patches("a.jpg")
@@ -61,7 +61,7 @@ def test_a_picture_that_lies_on_its_side_is_put_up(vlm: Path, tmp_path: Path) ->
     assert images.tokens("a.jpg") == 2 + 2
 
 
-def test_what_leads_outside_or_cannot_be_decoded_leaves_the_item_to_its_text(vlm: Path, tmp_path: Path) -> None:
+def test_an_item_whose_image_lies_outside_or_is_damaged_is_embedded_by_its_text(vlm: Path, tmp_path: Path) -> None:
     folder, secret = tmp_path / "images", tmp_path / "secret.png"
     picture(secret, "red")
     folder.mkdir()
@@ -76,8 +76,8 @@ def test_what_leads_outside_or_cannot_be_decoded_leaves_the_item_to_its_text(vlm
     bad += ["broken.png", "program.eps", "cut.png", "strip.png", "large.png", "bomb.png"]
     words = [f"w{n + 1} w5" for n in range(len(bad))]
     encoder = load(str(vlm), max_tokens=9, image_folder=str(folder))
-    found = embedder.embed(encoder, words, bad, tokens_per_batch=64)
-    np.testing.assert_allclose(found, embedder.embed(encoder, words, tokens_per_batch=64), atol=1e-5)
+    vectors = embedder.embed(encoder, words, bad, tokens_per_batch=64)
+    np.testing.assert_allclose(vectors, embedder.embed(encoder, words, tokens_per_batch=64), atol=1e-5)
     assert encoder.left_out() == (
         f"{len(bad)} images of items were left out, such as '../secret.png' (it leads outside the folder)"
     )
@@ -85,8 +85,8 @@ def test_what_leads_outside_or_cannot_be_decoded_leaves_the_item_to_its_text(vlm
     assert [name for name in bad if images.patches(name)] == []
 
 
-def test_in_an_encoder_that_is_not_tuned_the_end_of_text_stands_for_emb(vlm: Path) -> None:
+def test_an_encoder_that_is_not_tuned_uses_the_end_of_text_as_emb(vlm: Path) -> None:
     encoder = load(str(vlm), max_tokens=9)
     again = load(str(vlm), max_tokens=9)
-    found = [embedder.embed(one, ["w1 w2", "w3"], tokens_per_batch=64) for one in (encoder, again)]
-    np.testing.assert_array_equal(found[0], found[1])
+    vectors = [embedder.embed(loaded, ["w1 w2", "w3"], tokens_per_batch=64) for loaded in (encoder, again)]
+    np.testing.assert_array_equal(vectors[0], vectors[1])

@@ -1,4 +1,4 @@
-"""Packed three-segment rows: what is in them, and who sees whom."""
+"""Packed three-segment rows: their tokens, and which token sees which."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_a_long_input_is_cut_and_a_question_that_does_not_fit_whole_is_left_out(
     assert batch.tokens.tolist() == [7, 8, 0, 1, 1, 2]
 
 
-def test_rows_without_questions_hold_nothing_to_answer() -> None:
+def test_rows_without_questions_have_no_answers() -> None:
     batch = collate([[7], [8, 9]], embs=3, max_input=9)
     assert batch.answer.tolist() == []
     assert set(batch.segment.tolist()) == {N, E}
@@ -46,20 +46,20 @@ def test_the_mask_is_the_papers_for_rows_of_any_length(seed: int) -> None:
     row, segment = batch.row.tolist(), batch.segment.tolist()
     mask = dense_mask(batch.row, batch.segment)
     may_see = {N: {N}, E: {N, E}, Q: {E, Q, A}, A: {E, Q, A}}
-    for query, seen in enumerate(mask.tolist()):
+    for query, visible in enumerate(mask.tolist()):
         expected = [
             row[key] == row[query] and key <= query and segment[key] in may_see[Segment(segment[query])]
-            for key in range(len(seen))
+            for key in range(len(visible))
         ]
-        assert seen == expected
+        assert visible == expected
 
 
-def test_with_the_input_open_a_row_is_plainly_causal() -> None:
+def test_with_the_input_open_the_whole_row_is_causal() -> None:
     batch = collate([[7, 8]], [[([1], [2])]], embs=2, max_input=9, max_questions=9)
     assert dense_mask(batch.row, batch.segment, inputs_open=True).equal(torch.ones(6, 6, dtype=torch.bool).tril())
 
 
-def test_padding_is_seen_by_nobody_and_sees_nothing() -> None:
+def test_no_token_sees_padding_and_padding_sees_no_token() -> None:
     mask = dense_mask(torch.tensor([0, 0, -1, -1]), torch.tensor([N, E, N, N]))
     assert not mask[2:].any()
     assert not mask[:, 2:].any()
@@ -68,7 +68,7 @@ def test_padding_is_seen_by_nobody_and_sees_nothing() -> None:
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("input_share", [0.0, 1e-6, 0.4, 1.0])
 @pytest.mark.parametrize("seed", range(2))
-def test_every_kernel_gives_what_the_dense_mask_gives(seed: int, input_share: float) -> None:
+def test_every_kernel_gives_the_result_of_the_dense_mask(seed: int, input_share: float) -> None:
     batch = random_batch(seed)
     generator = torch.Generator().manual_seed(seed)
     query = 3 * torch.randn(1, 6, len(batch.row), 16, generator=generator)  # far from uniform attention

@@ -1,4 +1,4 @@
-"""The three-segment encoder: what an answer can learn from, and that the fast way is the right way."""
+"""The three-segment encoder: what an answer can learn from, and that fast kernels are right."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from tests.llm import EMBS, packed, rows, tiny_llm
 
 
 def without_emb(kernel: Kernel) -> Kernel:
-    """The same attention, but no gradient passes through what others read at <EMB>."""
+    """The same attention, but no gradient passes through the keys and values of <EMB>."""
 
     def cut_kernel(batch: Batch, input_share: float) -> Attend:
         attend = kernel(batch, input_share)
@@ -29,12 +29,12 @@ def without_emb(kernel: Kernel) -> Kernel:
 
 def gradient_at_inputs(encoder: ThreeSegmentEncoder, batch: Batch, input_share: float = 0.0) -> Tensor:
     """Length of the gradient of the answers' loss at the embedding of every input token."""
-    seen: list[Tensor] = []
+    embedded: list[Tensor] = []
     table = encoder.model.get_input_embeddings()
-    hook = table.register_forward_hook(lambda _module, _args, out: seen.append(out))
+    hook = table.register_forward_hook(lambda _module, _args, out: embedded.append(out))
     nll = encoder(batch, input_share=input_share).nll
     hook.remove()
-    (at_tokens,) = torch.autograd.grad(nll, seen[:1])
+    (at_tokens,) = torch.autograd.grad(nll, embedded[:1])
     return at_tokens[batch.segment == Segment.INPUT].abs().amax(1)
 
 
@@ -42,12 +42,12 @@ def gradient_at_inputs(encoder: ThreeSegmentEncoder, batch: Batch, input_share: 
 @pytest.mark.parametrize("seed", range(3))
 def test_an_answer_learns_from_the_input_through_the_emb_tokens_only(kernel: Kernel, seed: int) -> None:
     encoder, batch = ThreeSegmentEncoder(tiny_llm(seed), embs=EMBS), packed(*rows(seed))
-    asked = (batch.row != 2)[batch.segment == Segment.INPUT]
+    has_questions = (batch.row != 2)[batch.segment == Segment.INPUT]
     encoder.kernel = kernel
-    assert (gradient_at_inputs(encoder, batch)[asked] > 0).all()
+    assert (gradient_at_inputs(encoder, batch)[has_questions] > 0).all()
     encoder.kernel = without_emb(kernel)
     assert (gradient_at_inputs(encoder, batch) == 0).all()
-    assert (gradient_at_inputs(encoder, batch, input_share=0.01)[asked] > 0).all()
+    assert (gradient_at_inputs(encoder, batch, input_share=0.01)[has_questions] > 0).all()
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
@@ -71,7 +71,7 @@ def test_fast_and_reference_attention_agree_in_vectors_losses_and_gradients(inpu
     torch.testing.assert_close(out.nll / out.answer_tokens, results[0][1], rtol=1e-3, atol=1e-4)
 
 
-def test_with_the_whole_input_share_it_is_the_plain_causal_model() -> None:
+def test_with_an_input_share_of_1_it_is_the_plain_causal_model() -> None:
     encoder = ThreeSegmentEncoder(tiny_llm(), embs=EMBS)
     inputs, questions = rows()
     vectors, nll = [], 0.0
@@ -96,32 +96,32 @@ def test_packed_rows_do_not_influence_each_other() -> None:
     inputs, questions = rows()
     with torch.no_grad():
         together = encoder(packed(inputs, questions))
-        alone = [encoder(packed([text], [asked])) for text, asked in zip(inputs, questions, strict=True)]
+        alone = [encoder(packed([row], [row_questions])) for row, row_questions in zip(inputs, questions, strict=True)]
     torch.testing.assert_close(together.vectors, torch.cat([out.vectors for out in alone]), rtol=1e-4, atol=1e-5)
     assert float(together.nll) == pytest.approx(sum(float(out.nll) for out in alone), rel=1e-5)
 
 
-def test_questions_and_the_warm_start_leave_the_vectors_as_they_are() -> None:
+def test_questions_and_the_warm_start_do_not_change_the_vectors() -> None:
     encoder = ThreeSegmentEncoder(tiny_llm(), embs=EMBS)
     inputs, questions = rows()
     with torch.no_grad():
         vectors = encoder.embed(packed(inputs, None))
-        asked = [encoder(packed(inputs, questions), input_share=share).vectors for share in (0.0, 0.5)]
-        silent = encoder(packed(inputs, None))
-    for other in (*asked, silent.vectors):
+        with_questions = [encoder(packed(inputs, questions), input_share=share).vectors for share in (0.0, 0.5)]
+        without_questions = encoder(packed(inputs, None))
+    for other in (*with_questions, without_questions.vectors):
         torch.testing.assert_close(other, vectors, rtol=1e-4, atol=1e-5)
-    assert (float(silent.nll), silent.answer_tokens) == (0.0, 0)
+    assert (float(without_questions.nll), without_questions.answer_tokens) == (0.0, 0)
 
 
 def test_question_tokens_carry_no_loss() -> None:
     encoder = ThreeSegmentEncoder(tiny_llm(), embs=EMBS)
     with torch.no_grad():
-        nothing = encoder(packed([[5, 6]], [[([7, 8, 9], [])]]))
-    assert (float(nothing.nll), nothing.answer_tokens) == (0.0, 0)
+        encoded = encoder(packed([[5, 6]], [[([7, 8, 9], [])]]))
+    assert (float(encoded.nll), encoded.answer_tokens) == (0.0, 0)
 
 
-def test_what_an_item_is_asked_about_gets_into_its_emb_tokens() -> None:
-    """Same question, four items: without a way through <EMB> the loss could not fall below log 4."""
+def test_the_answers_of_an_item_get_into_its_emb_tokens() -> None:
+    """One question about four items: if nothing passed through <EMB>, the loss could not fall below log 4."""
     encoder = ThreeSegmentEncoder(tiny_llm(), embs=EMBS)
     batch = packed([[item, 20] for item in range(1, 5)], [[([30], [40 + item])] for item in range(1, 5)])
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=3e-3)
@@ -150,7 +150,7 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     encoders[1].get_submodule("model.model.layers.0.mlp").register_forward_pre_hook(lambda *_: calls.append(1))
     for ours, plain in zip(gradients(encoders[1]), gradients(encoders[0]), strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-7)
-    assert len(calls) == 2  # forward, and once more on the way back
+    assert len(calls) == 2  # in the forward pass, and again in the backward pass
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
@@ -167,16 +167,16 @@ def test_bf16_computes_nearly_the_same_and_trains_in_float32(rank: int | None) -
     assert not torch.equal(outs[0].vectors, outs[1].vectors)
     dtypes = set()
 
-    def watched(batch: Batch, input_share: float) -> Attend:
+    def recording_flex(batch: Batch, input_share: float) -> Attend:
         attend = flex(batch, input_share)
 
-        def watch(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        def record_dtypes(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
             dtypes.update({query.dtype, key.dtype, value.dtype})
             return attend(query, key, value, scale)
 
-        return watch
+        return record_dtypes
 
-    encoders[1].kernel = watched
+    encoders[1].kernel = recording_flex
     with torch.no_grad():
         flexed = encoders[1](packed(*rows()))
     assert dtypes == {torch.bfloat16}
@@ -186,12 +186,12 @@ def test_bf16_computes_nearly_the_same_and_trains_in_float32(rank: int | None) -
 
 
 @pytest.mark.parametrize("input_share", [-0.1, 1.1, float("nan")])
-def test_an_input_share_that_is_no_share_is_refused(input_share: float) -> None:
+def test_an_input_share_outside_0_and_1_is_refused(input_share: float) -> None:
     with pytest.raises(ValueError, match="input_share"):
         ThreeSegmentEncoder(tiny_llm(), embs=EMBS)(packed(*rows()), input_share=input_share)
 
 
-def test_a_model_with_attention_that_the_kernels_do_not_know_is_refused() -> None:
+def test_a_model_with_attention_that_the_kernels_do_not_support_is_refused() -> None:
     config = MistralConfig(
         vocab_size=97, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, head_dim=16,
         num_key_value_heads=2, sliding_window=8,

@@ -1,4 +1,4 @@
-"""What of a three-segment encoder is trained, and that a folder holds all of it."""
+"""Which weights of a three-segment encoder are trained, and that a folder contains all of them."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.llm import EMBS, packed, rows, tiny_llm, tiny_tokenizer
 
 
 def trained(rank: int | None, *, bf16: bool = False) -> ThreeSegmentEncoder:
-    """After two steps, so that nothing is as it was drawn (a fresh adapter does nothing)."""
+    """An encoder after two steps: a fresh adapter does nothing, so a test could not see it."""
     encoder = ThreeSegmentEncoder(tiny_llm(), embs=EMBS, rank=rank, bf16=bf16)
     optimiser = torch.optim.AdamW([p for p in encoder.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(2):
@@ -37,7 +37,7 @@ def test_lora_trains_adapters_and_emb_rows_and_nothing_else() -> None:
             assert parameter.equal(before[name.replace(".base_layer", "")])
 
 
-def test_a_fresh_adapter_leaves_the_vectors_as_they_are() -> None:
+def test_a_fresh_adapter_does_not_change_the_vectors() -> None:
     vectors = []
     for rank in (None, 4):
         model = tiny_llm()
@@ -70,7 +70,7 @@ def test_an_encoder_trained_in_bf16_embeds_in_bf16(tmp_path: Path, rank: int | N
     assert cosine_similarity(vectors, encoder.embed(packed(*rows()))).min() > 0.999
 
 
-def test_a_folder_holds_model_tokenizer_and_weights_as_safetensors_only(tmp_path: Path) -> None:
+def test_a_folder_contains_model_tokenizer_and_weights_as_safetensors_only(tmp_path: Path) -> None:
     save(trained(rank=4), tmp_path, tiny_tokenizer())
     names = {path.name for path in tmp_path.iterdir()}
     assert names >= {
@@ -84,14 +84,14 @@ def test_a_folder_holds_model_tokenizer_and_weights_as_safetensors_only(tmp_path
     assert AutoTokenizer.from_pretrained(tmp_path)("w7 w9")["input_ids"] == [7, 9]
 
 
-def test_a_plain_model_starts_with_new_emb_rows_but_cannot_embed_yet(tmp_path: Path) -> None:
+def test_a_plain_model_gets_new_emb_rows_but_cannot_embed_yet(tmp_path: Path) -> None:
     tiny_llm().save_pretrained(tmp_path)
     assert load(str(tmp_path), embs=5).emb.shape == (5, 32)
     with pytest.raises(ValueError, match="never trained to embed"):
         load_frozen(str(tmp_path))
 
 
-def test_adapters_go_on_being_trained_at_their_rank_only(tmp_path: Path) -> None:
+def test_adapters_can_be_trained_further_at_their_rank_only(tmp_path: Path) -> None:
     save(trained(rank=4), tmp_path, tiny_tokenizer())
     for rank in (None, 8):
         with pytest.raises(ValueError, match="rank 4"):
@@ -103,7 +103,7 @@ def test_an_encoder_without_emb_tokens_is_refused() -> None:
         ThreeSegmentEncoder(tiny_llm(), embs=0)
 
 
-def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
+def test_missing_weights_are_not_made_up(tmp_path: Path) -> None:
     trained(rank=None).model.save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     del weights["model.norm.weight"]

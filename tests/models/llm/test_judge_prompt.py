@@ -1,4 +1,4 @@
-"""The judge's prompt and its answer: item text is data, and an answer is read strictly."""
+"""The judge's prompt and its answer: item text is data, and answers are read strictly."""
 
 import hashlib
 import json
@@ -38,11 +38,11 @@ def test_item_text_cannot_change_the_form_of_the_prompt(text: str) -> None:
     forms = []
     for a in (hostile, plain):
         prompt = judge_prompt(a, plain, reasoning=True)
-        told = words.apply_chat_template(
+        rendered = words.apply_chat_template(
             [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
             tokenize=False, add_generation_prompt=True,
         )  # fmt: skip
-        whole = str(told)
+        whole = str(rendered)
         ids = words(whole).input_ids
         special = [word for word in words.convert_ids_to_tokens(ids) if word in words.all_special_tokens]
         forms.append((special, whole.count("\n"), whole.count("<"), whole.count("[INST]"), prompt.system))
@@ -83,8 +83,8 @@ def test_only_one_well_formed_answer_at_the_end_counts(reply: str, verdict: str,
 
 def test_long_texts_are_cut_and_stay_json() -> None:
     attributes = json.dumps({f"name {n}": "x" * 500 for n in range(100)} | {"": None})
-    told = json.loads(item("t" * 5000, attributes, ["c" * 5000]))
-    assert (len(told["title"]), len(told["category"])) == (200, 200)
+    fields = json.loads(item("t" * 5000, attributes, ["c" * 5000]))
+    assert (len(fields["title"]), len(fields["category"])) == (200, 200)
     assert len(item("t" * 5000, attributes, ["c" * 5000])) < 1500
 
 
@@ -92,7 +92,7 @@ def test_an_item_without_any_text_is_an_empty_object() -> None:
     assert item(" \u200b", "{}", [""]) == item() == "{}"
 
 
-def test_attributes_that_are_no_json_are_told_as_text() -> None:
+def test_attributes_that_are_not_json_become_a_text() -> None:
     assert json.loads(item("kettle", "red, 2 l")) == {"title": "kettle", "attributes": {"text": "red, 2 l"}}
     assert json.loads(item("kettle", "[" * 100_000))["attributes"]["text"].startswith("[[[")
 

@@ -1,4 +1,4 @@
-"""Questions by templates, and how strictly a language model's are read."""
+"""Questions by templates, and how strictly the questions of a language model are read."""
 
 import json
 from typing import Any
@@ -11,21 +11,21 @@ from models.llm.question_templates import price_band, template_questions
 GOOD = '{"question": "What is it?", "answer": "a kettle"}'
 
 
-def asked(**fields: Any) -> dict[str, str]:
+def ask_templates(**fields: Any) -> dict[str, str]:
     empty = dict.fromkeys(("title", "description", "category", "attributes", "price"))
     return dict(template_questions(empty | fields))
 
 
 def test_a_rich_item_gets_ten_questions_and_no_more() -> None:
     attributes = json.dumps({"material": "oak", "brand": "Nonna", "colour": "red", "use": ["tea", "coffee"]})
-    found = asked(
+    questions = ask_templates(
         title="Nonna classic moka pot, red",
         description="Moka pot for coffee. Made for people who use it.",
         category=["kitchen", "coffee", "moka pot"],
         attributes=attributes,
         price=34.5,
     )
-    assert found == {
+    assert questions == {
         "What is the category of the item?": "moka pot",
         "What is the broadest category of the item?": "kitchen",
         "What is the item called?": "Nonna classic moka pot, red",
@@ -40,11 +40,11 @@ def test_a_rich_item_gets_ten_questions_and_no_more() -> None:
 
 
 def test_only_what_the_fields_answer_is_asked() -> None:
-    assert asked() == {}
-    assert asked(title="RETRO") == {"What is the item called?": "RETRO"}
-    assert asked(attributes="not JSON", price=0.0, category=[None]) == {}
-    assert asked(attributes='{"brand": null, "tags": [], "size": " "}') == {}
-    assert asked(description="x" * 400 + ". y") == {}
+    assert ask_templates() == {}
+    assert ask_templates(title="RETRO") == {"What is the item called?": "RETRO"}
+    assert ask_templates(attributes="not JSON", price=0.0, category=[None]) == {}
+    assert ask_templates(attributes='{"brand": null, "tags": [], "size": " "}') == {}
+    assert ask_templates(description="x" * 400 + ". y") == {}
 
 
 @pytest.mark.parametrize(
@@ -79,19 +79,19 @@ def test_lines_of_json_are_read() -> None:
         "\n".join(json.dumps({"question": str(n), "answer": "a"}) for n in range(11)),
     ],
 )
-def test_a_reply_with_anything_else_in_it_is_not_read_at_all(text: str) -> None:
+def test_a_reply_with_any_other_text_is_not_read_at_all(text: str) -> None:
     assert read_questions(text) is None
 
 
 @pytest.mark.parametrize("half", ["\\ud83d", "\\udc00"])
-def test_half_an_emoji_is_replaced_as_no_table_can_hold_it(half: str) -> None:
-    """JSON names such halves where a text was cut between them."""
-    found = asked(attributes=f'{{"colour{half}": "red{half}", "size": {{"a": ["{half}"]}}}}')
-    assert found["Which colour? does the item have?"] == "red?"
-    assert [*map(str.encode, found.values())]
+def test_half_an_emoji_is_replaced(half: str) -> None:
+    """JSON contains such halves if a text was cut within an emoji. No table can store them."""
+    questions = ask_templates(attributes=f'{{"colour{half}": "red{half}", "size": {{"a": ["{half}"]}}}}')
+    assert questions["Which colour? does the item have?"] == "red?"
+    assert [*map(str.encode, questions.values())]
     assert read_questions(f'{{"question": "q{half}", "answer": "a{half}"}}') == [Question("q?", "a?")]
 
 
 @pytest.mark.parametrize("depth", [900, 990, 100_000])
-def test_attributes_nested_deeper_than_can_be_read_ask_nothing_wrong(depth: int) -> None:
-    assert asked(attributes='{"a": ' + "[" * depth + "]" * depth + "}") == {}
+def test_attributes_that_are_nested_too_deeply_give_no_question(depth: int) -> None:
+    assert ask_templates(attributes='{"a": ' + "[" * depth + "]" * depth + "}") == {}
