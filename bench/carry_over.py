@@ -38,10 +38,11 @@ from torch import Tensor, nn
 from jobs.codebooks.store import load_codebook
 from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake
-from jobs.ranking.dataset import Dataset, load_dataset, looked_at, searched
+from jobs.ranking.dataset import Dataset, load_dataset
 from jobs.ranking.items import ItemFeatures, load_item_features
+from jobs.ranking.model_inputs import build_model_inputs, search_vectors
 from jobs.release.model_store import load_card, load_model
-from jobs.release.releases import live
+from jobs.release.releases import live_release
 from jobs.settings.tree import Settings, load_settings
 from models import metrics
 from models.quantizers import ResKmeansFSQ
@@ -88,7 +89,7 @@ def main() -> None:
     flags = parser.parse_args()
     lake, settings = Lake(flags.lake, run_id="bench"), load_settings()
     day = max((row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()), default=date.min)
-    champion = live(lake, before=str(day))
+    champion = live_release(lake, before=str(day))
     if champion is None:
         sys.exit(f"carry_over: {flags.lake} needs releases of two days; run `make run LAKE={flags.lake}` first")
     card = load_card(lake, champion["model_uri"])
@@ -99,8 +100,10 @@ def main() -> None:
     catalogue = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
     live_model = load_model(lake, champion["model_uri"], catalogue)
-    design, search_vectors = live_model.design, looked_at(live_model, catalogue)
-    train, test = (searched(data, part, settings, design, vectors=search_vectors) for part in (data.train, data.test))
+    design, vectors_to_compare = live_model.design, search_vectors(live_model, catalogue)
+    train, test = (
+        build_model_inputs(data, part, settings, design, vectors=vectors_to_compare) for part in (data.train, data.test)
+    )
     rows: list[Row] = []
     for seed in flags.seeds:
         for way, book in fit_codebooks(old, x, settings, seed).items():

@@ -39,11 +39,12 @@ from jobs.codebooks.store import live_codebook
 from jobs.encoders.tuned_encoders import live_encoder
 from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake
-from jobs.ranking.build import build
-from jobs.ranking.dataset import Dataset, load_dataset, searched
+from jobs.ranking import training
+from jobs.ranking.build import build_ranker
+from jobs.ranking.dataset import Dataset, load_dataset
 from jobs.ranking.items import ItemFeatures, load_item_features
+from jobs.ranking.model_inputs import build_model_inputs
 from jobs.settings.tree import Settings, load_settings
-from jobs.train import train
 from models import metrics
 from models.ranker.design import PRESETS, Design
 from models.ranker.model import Ranker
@@ -70,8 +71,8 @@ def train_ranker(
     ranker_settings = settings.ranker.model_copy(update={"seed": seed})
     seeded_settings = settings.model_copy(update={"ranker": ranker_settings})
     way_design = design if way != "none" else design.without("semantic_id")
-    model = build(replace(data, catalogue=catalogue), seeded_settings, way_design)
-    train(model, rows, seeded_settings, f"with {way}, seed {seed}")
+    model = build_ranker(replace(data, items=catalogue), seeded_settings, way_design)
+    training.train_ranker(model, rows, seeded_settings, f"with {way}, seed {seed}")
     return model
 
 
@@ -103,12 +104,12 @@ def main() -> None:
     catalogue = load_item_features(lake, settings, encoder, book.version)
     data = load_dataset(lake, settings, catalogue, day)
     design = DESIGN.without("rates") if flags.unseen else DESIGN
-    train_rows, test_rows = (searched(data, part, settings, design) for part in (data.train, data.test))
+    train_rows, test_rows = (build_model_inputs(data, part, settings, design) for part in (data.train, data.test))
     x = torch.from_numpy(vectors)
     rows: list[Row] = []
     for seed in flags.seeds:
         unseen = np.random.default_rng(seed).random(len(catalogue.ids)) < flags.unseen
-        seen = ~unseen[catalogue.index(pa.array(items))]
+        seen = ~unseen[catalogue.index_of(pa.array(items))]
         for way in flags.ways:
             way_catalogue = catalogue
             if way != "none":

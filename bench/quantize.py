@@ -53,7 +53,7 @@ from jobs.codebooks.settings import Quantizer
 from jobs.encoders.location import encoder_location
 from jobs.encoders.settings import Encoder
 from jobs.runtime.progress import progress
-from models.candidates import neighbours
+from models.candidates import find_neighbours
 from models.encoder import embedder
 from models.encoder.sentence_embedder import SentenceEmbedder
 from models.quantizers import KINDS, Codebook, ResKmeansFSQ, fit, health, rebuild_errors
@@ -237,7 +237,7 @@ def main() -> None:
     parser.add_argument("--kinds", choices=sorted(WAYS), nargs="+", default=list(WAYS))
     flags = parser.parse_args()
     items = load_items(flags.data)
-    near = torch.from_numpy(neighbours(items.x, 10))[:SAMPLE_ITEMS]
+    near = torch.from_numpy(find_neighbours(items.x, 10))[:SAMPLE_ITEMS]
     rows: list[Row] = []
     for sizes in SIZES:
         for name in flags.kinds:

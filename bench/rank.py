@@ -56,7 +56,7 @@ from rich.table import Table
 from jobs.settings.tree import load_settings
 from models import metrics, quantizers
 from models.precision import device
-from models.ranker import PRESETS, Design, Ranker, Samples, find, fit, gathered, pca, predict
+from models.ranker import PRESETS, Design, Ranker, Samples, build_samples, fit, pca, predict, search_histories
 from models.ranker.model import NEAREST
 
 Row = dict[str, Any]
@@ -80,12 +80,12 @@ class Bench:
     def build_samples(self, design: Design, max_history: int = 10_000, vectors: torch.Tensor | None = None) -> Samples:
         """All rows with the events that the design's search chooses, by `vectors` or else by the item vectors."""
         log = self.log
-        search_result = find(
+        search_result = search_histories(
             design, log.histories, log.user, log.item, log.end,
             vectors=self.vectors if vectors is None else vectors, categories=self.categories,
             max_history=max_history,
         )  # fmt: skip
-        return gathered(
+        return build_samples(
             design, log.histories, search_result, log.user, log.item, log.end, log.ts, log.label[:, None], log.rates
         )
 

@@ -38,10 +38,10 @@ from rich.console import Console
 from rich.table import Table
 
 from models.precision import device
-from models.ranker import PRESETS, Histories, Ranker, find, fit, gathered
-from models.ranker.batch import Batch, whole
+from models.ranker import PRESETS, Histories, Ranker, build_samples, fit, search_histories
+from models.ranker.batch import Batch, single_part
 from models.ranker.search_result import PADDING
-from models.ranker.training import faster, loss_of, optimizers_of
+from models.ranker.training import build_optimizers, compute_loss, mixed_precision
 
 Row = dict[str, Any]
 Ints = NDArray[np.int64]
@@ -73,8 +73,8 @@ def build_model() -> Ranker:
 
 
 def train_ours(log: MadeUpLog, epochs: int) -> None:
-    search_result = find(DESIGN, log.histories, log.user, log.item, log.end, vectors=log.vectors)
-    rows = gathered(DESIGN, log.histories, search_result, log.user, log.item, log.end, log.ts, log.label)
+    search_result = search_histories(DESIGN, log.histories, log.user, log.item, log.end, vectors=log.vectors)
+    rows = build_samples(DESIGN, log.histories, search_result, log.user, log.item, log.end, log.ts, log.label)
     fit(build_model(), rows, seed=0, epochs=epochs, batch_size=BATCH, lr=LR, valid_share=0.0, patience=epochs)
 
 
@@ -88,13 +88,13 @@ def train_padded(log: MadeUpLog, epochs: int) -> None:
     item, history, lengths, label = (torch.from_numpy(array) for array in arrays)
     ranker = build_model()
     ranker.known[:] = True
-    optimizers = optimizers_of(ranker, LR)
+    optimizers = build_optimizers(ranker, LR)
     for epoch in range(epochs):
         order = torch.randperm(len(item), generator=torch.Generator().manual_seed(epoch))
         for rows in torch.split(order, BATCH):
             batch = (tensor[rows].to(device()) for tensor in (item, history, lengths))
-            with faster(ranker):
-                loss = loss_of(ranker(search_batch(log.vectors, *batch)), label[rows].to(device()))
+            with mixed_precision(ranker):
+                loss = compute_loss(ranker(search_batch(log.vectors, *batch)), label[rows].to(device()))
             ranker.zero_grad()
             torch.autograd.backward(loss)
             for optimizer in optimizers:
@@ -107,7 +107,7 @@ def search_batch(vectors: torch.Tensor, item: torch.Tensor, history: torch.Tenso
     sims, positions = similarity.masked_fill(history == PADDING, -torch.inf).topk(DESIGN.k, dim=1)
     is_padding = torch.isneginf(sims)
     topk, sims = history.gather(1, positions).masked_fill(is_padding, PADDING), sims.masked_fill(is_padding, 0.0)
-    return Batch(item, topk, sims, lengths, whole(len(item), DESIGN.ks))
+    return Batch(item, topk, sims, lengths, single_part(len(item), DESIGN.ks))
 
 
 WAYS = {"ours": train_ours, "padded": train_padded}

@@ -32,13 +32,14 @@ from common import build_lake_parser, describe_machine
 from rich.console import Console
 from rich.table import Table
 
-from jobs import train
 from jobs.lake import Lake
-from jobs.ranking.build import build, challenger_design
-from jobs.ranking.dataset import Dataset, load_dataset, looked_at, searched
+from jobs.ranking.build import build_ranker, challenger_design
+from jobs.ranking.dataset import Dataset, load_dataset
 from jobs.ranking.items import load_item_features
+from jobs.ranking.model_inputs import build_model_inputs, search_vectors
+from jobs.ranking.training import load_champion_to_continue, train_ranker
 from jobs.release.model_store import load_card
-from jobs.release.releases import live
+from jobs.release.releases import live_release
 from jobs.settings.tree import Settings, load_settings
 from models import metrics
 from models.ranker.model import Ranker
@@ -56,27 +57,33 @@ def measure(model: Ranker, data: Dataset, test: Samples) -> Row:
 
 def compare_starts(lake: Lake, settings: Settings, day: date, seeds: list[int]) -> Iterator[Row]:
     """The rows of one day; no row if there was no champion before it that can be trained on."""
-    champion = live(lake, before=str(day))
+    champion = live_release(lake, before=str(day))
     if champion is None:
         return
     card = load_card(lake, champion["model_uri"])
     catalogue = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, day)
-    fresh = build(data, settings, challenger_design(settings.ranker))
-    old = train.warmed(lake, settings, day, "challenger", fresh, catalogue, card.encoder_version)
+    fresh = build_ranker(data, settings, challenger_design(settings.ranker))
+    old = load_champion_to_continue(lake, settings, day, "challenger", fresh, catalogue, card.encoder_version)
     if old is None:
         return
-    vectors = looked_at(old, catalogue)
-    rows, test = (searched(data, part, settings, old.design, vectors=vectors) for part in (data.train, data.test))
+    vectors = search_vectors(old, catalogue)
+    rows, test = (
+        build_model_inputs(data, part, settings, old.design, vectors=vectors) for part in (data.train, data.test)
+    )
     yield {"day": str(day), "way": "champion", "epochs": 0, "seed": 0, "seconds": 0.0} | measure(old, data, test)
     for seed in seeds:
         for max_epochs in (settings.ranker.epochs, MANY_EPOCHS):
             ranker_settings = settings.ranker.model_copy(update={"seed": seed, "epochs": max_epochs})
             changed = settings.model_copy(update={"ranker": ranker_settings})
             for way in ("warm", "nothing"):
-                model = copy.deepcopy(old) if way == "warm" else build(data, changed, challenger_design(changed.ranker))
+                model = (
+                    copy.deepcopy(old)
+                    if way == "warm"
+                    else build_ranker(data, changed, challenger_design(changed.ranker))
+                )
                 started = perf_counter()
-                curve = train.train(model, rows, changed, f"{way}, seed {seed}")
+                curve = train_ranker(model, rows, changed, f"{way}, seed {seed}")
                 row = {"day": str(day), "way": f"{way}, at most {max_epochs}", "epochs": curve[-1].epoch, "seed": seed}
                 yield row | {"seconds": perf_counter() - started} | measure(model, data, test)
 

@@ -28,8 +28,8 @@ from jobs.encoders.vectors import dated_vectors, semantic_ids
 from jobs.lake import JobResult, Lake, UserError
 from jobs.lake.contracts import contracts
 from jobs.lake.metrics import metric_rows, replace_metrics
-from jobs.release.gate import past
-from jobs.release.releases import live
+from jobs.release.gate import superseded_by_later_release
+from jobs.release.releases import live_release
 from jobs.runtime.entry import main
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
@@ -56,7 +56,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     encoder = live_encoder(lake, settings, day).version
     items = _catalogue(lake, encoder, day)
     if not items.items:
-        if not past(lake, day):
+        if not superseded_by_later_release(lake, day):
             replace_metrics(lake, "quantize", day, [])
         return JobResult(notes={"skipped": f"no item is embedded with {encoder}"})
     notes = {}
@@ -71,14 +71,14 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
         codebook = load_codebook(lake, book.version, items.x.shape[1])
         new = _give(lake, settings, codebook, items, book.version, day)
         ids = _published(lake, codebook, items, book.version)
-    champion = live(lake, before=str(day))  # after a switch it is served with the codebook that it was trained with
+    champion = live_release(lake, before=str(day))  # after a switch it keeps the codebook that it was trained with
     if champion and (old := champion["codebook_version"]) != book.version:
         embedded = (
             items if champion["encoder_version"] == encoder else _catalogue(lake, champion["encoder_version"], day)
         )
         if embedded.items:
             _give(lake, settings, load_codebook(lake, old, embedded.x.shape[1]), embedded, old, day)
-    if not past(lake, day):  # what was measured of an older day is of its own items
+    if not superseded_by_later_release(lake, day):  # what was measured of an older day is of its own items
         _measure(lake, settings, codebook, items.x, ids, book, day)
     count = len(items.items)
     return JobResult(count, new, 0, count - new, notes | {"codebook_version": book.version})

@@ -1,4 +1,4 @@
-"""Which items are worth ranking for a user: neighbours of what the user did last, then what is popular."""
+"""Which items are worth ranking for a user: neighbours of the user's last items, then popular items."""
 
 from collections.abc import Iterator
 
@@ -13,27 +13,27 @@ Ints = NDArray[np.int64]
 CHUNK = 4096
 
 
-def neighbours(vectors: Tensor, count: int) -> Ints:
-    """The most similar items of every item by inner product, itself left out.
+def find_neighbours(vectors: Tensor, count: int) -> Ints:
+    """The most similar items of every item by inner product, without the item itself.
 
-    vectors  [items, dim] float32, zeros: the item has none, so it is nobody's neighbour and has none
-    returns  [items, min(count, items - 1)] int64, most similar first, -1: there are no more
+    vectors  [items, dim] float32; an item with zeros has no vector: it has no neighbours and is no neighbour
+    returns  [items, min(count, items - 1)] int64, most similar first, filled up with -1
     """
     count = min(count, len(vectors) - 1)
     if count < 1:
         return np.zeros((len(vectors), 0), np.int64)
-    parts, without = [], ~vectors.any(dim=1)
+    parts, has_no_vector = [], ~vectors.any(dim=1)
     for start in range(0, len(vectors), CHUNK):
         scores = vectors[start : start + CHUNK] @ vectors.T
-        own = torch.arange(start, min(start + CHUNK, len(vectors)))
-        scores[torch.arange(len(own)), own] = -torch.inf
-        scores.masked_fill_(without | without[own].unsqueeze(1), -torch.inf)
+        items = torch.arange(start, min(start + CHUNK, len(vectors)))
+        scores[torch.arange(len(items)), items] = -torch.inf
+        scores.masked_fill_(has_no_vector | has_no_vector[items].unsqueeze(1), -torch.inf)
         best = scores.topk(count, dim=1)
         parts.append(best.indices.masked_fill(best.values.isneginf(), -1))
     return torch.cat(parts).numpy()
 
 
-def candidates(
+def select_candidates(
     histories: Histories,
     users: Ints,
     *,
@@ -46,20 +46,21 @@ def candidates(
 ) -> Iterator[Ints]:
     """At most `count` different items for each user in turn.
 
-    users       indices of users with a history
-    neighbours  [items, n], most similar first, -1: none
-    pairs       (item, related item) as two arrays, best first
-    popular     items, most popular first
-    triggers    how many of the user's last items ask for neighbours
-    yields      item indices, in the order they were found
+    users         indices of users with a history
+    neighbours    [items, n], most similar first, filled up with -1
+    pairs         (item, related item) as two arrays, best first
+    popular       items, most popular first
+    triggers      how many of the user's last events bring their pairs and neighbours
+    exclude_seen  leave out items of the user's history
+    yields        item indices in the order of their sources: pairs, neighbours, popular items, more neighbours
     """
     order = np.argsort(pairs[0], kind="stable")
-    related, of = pairs[1][order], pairs[0][order]
+    related, items = pairs[1][order], pairs[0][order]
     for user in users:
         seen = histories.items[histories.offsets[user] : histories.offsets[user + 1]]
         last = np.unique(seen[-triggers:])
-        low, high = np.searchsorted(of, last), np.searchsorted(of, last, side="right")
-        paired = [related[a:b] for a, b in zip(low, high, strict=True)]
+        low, high = np.searchsorted(items, last), np.searchsorted(items, last, side="right")
+        paired = [related[start:stop] for start, stop in zip(low, high, strict=True)]
         near = neighbours[last].T.ravel()  # the nearest of every trigger before the second nearest of any
         near = near[near >= 0]
         pool = np.concatenate([*paired, near[: count // 2], popular[: count + len(seen)], near[count // 2 :]])

@@ -1,9 +1,9 @@
-"""Metrics of click prediction and their bootstrap intervals.
+"""Metrics of predicted probabilities, and their bootstrap intervals.
 
-All metrics take the same three arguments, so that one bootstrap and one loop over slices serve them all:
+All metrics take the same three arguments, so one bootstrap and one loop over slices serve them all:
 labels [rows] 0 or 1, NaN = unknown and left out; scores [rows], higher = more likely; groups [rows], the
-user of each row. A metric that is not defined, such as the AUC of one class, is NaN. NaN among the scores
-is a ValueError.
+user of each row. A metric that is not defined, such as the AUC of one class, is NaN. A NaN among the scores
+raises a ValueError.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,87 +15,88 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Drawn = Callable[[Floats], float]  # a metric if each user [users] came so often
+Reweighted = Callable[[Floats], float]  # the metric, given how often each user [users] counts
 Interval = tuple[float, float]
 SMALLEST = 1e-7  # log_loss keeps probabilities this far from 0 and 1, which is float32's precision
 
 
 class Metric:
-    """What the module's docstring says of all metrics.
+    """A metric as the module's docstring describes it.
 
-    prepare  of known labels, scores and numbers of users from 0: does once what does not depend on who is drawn, so
-             that a round of the bootstrap sorts nothing
+    prepare  from known labels, scores and user numbers from 0: does everything that does not depend on how often users
+             count, so a round of the bootstrap sorts nothing
     """
 
-    def __init__(self, prepare: Callable[[Floats, Floats, Ints], Drawn]) -> None:
+    def __init__(self, prepare: Callable[[Floats, Floats, Ints], Reweighted]) -> None:
         self.prepare = prepare
         update_wrapper(self, prepare)
 
     def __call__(
-        self, labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None, drawn: ArrayLike | None = None
+        self, labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None, weights: ArrayLike | None = None
     ) -> float:
-        """The metric, of users who came once, or as often as `drawn` [users, in the order of their names] says."""
-        y, s, g = _known(labels, scores, groups)
-        return self.prepare(y, s, g)(np.ones(_users(g)) if drawn is None else np.asarray(drawn, np.float64))
+        """The metric. weights [users, in sorted order]: how often each user counts; once by default"""
+        y, s, g = _keep_known_labels(labels, scores, groups)
+        return self.prepare(y, s, g)(np.ones(_count_users(g)) if weights is None else np.asarray(weights, np.float64))
 
 
 @Metric
-def auc(y: Floats, s: Floats, g: Ints) -> Drawn:
+def auc(y: Floats, s: Floats, g: Ints) -> Reweighted:
     """Chance that a positive is scored above a negative, ties counting half. Groups do not matter."""
     order = np.argsort(s, kind="stable")
     y, s, g = y[order], s[order], g[order]
     tie = np.cumsum(np.diff(s, prepend=s[:1]) > 0)
 
-    def value(drawn: Floats) -> float:
-        times = drawn[g]
+    def compute(weights: Floats) -> float:
+        times = weights[g]
         positive, negative = np.bincount(tie, times * y), np.bincount(tie, times * (1 - y))
         below = np.cumsum(negative) - negative
-        return _ratio(float(positive @ (below + negative / 2)), float(positive.sum() * negative.sum()))
+        return _divide(float(positive @ (below + negative / 2)), float(positive.sum() * negative.sum()))
 
-    return value
+    return compute
 
 
 @Metric
-def uauc(y: Floats, s: Floats, g: Ints) -> Drawn:
-    """Mean of the users' own AUCs, over the users who have both classes."""
+def uauc(y: Floats, s: Floats, g: Ints) -> Reweighted:
+    """Mean AUC of the users, over users who have both classes."""
     aucs = _auc_per_user(y, s, g)
-    return _over_users(np.nan_to_num(aucs), np.isfinite(aucs))
+    return _ratio_over_users(np.nan_to_num(aucs), np.isfinite(aucs))
 
 
 @Metric
-def gauc(y: Floats, s: Floats, g: Ints) -> Drawn:
-    """Mean of the users' own AUCs, each weighted by the user's rows (impressions)."""
+def gauc(y: Floats, s: Floats, g: Ints) -> Reweighted:
+    """Mean AUC of the users, each weighted by the user's rows (impressions)."""
     aucs = _auc_per_user(y, s, g)
     rows = np.bincount(g, minlength=len(aucs)) * np.isfinite(aucs)
-    return _over_users(np.nan_to_num(aucs) * rows, rows)
+    return _ratio_over_users(np.nan_to_num(aucs) * rows, rows)
 
 
 @Metric
-def log_loss(y: Floats, s: Floats, g: Ints) -> Drawn:
-    """Mean binary cross-entropy of scores that are probabilities, in nats."""
+def log_loss(y: Floats, s: Floats, g: Ints) -> Reweighted:
+    """Mean binary cross-entropy in nats; the scores are probabilities."""
     p = np.clip(s, SMALLEST, 1 - SMALLEST)
-    return _over_users(np.bincount(g, -(y * np.log(p) + (1 - y) * np.log(1 - p))), np.bincount(g))
+    return _ratio_over_users(np.bincount(g, -(y * np.log(p) + (1 - y) * np.log(1 - p))), np.bincount(g))
 
 
 @Metric
-def calibration(y: Floats, s: Floats, g: Ints) -> Drawn:
-    """Predicted over observed positives: 1 is right, above 1 promises too much; NaN without positives."""
-    return _over_users(np.bincount(g, s), np.bincount(g, y))
+def calibration(y: Floats, s: Floats, g: Ints) -> Reweighted:
+    """Predicted positives over observed positives: 1 is right, above 1 promises too much; NaN without positives."""
+    return _ratio_over_users(np.bincount(g, s), np.bincount(g, y))
 
 
 def bootstrap(
-    measures: Mapping[str, Metric], labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, *, seed: int, rounds: int
+    metrics: Mapping[str, Metric], labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, *, seed: int, rounds: int
 ) -> dict[str, Interval]:
-    """95 % interval (low, high) of each metric if other users of the same kind had come.
+    """95 % interval (low, high) of each metric for another sample of users like these.
 
-    Users are drawn with replacement, each with all rows. NaN, NaN where the metric is not defined.
+    Users are drawn with replacement, each with all rows. (NaN, NaN) where the metric is not defined.
     """
-    y, s, g = _known(labels, scores, groups)
-    return _intervals({name: metric.prepare(y, s, g) for name, metric in measures.items()}, _users(g), seed, rounds)
+    y, s, g = _keep_known_labels(labels, scores, groups)
+    prepared = {name: metric.prepare(y, s, g) for name, metric in metrics.items()}
+    return _compute_intervals(prepared, _count_users(g), seed, rounds)
 
 
 def bootstrap_difference(
-    measures: Mapping[str, Metric],
+    metrics: Mapping[str, Metric],
     labels: ArrayLike,
     scores_a: ArrayLike,
     scores_b: ArrayLike,
@@ -104,23 +105,25 @@ def bootstrap_difference(
     seed: int,
     rounds: int,
 ) -> dict[str, Interval]:
-    """95 % interval (low, high) of each metric of a less that of b, the same users drawn for both."""
-    y, a, g = _known(labels, scores_a, groups)
-    _, b, _ = _known(labels, scores_b, groups)
+    """95 % interval (low, high) of the metric of a minus the metric of b, with the same users drawn for both."""
+    y, a, g = _keep_known_labels(labels, scores_a, groups)
+    _, b, _ = _keep_known_labels(labels, scores_b, groups)
 
-    def less(metric: Metric) -> Drawn:
-        one, other = metric.prepare(y, a, g), metric.prepare(y, b, g)
-        return lambda drawn: one(drawn) - other(drawn)
+    def prepare_difference(metric: Metric) -> Reweighted:
+        of_a, of_b = metric.prepare(y, a, g), metric.prepare(y, b, g)
+        return lambda weights: of_a(weights) - of_b(weights)
 
-    return _intervals({name: less(metric) for name, metric in measures.items()}, _users(g), seed, rounds)
-
-
-def _intervals(measures: Mapping[str, Drawn], users: int, seed: int, rounds: int) -> dict[str, Interval]:
-    values = np.array([[of(drawn) for of in measures.values()] for drawn in _draws(users, seed, rounds)])
-    return {name: _interval(values[:, at] if len(values) else values) for at, name in enumerate(measures)}
+    prepared = {name: prepare_difference(metric) for name, metric in metrics.items()}
+    return _compute_intervals(prepared, _count_users(g), seed, rounds)
 
 
-def _draws(users: int, seed: int, rounds: int) -> Iterator[Floats]:
+def _compute_intervals(metrics: Mapping[str, Reweighted], users: int, seed: int, rounds: int) -> dict[str, Interval]:
+    draws = _draw_users(users, seed, rounds)
+    values = np.array([[compute(weights) for compute in metrics.values()] for weights in draws])
+    return {name: _interval(values[:, column] if len(values) else values) for column, name in enumerate(metrics)}
+
+
+def _draw_users(users: int, seed: int, rounds: int) -> Iterator[Floats]:
     """For each round, how often each user [users] was drawn."""
     rng = np.random.default_rng(seed)
     for _ in range(rounds if users else 0):
@@ -135,7 +138,7 @@ def _interval(values: Floats) -> Interval:
     return float(low), float(high)
 
 
-def _known(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None) -> tuple[Floats, Floats, Ints]:
+def _keep_known_labels(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None) -> tuple[Floats, Floats, Ints]:
     """Labels, scores and user numbers from 0 of the rows whose label is known."""
     y, s = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     if np.isnan(s).any():
@@ -145,13 +148,13 @@ def _known(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None) -> tu
     return y[known], s[known], np.unique(g[known], return_inverse=True)[1].astype(np.int64)
 
 
-def _users(g: Ints) -> int:
+def _count_users(g: Ints) -> int:
     return int(g.max()) + 1 if len(g) else 0
 
 
 def _auc_per_user(y: Floats, s: Floats, g: Ints) -> Floats:
-    """The AUC [users] inside each group, NaN for one class: one sort, no loop (ties count half)."""
-    users = _users(g)
+    """The AUC [users] of each group, NaN if it has one class. Ties count half. One sort, no loop."""
+    users = _count_users(g)
     order = np.lexsort((s, g))
     y, s, g = y[order], s[order], g[order]
     new = np.ones(len(g), dtype=bool)
@@ -168,10 +171,10 @@ def _auc_per_user(y: Floats, s: Floats, g: Ints) -> Floats:
     return aucs
 
 
-def _over_users(top: NDArray[Any], bottom: NDArray[Any]) -> Drawn:
-    """A ratio of sums over users."""
-    return lambda drawn: _ratio(float(drawn @ top), float(drawn @ bottom))
+def _ratio_over_users(top: NDArray[Any], bottom: NDArray[Any]) -> Reweighted:
+    """The ratio of two weighted sums over users."""
+    return lambda weights: _divide(float(weights @ top), float(weights @ bottom))
 
 
-def _ratio(top: float, bottom: float) -> float:
+def _divide(top: float, bottom: float) -> float:
     return top / bottom if bottom > 0 else float("nan")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.ranker.gsu import PADDING, latest
+from models.ranker.gsu import PADDING, search_latest
 from models.ranker.histories import Histories, Int32s, Int64s
 
 LAST = 50  # positive items that represent a user, and among which a pair is searched for
@@ -49,7 +49,7 @@ class Positives:
 
     def history(self, rows: Int64s | slice) -> Int32s:
         """The last items [rows, LAST] before each row, newest first, then PADDING."""
-        return latest(self.histories, self.user[rows], self.end[rows], k=LAST).items
+        return search_latest(self.histories, self.user[rows], self.end[rows], k=LAST).items
 
     def sorted_by_time(self) -> "Positives":
         """The same rows from the earliest to the latest; the result does not depend on their order before."""

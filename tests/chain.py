@@ -28,8 +28,9 @@ from jobs import (
 )
 from jobs.lake import JobResult, Lake
 from jobs.lake.contracts import contracts
-from jobs.ranking.dataset import load_dataset, searched
+from jobs.ranking.dataset import load_dataset
 from jobs.ranking.items import load_item_features
+from jobs.ranking.model_inputs import build_model_inputs
 from jobs.settings.tree import Settings, load_settings
 from jobs.simulate import write_landing
 from models.ranker.design import PRESETS, Design
@@ -112,7 +113,7 @@ def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake, des
     book = lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
     catalogue = load_item_features(lake, settings, **book)
     data = load_dataset(lake, settings, catalogue, day)
-    before = searched(data, data.test, settings, design)
+    before = build_model_inputs(data, data.test, settings, design)
     events = lake.arrow("silver.events")
     at = events.column_names.index("item_id")
     shuffled = pa.array(np.random.default_rng(0).permutation(events["item_id"].to_pylist()))
@@ -126,12 +127,12 @@ def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake, des
         earlier = data.test.ts <= cut
         other.replace("silver.events", events.filter(pc.invert(later)))
         stopped = load_dataset(other, settings, catalogue, day)
-        same = searched(stopped, stopped.test, settings, design)
+        same = build_model_inputs(stopped, stopped.test, settings, design)
         assert same.rates is not None
         assert (before.topk[earlier] == same.topk[earlier]).all()
         other.replace("silver.events", events.set_column(at, "item_id", pc.if_else(later, shuffled, events["item_id"])))
         changed = load_dataset(other, settings, catalogue, day)
-        after = searched(changed, changed.test, settings, design)
+        after = build_model_inputs(changed, changed.test, settings, design)
         assert (before.topk[earlier] == after.topk[earlier]).all()
         assert (before.sims[earlier] == after.sims[earlier]).all()
         assert before.rates is not None

@@ -10,8 +10,8 @@ import pyarrow.dataset as ds
 from jobs.encoders.location import EncoderRef, encoder_location, encoder_version
 from jobs.encoders.settings import Encoder
 from jobs.lake import Lake
-from jobs.release.model_store import local_folder, stored
-from jobs.release.releases import live
+from jobs.release.model_store import is_stored, local_folder
+from jobs.release.releases import live_release
 from jobs.settings.tree import Settings
 
 TABLE = "gold.encoders"
@@ -39,14 +39,14 @@ def champion_encoder(
     returns  None if there is no release, if its encoder is `current`, or if its encoder cannot be found: it is neither
              in the lake nor named by the settings nor the default encoder
     """
-    release = live(lake, before=str(day))
+    release = live_release(lake, before=str(day))
     if release is None or release["encoder_version"] == current.version:
         return None
     version = release["encoder_version"]
     limits = re.findall(r"-t(\d+)", version)
     limit = int(limits[-1]) if limits else settings.encoder.max_tokens
     with_limit = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"max_tokens": limit})})
-    if stored(lake, encoder_folder(version)):
+    if is_stored(lake, encoder_folder(version)):
         return tuned_encoder(lake, version), with_limit
     default_model = with_limit.encoder.model_copy(update={"model": Encoder().model})
     default = with_limit.model_copy(update={"encoder": default_model})

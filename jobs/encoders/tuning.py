@@ -15,7 +15,7 @@ from jobs.encoders.tuned_encoders import encoder_folder, load_tunings
 from jobs.encoders.tuning_data import Pairs, index_pairs, save_tuning_pairs
 from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake
-from jobs.release.model_store import store_folder, stored
+from jobs.release.model_store import is_stored, store_folder
 from jobs.settings.tree import Settings
 
 
@@ -46,7 +46,7 @@ def tune_encoder(lake: Lake, settings: Settings, base: EncoderRef, pairs: Pairs,
     """Tune an encoder and store it, unless it is stored already."""
     from jobs.encoders.tuning_worker import tune_in_folder  # slow to import: only if there is something to tune
 
-    if not stored(lake, encoder_folder(version)):
+    if not is_stored(lake, encoder_folder(version)):
         lake_hash = hashlib.sha256(lake.root.encode()).hexdigest()[:8]  # two lakes may tune the same version at a time
         folder = Path(tempfile.gettempdir()) / f"sidereal-{lake_hash}-{version}"
         model = tune_in_folder(folder, settings, base, pairs, items)

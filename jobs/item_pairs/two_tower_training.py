@@ -10,9 +10,9 @@ import pyarrow.dataset as ds
 from jobs.lake import Lake, UserError
 from jobs.lake.arrow import distinct_strings
 from jobs.lake.metrics import metric_rows
-from jobs.ranking.dataset import TASKS, rows_of
-from jobs.ranking.histories import load_histories, positive_events
-from jobs.ranking.items import Items
+from jobs.ranking.dataset import TASKS, build_rows
+from jobs.ranking.histories import load_histories, read_positive_events
+from jobs.ranking.items import ItemIndex
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
 from models.precision import device
@@ -24,20 +24,20 @@ MEASURED_ROWS = 10_000  # most held-out rows that are measured
 HIT_RATE_K = 50  # a hit: the held-out item is among the 50 items with the highest scores
 
 
-def load_positives(lake: Lake, settings: Settings, day: date) -> tuple[Items, Positives]:
+def load_positives(lake: Lake, settings: Settings, day: date) -> tuple[ItemIndex, Positives]:
     """Load the positive samples of the window whose users have a history.
 
     returns  all items that had a positive event until the day; the samples
     """
-    events = positive_events(lake, settings, day, ["item_id"])
-    items = Items(distinct_strings(batch["item_id"] for batch in events))
+    events = read_positive_events(lake, settings, day, ["item_id"])
+    items = ItemIndex(distinct_strings(batch["item_id"] for batch in events))
     window = (ds.field("day") > day - timedelta(days=settings.pairs.window_days)) & (ds.field("day") <= day)
     is_positive = (ds.field("click") == 1) | (ds.field("purchase") == 1) | (ds.field("like") == 1)
     samples = lake.arrow("gold.samples", ["user_id", "item_id", "ts", "history_until", *TASKS], window & is_positive)
     main_task = next((task for task in TASKS if pc.any(pc.equal(samples[task], 1)).as_py()), TASKS[0])
     samples = samples.filter(ds.field(main_task) == 1)
     users, histories = load_histories(lake, settings, items, day, samples["user_id"])
-    rows = rows_of(samples, users, items, histories)
+    rows = build_rows(samples, users, items, histories)
     rows = rows.take((rows.length > 0) & (rows.target >= 0))
     return items, Positives(histories, rows.user, rows.target, rows.end, rows.ts)
 

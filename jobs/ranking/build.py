@@ -1,4 +1,4 @@
-"""The ranker that the settings ask for, and what it is told of the day's rows."""
+"""Builds the rankers that the settings ask for."""
 
 import sys
 from dataclasses import replace
@@ -6,9 +6,10 @@ from dataclasses import replace
 import torch
 
 from jobs.lake import UserError
-from jobs.ranking.dataset import Dataset, looks_at_exposures
-from jobs.ranking.histories import EVENTS
-from jobs.ranking.settings import Ranker as Section
+from jobs.ranking.dataset import Dataset
+from jobs.ranking.histories import EVENT_KINDS
+from jobs.ranking.model_inputs import searches_impressions
+from jobs.ranking.settings import Ranker as RankerSettings
 from jobs.settings.tree import Settings
 from models import quantizers
 from models.precision import device
@@ -16,35 +17,35 @@ from models.ranker.design import PRESETS, Design
 from models.ranker.model import NEAREST, Ranker
 
 
-def din_design(section: Section) -> Design:
-    """The baseline: DIN on the latest k events of all types, told the running rates."""
-    return replace(PRESETS["din"], k=section.k, extras=("rates",))
+def din_design(settings: RankerSettings) -> Design:
+    """The baseline: DIN on the latest k events of all types, with the running rates."""
+    return replace(PRESETS["din"], k=settings.k, extras=("rates",))
 
 
-def challenger_design(section: Section) -> Design:
-    """The preset with the k of the settings, told the running rates, and with what the settings tell instead."""
-    design = PRESETS[section.preset]
-    k = section.k * design.k // Design().k  # din_long looks at ten times as many
-    design = replace(design, k=k, extras=(*design.extras, "rates"), distinct=section.distinct)
-    told = {name: getattr(section, name) for name in ("search", "features", "attention", "extras", "heads")}
-    lists = tuple((EVENTS[name], most) for name, most in section.lists.items())
-    return replace(design, lists=lists, **{name: one for name, one in told.items() if one is not None})
+def challenger_design(settings: RankerSettings) -> Design:
+    """The preset with the running rates, changed by the settings that are set."""
+    design = PRESETS[settings.preset]
+    k = settings.k * design.k // Design().k  # din_long reads ten times as many events
+    design = replace(design, k=k, extras=(*design.extras, "rates"), distinct=settings.distinct)
+    lists = tuple((EVENT_KINDS[name], length) for name, length in settings.lists.items())
+    options = {name: getattr(settings, name) for name in ("search", "features", "attention", "extras", "heads")}
+    return replace(design, lists=lists, **{name: value for name, value in options.items() if value is not None})
 
 
-def build(data: Dataset, settings: Settings, design: Design) -> Ranker:
-    """A new ranker in the sizes of the settings, which knows what the design looks at of today's catalogue.
+def build_ranker(dataset: Dataset, settings: Settings, design: Design) -> Ranker:
+    """A new ranker in the sizes of the settings, with the codes and nearest items that the design reads.
 
-    raises  UserError if the day's log or catalogue cannot tell what the design needs
+    raises  UserError if the day's log or items lack something that the design needs
     """
-    items = data.catalogue
+    items = dataset.items
     try:
         model = Ranker(
             design=design,
             n_items=len(items.ids),
-            tasks=data.tasks,
+            tasks=dataset.tasks,
             code_sizes=settings.quantizer.sizes,
             nearest_of=len(items.ids) if "nearest_items" in design.features else 0,
-            kinds=len(EVENTS),
+            kinds=len(EVENT_KINDS),
             dim=settings.ranker.dim,
             experts=settings.ranker.experts,
             dropout=settings.ranker.dropout,
@@ -53,30 +54,31 @@ def build(data: Dataset, settings: Settings, design: Design) -> Ranker:
         if model.codes.shape[1]:
             model.set_codes(items.codes)
         if "nearest_items" in design.features:
-            model.set_nearest(_nearest(items.vectors))
+            model.set_nearest(_find_nearest_items(items.vectors))
         if design.search == "category" and not bool((items.categories >= 0).any()):
-            raise ValueError("the search category needs categories, and silver.items holds none")
+            raise ValueError("the search category needs categories, and no item in silver.items has one")
     except ValueError as error:
-        raise UserError(f"this day cannot be ranked as the settings of [ranker] say: {error}") from None
-    _warn(data, design)
+        raise UserError(f"no ranker with these settings of [ranker] can be trained on this day: {error}") from None
+    _warn_of_missing_inputs(dataset, design)
     return model.to(device())
 
 
-def _warn(data: Dataset, design: Design) -> None:
-    share = float((~data.catalogue.vectors.any(dim=1)).float().mean())
+def _warn_of_missing_inputs(dataset: Dataset, design: Design) -> None:
+    share = float((~dataset.items.vectors.any(dim=1)).float().mean())
     if design.compares_items and share > 0.5:
-        told = f"{share:.0%} of the items have no vector, and are found last: run embed"
-        print(f"warning: [ranker] {told}", file=sys.stderr, flush=True)
-    histories = data.exposed() if looks_at_exposures(design) else data.histories
-    for name, kind in EVENTS.items():
-        if kind in dict(design.lists) and not len(histories.only(kind)[0].items):
-            print(f"warning: [ranker] lists names {name}, and the log holds none", file=sys.stderr, flush=True)
+        message = f"{share:.0%} of the items have no vector, so the search finds them last: run embed"
+        print(f"warning: [ranker] {message}", file=sys.stderr, flush=True)
+    impressions = searches_impressions(design)
+    histories = dataset.load_histories_with_impressions() if impressions else dataset.histories
+    for name, kind in EVENT_KINDS.items():
+        if kind in dict(design.lists) and not len(histories.select_kind(kind)[0].items):
+            print(f"warning: [ranker] lists names {name}, but the log has no such event", file=sys.stderr, flush=True)
 
 
-def _nearest(vectors: torch.Tensor) -> torch.Tensor:
-    """QARM V1's VQ code of each item [items, NEAREST], -1: it has no vector."""
-    told = vectors.any(dim=1)
-    found = torch.full((len(vectors), NEAREST), -1)
-    book = quantizers.fit("nearest_items", vectors[told], sizes=(len(vectors),) * NEAREST, seed=0)
-    found[told] = book.encode(vectors[told])
-    return found
+def _find_nearest_items(vectors: torch.Tensor) -> torch.Tensor:
+    """QARM V1's VQ code of each item [items, NEAREST], -1 for an item without a vector."""
+    has_vector = vectors.any(dim=1)
+    nearest = torch.full((len(vectors), NEAREST), -1)
+    quantizer = quantizers.fit("nearest_items", vectors[has_vector], sizes=(len(vectors),) * NEAREST, seed=0)
+    nearest[has_vector] = quantizer.encode(vectors[has_vector])
+    return nearest

@@ -1,4 +1,4 @@
-"""A training's checkpoint in the lake, `<LAKE>/models/unfinished/<day>/`: a retry goes on from the last epoch."""
+"""Checkpoints of a training, in `<LAKE>/models/unfinished/<day>/`: a retry resumes from the last epoch."""
 
 import hashlib
 import sys
@@ -11,31 +11,36 @@ import numpy as np
 import pyarrow.fs as pafs
 
 from jobs.lake import Lake
-from jobs.ranking.settings import Ranker as Section
+from jobs.ranking.settings import Ranker as RankerSettings
 from models.ranker import Ranker, Samples
 from models.ranker.checkpoint import FORMAT
 
-DIGEST = 32  # bytes before the content
+DIGEST = 32  # bytes of the hash at the start of the file
 
 
 @dataclass(frozen=True)
 class LakeCheckpoint:
-    """A file below the address of a lake; one whose content is not what was written is none."""
+    """A file in the lake. A damaged file counts as missing.
+
+    uri   address of the lake
+    file  path below it
+    """
 
     uri: str
     file: str
 
     @classmethod
-    def of(cls, lake: Lake, day: date, model: Ranker, data: Samples, section: Section) -> Self:
-        """Named after all that the weights come from: another start, other rows or settings, another file."""
-        found = hashlib.sha256(f"{FORMAT} {section.model_dump_json()} {model.settings} {model.design}".encode())
+    def for_training(cls, lake: Lake, day: date, model: Ranker, data: Samples, settings: RankerSettings) -> Self:
+        """The name of the file hashes everything that decides the weights: other initial weights, rows or settings have
+        another file."""
+        digest = hashlib.sha256(f"{FORMAT} {settings.model_dump_json()} {model.settings} {model.design}".encode())
         for tensor in model.state_dict().values():
-            found.update(tensor.cpu().contiguous().numpy().tobytes())
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
         for column in fields(data):
             values = getattr(data, column.name)
             if values is not None:
-                found.update(np.ascontiguousarray(values).data)
-        return cls(lake.uri, f"models/unfinished/{day}/{found.hexdigest()[:16]}.safetensors")
+                digest.update(np.ascontiguousarray(values).data)
+        return cls(lake.uri, f"models/unfinished/{day}/{digest.hexdigest()[:16]}.safetensors")
 
     def read(self) -> bytes | None:
         store, root = pafs.FileSystem.from_uri(self.uri)
@@ -43,9 +48,9 @@ class LakeCheckpoint:
             return None
         with store.open_input_stream(f"{root}/{self.file}") as file:
             digest, content = file.read(DIGEST), bytes(file.read())
-        if hashlib.sha256(content).digest() != digest:  # torn by a power cut
+        if hashlib.sha256(content).digest() != digest:  # such as after a power cut
             return None
-        print(f"goes on from the epochs in {self.file}", file=sys.stderr, flush=True)
+        print(f"training resumes from the epochs in {self.file}", file=sys.stderr, flush=True)
         return content
 
     def write(self, content: bytes) -> None:
@@ -57,8 +62,8 @@ class LakeCheckpoint:
         store.move(part, f"{root}/{self.file}")
 
 
-def finish(lake: Lake) -> None:
-    """Remove all checkpoints: the models of the day are stored, and no other day is being trained."""
+def remove_checkpoints(lake: Lake) -> None:
+    """Remove all checkpoints. Call it when the models of the day are stored: no other day is in training then."""
     store, root = pafs.FileSystem.from_uri(lake.uri)
     folder = f"{root}/models/unfinished"
     if store.get_file_info(folder).type != pafs.FileType.NotFound:

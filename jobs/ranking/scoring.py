@@ -1,4 +1,4 @@
-"""A model with all that it looks at, as of the end of a day: what recommend and explain score with."""
+"""A model with everything it reads, at the end of a day: `recommend` and `explain` score users and items with it."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -8,78 +8,88 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.lake import Lake
-from jobs.ranking.dataset import Search, looked_at, looks_at_exposures, search_of
-from jobs.ranking.histories import EVENTS, load_histories, load_histories_with_impressions, load_totals
+from jobs.ranking.histories import EVENT_KINDS, load_histories, load_histories_with_impressions, load_totals
 from jobs.ranking.items import ItemFeatures, load_item_features
+from jobs.ranking.model_inputs import Search, build_search, search_vectors, searches_impressions
 from jobs.release.model_store import load_card, load_model
 from jobs.settings.tree import Settings
 from models.ranker.histories import Histories, Ints
 from models.ranker.model import Ranker
 from models.ranker.rates import Totals
-from models.ranker.samples import Samples, gathered
-from models.ranker.training import predict, weigh
+from models.ranker.samples import Samples, build_samples
+from models.ranker.training import predict, predict_attention
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model, what it searches by, and all users' histories and rates at the end of a day."""
+    """A model, its search, and the histories and rates of all users at the end of a day.
+
+    histories           what users clicked, bought or liked
+    searched_histories  the histories that the model searches: the same, or those with what users were shown
+    totals              counts for the running rates of the model's main task
+    """
 
     model: Ranker
     model_version: str
-    catalogue: ItemFeatures
+    items: ItemFeatures
     users: pa.Array
-    histories: Histories  # positive events
-    within: Histories  # what the model's search looks at: these, or with what users were shown
-    rates: Totals
+    histories: Histories
+    searched_histories: Histories
+    totals: Totals
     day: date
     search: Search
 
     @classmethod
     def load(cls, lake: Lake, settings: Settings, day: date, uri: str) -> "Scorer":
         card = load_card(lake, uri)
-        settings = card.settings(settings)
-        catalogue = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
-        model = load_model(lake, uri, catalogue)
-        users, histories = load_histories(lake, settings, catalogue, day, pa.chunked_array([], pa.string()))
-        exposed = looks_at_exposures(model.design)
-        within = load_histories_with_impressions(lake, settings, catalogue, day, users) if exposed else histories
-        rates = load_totals(lake, settings, users, catalogue, day, model.tasks[0])
-        search = search_of(catalogue, settings, model.design, looked_at(model, catalogue))
-        return cls(model, card.model_version, catalogue, users, histories, within, rates, day, search)
+        settings = card.apply_to(settings)
+        items = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
+        model = load_model(lake, uri, items)
+        users, histories = load_histories(lake, settings, items, day, pa.chunked_array([], pa.string()))
+        searched = histories
+        if searches_impressions(model.design):
+            searched = load_histories_with_impressions(lake, settings, items, day, users)
+        totals = load_totals(lake, settings, users, items, day, model.tasks[0])
+        search = build_search(items, settings, model.design, search_vectors(model, items))
+        return cls(model, card.model_version, items, users, histories, searched, totals, day, search)
 
-    def rows(self, user: Ints, target: Ints) -> tuple[Samples, Ints]:
-        """Pairs [rows] of user and item index at the end of the day, and the events found [rows, k], -1: none."""
-        end = self.within.offsets[user + 1]
-        found = self.search(self.within, user, target, end)
-        now = np.full(len(user), np.datetime64(self.day + timedelta(days=1), "us").astype(np.int64))
+    def build_inputs(self, user: Ints, target: Ints) -> tuple[Samples, Ints]:
+        """The model's inputs for pairs [rows] of user and item index at the end of the day, and the events found.
+
+        returns  the inputs, and the position of each event in the searched histories [rows, k], -1 for padding
+        """
+        end = self.searched_histories.offsets[user + 1]
+        result = self.search(self.searched_histories, user, target, end)
+        midnight = np.datetime64(self.day + timedelta(days=1), "us").astype(np.int64)
+        ts = np.full(len(user), midnight)
         labels = np.zeros((len(user), len(self.model.tasks)), np.float32)
-        rates = self.rates.at(user, target)
-        rows = gathered(self.model.design, self.within, found, user, target, end, now, labels, rates)
-        return rows, found.events
+        rates = self.totals.at(user, target)
+        design, histories = self.model.design, self.searched_histories
+        return build_samples(design, histories, result, user, target, end, ts, labels, rates), result.events
 
     def explain(self, user: Ints, target: Ints) -> list[dict[str, Any]]:
-        """Rows of gold.explanations for pairs [rows]."""
-        rows, events = self.rows(user, target)
-        scores, weights = predict(self.model, rows)[:, 0], weigh(self.model, rows)
-        found, names, kinds = [], list(EVENTS), self.within.kinds
+        """Rows of gold.explanations for pairs [rows]: the events of each, those with the highest weight first."""
+        inputs, events = self.build_inputs(user, target)
+        scores, weights = predict(self.model, inputs)[:, 0], predict_attention(self.model, inputs)
+        rows, names, kinds = [], list(EVENT_KINDS), self.searched_histories.kinds
         assert kinds is not None
         for row in range(len(user)):
-            some = np.flatnonzero(events[row] >= 0)
-            order = some[np.argsort(-weights[row, some], kind="stable")]
-            found += [
+            columns = np.flatnonzero(events[row] >= 0)
+            order = columns[np.argsort(-weights[row, columns], kind="stable")]
+            rows += [
                 {
                     "user_id": self.users[int(user[row])].as_py(),
-                    "item_id": self.catalogue.ids[int(target[row])].as_py(),
+                    "item_id": self.items.ids[int(target[row])].as_py(),
                     "score": float(scores[row]),
                     "rank": rank,
-                    "history_item_id": self.catalogue.ids[int(rows.topk[row, at])].as_py(),
-                    "event": names[int(kinds[events[row, at]])],
-                    "ts": datetime.fromtimestamp(self.within.ts[events[row, at]] / 1e6, UTC),
-                    "similarity": float(rows.sims[row, at]),
-                    "attention": float(weights[row, at]),
+                    "history_item_id": self.items.ids[int(inputs.topk[row, column])].as_py(),
+                    "event": names[int(kinds[events[row, column]])],
+                    "ts": datetime.fromtimestamp(self.searched_histories.ts[events[row, column]] / 1e6, UTC),
+                    "similarity": float(inputs.sims[row, column]),
+                    "attention": float(weights[row, column]),
                     "model_version": self.model_version,
                     "day": self.day,
                 }
-                for rank, at in enumerate(order, start=1)
+                for rank, column in enumerate(order, start=1)
             ]
-        return found
+        return rows

@@ -6,51 +6,80 @@ from pydantic import Field, model_validator
 
 from jobs.settings.types import Count, Days, Part, Section, Seed
 
-TopK = Annotated[int, Field(ge=1, le=10_000)]  # events that a search hands on
+TopK = Annotated[int, Field(ge=1, le=10_000)]  # number of events that a search finds
 
 
 class Ranker(Section):
-    dim: int = Field(default=16, ge=4, le=4096, multiple_of=4)  # four heads share it
-    # The challenger is a preset of models/ranker/design.py, and the extra rates; search to heads, where told, stand in
-    # place of all its own. Their values stand here again, as importing them would load PyTorch for every job.
+    """The challenger and its training. The options of a design are explained in models/ranker/design.py.
+
+    Their values are repeated in this file: importing them would load PyTorch in every job.
+    """
+
+    # Size of every embedding in the ranker, a multiple of four.
+    dim: int = Field(default=16, ge=4, le=4096, multiple_of=4)
+    # The published model that the challenger follows. It reads running rates in addition.
     preset: Literal["din", "din_long", "sim_hard", "sim_soft", "muse", "qarm_v1", "qarm_v2"] = "qarm_v2"
+    # Which events of the history the challenger reads. Not set: as in the preset.
     search: Literal["latest", "category", "id_embedding", "item_embedding"] | None = None
+    # How the challenger describes an item. Not set: as in the preset.
     features: tuple[Literal["item_id", "semantic_id", "nearest_items", "prefix"], ...] | None = None
+    # How the challenger weights events. Not set: as in the preset.
     attention: Literal["target", "semantic", "quadratic"] | None = None
+    # Further features of events and rows. Not set: those of the preset, and the running rates.
     extras: tuple[Literal["simtier", "rates", "time", "event", "position"], ...] | None = None
+    # How the tasks (click, purchase, like) share weights. Not set: as in the preset.
     heads: Literal["single", "experts", "entire_space"] | None = None
-    distinct: bool = False  # each item of a history once
-    lists: dict[Literal["click", "purchase", "like", "impression"], TopK] = Field(
-        default={}
-    )  # so many of each type by itself
-    k: TopK = 50  # history items that GSU hands to ESU, where there are no lists; din_long takes ten times as many
-    gsu_dim: Count = 64  # PCA of the item embeddings
+    # Read each item of a history once, at its last event, instead of as often as it occurs.
+    distinct: bool = False
+    # Number of events for each type of event, searched for each type alone. Empty: one search over all types.
+    lists: dict[Literal["click", "purchase", "like", "impression"], TopK] = Field(default={})
+    # Number of events that the search finds, if lists is empty. The preset din_long finds ten times as many.
+    k: TopK = 50
+    # Number of dimensions to which PCA reduces the item vectors for the search.
+    gsu_dim: Count = 64
+    # Number of events, the latest of a user, that the search reads.
     max_history: int = Field(default=10_000, ge=1, le=1_000_000)
+    # Largest number of epochs.
     epochs: int = Field(default=6, ge=1, le=10_000)
+    # Rows in a batch.
     batch: int = Field(default=1024, ge=1, le=1_000_000)
+    # Learning rate.
     lr: float = Field(2e-3, gt=0, le=1)
+    # Share of the experts' outputs that training hides.
     dropout: float = Field(default=0.2, ge=0, lt=1)
+    # Share of the training rows, the latest, that measure the epochs and are not trained on.
     valid_share: Part = 0.1
+    # Training stops after this many epochs without a better one.
     patience: Count = 1
-    warm_start: bool = True  # go on from the champion of the days before; false: from nothing every day
-    experts: int = Field(default=4, ge=1, le=1024)  # of heads experts and entire_space
-    ranks: int = Field(default=0, ge=0, le=4096)  # processes that share a batch; 0: one for each GPU, or one
+    # Start from the champion of the days before. false: start from random weights every day.
+    warm_start: bool = True
+    # Number of experts, for the heads experts and entire_space.
+    experts: int = Field(default=4, ge=1, le=1024)
+    # Number of worker processes that share every batch. 0: one for each GPU, or one without a GPU.
+    workers: int = Field(default=0, ge=0, le=4096)
+    # Seed of the initial weights and of the order of rows.
     seed: Seed = 0
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _check_options(self) -> Self:
         if self.preset == "din_long" and self.k > 1000:
-            raise ValueError("k: din_long looks at ten times as many events, and no search at more than 10,000")
-        for name, told in (("features", self.features), ("extras", self.extras)):
-            if told and len(set(told)) < len(told):
-                raise ValueError(f"{name}: {', '.join(told)} names one twice")
+            raise ValueError("k: din_long reads ten times as many events, and a search finds at most 10,000")
+        for name, values in (("features", self.features), ("extras", self.extras)):
+            if values and len(set(values)) < len(values):
+                raise ValueError(f"{name}: {', '.join(values)} names a value twice")
         if self.features == ():
-            raise ValueError("features: a model that is told nothing of items ranks none: name at least one")
+            raise ValueError("features: a model without features of items cannot rank them: name at least one")
         return self
 
 
 class Recommend(Section):
+    """The lists that `recommend` makes for the next day."""
+
+    # Number of items in a user's list.
     k: Count = 20
+    # Largest number of items that are scored for a user.
     candidates: Count = 200
+    # A user gets a list if the user acted in this many days. Popular items are counted in the same days.
     active_days: Days = 30
+    # Leave out items that the user clicked, bought or liked before.
     exclude_seen: bool = True

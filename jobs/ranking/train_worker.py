@@ -1,8 +1,8 @@
-"""Train a ranker in several processes, each on its part of every batch: one for each GPU.
+"""Train a ranker in several worker processes, one for each GPU. Each computes its part of every batch.
 
     python -m torch.distributed.run --standalone --nproc-per-node 8 -m jobs.ranking.train_worker <folder>
 
-`train` writes the folder and starts this.
+`train` writes the folder and starts the workers.
 """
 
 import json
@@ -16,55 +16,65 @@ import numpy as np
 
 from jobs.lake import UserError
 from jobs.ranking.checkpoint import LakeCheckpoint
-from jobs.runtime import workers as ranks
+from jobs.runtime import workers
 from jobs.runtime.progress import progress
 from models.precision import device
 from models.ranker import Epoch, Ranker, Samples, fit, load, save
 
 
-def train_in_ranks(
-    count: int, model: Ranker, data: Samples, keeper: LakeCheckpoint | None, name: str, **told: Any
+def train_in_workers(
+    count: int, model: Ranker, data: Samples, checkpoint: LakeCheckpoint | None, name: str, **options: Any
 ) -> list[Epoch]:
-    """`fit` in ranks; `told` is what it is told beside these, and goes through JSON. The model is trained in place."""
-    with TemporaryDirectory(prefix="sidereal-train-") as made:
-        folder = Path(made)
+    """Call `fit` in worker processes. The model is trained in place. returns the training curve
+
+    options  further arguments of `fit`, which can be written as JSON
+    """
+    with TemporaryDirectory(prefix="sidereal-train-") as temporary:
+        folder = Path(temporary)
         save(model, folder)
         for column in fields(Samples):
             if (values := getattr(data, column.name)) is not None:
                 np.save(folder / f"{column.name}.npy", values)
-        (folder / "told.json").write_text(json.dumps({"name": name, "keeper": keeper and asdict(keeper), **told}))
-        ranks.start("jobs.ranking.train_worker", folder, count)
+        arguments = {"name": name, "checkpoint": checkpoint and asdict(checkpoint), **options}
+        (folder / "arguments.json").write_text(json.dumps(arguments))
+        workers.start("jobs.ranking.train_worker", folder, count)
         model.load_state_dict(load(folder / "trained").state_dict())
         model.eval()
         return [Epoch(**epoch) for epoch in json.loads((folder / "curve.json").read_text())]
 
 
-def fit_told(model: Ranker, data: Samples, name: str, **told: Any) -> list[Epoch]:
-    """`fit`, which tells what to do about a training that went astray.
+def fit_ranker(model: Ranker, data: Samples, name: str, **options: Any) -> list[Epoch]:
+    """Call `fit`.
 
-    raises  UserError
+    raises  UserError that says what to do if training diverged
     """
     try:
-        return fit(model, data, **told)
+        return fit(model, data, **options)
     except FloatingPointError as error:
-        raise UserError(f"training {name} went astray ({error}): lower ranker.lr") from None
+        raise UserError(f"training {name} diverged ({error}): lower ranker.lr") from None
 
 
-def train_rank(folder: Path, first: bool) -> None:
-    """One rank's part; the first one saves."""
-    told = json.loads((folder / "told.json").read_text())
+def run_worker(folder: Path, is_first: bool) -> None:
+    """The part of one worker. The first worker saves the model."""
+    arguments = json.loads((folder / "arguments.json").read_text())
     files = {column.name: folder / f"{column.name}.npy" for column in fields(Samples)}
-    held = {name: np.load(file, mmap_mode="r") for name, file in files.items() if file.exists()}
+    columns = {name: np.load(file, mmap_mode="r") for name, file in files.items() if file.exists()}
     model = load(folder).to(device())
-    name, kept = told.pop("name"), told.pop("keeper")
-    tell = progress(f"training {name}") if first else None
-    curve = fit_told(model, Samples(**held), name, progress=tell, keeper=kept and LakeCheckpoint(**kept), **told)
-    if first:
+    name, checkpoint = arguments.pop("name"), arguments.pop("checkpoint")
+    curve = fit_ranker(
+        model,
+        Samples(**columns),
+        name,
+        progress=progress(f"training {name}") if is_first else None,
+        checkpoint=checkpoint and LakeCheckpoint(**checkpoint),
+        **arguments,
+    )
+    if is_first:
         (folder / "trained").mkdir()
         save(model, folder / "trained")
         (folder / "curve.json").write_text(json.dumps([asdict(epoch) for epoch in curve]))
 
 
 if __name__ == "__main__":
-    with ranks.joined("jobs.ranking.train_worker") as is_first:
-        train_rank(Path(sys.argv[1]), is_first)
+    with workers.joined("jobs.ranking.train_worker") as is_first:
+        run_worker(Path(sys.argv[1]), is_first)

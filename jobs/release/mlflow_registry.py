@@ -1,4 +1,4 @@
-"""MLflow: one run per day with its numbers, one registered model version, the alias of the live one."""
+"""MLflow: one run per day with its numbers, one registered model, and the alias `champion` on its live version."""
 
 import os
 from datetime import date
@@ -20,13 +20,13 @@ NAME = "sidereal-ranker"
 ALIAS = "champion"
 
 
-def register(lake: Lake, settings: Settings, day: date, decision: Decision) -> None:
-    """Log the day's numbers and put the alias on the model that goes live.
+def register_release(lake: Lake, settings: Settings, day: date, decision: Decision) -> None:
+    """Log the day's numbers, and put the alias on the model that goes live.
 
-    MLFLOW_TRACKING_URI chooses the server; by default an SQLite file in the lake. The alias mirrors
-    gold.releases, which is what readers go by: it is set just before, and a rerun sets it again.
+    MLFLOW_TRACKING_URI chooses the server; by default it is an SQLite file in the lake. The alias is set just before
+    the release is written to gold.releases, which decides what is live. A rerun sets the alias again.
     """
-    client = _client(lake)
+    client = _connect(lake)
     experiment = client.get_experiment_by_name("daily")
     number = experiment.experiment_id if experiment else client.create_experiment("daily")
     run = client.create_run(number, run_name=str(day), tags={"day": str(day), "sidereal.run_id": lake.run_id})
@@ -37,27 +37,27 @@ def register(lake: Lake, settings: Settings, day: date, decision: Decision) -> N
         if row["value"] is not None:
             client.log_metric(run.info.run_id, f"{row['model']}.{row['metric']}", row["value"])
     client.set_terminated(run.info.run_id)
-    mark(lake, str(decision.uri), run.info.run_id)
+    set_champion_alias(lake, str(decision.uri), run.info.run_id)
 
 
-def mark(lake: Lake, uri: str, run_id: str | None = None) -> None:
-    """Put the alias on a model of the lake, which is registered if it is not yet."""
-    client = _client(lake)
+def set_champion_alias(lake: Lake, uri: str, run_id: str | None = None) -> None:
+    """Put the alias on a model of the lake. A model that is not registered yet is registered first."""
+    client = _connect(lake)
     if not client.search_registered_models(f"name = '{NAME}'"):
         client.create_registered_model(NAME)
     source = f"{lake.root}/{uri}"
-    known = [v for v in client.search_model_versions(f"name = '{NAME}'") if v.source == source]
-    version = known[0] if known else client.create_model_version(NAME, source, run_id)
+    registered = [v for v in client.search_model_versions(f"name = '{NAME}'") if v.source == source]
+    version = registered[0] if registered else client.create_model_version(NAME, source, run_id)
     client.set_registered_model_alias(NAME, ALIAS, version.version)
 
 
-def _client(lake: Lake) -> "MlflowClient":
-    from mlflow import MlflowClient  # slow to import: only here
+def _connect(lake: Lake) -> "MlflowClient":
+    from mlflow import MlflowClient  # slow to import, and most jobs do not need it
 
-    return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or _default(lake))
+    return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or _default_tracking_uri(lake))
 
 
-def _default(lake: Lake) -> str:
+def _default_tracking_uri(lake: Lake) -> str:
     folder = Path(".state") if "://" in lake.root else Path(lake.root)
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder / 'mlflow.db'}"

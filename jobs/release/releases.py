@@ -1,4 +1,4 @@
-"""What is live."""
+"""Which release is live."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from jobs.lake import Lake
 
 
-def live(lake: Lake, before: str | None = None) -> dict[str, Any] | None:
-    """The release that is live (`before`: the newest one of an earlier day), None if there is none."""
+def live_release(lake: Lake, before: str | None = None) -> dict[str, Any] | None:
+    """The live release, None if there is none. before: the newest release of the days before this one"""
     rows = lake.arrow("gold.releases")
     if before is not None:
         rows = rows.filter(pc.less(rows["day"], pa.scalar(before).cast(pa.date32())))

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from jobs.lake import Lake
-from jobs.release.releases import live
+from jobs.release.releases import live_release
 from jobs.reporting.codebook_sections import (
     code_usage,
     codebook_quality,
@@ -55,7 +55,7 @@ def build_report(
     return render(
         "report.html.j2",
         day=day,
-        headline=build_headline(metrics, decision, live(lake), day),
+        headline=build_headline(metrics, decision, live_release(lake), day),
         key_numbers=_key_numbers(metrics, day, sum(run["seconds"] for run in runs)),
         auc=auc_by_day(metrics, best_auc),
         training=training_curves(metrics, day),
@@ -77,7 +77,7 @@ def build_report(
         list_metrics=LIST_METRICS,
         users=load_example_users(lake, day, history_days),
         runs=runs,
-        live=live(lake, before=str(day + timedelta(days=1))),
+        live=live_release(lake, before=str(day + timedelta(days=1))),
     )
 
 

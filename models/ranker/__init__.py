@@ -1,35 +1,35 @@
-"""The ranking model: GSU (search the lifelong history), ESU (attend to what was found), heads (decide)."""
+"""The ranking model: GSU (searches the lifelong history), ESU (attends to the events found), heads (one per task)."""
 
 from models.ranker.batch import Batch
-from models.ranker.checkpoint import Epoch, Keeper
+from models.ranker.checkpoint import Checkpoint, Epoch
 from models.ranker.design import PRESETS, Design
-from models.ranker.gsu import exact, latest, pca, search
+from models.ranker.gsu import pca, round_to_grid, search_latest, search_similar
 from models.ranker.histories import Histories
 from models.ranker.model import Ranker
-from models.ranker.samples import Samples, find, gathered
-from models.ranker.saved import load, reindexed, save
+from models.ranker.samples import Samples, build_samples, search_histories
+from models.ranker.saved import load, reindex_items, save
 from models.ranker.search_result import SearchResult
 from models.ranker.training import fit, predict
 
 __all__ = [
     "PRESETS",
     "Batch",
+    "Checkpoint",
     "Design",
     "Epoch",
     "Histories",
-    "Keeper",
     "Ranker",
     "Samples",
     "SearchResult",
-    "exact",
-    "find",
+    "build_samples",
     "fit",
-    "gathered",
-    "latest",
     "load",
     "pca",
     "predict",
-    "reindexed",
+    "reindex_items",
+    "round_to_grid",
     "save",
-    "search",
+    "search_histories",
+    "search_latest",
+    "search_similar",
 ]

@@ -1,4 +1,4 @@
-"""The grid of settings of the ranker, and the points of it that are named after papers."""
+"""The options that make up a ranker, and presets that follow published models."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -12,20 +12,21 @@ Extra = Literal["simtier", "rates", "time", "event", "position"]
 
 @dataclass(frozen=True)
 class Design:
-    """One ranker.
+    """The options of one ranker.
 
-    search     which events of the history are looked at: the latest, the latest of the target's category, or those
-               most similar to the target by trained ID embeddings or by item embeddings
-    k          how many events
-    features   what an item is: its ID, its semantic ID (or QARM V1's RQ code: whatever codes the model is told), its
-               nearest items (QARM V1's VQ code), and how many first codes an event shares with the target
-    attention  how events are weighed: by target attention (DIN), with their similarity (MUSE), or by products that are
-               cut at zero instead of a softmax, and squares of features (QIN)
-    extras     SimTier's histogram of similarities; the user's and the item's running rates; of each event the time
-               since it, its type, how many came after it
+    search     which events of the history the model reads: the latest events, the latest events of the target's
+               category, or the events most similar to the target by trained ID embeddings or by item embeddings
+    k          number of events
+    features   how an item is described: its ID, its semantic ID (or QARM V1's RQ code: any codes that `set_codes`
+               receives), its nearest items (QARM V1's VQ code), and how many leading codes an event shares with the
+               target
+    attention  how events are weighted: target attention (DIN), target attention with similarities (MUSE), or products
+               that are cut at zero instead of a softmax, and squares of features (QIN)
+    extras     SimTier's histogram of similarities; the running rates of the user and the item; for each event the
+               time since it, its type, and how many events came after it
     heads      one network for each task; experts that the tasks share (MMoE); a purchase only after a click (ESMM)
-    distinct   each item of a history once, where it last happened, not as often as it happened
-    lists      (type of event, k): for each a search and an attention of its own, in place of one over all types
+    distinct   read each item of a history once, at its last event, instead of as often as it occurs
+    lists      (type of event, k): one search and one attention for each type, instead of one over all types
     """
 
     search: Search = "item_embedding"
@@ -39,26 +40,26 @@ class Design:
 
     @property
     def ks(self) -> tuple[int, ...]:
-        """How many events of each list."""
+        """Number of events in each list."""
         return tuple(k for _, k in self.lists) or (self.k,)
 
     @property
-    def sees_similarities(self) -> bool:
-        """Whether anything is made of how similar an event is to the target."""
+    def uses_similarities(self) -> bool:
+        """Whether the model reads how similar an event is to the target."""
         return self.attention == "semantic" or "simtier" in self.extras
 
     def without(self, part: str) -> "Design":
-        """The same without one feature or extra."""
-        features = tuple(one for one in self.features if one != part)
-        return replace(self, features=features, extras=tuple(one for one in self.extras if one != part))
+        """The same design without one feature or extra."""
+        features = tuple(feature for feature in self.features if feature != part)
+        return replace(self, features=features, extras=tuple(extra for extra in self.extras if extra != part))
 
     @property
     def compares_items(self) -> bool:
-        """Whether item vectors tell what is found, or how similar it is."""
-        return self.search == "item_embedding" or (self.sees_similarities and self.search != "id_embedding")
+        """Whether item vectors decide which events are found, or how similar they are."""
+        return self.search == "item_embedding" or (self.uses_similarities and self.search != "id_embedding")
 
-    def told(self, kinds: tuple[str, ...]) -> list[str]:
-        """What there is, as `search: item_embedding`, of all that is not left out; types of events by name."""
+    def describe(self, kinds: tuple[str, ...]) -> list[str]:
+        """Every option that is set, such as `search: item_embedding`. kinds: names of the event types."""
         lists = tuple(f"{kinds[kind]} {k}" for kind, k in self.lists)
         values = vars(self) | {"lists": lists, "k": 0 if lists else self.k}
         parts = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items() if value}
@@ -68,9 +69,10 @@ class Design:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> "Design":
-        lists = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
-        return cls(**told | lists | {"lists": tuple(map(tuple, told.get("lists", [])))})
+    def from_json(cls, values: dict[str, Any]) -> "Design":
+        """Read what `to_json` wrote. JSON turns tuples into lists: they become tuples again."""
+        tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**values | tuples | {"lists": tuple(map(tuple, values.get("lists", [])))})
 
 
 PRESETS = {
@@ -80,7 +82,7 @@ PRESETS = {
     "sim_soft": Design("id_embedding"),
     "muse": Design("item_embedding", attention="semantic", extras=("simtier",)),  # arXiv 2512.07216
     "qarm_v1": Design("latest", features=("item_id", "semantic_id", "nearest_items", "prefix")),  # arXiv 2411.11739
-    "qarm_v2": Design(  # arXiv 2602.08559, with MUSE's use of the similarities, which the search finds anyway
+    "qarm_v2": Design(  # arXiv 2602.08559, and MUSE's use of the similarities, which the search computes anyway
         "item_embedding",
         features=("item_id", "semantic_id"),
         attention="semantic",

@@ -1,6 +1,6 @@
-"""General search unit (GSU): a lifelong history becomes the k events that matter for a target.
+"""General search unit (GSU): finds the k events of a lifelong history that matter for a target item.
 
-Nothing is trained here, so training and prediction search once and keep the result.
+The GSU has no weights, so training and prediction search once and keep the result.
 """
 
 import numpy as np
@@ -9,33 +9,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.ranker.histories import Histories, Int64s, Ints
-from models.ranker.search_result import PADDING, SearchResult, best_of, items_of
+from models.ranker.search_result import PADDING, SearchResult, look_up_items, select_best
 
-# What gathering an event's vector and looking its score up cost, in products of two vectors (measured, CPU).
+# Cost of gathering an event's vector and of looking up its score, in products of two vectors (measured on a CPU).
 ITEMS_PER_EVENT, LOOK_UP = 40, 4
 ITEMS_AT_ONCE = 1 << 16
 COMPARED_AT_ONCE = 1 << 18
 GRID = 1 << 11
 
 
-def exact(vectors: Tensor) -> Tensor:
-    """Vectors of length 1, rounded to a grid on which float32 adds inner products up without rounding.
+def round_to_grid(vectors: Tensor) -> Tensor:
+    """Round vectors of length 1 to a grid on which float32 computes inner products without rounding.
 
-    They are multiples of 2^-22 below 4, so the sum is the same in any order: on every processor, and whatever is
-    computed beside it. Else the last bit depends on the shape of a batch, and equally similar events change places.
+    The products are multiples of 2^-22 below 4, so their sum is the same in any order, on every processor, and in every
+    batch. Without this, the last bit of a similarity depends on the shape of the batch, and events that are equally
+    similar change places.
 
     vectors  [items, d] of length 1 or 0
-    returns  [items, d], each number off by 2^-12 at most
+    returns  [items, d], each number at most 2^-12 off
     """
     return (vectors * GRID).round() / GRID
 
 
 def pca(vectors: Tensor, dim: int) -> Tensor:
-    """Reduce item vectors so that the search is cheap; an inner product of the results is a cosine.
+    """Reduce item vectors so that the search is cheap. An inner product of two results is a cosine.
 
-    Components come in order of variance; each one's largest weight is positive, so that the same
-    vectors give the same result everywhere. Rows have length 1 (MUSE: a plain cosine searches as well
-    as any learned score) or 0 where the vector is the mean of all, and are `exact`.
+    Components are ordered by variance. The largest weight of each is positive, so the same vectors give the same result
+    everywhere. Results have length 1 (MUSE: a plain cosine searches as well as any learned score), or 0 if the vector
+    is the mean of all, and are rounded by `round_to_grid`.
 
     vectors  [items, d] finite
     returns  [items, dim] float32 on the same device
@@ -44,41 +45,43 @@ def pca(vectors: Tensor, dim: int) -> Tensor:
     """
     if dim > vectors.shape[1]:
         raise ValueError(f"cannot reduce vectors of {vectors.shape[1]} dimensions to {dim}: lower dim")
-    parts = torch.split(vectors, ITEMS_AT_ONCE)  # no second copy of all vectors, and none in float64
+    parts = torch.split(vectors, ITEMS_AT_ONCE)  # no second copy of all vectors, and no copy in float64
     mean = sum((part.double().sum(dim=0) for part in parts), vectors.new_zeros(vectors.shape[1]).double())
     mean = mean / max(len(vectors), 1)
     if not torch.isfinite(mean).all():
         raise ValueError("item vectors hold NaN or infinity")
-    spread = mean.new_zeros(len(mean), len(mean))
+    covariance = mean.new_zeros(len(mean), len(mean))
     for part in parts:
-        spread += (part - mean).T @ (part - mean)
-    _, components = torch.linalg.eigh(spread)  # ascending
+        covariance += (part - mean).T @ (part - mean)
+    _, components = torch.linalg.eigh(covariance)  # ascending
     components = components[:, -dim:].flip(1)
     largest = components.gather(0, components.abs().argmax(dim=0, keepdim=True))
     components = components * largest.sign()
     reduced = (torch.nn.functional.normalize((part - mean) @ components, dim=1) for part in parts)
-    return torch.cat([exact(part).float() for part in reduced])
+    return torch.cat([round_to_grid(part).float() for part in reduced])
 
 
-def latest(
+def search_latest(
     histories: Histories, user: Ints, end: Int64s, *, k: int, max_history: int = 10_000, distinct: bool = False
 ) -> SearchResult:
-    """The last k events of each history, newest first; none before the last max_history.
+    """The last k events of each history, newest first, from its last max_history events.
 
-    distinct  each item once, where it last happened
+    distinct  each item once, at its last event
     """
     if distinct:
-        return best_of(histories, user, np.zeros_like(user), end, _alike, torch.device("cpu"), k, max_history, distinct)
-    at = end[:, None] - 1 - np.arange(k)
-    events = np.where(at >= np.maximum(histories.offsets[user], end - max_history)[:, None], at, PADDING)
-    return SearchResult(items_of(histories, events), np.zeros(at.shape, np.float32), events)
+        targets, device = np.zeros_like(user), torch.device("cpu")
+        return select_best(histories, user, targets, end, _score_equally, device, k, max_history, distinct)
+    positions = end[:, None] - 1 - np.arange(k)
+    begin = np.maximum(histories.offsets[user], end - max_history)
+    events = np.where(positions >= begin[:, None], positions, PADDING)
+    return SearchResult(look_up_items(histories, events), np.zeros(positions.shape, np.float32), events)
 
 
-def _alike(target: Tensor, history: Tensor) -> Tensor:
+def _score_equally(target: Tensor, history: Tensor) -> Tensor:
     return torch.zeros(*target.shape, history.shape[1])
 
 
-def search(
+def search_similar(
     histories: Histories,
     item_vectors: Tensor,
     user: Ints,
@@ -89,56 +92,58 @@ def search(
     max_history: int = 10_000,
     distinct: bool = False,
 ) -> SearchResult:
-    """The k history events most similar to each target, by inner product.
+    """The k events of each history most similar to the target, by inner product.
 
-    Histories longer than max_history are cut to their latest max_history events. Equal similarities
-    are ordered newest first. Samples of one user share the history that is gathered for them. Searched on
-    the device of item_vectors.
+    Only the last max_history events of a history are searched. Events that are equally similar are ordered newest
+    first. Samples of one user share the history that is gathered for them. The search runs on the device of
+    item_vectors.
 
-    item_vectors  [items, d] float32, `exact`; zeros: the item has none, and is found after all that have one
-    user, target  [samples], indices of the user and of the item in question
+    item_vectors  [items, d] float32, rounded by `round_to_grid`; zeros for an item without a vector, whose events come
+                  after all others
+    user, target  [samples], indices of the user and of the target item
     end           [samples] int64, from Histories.ends
-    distinct      each item once, where it last happened; else repeats are found as often as they happened
+    distinct      each item once, at its last event; otherwise events are found as often as they happened
     source        QARM V2 (arXiv 2602.08559), section 4: inner product, not de-duplicated
     """
 
-    last = torch.finfo(torch.float32).min
-    without = ~item_vectors.any(dim=1)
-    some = bool(without.any())
+    lowest = torch.finfo(torch.float32).min
+    has_no_vector = ~item_vectors.any(dim=1)
+    some_have_none = bool(has_no_vector.any())
 
-    def similar(target: Tensor, history: Tensor) -> Tensor:
-        wanted, size = item_vectors[target], target.shape[1]
-        if len(item_vectors) < (ITEMS_PER_EVENT / size - LOOK_UP) * history.shape[1]:  # score all, look events up
-            every = wanted @ item_vectors.T
-            scores = every.gather(2, history.unsqueeze(1).expand(-1, size, -1))
+    def score(target: Tensor, history: Tensor) -> Tensor:
+        queries, size = item_vectors[target], target.shape[1]
+        # With few items it is cheaper to score all items and look the events up.
+        if len(item_vectors) < (ITEMS_PER_EVENT / size - LOOK_UP) * history.shape[1]:
+            item_scores = queries @ item_vectors.T
+            scores = item_scores.gather(2, history.unsqueeze(1).expand(-1, size, -1))
         else:
-            scores = torch.bmm(wanted, torch.nn.functional.embedding(history, item_vectors).transpose(1, 2))
-        return scores.masked_fill_(without[history].unsqueeze(1), last) if some else scores
+            scores = torch.bmm(queries, torch.nn.functional.embedding(history, item_vectors).transpose(1, 2))
+        return scores.masked_fill_(has_no_vector[history].unsqueeze(1), lowest) if some_have_none else scores
 
-    found = best_of(histories, user, target, end, similar, item_vectors.device, k, max_history, distinct)
-    found.sims[found.sims == last] = 0
-    return found
+    result = select_best(histories, user, target, end, score, item_vectors.device, k, max_history, distinct)
+    result.sims[result.sims == lowest] = 0
+    return result
 
 
-def similarities(item_vectors: Tensor, target: Ints, events: Ints) -> NDArray[np.float32]:
-    """How similar each target is to events that were found by something else.
+def compute_similarities(item_vectors: Tensor, target: Ints, events: Ints) -> NDArray[np.float32]:
+    """How similar each target is to events that another search found.
 
-    item_vectors  [items, d] float32, `exact`
+    item_vectors  [items, d] float32, rounded by `round_to_grid`
     target        [samples]
-    events        [samples, k] items, PADDING where there is none
-    returns       [samples, k] inner products, 0 where there is none
+    events        [samples, k] items, PADDING where there is no event
+    returns       [samples, k] inner products, 0 where there is no event
     """
-    found = np.zeros(events.shape, np.float32)
+    sims = np.zeros(events.shape, np.float32)
     step = max(COMPARED_AT_ONCE // max(events.shape[1], 1), 1)
-    for at in range(0, len(target), step):
-        parts = (target[at : at + step], events[at : at + step])
-        wanted, some = (torch.from_numpy(part).long().to(item_vectors.device) for part in parts)
-        near = torch.einsum("sd,skd->sk", item_vectors[wanted], item_vectors[some.clamp(min=0)])
-        found[at : at + step] = near.masked_fill_(some < 0, 0).cpu().numpy()
-    return found
+    for start in range(0, len(target), step):
+        parts = (target[start : start + step], events[start : start + step])
+        targets, items = (torch.from_numpy(part).long().to(item_vectors.device) for part in parts)
+        products = torch.einsum("sd,skd->sk", item_vectors[targets], item_vectors[items.clamp(min=0)])
+        sims[start : start + step] = products.masked_fill_(items < 0, 0).cpu().numpy()
+    return sims
 
 
-def of_category(
+def search_category(
     histories: Histories,
     categories: Tensor,
     user: Ints,
@@ -149,16 +154,16 @@ def of_category(
     max_history: int = 10_000,
     distinct: bool = False,
 ) -> SearchResult:
-    """The last k events of each history whose item is of the target's category; similarities are 0.
+    """The last k events of each history whose item is in the target's category. Similarities are 0.
 
-    categories  [items] int64, -1: an item of none, which finds nothing
-    distinct    as for `search`
+    categories  [items] int64, -1 for an item without a category: as a target it finds nothing
+    distinct    as for `search_similar`
     source      SIM (Pi et al., CIKM 2020), hard search
     """
 
-    def same(target: Tensor, history: Tensor) -> Tensor:
-        wanted = categories[target].unsqueeze(2)
-        alike = (categories[history].unsqueeze(1) == wanted) & (wanted >= 0)
-        return torch.where(alike, 0.0, -torch.inf)
+    def score(target: Tensor, history: Tensor) -> Tensor:
+        target_category = categories[target].unsqueeze(2)
+        is_same = (categories[history].unsqueeze(1) == target_category) & (target_category >= 0)
+        return torch.where(is_same, 0.0, -torch.inf)
 
-    return best_of(histories, user, target, end, same, categories.device, k, max_history, distinct)
+    return select_best(histories, user, target, end, score, categories.device, k, max_history, distinct)

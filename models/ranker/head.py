@@ -1,4 +1,4 @@
-"""What decides, once the history is one vector: experts shared by all tasks, one gate and tower per task."""
+"""From the features of a row to one logit for each task."""
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,11 @@ from models.ranker.design import Heads
 
 
 class MultiGateExperts(nn.Module):
-    """Multi-gate mixture of experts (MMoE, Ma et al., KDD 2018).
+    """Multi-gate mixture of experts (MMoE, Ma et al., KDD 2018): tasks share experts, each has its gate and tower.
 
-    width    numbers per row
-    tasks    logits per row
-    experts  shared by the tasks
+    width    features of a row
+    tasks    logits of a row
+    experts  number of experts that the tasks share
     """
 
     def __init__(self, *, width: int, tasks: int, experts: int, hidden: int, dropout: float) -> None:
@@ -26,26 +26,26 @@ class MultiGateExperts(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [batch, tasks] of x [batch, width]."""
-        opinions = self.expert(x).view(len(x), self.experts, -1)  # [batch, experts, hidden]
+        expert_outputs = self.expert(x).view(len(x), self.experts, -1)  # [batch, experts, hidden]
         gates = self.gate(x).view(len(x), self.tasks, self.experts).softmax(dim=2)
-        mixed = torch.einsum("bte,beh->bth", gates, opinions)
+        mixed = torch.einsum("bte,beh->bth", gates, expert_outputs)
         return torch.cat([tower(mixed[:, task]) for task, tower in enumerate(self.towers)], dim=1)
 
     @torch.no_grad()
-    def start_at(self, shares: Tensor) -> None:
-        """Let every task begin at its share of positive rows [tasks], in (0, 1): nothing else is known yet."""
+    def init_biases(self, shares: Tensor) -> None:
+        """Let a new model predict the mean: each task's share of positive rows [tasks], in (0, 1)."""
         for tower, share in zip(self.towers, shares, strict=True):
             *_, last = tower.children()
             assert isinstance(last, nn.Linear)
             last.bias.fill_(share.logit())
 
 
-class Separate(nn.Module):
-    """One network for each task, nothing shared."""
+class SeparateHeads(nn.Module):
+    """One network for each task; the tasks share nothing."""
 
     def __init__(self, *, width: int, tasks: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.own = nn.ModuleList(
+        self.own = nn.ModuleList(  # saved weights carry this name: it cannot change
             MultiGateExperts(width=width, tasks=1, experts=1, hidden=hidden, dropout=dropout) for _ in range(tasks)
         )
 
@@ -53,17 +53,17 @@ class Separate(nn.Module):
         """Logits [batch, tasks] of x [batch, width]."""
         return torch.cat([network(x) for network in self.own], dim=1)
 
-    def start_at(self, shares: Tensor) -> None:
-        """See `MultiGateExperts.start_at`."""
+    def init_biases(self, shares: Tensor) -> None:
+        """See `MultiGateExperts.init_biases`."""
         for network, share in zip(self.own, shares, strict=True):
             assert isinstance(network, MultiGateExperts)
-            network.start_at(share[None])
+            network.init_biases(share[None])
 
 
 class EntireSpace(nn.Module):
-    """A purchase comes after a click: its probability is that of the click times that of buying what was clicked.
+    """Purchases follow clicks: P(purchase) = P(click) x P(purchase given a click).
 
-    So the second factor, known for clicked rows alone, is learned from all rows (ESMM, Ma et al., SIGIR 2018).
+    The second factor is known for clicked rows only, yet all rows train it (ESMM, Ma et al., SIGIR 2018).
     """
 
     def __init__(self, inner: MultiGateExperts, click: int, purchase: int) -> None:
@@ -73,26 +73,29 @@ class EntireSpace(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits [batch, tasks] of x [batch, width]."""
         logits: Tensor = self.inner(x)
-        both = F.logsigmoid(logits[:, self.click]) + F.logsigmoid(logits[:, self.purchase])
-        bought = both - torch.log(-torch.expm1(both.clamp(max=-1e-7)))
+        log_purchase = F.logsigmoid(logits[:, self.click]) + F.logsigmoid(logits[:, self.purchase])
+        purchase_logit = log_purchase - torch.log(-torch.expm1(log_purchase.clamp(max=-1e-7)))
         columns = list(logits.unbind(dim=1))
-        columns[self.purchase] = bought
+        columns[self.purchase] = purchase_logit
         return torch.stack(columns, dim=1)
 
-    def start_at(self, shares: Tensor) -> None:
-        """See `MultiGateExperts.start_at`."""
+    def init_biases(self, shares: Tensor) -> None:
+        """See `MultiGateExperts.init_biases`."""
         shares = shares.clone()
-        shares[self.purchase] = (shares[self.purchase] / shares[self.click]).clamp(max=0.99)  # of what was clicked
-        self.inner.start_at(shares)
+        shares[self.purchase] = (shares[self.purchase] / shares[self.click]).clamp(max=0.99)  # purchases per click
+        self.inner.init_biases(shares)
 
 
-Head = MultiGateExperts | Separate | EntireSpace
+Head = MultiGateExperts | SeparateHeads | EntireSpace
 
 
-def heads(kind: Heads, width: int, tasks: tuple[str, ...], experts: int, hidden: int, dropout: float) -> Head:
-    """What turns features [batch, width] into logits [batch, tasks]."""
+def build_head(kind: Heads, width: int, tasks: tuple[str, ...], experts: int, hidden: int, dropout: float) -> Head:
+    """The module that turns features [batch, width] into logits [batch, tasks].
+
+    raises  ValueError if `entire_space` lacks the task click or purchase
+    """
     if kind == "single":
-        return Separate(width=width, tasks=len(tasks), hidden=hidden, dropout=dropout)
+        return SeparateHeads(width=width, tasks=len(tasks), hidden=hidden, dropout=dropout)
     shared = MultiGateExperts(width=width, tasks=len(tasks), experts=experts, hidden=hidden, dropout=dropout)
     if kind == "experts":
         return shared

@@ -1,4 +1,4 @@
-"""What a ranker is trained on and scores: rows with the events that the GSU found for them."""
+"""The rows that a ranker is trained on or scores, with the events that the GSU found for them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -21,15 +21,15 @@ class Samples:
     """Rows to train on or to score.
 
     target          [rows] int, item index
-    topk            [rows, k] int, item indices that the GSU found, -1 = padding; one list of events after another
-    sims            [rows, k] float, similarities of topk in [-1, 1]
-    labels          [rows, tasks] float, 1 or 0, NaN = unknown and not learned from
-    history_length  [rows] int, events in the whole history
+    topk            [rows, k] int, item indices that the GSU found, -1 = padding; the lists of events one after another
+    sims            [rows, k] float in [-1, 1], similarities of topk to the target
+    labels          [rows, tasks] float, 1 or 0; NaN = unknown, and not trained on
+    history_length  [rows] int, number of events in the whole history
     groups          [rows] int, the user
-    ts              [rows] int, the moment in microseconds
-    seconds         [rows, k] float32 between each event found and the moment, for the extra `time`
-    kinds           [rows, k] int8, its type, for the extra `event`
-    after           [rows, k] int32, events that came after it, for the extra `position`
+    ts              [rows] int, time of the row in microseconds
+    seconds         [rows, k] float32, seconds from each event to the row, for the extra `time`
+    kinds           [rows, k] int8, type of each event, for the extra `event`
+    events_after    [rows, k] int32, number of the user's events after it, for the extra `position`
     rates           [rows, RATES] float32, for the extra `rates`
     """
 
@@ -42,32 +42,34 @@ class Samples:
     ts: Ints
     seconds: Floats | None = None
     kinds: Ints | None = None
-    after: Ints | None = None
+    events_after: Ints | None = None
     rates: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.target)
 
-    def like(self, rows: int, empty: Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]) -> "Samples":
-        """Room for so many rows of this kind."""
+    def empty_like(self, rows: int, allocate: Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]) -> "Samples":
+        """Samples of the same columns with room for that many rows."""
         values: list[Any] = [getattr(self, field.name) for field in fields(self)]
-        room: list[Any] = [None if value is None else empty((rows, *value.shape[1:]), value.dtype) for value in values]
+        room: list[Any] = [
+            None if value is None else allocate((rows, *value.shape[1:]), value.dtype) for value in values
+        ]
         return Samples(*room)
 
     def put(self, rows: Int64s, part: "Samples") -> None:
-        """Set rows [part] to those of another."""
+        """Set the given rows [part] to the rows of another."""
         for field in fields(self):
             if (value := getattr(self, field.name)) is not None:
                 value[rows] = getattr(part, field.name)
 
     def take(self, rows: Int64s) -> "Samples":
-        """The rows [taken] in that order."""
+        """The given rows, in that order."""
         values: list[Any] = [getattr(self, field.name) for field in fields(self)]
         taken: list[Any] = [None if value is None else value[rows] for value in values]
         return Samples(*taken)
 
 
-def find(
+def search_histories(
     design: Design,
     histories: Histories,
     user: Ints,
@@ -78,29 +80,29 @@ def find(
     categories: torch.Tensor | None = None,
     max_history: int = 10_000,
 ) -> SearchResult:
-    """What the design's search finds for each row, one list of events after another.
+    """The events that the design's search finds for each row, the lists of events one after another.
 
-    user, target, end    [rows], as for `gsu.search`
-    vectors              [items, d] float32 of whatever embedding the design searches by, or sees similarities of
+    user, target, end    [rows], as for `gsu.search_similar`
+    vectors              [items, d] float32, the embedding that the design searches by or whose similarities it reads
     categories           [items] int64, for the search `category`
-    raises               ValueError if what the design needs is not told
+    raises               ValueError if something that the design needs is missing
     """
 
-    def one(of: Histories, end: Int64s, k: int) -> SearchResult:
-        return _find(replace(design, k=k), of, user, target, end, vectors, categories, max_history)
+    def search(searched: Histories, end: Int64s, k: int) -> SearchResult:
+        return _search_list(replace(design, k=k), searched, user, target, end, vectors, categories, max_history)
 
     if not design.lists:
-        return one(histories, end, design.k)
-    found = []
+        return search(histories, end, design.k)
+    results = []
     for kind, k in design.lists:
-        some, place = histories.only(kind)
-        mine = one(some, np.searchsorted(place, end), k)
-        events = np.where(mine.events < 0, PADDING, _taken(place, np.maximum(mine.events, 0)))
-        found.append(mine._replace(events=events))
-    return SearchResult(*(np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)))
+        of_kind, positions = histories.select_kind(kind)
+        result = search(of_kind, np.searchsorted(positions, end), k)
+        events = np.where(result.events < 0, PADDING, _take_or_zero(positions, np.maximum(result.events, 0)))
+        results.append(result._replace(events=events))
+    return SearchResult(*(np.concatenate(parts, axis=1) for parts in zip(*results, strict=True)))
 
 
-def _find(
+def _search_list(
     design: Design,
     histories: Histories,
     user: Ints,
@@ -112,26 +114,28 @@ def _find(
 ) -> SearchResult:
     limits: Any = {"k": design.k, "max_history": max_history, "distinct": design.distinct}
     if design.search == "latest":
-        found = gsu.latest(histories, user, end, **limits)
+        result = gsu.search_latest(histories, user, end, **limits)
     elif design.search == "category":
-        found = gsu.of_category(histories, _told(categories, "categories", design), user, target, end, **limits)
+        needed = _require(categories, "categories", design)
+        result = gsu.search_category(histories, needed, user, target, end, **limits)
     else:
-        return gsu.search(histories, _told(vectors, "vectors", design), user, target, end, **limits)
-    if design.sees_similarities:
-        found = found._replace(sims=gsu.similarities(_told(vectors, "vectors", design), target, found.items))
-    return found
+        return gsu.search_similar(histories, _require(vectors, "vectors", design), user, target, end, **limits)
+    if design.uses_similarities:
+        sims = gsu.compute_similarities(_require(vectors, "vectors", design), target, result.items)
+        result = result._replace(sims=sims)
+    return result
 
 
-def _told(given: torch.Tensor | None, what: str, design: Design) -> torch.Tensor:
-    if given is None:
-        raise ValueError(f"the design needs {what}, which are not told: {design}")
-    return given
+def _require(tensor: torch.Tensor | None, name: str, design: Design) -> torch.Tensor:
+    if tensor is None:
+        raise ValueError(f"this design needs {name}: pass {name}. The design is {design}")
+    return tensor
 
 
-def gathered(
+def build_samples(
     design: Design,
     histories: Histories,
-    found: SearchResult,
+    result: SearchResult,
     user: Ints,
     target: Ints,
     end: Int64s,
@@ -139,32 +143,34 @@ def gathered(
     labels: Floats,
     rates: Floats | None = None,
 ) -> Samples:
-    """Rows with what was found for them, and of that what the design looks at.
+    """Rows with their search result and the features of events that the design reads.
 
-    user, target  [rows] indices, for which `found` was found
+    user, target  [rows] indices, those of the search
     end           [rows] where each history ends, from `Histories.ends`
     ts            [rows] microseconds
     labels        [rows, tasks]
     rates         [rows, RATES], see `Rates.at`
-    raises        ValueError if the design looks at what is not told
+    raises        ValueError if something that the design reads is missing
     """
-    length, none = histories.lengths(user, end), found.events < 0
-    at = np.maximum(found.events, 0)
-    seconds = kinds = after = None
+    length, is_padding = histories.lengths(user, end), result.events < 0
+    events = np.maximum(result.events, 0)
+    seconds = kinds = events_after = None
     if "time" in design.extras:
-        seconds = np.where(none, 0, (ts[:, None] - _taken(histories.ts, at)) / 1e6).astype(np.float32)
+        age = (ts[:, None] - _take_or_zero(histories.ts, events)) / 1e6
+        seconds = np.where(is_padding, 0, age).astype(np.float32)
     if "event" in design.extras:
         if histories.kinds is None:
-            raise ValueError("the design looks at types of events, which the histories do not tell apart")
-        kinds = np.where(none, 0, _taken(histories.kinds, at)).astype(np.int8)
+            raise ValueError("the design reads types of events, but the histories do not distinguish them")
+        kinds = np.where(is_padding, 0, _take_or_zero(histories.kinds, events)).astype(np.int8)
     if "position" in design.extras:
-        after = np.where(none, 0, end[:, None] - 1 - at).astype(np.int32)
+        events_after = np.where(is_padding, 0, end[:, None] - 1 - events).astype(np.int32)
     if "rates" not in design.extras:
         rates = None
     elif rates is None:
-        raise ValueError("the design looks at running rates, which are not told")
-    return Samples(target, found.items, found.sims, labels, length, user, ts, seconds, kinds, after, rates)
+        raise ValueError("the design reads running rates: pass rates")
+    return Samples(target, result.items, result.sims, labels, length, user, ts, seconds, kinds, events_after, rates)
 
 
-def _taken(values: NDArray[np.integer], at: Int64s) -> NDArray[np.integer]:
-    return values[at] if len(values) else np.zeros(at.shape, values.dtype)
+def _take_or_zero(values: NDArray[np.integer], places: Int64s) -> NDArray[np.integer]:
+    """The values at these places, zeros if there are no values at all."""
+    return values[places] if len(values) else np.zeros(places.shape, values.dtype)

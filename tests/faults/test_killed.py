@@ -59,7 +59,7 @@ def count_writes(write):
     return counted_write
 Lake.replace, Lake.append = count_writes(Lake.replace), count_writes(Lake.append)
 model_store.save_model = count_writes(model_store.save_model)
-tracking.register = count_writes(tracking.register)
+tracking.register_release = count_writes(tracking.register_release)
 sys.argv = [job, "--day", day]
 runpy.run_module(f"jobs.{job}", run_name="__main__")
 """

@@ -64,7 +64,7 @@ def put_metrics(lake: Lake, day: date, champion: bool = True, seed: int = 0) -> 
     replace_metrics(lake, "evaluate", day, _evaluated(rng, champion))
     folder = Path(lake.root) / "models/challenger-1/challenger"
     folder.mkdir(parents=True, exist_ok=True)
-    card = ModelCard.of(load_settings(), "challenger-1", "e1", "cb1", str(day))
+    card = ModelCard.from_settings(load_settings(), "challenger-1", "e1", "cb1", str(day))
     (folder / "card.json").write_text(json.dumps(asdict(card)))
 
 

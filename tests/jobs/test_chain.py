@@ -13,14 +13,16 @@ from jobs import embed, evaluate, explain, promote, quantize, recommend, train
 from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows, replace_metrics
-from jobs.ranking.build import build, challenger_design, din_design
+from jobs.ranking.build import build_ranker, challenger_design, din_design
 from jobs.ranking.dataset import load_dataset
-from jobs.ranking.histories import EVENTS
+from jobs.ranking.evaluation import popularity_deciles
+from jobs.ranking.histories import EVENT_KINDS
 from jobs.ranking.items import load_item_features
+from jobs.ranking.training import load_champion_to_continue
 from jobs.release import gate
 from jobs.release import mlflow_registry as tracking
 from jobs.release.model_store import load_card, load_model
-from jobs.release.releases import live
+from jobs.release.releases import live_release
 from jobs.release.settings import Gate
 from jobs.settings.tree import Settings
 from models.ranker.design import PRESETS
@@ -57,9 +59,9 @@ def test_challenger_champion_and_din_are_judged_on_the_same_rows(ran: Chain) -> 
 
 def test_tenths_of_popularity_hold_equally_many_rows_where_items_can_be_parted() -> None:
     target = np.repeat(np.arange(20), 3)
-    assert evaluate.tenths(target, np.arange(20)[::-1]).tolist() == np.repeat(np.arange(10)[::-1], 6).tolist()
-    assert evaluate.tenths(np.array([1, 1, 1, 0]), np.array([5, 9])).tolist() == [7, 7, 7, 0]
-    assert evaluate.tenths(np.zeros(0, int), np.zeros(3, int)).tolist() == []
+    assert popularity_deciles(target, np.arange(20)[::-1]).tolist() == np.repeat(np.arange(10)[::-1], 6).tolist()
+    assert popularity_deciles(np.array([1, 1, 1, 0]), np.array([5, 9])).tolist() == [7, 7, 7, 0]
+    assert popularity_deciles(np.zeros(0, int), np.zeros(3, int)).tolist() == []
 
 
 def test_a_published_id_does_not_move_when_new_items_arrive(ran: Chain) -> None:
@@ -86,7 +88,7 @@ def test_only_items_whose_text_changed_are_embedded(ran: Chain) -> None:
 
 def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> None:
     lake, settings = ran.lake, ran.settings
-    champion = live(lake, before=str(LAST))
+    champion = live_release(lake, before=str(LAST))
     assert champion
     card = load_card(lake, champion["model_uri"])
     catalogue = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
@@ -94,10 +96,10 @@ def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> Non
 
     def warmed(settings: Settings, day: date = LAST, book: str = card.codebook_version) -> Ranker | None:
         model, now = (
-            build(data, settings, challenger_design(settings.ranker)),
+            build_ranker(data, settings, challenger_design(settings.ranker)),
             replace(catalogue, codebook_version=book),
         )
-        return train.warmed(lake, settings, day, "challenger", model, now, card.encoder_version)
+        return load_champion_to_continue(lake, settings, day, "challenger", model, now, card.encoder_version)
 
     def told(**values: object) -> Settings:
         return settings.model_copy(update={"ranker": settings.ranker.model_copy(update=values)})
@@ -116,8 +118,8 @@ def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> Non
         ("din", din_design(settings.ranker), True),
         ("challenger", challenger_design(settings.ranker), False),
     ):
-        model, now = build(data, settings, design), replace(catalogue, codebook_version="of another encoder")
-        found = train.warmed(lake, settings, LAST, name, model, now, "another encoder")
+        model, now = build_ranker(data, settings, design), replace(catalogue, codebook_version="of another encoder")
+        found = load_champion_to_continue(lake, settings, LAST, name, model, now, "another encoder")
         assert (found is not None) == goes_on  # DIN reads neither vectors nor codes
 
 
@@ -177,7 +179,7 @@ def test_recommendations_are_ranked_by_score_and_hold_nothing_seen(ran: Chain) -
 
 def test_no_feature_sees_what_happens_at_or_after_the_sample(ran: Chain, tmp_path: Path) -> None:
     assert_no_future(ran.lake, ran.settings, LAST, Lake(tmp_path / "other"))
-    lists = ((EVENTS["impression"], 20), (EVENTS["purchase"], 5))
+    lists = ((EVENT_KINDS["impression"], 20), (EVENT_KINDS["purchase"], 5))
     told = replace(PRESETS["sim_hard"], extras=("rates",), lists=lists)
     assert_no_future(ran.lake, ran.settings, LAST, Lake(tmp_path / "shown"), told)
 
@@ -249,7 +251,7 @@ def test_after_a_rollback_the_model_before_is_champion_and_has_the_alias(ran: Ch
         promote.run(lake, settings, LAST, rollback=True)
     next_day = gate.decide(lake, settings, LAST + timedelta(days=1))
     assert (next_day.kind, next_day.uri) == ("keep", releases[0]["model_uri"])
-    marked = tracking._client(lake).get_model_version_by_alias(tracking.NAME, tracking.ALIAS)
+    marked = tracking._connect(lake).get_model_version_by_alias(tracking.NAME, tracking.ALIAS)
     assert marked.source == f"{lake.root}/{releases[0]['model_uri']}"
 
 

@@ -1,4 +1,4 @@
-"""What the metrics mean, against scikit-learn and a plain loop over users."""
+"""The metrics, against scikit-learn and a plain loop over users."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ ALL = {
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
-    """Labels, probabilities with many ties, and users of whom some have one class only."""
+    """Labels, probabilities with many ties, and users; some users have one class only."""
     rng = np.random.default_rng(5)
     users = rng.integers(0, 60, 900)
     scores = np.round(rng.random(900), 1)
@@ -29,16 +29,16 @@ def rows() -> Rows:
     return labels, scores, users
 
 
-def looped(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+def aucs_by_loop(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """AUC and rows of each user who has both classes."""
     labels, scores, users = rows
-    of = [(labels[users == user], scores[users == user]) for user in np.unique(users)]
-    both = [(y, s) for y, s in of if 0 < y.mean() < 1]
+    user_rows = [(labels[users == user], scores[users == user]) for user in np.unique(users)]
+    both = [(y, s) for y, s in user_rows if 0 < y.mean() < 1]
     aucs = [reference.roc_auc_score(y, s) for y, s in both]
     return np.array(aucs), np.array([len(y) for y, _ in both])
 
 
-def test_auc_is_that_of_scikit_learn_ties_included(rows: Rows) -> None:
+def test_auc_equals_that_of_scikit_learn_ties_included(rows: Rows) -> None:
     assert metrics.auc(*rows) == pytest.approx(reference.roc_auc_score(*rows[:2]))
 
 
@@ -48,15 +48,15 @@ def test_auc_of_one_class_is_not_defined() -> None:
 
 
 def test_uauc_is_the_mean_over_users_with_both_classes(rows: Rows) -> None:
-    assert metrics.uauc(*rows) == pytest.approx(looped(rows)[0].mean())
+    assert metrics.uauc(*rows) == pytest.approx(aucs_by_loop(rows)[0].mean())
 
 
-def test_gauc_weighs_users_by_their_impressions(rows: Rows) -> None:
-    aucs, sizes = looped(rows)
+def test_gauc_weights_users_by_their_impressions(rows: Rows) -> None:
+    aucs, sizes = aucs_by_loop(rows)
     assert metrics.gauc(*rows) == pytest.approx(np.average(aucs, weights=sizes))
 
 
-def test_log_loss_is_that_of_scikit_learn(rows: Rows) -> None:
+def test_log_loss_equals_that_of_scikit_learn(rows: Rows) -> None:
     labels, scores, _ = rows
     scores = np.clip(scores, 0.05, 0.95)
     assert metrics.log_loss(labels, scores) == pytest.approx(reference.log_loss(labels, scores))
@@ -84,18 +84,18 @@ def test_a_weight_of_two_is_the_user_drawn_twice(metric: metrics.Metric, rows: R
     twice = users % 3 == 0
     more_labels, more_scores = np.r_[labels, labels[twice]], np.r_[scores, scores[twice]]
     as_another_user = np.r_[users, users[twice] + 1000]
-    twice_drawn = 1.0 + (np.unique(users) % 3 == 0)
-    weighted = metric(labels, scores, users, twice_drawn)
+    weights = 1.0 + (np.unique(users) % 3 == 0)
+    weighted = metric(labels, scores, users, weights)
     assert weighted == pytest.approx(metric(more_labels, more_scores, as_another_user))
 
 
-def test_users_may_be_named_by_text_and_rows_come_in_any_order(rows: Rows) -> None:
+def test_users_may_be_text_and_rows_may_come_in_any_order(rows: Rows) -> None:
     order = np.random.default_rng(0).permutation(900)
     names = np.char.add("user ", rows[2].astype(str))
     assert metrics.gauc(rows[0][order], rows[1][order], names[order]) == pytest.approx(metrics.gauc(*rows))
 
 
-def test_a_score_that_is_no_number_is_refused() -> None:
+def test_a_score_that_is_nan_is_refused() -> None:
     with pytest.raises(ValueError, match="NaN"):
         metrics.auc([1, 0], [0.5, np.nan])
 
@@ -105,25 +105,26 @@ def interval(metric: metrics.Metric, labels: Any, scores: Any, users: Any, seed:
 
 
 @pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
-def test_an_interval_is_that_of_users_drawn_again_with_all_their_rows(metric: metrics.Metric, rows: Rows) -> None:
+def test_an_interval_is_computed_from_users_drawn_again_with_all_their_rows(metric: metrics.Metric, rows: Rows) -> None:
     labels, scores, users = rows
-    rng, names, found = np.random.default_rng(3), np.unique(users), []
+    rng, names, values = np.random.default_rng(3), np.unique(users), []
     for _ in range(50):
         drawn = rng.integers(0, len(names), len(names))
-        again = [np.flatnonzero(users == names[one]) for one in drawn]
-        who = np.repeat(np.arange(len(drawn)), [len(one) for one in again])
-        found.append(metric(labels[np.concatenate(again)], scores[np.concatenate(again)], who))
-    assert interval(metric, *rows, seed=3, rounds=50) == pytest.approx(tuple(np.percentile(found, [2.5, 97.5])))
+        user_rows = [np.flatnonzero(users == names[number]) for number in drawn]
+        groups = np.repeat(np.arange(len(drawn)), list(map(len, user_rows)))
+        drawn_rows = np.concatenate(user_rows)
+        values.append(metric(labels[drawn_rows], scores[drawn_rows], groups))
+    assert interval(metric, *rows, seed=3, rounds=50) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
 
 
-def test_bootstrap_holds_the_metric_and_repeats_with_its_seed(rows: Rows) -> None:
+def test_a_bootstrap_interval_contains_the_metric_and_repeats_with_its_seed(rows: Rows) -> None:
     low, high = interval(metrics.auc, *rows, seed=1, rounds=100)
     assert low < metrics.auc(*rows) < high
     assert (low, high) == interval(metrics.auc, *rows, seed=1, rounds=100)
     assert (low, high) != interval(metrics.auc, *rows, seed=2, rounds=100)
 
 
-def test_bootstrap_is_wider_when_the_rows_of_a_user_agree() -> None:
+def test_a_bootstrap_interval_is_wider_when_the_rows_of_a_user_agree() -> None:
     rng = np.random.default_rng(2)
     users = np.repeat(np.arange(50), 20)
     labels = (rng.random(50) < 0.5).astype(float)[users]
@@ -144,10 +145,10 @@ def test_the_paired_interval_sees_a_gain_that_two_separate_intervals_cannot(rows
     better = scores + 0.03 * labels
     gain = metrics.bootstrap_difference({"auc": metrics.auc}, labels, better, scores, users, seed=0, rounds=100)
     low, _ = gain["auc"]
-    one, other = (interval(metrics.auc, labels, s, users, seed=0, rounds=100) for s in (scores, better))
+    old, new = (interval(metrics.auc, labels, s, users, seed=0, rounds=100) for s in (scores, better))
     assert low > 0
-    assert other[0] < one[1]  # on their own the two overlap
+    assert new[0] < old[1]  # the separate intervals overlap
 
 
-def test_an_interval_of_nothing_is_not_defined() -> None:
+def test_an_interval_of_an_undefined_metric_is_not_defined() -> None:
     assert np.isnan(interval(metrics.auc, [1, 1], [0.1, 0.2], [0, 1], seed=0, rounds=9)).all()

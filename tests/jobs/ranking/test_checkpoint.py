@@ -1,4 +1,4 @@
-"""A training that was killed goes on from its checkpoint in the lake, and leaves none behind."""
+"""A training that was killed resumes from its checkpoint in the lake, and leaves no checkpoint behind."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from jobs.lake import Lake
-from jobs.ranking.checkpoint import LakeCheckpoint, finish
-from jobs.ranking.settings import Ranker as Section
-from jobs.ranking.train_worker import train_in_ranks
+from jobs.ranking.checkpoint import LakeCheckpoint, remove_checkpoints
+from jobs.ranking.settings import Ranker as RankerSettings
+from jobs.ranking.train_worker import train_in_workers
 from models.ranker import Design, Ranker, Samples, fit
 from tests.jobs.lake_rows import DAY
 
@@ -26,7 +26,7 @@ def rows() -> Samples:
 
 
 def trained(lake: Lake, data: Samples, dies_in: int = 0) -> tuple[Ranker, set[int]]:
-    """A model and the epochs that this process trained; dies_in: an epoch that is not ended."""
+    """A model and the epochs that this process trained. dies_in: an epoch in which it is killed"""
     model = Ranker(design=Design("latest", k=4), n_items=9, tasks=("click",))
     trained_in: set[int] = set()
 
@@ -36,49 +36,51 @@ def trained(lake: Lake, data: Samples, dies_in: int = 0) -> tuple[Ranker, set[in
             raise KeyboardInterrupt
         trained_in.add(epoch)
 
-    keeper = LakeCheckpoint.of(lake, DAY, model, data, Section())
+    checkpoint = LakeCheckpoint.for_training(lake, DAY, model, data, RankerSettings())
     fit(model, data, seed=0, epochs=EPOCHS, batch_size=64, lr=1e-2, valid_share=0.2, patience=9, progress=progress,
-        keeper=keeper)  # fmt: skip
+        checkpoint=checkpoint)  # fmt: skip
     return model, trained_in
 
 
-def test_a_killed_training_goes_on_from_the_lake(lake: Lake) -> None:
+def test_a_killed_training_resumes_from_the_lake(lake: Lake) -> None:
     undisturbed, _ = trained(lake, rows())
-    finish(lake)
+    remove_checkpoints(lake)
     with pytest.raises(KeyboardInterrupt):
         trained(lake, rows(), dies_in=3)
     resumed, epochs = trained(lake, rows())
     assert epochs == {3}
     for name, value in undisturbed.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
-    finish(lake)
+    remove_checkpoints(lake)
     assert not (Path(lake.root) / "models/unfinished").exists()
 
 
-def test_ranks_that_share_every_batch_give_the_weights_of_one_process(
+def test_workers_that_share_every_batch_give_the_weights_of_one_process(
     lake: Lake, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = rows()
-    told: dict[str, Any] = {"seed": 0, "epochs": 2, "batch_size": 29, "lr": 1e-2, "valid_share": 0.2, "patience": 9}
+    options: dict[str, Any] = {"seed": 0, "epochs": 2, "batch_size": 29, "lr": 1e-2, "valid_share": 0.2, "patience": 9}
     data.labels[::5] = np.nan
     models = [Ranker(design=Design("latest", k=4, features=("item_id", "nearest_items")), n_items=9, tasks=("click",),
                      nearest_of=9, id_dropout=0, dropout=0) for _ in range(2)]  # fmt: skip
     for model in models:
         model.set_nearest(torch.arange(9 * 25).view(9, 25) % 9)
-    keepers = [LakeCheckpoint.of(lake, day, models[0], data, Section()) for day in (DAY, DAY - timedelta(1))]
-    one = fit(models[0], data, keeper=keepers[0], **told)
-    two = train_in_ranks(2, models[1], data, keepers[1], "challenger", **told)
+    checkpoints = [
+        LakeCheckpoint.for_training(lake, day, models[0], data, RankerSettings()) for day in (DAY, DAY - timedelta(1))
+    ]
+    alone = fit(models[0], data, checkpoint=checkpoints[0], **options)
+    shared = train_in_workers(2, models[1], data, checkpoints[1], "challenger", **options)
     assert not models[1].training
-    for a, b in zip(one, two, strict=True):  # the last of 320 rows is a batch, of which one rank has no part
+    for a, b in zip(alone, shared, strict=True):  # the last batch has 1 of the 320 rows, so one worker has none
         assert asdict(a) == pytest.approx(asdict(b), rel=1e-3)
     for name, value in models[0].state_dict().items():
         assert torch.allclose(value.float(), models[1].state_dict()[name].float(), atol=1e-3), name
-    again = train_in_ranks(2, models[1], data, keepers[1], "challenger", **told | {"epochs": 3})
-    assert again[:2] == two
-    assert capfd.readouterr().err.count("goes on from the epochs") == 2  # each rank
+    again = train_in_workers(2, models[1], data, checkpoints[1], "challenger", **options | {"epochs": 3})
+    assert again[:2] == shared
+    assert capfd.readouterr().err.count("training resumes from the epochs") == 2  # each worker
 
 
-def test_other_rows_or_a_torn_file_start_anew(lake: Lake) -> None:
+def test_other_rows_or_a_damaged_file_start_from_the_first_epoch(lake: Lake) -> None:
     with pytest.raises(KeyboardInterrupt):
         trained(lake, rows(), dies_in=3)
     assert trained(lake, rows().take(np.arange(399)))[1] == {1, 2, 3}
@@ -87,6 +89,6 @@ def test_other_rows_or_a_torn_file_start_anew(lake: Lake) -> None:
     assert trained(lake, rows())[1] == {1, 2, 3}
     for file in (Path(lake.root) / "models/unfinished").rglob("*.safetensors"):
         content = bytearray(file.read_bytes())
-        content[-10] ^= 1  # a disk that lies
+        content[-10] ^= 1  # a bit that flipped on the disk
         file.write_bytes(content)
     assert trained(lake, rows())[1] == {1, 2, 3}

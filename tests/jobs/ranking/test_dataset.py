@@ -1,4 +1,4 @@
-"""A day's rows as arrays: what they are labelled with, and in which order."""
+"""A day's rows as arrays: their labels and their order."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -18,33 +18,33 @@ ITEMS = ItemFeatures(
 )
 
 
-def sample(name: str, day: date, **told: Any) -> dict[str, Any]:
-    at = moment(day, int(name))
+def sample(name: str, day: date, **labels: Any) -> dict[str, Any]:
+    ts = moment(day, int(name))
     ids = {"sample_id": name, "user_id": f"u{name}", "item_id": "i2"}
-    return {**ids, "ts": at, "history_until": at, "sampled": False, "day": day, **told}
+    return {**ids, "ts": ts, "history_until": ts, "sampled": False, "day": day, **labels}
 
 
-def test_a_label_that_the_day_knows_goes_before_those_that_it_does_not(lake: Lake, settings: Settings) -> None:
+def test_tasks_with_labels_in_the_test_rows_come_first(lake: Lake, settings: Settings) -> None:
     before = DAY - timedelta(days=1)
     rows = [sample("1", before, purchase=1), sample("2", before, purchase=0, like=1), sample("3", before)]
     put(lake, "gold.samples", [*rows, sample("5", DAY, like=0), sample("4", DAY, like=1)])
     data = load_dataset(lake, settings, ITEMS, DAY)
     assert data.tasks == ("like", "purchase")
     assert data.test.labels[:, 0].tolist() == [1, 0]
-    assert [data.users[int(one)].as_py() for one in data.test.user] == ["u4", "u5"]
-    assert [data.users[int(one)].as_py() for one in data.train.user] == ["u1", "u2"]
+    assert [data.users[int(index)].as_py() for index in data.test.user] == ["u4", "u5"]
+    assert [data.users[int(index)].as_py() for index in data.train.user] == ["u1", "u2"]
     assert data.train.labels[:, 1].tolist() == [1, 0]
 
 
-def test_parts_are_merged_when_they_outgrow_what_came_of_those_before() -> None:
-    merged = []
+def test_parts_are_merged_when_they_outgrow_the_result_so_far() -> None:
+    merged_sizes = []
 
     def merge(parts: list[pa.Array]) -> pa.Array:
-        merged.append(sum(map(len, parts)))
+        merged_sizes.append(sum(map(len, parts)))
         return distinct_strings(parts)
 
     part = pa.array([str(n) for n in range(100)])
     assert merge_stream([part] * 500, merge).to_pylist() == sorted(part.to_pylist())
-    assert max(merged) <= 3 * len(part)
-    assert len(merged) <= 500 / 2 + 3
+    assert max(merged_sizes) <= 3 * len(part)
+    assert len(merged_sizes) <= 500 / 2 + 3
     assert distinct_strings([]).to_pylist() == []

@@ -1,4 +1,4 @@
-"""The gate looks at the semantic IDs, too, and at what the challenger was compared with."""
+"""The gate also checks the semantic IDs, and which model the challenger was compared with."""
 
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ HEALTHY = {"collision_rate": 0.01, "bucket_share": 0.001, "hr_at_10": 0.99}
         ("hr_at_10", 0.05, "gate.min_hr_at_10"),
     ],
 )
-def test_ids_beyond_a_threshold_keep_the_challenger_back(
+def test_a_challenger_with_ids_beyond_a_threshold_does_not_go_live(
     lake: Lake, settings: Settings, metric: str, value: float, setting: str
 ) -> None:
     put_metrics(lake, DAY, champion=False)
@@ -34,17 +34,17 @@ def test_ids_beyond_a_threshold_keep_the_challenger_back(
     decision = decide(lake, settings, DAY)
     assert decision.kind == "none"
     assert setting in decision.reason
-    other = metric_rows("codebook", "all", HEALTHY | {metric: value}, version="cb2")
-    replace_metrics(lake, "quantize", DAY, other)
+    other_codebook = metric_rows("codebook", "all", HEALTHY | {metric: value}, version="cb2")
+    replace_metrics(lake, "quantize", DAY, other_codebook)
     assert "another codebook than the challenger's (cb1)" in decide(lake, settings, DAY).reason
 
 
 def test_a_first_model_no_better_than_chance_is_not_published(lake: Lake, settings: Settings) -> None:
     put_metrics(lake, DAY, champion=False)
     for low, kind in ((0.4999, "none"), (0.51, "promote")):
-        near = {"auc": (low, 0.6)}
-        found = metric_rows("challenger", "all", {"auc": 0.55}, intervals=near, rows=500, version="challenger-1")
-        replace_metrics(lake, "evaluate", DAY, found)
+        intervals = {"auc": (low, 0.6)}
+        rows = metric_rows("challenger", "all", {"auc": 0.55}, intervals=intervals, rows=500, version="challenger-1")
+        replace_metrics(lake, "evaluate", DAY, rows)
         decision = decide(lake, settings, DAY)
         assert decision.kind == kind
     replace_metrics(lake, "evaluate", DAY, metric_rows("challenger", "all", {"auc": 0.4}, rows=500,
@@ -52,9 +52,11 @@ def test_a_first_model_no_better_than_chance_is_not_published(lake: Lake, settin
     assert "no better than chance" in decide(lake, settings, DAY).reason
 
 
-def test_a_champion_that_evaluate_did_not_see_stays_until_it_runs_again(lake: Lake, settings: Settings) -> None:
+def test_a_champion_that_evaluate_did_not_compare_stays_until_evaluate_runs_again(
+    lake: Lake, settings: Settings
+) -> None:
     ranker = Ranker(design=Design("latest"), n_items=1, tasks=("click",))
-    card = ModelCard.of(settings, "champion-1", "e1", "cb1", str(DAY))
+    card = ModelCard.from_settings(settings, "champion-1", "e1", "cb1", str(DAY))
     uri = save_model(lake, "challenger", ranker, card, pa.array(["i"]))
     release = release_row(1, DAY - timedelta(days=1)) | {"model_version": "champion-1", "model_uri": uri}
     put(lake, "gold.releases", [release])
@@ -64,36 +66,38 @@ def test_a_champion_that_evaluate_did_not_see_stays_until_it_runs_again(lake: La
     decision = decide(lake, settings, DAY)
     assert decision.kind == "keep"
     assert "not compared with the live model, another: run evaluate of this day again" in decision.reason
-    put_metrics(lake, DAY, champion=False)  # when it ran, no model was live
+    put_metrics(lake, DAY, champion=False)  # evaluate ran when no model was live
     assert decide(lake, settings, DAY) == decision
 
 
-def test_a_champion_that_is_lost_counts_as_none(lake: Lake, settings: Settings) -> None:
+def test_a_champion_whose_files_are_missing_counts_as_no_champion(lake: Lake, settings: Settings) -> None:
     put(lake, "gold.releases", [release_row(1, DAY - timedelta(days=1))])
     put_metrics(lake, DAY, champion=False)
     decision = decide(lake, settings, DAY)
     assert decision.kind == "promote"
-    assert "the first model after one that cannot be read (model models/m1 is not in" in decision.reason
+    assert "the first model after a champion that cannot be read (model models/m1 is not in" in decision.reason
 
 
-def test_a_difference_without_an_interval_is_told_without(lake: Lake, settings: Settings) -> None:
+def test_a_difference_without_an_interval_is_described_without_it(lake: Lake, settings: Settings) -> None:
     put(lake, "gold.releases", [release_row(1, DAY - timedelta(days=1)) | {"model_version": "champion-1"}])
     put_metrics(lake, DAY)
     rows = metric_rows("challenger", "all", {"auc": 0.7}, rows=500, version="challenger-1")
     rows += metric_rows("champion", "all", {"auc": 0.6}, rows=500, version="champion-1")
     rows += metric_rows("challenger_minus_champion", "all", {"auc": 0.1}, rows=500)
     replace_metrics(lake, "evaluate", DAY, rows)
-    told = "AUC 0.7000 against the champion's 0.6000 (difference +0.1000)"
-    assert decide(lake, settings, DAY).reason == told
+    expected = "AUC 0.7000 against the champion's 0.6000 (difference +0.1000)"
+    assert decide(lake, settings, DAY).reason == expected
 
 
-@pytest.mark.parametrize(("metric", "told"), [("auc", "the day has no rows"), ("gauc", "no user of the day has rows")])
+@pytest.mark.parametrize(
+    ("metric", "message"), [("auc", "the day has no rows"), ("gauc", "no user of the day has rows")]
+)
 def test_a_day_whose_metric_is_undefined_changes_no_model(
-    lake: Lake, settings: Settings, metric: str, told: str
+    lake: Lake, settings: Settings, metric: str, message: str
 ) -> None:
     put_metrics(lake, DAY, champion=False)
     rows = metric_rows("challenger", "all", {metric: float("nan")}, rows=500, version="challenger-1")
     replace_metrics(lake, "evaluate", DAY, rows)
-    asked = settings.model_copy(update={"gate": settings.gate.model_copy(update={"metric": metric})})
-    decision = decide(lake, asked, DAY)
-    assert (decision.kind, decision.reason) == ("none", f"{told} of both classes, so nothing can be compared")
+    changed = settings.model_copy(update={"gate": settings.gate.model_copy(update={"metric": metric})})
+    decision = decide(lake, changed, DAY)
+    assert (decision.kind, decision.reason) == ("none", f"{message} of both classes, so models cannot be compared")

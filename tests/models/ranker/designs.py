@@ -1,10 +1,10 @@
-"""A made-up log, and rankers of any design on it."""
+"""A made-up log, and rankers of any design that are trained on it."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.ranker import Design, Histories, Ranker, Samples, exact, find, fit, gathered
+from models.ranker import Design, Histories, Ranker, Samples, build_samples, fit, round_to_grid, search_histories
 from models.ranker.rates import Rates
 
 USERS, ITEMS, EVENTS, ROWS = 12, 40, 600, 300
@@ -25,26 +25,26 @@ def log(seed: int = 0) -> dict[str, np.ndarray]:
 
 def vectors() -> Tensor:
     drawn = torch.randn(ITEMS, 6, generator=torch.Generator().manual_seed(1))
-    return exact(torch.nn.functional.normalize(drawn, dim=1))
+    return round_to_grid(torch.nn.functional.normalize(drawn, dim=1))
 
 
 def categories() -> Tensor:
-    return torch.arange(ITEMS) % 5 - 1  # some are of none
+    return torch.arange(ITEMS) % 5 - 1  # some items have none
 
 
 def rows_of(design: Design, events: dict[str, np.ndarray], seed: int = 7) -> Samples:
-    """Rows of which every second item is liked, so that any design can learn it."""
+    """Rows in which every second item is liked, so that any design can learn it."""
     rng = np.random.default_rng(seed)
     user, item, ts = rng.integers(0, USERS, ROWS), rng.integers(0, ITEMS, ROWS), rng.integers(0, 10**9, ROWS)
     histories = Histories.from_arrays(events["user"], events["item"], events["ts"], USERS, kinds=events["kind"])
     end = histories.ends(user, ts)
-    found = find(design, histories, user, item, end, vectors=vectors(), categories=categories())
+    result = search_histories(design, histories, user, item, end, vectors=vectors(), categories=categories())
     liked = rng.random((ROWS, 2)) < np.where(item % 2, 0.1, 0.9)[:, None]
-    labels = np.logical_and.accumulate(liked, axis=1).astype(np.float32)  # what is bought was clicked
+    labels = np.logical_and.accumulate(liked, axis=1).astype(np.float32)  # a purchase follows a click
     shown = (events["user"], events["item"], events["ts"])
     taken = tuple(column[events["kind"] == 1] for column in shown)
     rates = Rates.from_arrays(shown, (taken[0], taken[1], taken[2]), USERS, ITEMS, 10**9).at(user, item, ts)
-    return gathered(design, histories, found, user, item, end, ts, labels, rates)
+    return build_samples(design, histories, result, user, item, end, ts, labels, rates)
 
 
 def ranker(design: Design) -> Ranker:

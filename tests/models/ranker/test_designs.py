@@ -1,4 +1,4 @@
-"""The grid of the ranker: every point of it trains, each part does what its paper says, none sees the future."""
+"""Designs of the ranker: every design trains, each part follows its paper, and no part sees the future."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,23 +14,23 @@ from models.ranker import (
     Design,
     Histories,
     Ranker,
-    find,
+    build_samples,
     fit,
-    gathered,
     load,
     predict,
-    reindexed,
+    reindex_items,
     save,
+    search_histories,
 )
-from models.ranker.attention import Seen, TargetAttention
+from models.ranker.attention import AttentionInput, TargetAttention
 from models.ranker.design import Attention, Heads, Search
-from models.ranker.head import EntireSpace, MultiGateExperts, heads
+from models.ranker.head import EntireSpace, MultiGateExperts, build_head
 from models.ranker.model import NEAREST
 from models.ranker.rates import RATES
-from models.ranker.training import weigh
+from models.ranker.training import predict_attention
 from tests.models.ranker.designs import EVERYTHING, ITEMS, ROWS, categories, log, ranker, rows_of, trained, vectors
 
-GRID = [
+DESIGNS = [
     *PRESETS.values(),
     EVERYTHING,
     *(replace(EVERYTHING, search=search) for search in get_args(Search)),
@@ -43,7 +43,7 @@ GRID = [
 ]
 
 
-@pytest.mark.parametrize("design", GRID, ids=str)
+@pytest.mark.parametrize("design", DESIGNS, ids=str)
 def test_every_design_learns_and_a_saved_model_predicts_the_same(design: Design, tmp_path: Path) -> None:
     rows = rows_of(design, log())
     model = trained(design, rows)
@@ -58,67 +58,68 @@ def test_every_design_learns_and_a_saved_model_predicts_the_same(design: Design,
     order = torch.randperm(ITEMS, generator=torch.Generator().manual_seed(0))
     new_of = torch.argsort(order).numpy()
     moved = replace(rows, target=new_of[rows.target], topk=np.where(rows.topk < 0, -1, new_of[rows.topk]))
-    assert np.array_equal(predict(reindexed(model, order), moved), before)
+    assert np.array_equal(predict(reindex_items(model, order), moved), before)
 
 
-@pytest.mark.parametrize("design", GRID, ids=str)
-def test_nothing_that_happens_at_or_after_a_row_changes_what_it_is_told(design: Design) -> None:
+@pytest.mark.parametrize("design", DESIGNS, ids=str)
+def test_nothing_that_happens_at_or_after_a_row_changes_its_input(design: Design) -> None:
     events, other = log(), log(seed=5)
     cut = 500_000_000
     late = events["ts"] >= cut
     changed = {name: np.where(late, other[name], values) for name, values in events.items() if name != "ts"}
     changed["ts"] = np.where(late, cut + (events["ts"] - cut) // 2, events["ts"])
-    one, two = rows_of(design, events), rows_of(design, changed)
-    past = one.ts <= cut
-    for name in ("target", "topk", "sims", "history_length", "seconds", "kinds", "after", "rates"):
-        a, b = getattr(one, name), getattr(two, name)
+    rows, changed_rows = rows_of(design, events), rows_of(design, changed)
+    before = rows.ts <= cut
+    for name in ("target", "topk", "sims", "history_length", "seconds", "kinds", "events_after", "rates"):
+        a, b = getattr(rows, name), getattr(changed_rows, name)
         assert (a is None) == (b is None)
-        assert a is None or np.array_equal(a[past], b[past])
-    assert not np.array_equal(one.topk[~past], two.topk[~past])  # where it is the past, the change is seen
+        assert a is None or np.array_equal(a[before], b[before])
+    assert not np.array_equal(rows.topk[~before], changed_rows.topk[~before])  # later rows see the change
 
 
 @pytest.mark.parametrize("search", get_args(Search))
 def test_a_planted_event_of_the_same_moment_is_not_found(search: Search) -> None:
     design = Design(search, k=3)
     histories = Histories.from_arrays(np.zeros(2, int), np.array([1, 6]), np.array([10, 20]), 1)
-    zero, target = np.array([0]), np.array([6])  # as alike as can be, of the same category
+    zero, target = np.array([0]), np.array([6])  # the target itself: most similar, same category
     end = histories.ends(zero, np.array([20]))
-    found = find(design, histories, zero, target, end, vectors=vectors(), categories=categories())
-    assert found.items.tolist() == [[1, -1, -1]]
-    later = find(design, histories, zero, target, end + 1, vectors=vectors(), categories=categories())
+    result = search_histories(design, histories, zero, target, end, vectors=vectors(), categories=categories())
+    assert result.items.tolist() == [[1, -1, -1]]
+    later = search_histories(design, histories, zero, target, end + 1, vectors=vectors(), categories=categories())
     assert 6 in later.items
 
 
 @pytest.mark.parametrize("search", ["latest", "category"])
-def test_similarities_are_told_of_events_that_were_not_searched_by_them(search: Search) -> None:
+def test_similarities_are_computed_for_events_that_another_search_found(search: Search) -> None:
     rows = rows_of(Design(search, k=5, attention="semantic"), log())
-    alike = (vectors()[rows.target].unsqueeze(1) * vectors()[np.maximum(rows.topk, 0)]).sum(dim=2).numpy()
-    np.testing.assert_allclose(rows.sims, np.where(rows.topk < 0, 0, alike), atol=1e-6)
-    assert not rows_of(Design(search, k=5), log()).sims.any()  # nothing sees them
+    products = (vectors()[rows.target].unsqueeze(1) * vectors()[np.maximum(rows.topk, 0)]).sum(dim=2).numpy()
+    np.testing.assert_allclose(rows.sims, np.where(rows.topk < 0, 0, products), atol=1e-6)
+    assert not rows_of(Design(search, k=5), log()).sims.any()  # no part reads them
 
 
 def test_a_category_is_searched_newest_first_and_no_category_finds_nothing() -> None:
     histories = Histories.from_arrays(np.zeros(4, int), np.array([1, 2, 6, 11]), np.arange(4), 1)
     user, end = np.zeros(2, int), np.full(2, 4)
-    found = find(Design("category", k=2), histories, user, np.array([16, 5]), end, categories=categories())
-    assert found.items.tolist() == [[11, 6], [-1, -1]]
-    assert found.events.tolist() == [[3, 2], [-1, -1]]
+    result = search_histories(Design("category", k=2), histories, user, np.array([16, 5]), end, categories=categories())
+    assert result.items.tolist() == [[11, 6], [-1, -1]]
+    assert result.events.tolist() == [[3, 2], [-1, -1]]
 
 
-def test_an_event_is_told_with_its_age_its_type_and_its_place() -> None:
+def test_an_event_comes_with_its_age_its_type_and_its_position() -> None:
     histories = Histories.from_arrays(
         np.zeros(3, int), np.array([3, 4, 5]), np.array([1, 2, 4]) * 10**6, 1, kinds=np.array([1, 0, 1])
     )
     design, zero = replace(EVERYTHING, search="latest", k=4), np.array([0])
     end = histories.ends(zero, np.array([10 * 10**6]))
-    found = find(design, histories, zero, zero, end, vectors=vectors())
-    rows = gathered(
-        design, histories, found, zero, zero, end, np.array([10 * 10**6]), np.zeros((1, 2)), np.zeros((1, RATES))
+    result = search_histories(design, histories, zero, zero, end, vectors=vectors())
+    rows = build_samples(
+        design, histories, result, zero, zero, end, np.array([10 * 10**6]), np.zeros((1, 2)), np.zeros((1, RATES))
     )
     assert rows.topk.tolist() == [[5, 4, 3, -1]]
-    for told, wanted in ((rows.seconds, [6, 8, 9, 0]), (rows.kinds, [1, 0, 1, 0]), (rows.after, [0, 1, 2, 0])):
-        assert told is not None
-        assert told.tolist() == [wanted]
+    columns = ((rows.seconds, [6, 8, 9, 0]), (rows.kinds, [1, 0, 1, 0]), (rows.events_after, [0, 1, 2, 0]))
+    for values, expected in columns:
+        assert values is not None
+        assert values.tolist() == [expected]
 
 
 def test_codes_shared_after_one_that_differs_do_not_count_nor_do_codes_that_are_missing() -> None:
@@ -126,8 +127,8 @@ def test_codes_shared_after_one_that_differs_do_not_count_nor_do_codes_that_are_
     codes = torch.tensor([[1, 2, 3], [1, 2, 3], [1, 0, 3], [0, 2, 3], [-1, -1, -1]])
     model.set_codes(torch.cat([codes, torch.zeros(ITEMS - 5, 3, dtype=torch.int64)]))
     events = torch.tensor([[0, 1, 2, 3, 4]])
-    assert model.shared_prefix(torch.tensor([0]), events).tolist() == [[3, 3, 1, 0, 0]]
-    assert model.shared_prefix(torch.tensor([4]), events).tolist() == [[0, 0, 0, 0, 0]]
+    assert model.count_shared_prefix(torch.tensor([0]), events).tolist() == [[3, 3, 1, 0, 0]]
+    assert model.count_shared_prefix(torch.tensor([4]), events).tolist() == [[0, 0, 0, 0, 0]]
 
 
 def test_a_purchase_is_never_likelier_than_its_click() -> None:
@@ -141,11 +142,11 @@ def test_a_purchase_is_never_likelier_than_its_click() -> None:
 
 def test_a_purchase_that_was_certain_and_did_not_happen_is_learned_from() -> None:
     inner = MultiGateExperts(width=1, tasks=2, experts=1, hidden=4, dropout=0)
-    inner.start_at(torch.tensor([15.0, 15.0], dtype=torch.float64).sigmoid())
+    inner.init_biases(torch.tensor([15.0, 15.0], dtype=torch.float64).sigmoid())
     logit = EntireSpace(inner, 0, 1)(torch.zeros(1, 1))[:, 1]
-    at = logit.detach().requires_grad_()
-    torch.autograd.backward(torch.nn.functional.softplus(at))  # of a label that is 0
-    torch.autograd.backward(logit, at.grad)
+    leaf = logit.detach().requires_grad_()
+    torch.autograd.backward(torch.nn.functional.softplus(leaf))  # the loss of a label 0
+    torch.autograd.backward(logit, leaf.grad)
     for tower in inner.towers:
         *_, last = tower.children()
         assert isinstance(last, torch.nn.Linear)
@@ -153,7 +154,7 @@ def test_a_purchase_that_was_certain_and_did_not_happen_is_learned_from() -> Non
         assert float(last.bias.grad) == pytest.approx(0.5, abs=0.1)
 
 
-def test_events_without_interest_count_nothing_in_quadratic_attention() -> None:
+def test_events_that_do_not_match_count_nothing_in_quadratic_attention() -> None:
     model = ranker(replace(EVERYTHING, attention="quadratic"))
     target, items = torch.randn(1, 16), torch.randn(2, 16)
     items[1] = 0.0
@@ -162,79 +163,82 @@ def test_events_without_interest_count_nothing_in_quadratic_attention() -> None:
         assert isinstance(attention, TargetAttention)
         attention.key.bias.zero_()
         attention.query.bias.zero_()
-        none = torch.tensor([[False] * 2])
-        nothing = attention(Seen(target, items, torch.tensor([[1, 1]]), None, torch.zeros(1, 2), none))
-    assert (nothing == 0).all()
+        no_padding = torch.tensor([[False] * 2])
+        inputs = AttentionInput(target, items, torch.tensor([[1, 1]]), None, torch.zeros(1, 2), no_padding)
+        interest = attention(inputs)
+    assert (interest == 0).all()
 
 
 @pytest.mark.parametrize("attention", get_args(Attention))
-def test_what_events_weigh_is_what_attention_used(attention: Attention) -> None:
+def test_attention_weights_are_those_that_the_prediction_used(attention: Attention) -> None:
     design = replace(EVERYTHING, attention=attention)
     rows = rows_of(design, log())
     model = ranker(design)
     model.known[:] = True
     torch.nn.init.normal_(model.ids.weight, generator=torch.Generator().manual_seed(0))  # events that differ
-    weights = weigh(model, rows)
+    weights = predict_attention(model, rows)
     assert weights.shape == rows.topk.shape
     assert (weights[rows.topk < 0] == 0).all()
     assert (weights >= 0).all()
     heaviest = weights.argmax(axis=1)
-    some = np.flatnonzero(weights.max(axis=1) > weights.mean(axis=1))
-    without = rows.topk.copy()
-    without[some, heaviest[some]] = -1
-    least = rows.topk.copy()
-    least[some, np.where(rows.topk < 0, 2, weights).argmin(axis=1)[some]] = -1
+    uneven = np.flatnonzero(weights.max(axis=1) > weights.mean(axis=1))
+    without_heaviest = rows.topk.copy()
+    without_heaviest[uneven, heaviest[uneven]] = -1
+    without_lightest = rows.topk.copy()
+    without_lightest[uneven, np.where(rows.topk < 0, 2, weights).argmin(axis=1)[uneven]] = -1
     before = predict(model, rows)
 
-    def moved(topk: np.ndarray) -> float:
-        return float(np.abs(predict(model, replace(rows, topk=topk)) - before)[some].mean())
+    def measure_change(topk: np.ndarray) -> float:
+        return float(np.abs(predict(model, replace(rows, topk=topk)) - before)[uneven].mean())
 
-    assert moved(without) > moved(least)
+    assert measure_change(without_heaviest) > measure_change(without_lightest)
 
 
-def test_a_step_moves_only_the_rows_of_items_that_it_read_itself() -> None:
-    """Also of those that an earlier step read: no momentum, no decay."""
+def test_a_step_changes_only_the_rows_of_items_that_it_reads() -> None:
+    """Rows that an earlier step read stay as they are, too: no momentum, no decay."""
     design = replace(PRESETS["qarm_v1"], k=3)
     rows, model = rows_of(design, log()).take(np.arange(40)), ranker(design)
-    model.set_nearest(torch.arange(ITEMS)[:, None].repeat(1, NEAREST))  # itself, so that `near` reads few rows, too
-    before = [table.detach().clone() for table in model.tables()]
-    moved, rested = [set[int](), set[int]()], [set[int](), set[int]()]
+    model.set_nearest(
+        torch.arange(ITEMS)[:, None].repeat(1, NEAREST)
+    )  # each item itself, so that `near` reads few rows as well
+    before = [table.detach().clone() for table in model.sparse_tables()]
+    changed, unchanged = [set[int](), set[int]()], [set[int](), set[int]()]
 
     def watch(_: int, __: int) -> None:
-        for at, table in enumerate(model.tables()):
+        for number, table in enumerate(model.sparse_tables()):
             assert table.grad is not None
             read = table.grad.to_dense().any(dim=1)
-            assert torch.equal(table[~read], before[at][~read])
-            assert (table != before[at]).any(dim=1)[read].all()
-            before[at] = table.detach().clone()
-            rested[at] |= moved[at].difference(read.nonzero().flatten().tolist())
-            moved[at] |= set(read.nonzero().flatten().tolist())
+            assert torch.equal(table[~read], before[number][~read])
+            assert (table != before[number]).any(dim=1)[read].all()
+            before[number] = table.detach().clone()
+            unchanged[number] |= changed[number].difference(read.nonzero().flatten().tolist())
+            changed[number] |= set(read.nonzero().flatten().tolist())
 
     fit(model, rows, seed=0, epochs=1, batch_size=4, lr=1e-2, valid_share=0.2, patience=1, progress=watch)
-    assert len(rested) == len(model.tables()) == 2
-    assert all(rested)  # rows that one step read and another did not
+    assert len(unchanged) == len(model.sparse_tables()) == 2
+    assert all(unchanged)  # there are rows that an earlier step read and a later step did not
 
 
-def test_what_a_design_needs_and_is_not_told_is_named() -> None:
+def test_an_error_names_the_input_that_a_design_lacks() -> None:
     zero = np.array([0])
     histories = Histories.from_arrays(zero, zero, zero, 1)
     with pytest.raises(ValueError, match="needs categories"):
-        find(Design("category"), histories, zero, zero, zero)
-    found = find(Design("latest"), histories, zero, zero, zero)
+        search_histories(Design("category"), histories, zero, zero, zero)
+    result = search_histories(Design("latest"), histories, zero, zero, zero)
     with pytest.raises(ValueError, match="running rates"):
-        gathered(Design("latest", extras=("rates",)), histories, found, zero, zero, zero, zero, np.zeros((1, 1)))
+        build_samples(Design("latest", extras=("rates",)), histories, result, zero, zero, zero, zero, np.zeros((1, 1)))
     with pytest.raises(ValueError, match="types of events"):
-        gathered(Design("latest", extras=("event",)), histories, found, zero, zero, zero, zero, np.zeros((1, 1)))
+        build_samples(Design("latest", extras=("event",)), histories, result, zero, zero, zero, zero, np.zeros((1, 1)))
     with pytest.raises(ValueError, match="code_sizes"):
         Ranker(design=PRESETS["qarm_v2"], n_items=3, tasks=("like",))
 
 
 @pytest.mark.parametrize("kind", ["single", "experts", "entire_space"])
-def test_a_new_model_starts_at_how_often_labels_are_one(kind: Heads) -> None:
-    torch.manual_seed(0)  # hidden weights move the start a little
-    found = heads(kind, 4, ("click", "purchase"), experts=2, hidden=8, dropout=0.0)
-    found.start_at(torch.tensor([0.5, 0.3]))
-    torch.testing.assert_close(found(torch.zeros(3, 4)).sigmoid(), torch.tensor([[0.5, 0.3]] * 3), atol=0.07, rtol=0)
+def test_a_new_model_predicts_the_mean_of_the_labels(kind: Heads) -> None:
+    torch.manual_seed(0)  # the weights of hidden layers move the prediction a little
+    head = build_head(kind, 4, ("click", "purchase"), experts=2, hidden=8, dropout=0.0)
+    head.init_biases(torch.tensor([0.5, 0.3]))
+    torch.testing.assert_close(head(torch.zeros(3, 4)).sigmoid(), torch.tensor([[0.5, 0.3]] * 3), atol=0.07, rtol=0)
 
 
 def test_ids_that_were_never_trained_have_no_direction(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,5 +248,5 @@ def test_ids_that_were_never_trained_have_no_direction(monkeypatch: pytest.Monke
     known = model.known[:ITEMS]
     assert known[:20].any()
     assert not known[20:].any()
-    monkeypatch.setattr("models.ranker.gsu.GRID", 1 << 22)  # what it computes before it rounds
+    monkeypatch.setattr("models.ranker.gsu.GRID", 1 << 22)  # a fine grid: almost no rounding
     torch.testing.assert_close(model.id_directions().norm(dim=1), known.float())

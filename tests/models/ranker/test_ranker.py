@@ -1,4 +1,4 @@
-"""What the ranking model promises: unknown items, unknown labels, repeatable training."""
+"""The ranking model: unknown items, unknown labels, repeatable training."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from models import metrics
-from models.ranker import PRESETS, Design, Epoch, Ranker, Samples, fit, load, predict, reindexed, save
-from models.ranker.training import loss_of, split_by_time
+from models.ranker import PRESETS, Design, Epoch, Ranker, Samples, fit, load, predict, reindex_items, save
+from models.ranker.training import compute_loss, split_by_time
 
 ITEMS, K = 60, 6
 SIZES = (6, 4, 8)
@@ -24,12 +24,12 @@ def codes() -> torch.Tensor:
 
 
 def rows(n: int = 3000, seed: int = 0, items: int = ITEMS) -> Samples:
-    """A target is liked if the history holds its first code; the second label is often unknown."""
+    """A target is liked if the history contains its first code; the second label is often unknown."""
     rng = np.random.default_rng(seed)
     topk, target = rng.integers(0, items, (n, K)), rng.integers(0, items, n)
     topk = np.where(np.arange(K) < rng.integers(3, K + 1, (n, 1)), topk, -1).astype(np.int32)
-    alike = ((topk % 6 == target[:, None] % 6) & (topk >= 0)).any(axis=1)
-    liked = (rng.random(n) < np.where(alike, 0.9, 0.1)).astype(np.float32)
+    has_code = ((topk % 6 == target[:, None] % 6) & (topk >= 0)).any(axis=1)
+    liked = (rng.random(n) < np.where(has_code, 0.9, 0.1)).astype(np.float32)
     second = np.where(rng.random(n) < 0.3, 1 - liked, np.nan)
     labels = np.stack([liked, second], axis=1).astype(np.float32)
     return Samples(target, topk, np.zeros((n, K)), labels, rng.integers(0, 99, n), target % 50, np.arange(n))
@@ -54,9 +54,9 @@ def trained(model: Ranker, data: Samples, *, seed: int = 0, epochs: int = 6) -> 
     return model
 
 
-def same(a: Ranker, b: Ranker) -> bool:
-    other = b.state_dict()
-    return all(torch.equal(value, other[name]) for name, value in a.state_dict().items())
+def have_same_weights(a: Ranker, b: Ranker) -> bool:
+    weights_b = b.state_dict()
+    return all(torch.equal(value, weights_b[name]) for name, value in a.state_dict().items())
 
 
 @pytest.fixture(scope="module")
@@ -74,84 +74,84 @@ def test_the_model_learns_what_users_like(model: Ranker) -> None:
 
 def test_the_same_seed_gives_the_same_weights() -> None:
     data = rows(400)
-    one, other = trained(ranker(), data, epochs=2), trained(ranker(), data, epochs=2)
-    assert same(one, other)
-    assert not same(one, trained(ranker(), data, seed=1, epochs=2))
+    model, again = trained(ranker(), data, epochs=2), trained(ranker(), data, epochs=2)
+    assert have_same_weights(model, again)
+    assert not have_same_weights(model, trained(ranker(), data, seed=1, epochs=2))
 
 
-class Kept:
-    """A checkpoint in memory, whose training dies after so many."""
+class MemoryCheckpoint:
+    """A checkpoint in memory. The training dies after so many writes."""
 
     def __init__(self, dies_after: int) -> None:
         self.content: bytes | None = None
-        self.left = dies_after
+        self.writes_left = dies_after
 
     def read(self) -> bytes | None:
         return self.content
 
     def write(self, content: bytes) -> None:
         self.content = content
-        self.left -= 1
-        if not self.left:
+        self.writes_left -= 1
+        if not self.writes_left:
             raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(("dies_after", "warm"), [(1, False), (2, False), (3, False), (2, True)])
-def test_a_training_that_was_killed_goes_on_to_the_same_weights(dies_after: int, warm: bool) -> None:
-    begun = ranker(design=replace(PRESETS["qarm_v1"], features=("item_id", "semantic_id")))
+def test_a_training_that_was_killed_resumes_and_ends_with_the_same_weights(dies_after: int, warm: bool) -> None:
+    start = ranker(design=replace(PRESETS["qarm_v1"], features=("item_id", "semantic_id")))
     if warm:
-        trained(begun, rows(), epochs=1)
+        trained(start, rows(), epochs=1)
 
-    def fitted(keeper: Kept | None) -> tuple[Ranker, list[Epoch]]:
-        model = deepcopy(begun)
+    def fit_copy(checkpoint: MemoryCheckpoint | None) -> tuple[Ranker, list[Epoch]]:
+        model = deepcopy(start)
         return model, fit(
-            model, rows(), seed=3, epochs=4, batch_size=256, lr=1e-2, valid_share=0.2, patience=4, keeper=keeper
+            model, rows(), seed=3, epochs=4, batch_size=256, lr=1e-2, valid_share=0.2, patience=4, checkpoint=checkpoint
         )
 
-    keeper = Kept(dies_after)
-    undisturbed, curve = fitted(None)
+    checkpoint = MemoryCheckpoint(dies_after)
+    undisturbed, curve = fit_copy(None)
     assert [point.epoch for point in curve] == [*range(1 - warm, 5)]
     with pytest.raises(KeyboardInterrupt):
-        fitted(keeper)
-    resumed, same_curve = fitted(keeper)
-    assert str(same_curve) == str(curve)  # the start of a warm one has no training loss: NaN
-    assert same(resumed, undisturbed)
+        fit_copy(checkpoint)
+    resumed, same_curve = fit_copy(checkpoint)
+    assert str(same_curve) == str(curve)  # as text: a warm start has the training loss NaN
+    assert have_same_weights(resumed, undisturbed)
 
 
-def test_a_warm_start_that_nothing_judges_keeps_its_last_epoch() -> None:
-    begun = trained(ranker(), rows(), epochs=1)
-    went_on = deepcopy(begun)
-    fit(went_on, rows(), seed=1, epochs=1, batch_size=128, lr=1e-2, valid_share=0.0, patience=1)
-    assert not same(begun, went_on)
+def test_a_warm_start_without_validation_rows_keeps_its_last_epoch() -> None:
+    start = trained(ranker(), rows(), epochs=1)
+    model = deepcopy(start)
+    fit(model, rows(), seed=1, epochs=1, batch_size=128, lr=1e-2, valid_share=0.0, patience=1)
+    assert not have_same_weights(start, model)
 
 
 def test_training_does_not_depend_on_the_order_of_rows() -> None:
     data = rows(400)
     shuffled = data.take(np.random.default_rng(4).permutation(400))
-    assert same(trained(ranker(), data, epochs=1), trained(ranker(), shuffled, epochs=1))
+    assert have_same_weights(trained(ranker(), data, epochs=1), trained(ranker(), shuffled, epochs=1))
 
 
-def test_an_unknown_label_teaches_nothing() -> None:
+def test_an_unknown_label_has_no_gradient() -> None:
     logits = torch.zeros(2, 2, requires_grad=True)
-    loss_of(logits, torch.tensor([[1.0, torch.nan], [torch.nan, torch.nan]])).sum().backward()  # type: ignore[no-untyped-call]
+    compute_loss(logits, torch.tensor([[1.0, torch.nan], [torch.nan, torch.nan]])).sum().backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert logits.grad.ne(0).tolist() == [[True, False], [False, False]]
 
 
-def test_the_latest_rows_judge_and_are_not_trained_on() -> None:
+def test_the_latest_rows_are_for_validation_and_not_trained_on() -> None:
     data = rows(100).take(np.random.default_rng(0).permutation(100))
     train, valid = split_by_time(data, 0.2)
     assert len(valid) == 20
     assert data.ts[train].max() < data.ts[valid].min()
 
 
-def test_training_keeps_the_best_epoch_and_tells_its_curve() -> None:
+def test_training_keeps_the_best_epoch_and_returns_its_curve() -> None:
     model, data, steps = ranker(), rows(600), list[tuple[int, int]]()
     curve = fit(
         model, data, seed=0, epochs=30, batch_size=64, lr=0.05, valid_share=0.3, patience=2,
-        progress=lambda done, most: steps.append((done, most)),
+        progress=lambda done, total: steps.append((done, total)),
     )  # fmt: skip
-    best = max(curve, key=lambda point: point.worth)
+    best = max(curve, key=lambda point: point.score)
     assert len(curve) < 30
     assert curve[-3] == best  # patience: two epochs without a better one
     valid = data.take(split_by_time(data, 0.3)[1])
@@ -164,22 +164,22 @@ def test_training_keeps_the_best_epoch_and_tells_its_curve() -> None:
     assert steps[-1] == (len(curve) * 7, 30 * 7)
 
 
-def test_a_trained_model_that_more_training_makes_worse_is_left_as_it_was() -> None:
+def test_a_trained_model_that_more_training_makes_worse_stays_unchanged() -> None:
     data = rows(600)
-    once_more = partial(fit, data=data, seed=0, epochs=8, batch_size=64, valid_share=0.3, patience=2)
+    fit_again = partial(fit, data=data, seed=0, epochs=8, batch_size=64, valid_share=0.3, patience=2)
     model = ranker()
-    best = max(point.worth for point in once_more(model, lr=1e-2))
+    best = max(point.score for point in fit_again(model, lr=1e-2))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    curve = once_more(model, lr=1.0)
+    curve = fit_again(model, lr=1.0)
     assert [point.epoch for point in curve] == [0, 1, 2]
-    assert curve[0].worth == pytest.approx(best)
+    assert curve[0].score == pytest.approx(best)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_an_epoch_is_worth_gauc_less_log_loss() -> None:
-    assert Epoch(1, 0.1, 0.6, 0.8, 0.7).worth == pytest.approx(0.1)
-    assert Epoch(1, 0.1, 0.6, 0.8, np.nan).worth == pytest.approx(0.2)
-    assert np.isnan(Epoch(1, 0.1, 0.6, np.nan, np.nan).worth)
+def test_the_score_of_an_epoch_is_gauc_minus_log_loss() -> None:
+    assert Epoch(1, 0.1, 0.6, 0.8, 0.7).score == pytest.approx(0.1)
+    assert Epoch(1, 0.1, 0.6, 0.8, np.nan).score == pytest.approx(0.2)
+    assert np.isnan(Epoch(1, 0.1, 0.6, np.nan, np.nan).score)
 
 
 def test_validation_rows_of_one_class_do_not_stop_training() -> None:
@@ -215,37 +215,37 @@ def test_an_empty_history_has_a_prediction(model: Ranker) -> None:
     assert np.isfinite(predict(model, data)).all()
 
 
-def test_an_item_that_the_latest_rows_alone_hold_is_not_known() -> None:
+def test_an_item_that_only_occurs_in_the_validation_rows_is_not_known() -> None:
     data = rows(400)
     data.target[:320] %= ITEMS - 2
     data.topk[:320] = np.where(data.topk[:320] < 0, -1, data.topk[:320] % (ITEMS - 2))
-    assert (data.target[320:] >= ITEMS - 2).any()  # the fifth that judges
+    assert (data.target[320:] >= ITEMS - 2).any()  # the fifth for validation
     assert (data.topk[320:] >= ITEMS - 2).any()
     model = trained(ranker(), data, epochs=1)
     assert model.known.tolist() == [True] * (ITEMS - 2) + [False] * 3
 
 
-def test_an_item_never_trained_on_is_the_unknown_item_with_its_own_codes() -> None:
+def test_an_item_never_trained_on_has_the_unknown_id_and_its_codes() -> None:
     model = trained(ranker(), rows(items=ITEMS - 12))
     assert model.known[: ITEMS - 12].all()
     assert not model.known[ITEMS - 12 :].any()
     cold = torch.arange(ITEMS - 12, ITEMS)
-    by_hand = model.ids.weight[ITEMS].repeat(12, 1)
+    expected = model.ids.weight[ITEMS].repeat(12, 1)
     for level, table in enumerate(model.levels):
-        by_hand = by_hand + table(model.codes[cold, level])
-    torch.testing.assert_close(model.embed(cold), by_hand)
+        expected = expected + table(model.codes[cold, level])
+    torch.testing.assert_close(model.embed_items(cold), expected)
     data = rows(2000, seed=3)
     is_cold = data.target >= ITEMS - 12
     assert metrics.auc(data.labels[is_cold, 0], predict(model, data)[is_cold, 0]) > 0.7
 
 
-def test_without_semantic_ids_all_cold_items_look_alike() -> None:
+def test_without_semantic_ids_all_cold_items_have_the_same_embedding() -> None:
     model = trained(ranker(design=PRESETS["din"]), rows(items=ITEMS - 12), epochs=1)
-    cold = model.embed(torch.tensor([ITEMS - 1, ITEMS - 2]))
+    cold = model.embed_items(torch.tensor([ITEMS - 1, ITEMS - 2]))
     assert torch.equal(cold[0], cold[1])
 
 
-def test_din_does_not_look_at_similarities() -> None:
+def test_din_does_not_read_similarities() -> None:
     model, data = ranker(design=PRESETS["din"]), rows(20)
     before = predict(model, data)
     data.sims[:] = 0.9
@@ -255,9 +255,9 @@ def test_din_does_not_look_at_similarities() -> None:
 @pytest.mark.parametrize(
     "design",
     [replace(PRESETS["qarm_v2"], extras=()), replace(PRESETS["qarm_v2"], attention="target")],
-    ids=["by attention alone", "by tiers alone"],
+    ids=["only attention", "only tiers"],
 )
-def test_qarm_looks_at_similarities(design: Design) -> None:
+def test_qarm_reads_similarities(design: Design) -> None:
     model, data = trained(ranker(design), rows(300), epochs=1), rows(20)
     before = predict(model, data)
     data.sims[:] = 0.9
@@ -278,8 +278,8 @@ def test_a_saved_model_predicts_the_same(model: Ranker, tmp_path: Path) -> None:
 
 def test_yesterdays_model_scores_todays_items_as_it_did_under_their_new_index(model: Ranker) -> None:
     order = torch.randperm(ITEMS, generator=torch.Generator().manual_seed(0))
-    old_index = torch.cat([order, torch.tensor([-1, -1])])  # two new items, all others moved
-    today = reindexed(model, old_index)
+    old_index = torch.cat([order, torch.tensor([-1, -1])])  # two new items, all others in another order
+    today = reindex_items(model, old_index)
     new_of = torch.argsort(order).numpy()
     data = rows(50)
     moved = Samples(
@@ -290,7 +290,7 @@ def test_yesterdays_model_scores_todays_items_as_it_did_under_their_new_index(mo
     assert not today.known[ITEMS:].any()
 
 
-def test_a_new_item_keeps_the_codes_it_is_given(model: Ranker) -> None:
-    given = torch.cat([codes(), torch.tensor([[2, 1, 7]])])
-    today = reindexed(model, torch.arange(-1, ITEMS).roll(-1), given)
+def test_a_new_item_gets_the_codes_that_are_passed(model: Ranker) -> None:
+    new_codes = torch.cat([codes(), torch.tensor([[2, 1, 7]])])
+    today = reindex_items(model, torch.arange(-1, ITEMS).roll(-1), new_codes)
     assert today.codes[ITEMS].tolist() == [2, 1, 7]

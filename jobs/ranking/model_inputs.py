@@ -1,0 +1,81 @@
+"""The inputs of a model for given rows: the events that its search finds, and their features."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jobs.lake.arrow import file_backed_zeros
+from jobs.ranking.dataset import Dataset, Int64s, Rows
+from jobs.ranking.histories import EVENT_KINDS
+from jobs.ranking.items import ItemFeatures
+from jobs.settings.tree import Settings
+from models.ranker.design import Design
+from models.ranker.histories import Histories
+from models.ranker.model import Ranker
+from models.ranker.samples import Samples, build_samples, search_histories
+from models.ranker.search_result import SearchResult
+
+Ints = NDArray[np.integer]
+Search = Callable[[Histories, Ints, Ints, Int64s], SearchResult]  # of histories, user, target and end [rows]
+EVENTS_AT_ONCE = 1 << 24  # found before the next rows are searched: bounds memory
+
+
+def build_model_inputs(
+    dataset: Dataset,
+    rows: Rows,
+    settings: Settings,
+    design: Design,
+    *,
+    vectors: torch.Tensor | None = None,
+    task: str | None = None,
+) -> Samples:
+    """The rows with everything that the design reads, in arrays that need not fit in memory.
+
+    vectors  what the search compares, see `search_vectors`; by default the vectors of the items
+    task     whose running rates; by default the main task
+    """
+    search = build_search(dataset.items, settings, design, dataset.items.vectors if vectors is None else vectors)
+    inputs: Samples | None = None
+    order = np.argsort(rows.user, kind="stable")  # a user's history is gathered once for all rows of the user
+    for places in np.array_split(order, len(order) * sum(design.ks) // EVENTS_AT_ONCE + 1):
+        part = rows.take(places)
+        histories, end = select_histories(dataset, part, design)
+        result = search(histories, part.user, part.target, end)
+        rates = None
+        if "rates" in design.extras:
+            rates = dataset.load_rates(task or dataset.tasks[0]).at(part.user, part.target, part.until)
+        samples = build_samples(design, histories, result, part.user, part.target, end, part.ts, part.labels, rates)
+        inputs = samples.empty_like(len(rows), file_backed_zeros) if inputs is None else inputs
+        inputs.put(places, samples)
+    assert inputs is not None
+    return inputs
+
+
+def build_search(items: ItemFeatures, settings: Settings, design: Design, vectors: torch.Tensor) -> Search:
+    """The design's search. It runs on the device of the vectors."""
+    categories = items.categories.to(vectors.device)
+    limit = settings.ranker.max_history
+    return partial(search_histories, design, vectors=vectors, categories=categories, max_history=limit)
+
+
+def search_vectors(model: Ranker, items: ItemFeatures) -> torch.Tensor:
+    """The vectors [items, dim] that the model's search compares, on the model's device."""
+    if model.design.search == "id_embedding":
+        return model.id_vectors[:-1]
+    return items.vectors.to(model.known.device)
+
+
+def select_histories(dataset: Dataset, rows: Rows, design: Design) -> tuple[Histories, Int64s]:
+    """The histories that the design searches, and where they end for each row."""
+    if not searches_impressions(design):
+        return dataset.histories, rows.end
+    histories = dataset.load_histories_with_impressions()
+    return histories, histories.ends(rows.user, rows.until)
+
+
+def searches_impressions(design: Design) -> bool:
+    """Whether the design has a list of impressions. Histories do not contain impressions by default."""
+    return EVENT_KINDS["impression"] in dict(design.lists)

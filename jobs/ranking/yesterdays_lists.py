@@ -1,0 +1,75 @@
+"""The hit rate of yesterday's lists: how many of the recommended items users acted on today."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from jobs.lake import Lake
+from jobs.lake.metrics import metric_rows
+from jobs.settings.tree import Settings
+
+LENGTHS = (10, 20)  # how much of a list is measured
+_ACTED = """SELECT DISTINCT user_id, item_id FROM silver.events
+  WHERE day >= :{first} AND day <= :{last} AND event IN ('click', 'purchase', 'rating')
+    AND (event <> 'rating' OR value >= :like_from) AND user_id IS NOT NULL"""
+# One row for each item that a user with a list acted on: its rank in the user's list (live) and among the most popular
+# items (popular). If lists leave out items that the user acted on before, such items are no hits to be had: they are
+# not counted, and they take no place among the popular items.
+_RANKS = f"""
+WITH lists AS (SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before),
+wanted AS ({_ACTED.format(first="day", last="day")} AND user_id IN (SELECT user_id FROM lists)),
+seen AS (
+  {_ACTED.format(first="beginning", last="before")} AND user_id IN (SELECT user_id FROM wanted) AND :exclude_seen
+),
+popular AS (
+  SELECT item_id, row_number() OVER (ORDER BY count(*) DESC, item_id) AS place
+  FROM ({_ACTED.format(first="since", last="before")}) GROUP BY item_id
+), placed AS (
+  SELECT w.user_id, w.item_id, l.rank AS live, p.place, 0 AS seen FROM wanted w ANTI JOIN seen USING (user_id, item_id)
+  LEFT JOIN lists l USING (user_id, item_id) LEFT JOIN popular p USING (item_id)
+  UNION ALL SELECT user_id, item_id, NULL, place, 1 FROM seen JOIN popular USING (item_id)
+)
+SELECT user_id, live, popular FROM (
+  SELECT *, place - sum(seen) OVER (PARTITION BY user_id ORDER BY place NULLS LAST) AS popular FROM placed
+) WHERE seen = 0 ORDER BY user_id, item_id
+"""
+
+
+def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[dict[str, Any]]:
+    """Rows for gold.metrics about yesterday's lists (`live`) and about the most popular items (`popular`).
+
+    hit_rate_at_K  of all items that users with a list acted on, the share that was among the first K. Items that a user
+                   acted on before count only if lists contain such items
+    ndcg_at_K      the same, where a hit counts less by the logarithm of its rank, divided by the best possible value;
+                   mean over users
+    """
+    ranks = lake.query(
+        _RANKS,
+        day=day,
+        before=day - timedelta(days=1),
+        since=day - timedelta(days=settings.recommend.active_days),
+        beginning=date(1970, 1, 1),
+        like_from=settings.logs.like_from,
+        exclude_seen=settings.recommend.exclude_seen,
+    )
+    if not ranks.num_rows:
+        return []
+    user = np.unique(ranks["user_id"].to_numpy(), return_inverse=True)[1]
+    rows = []
+    for source in ("live", "popular"):
+        rank = ranks[source].cast(pa.float64()).fill_null(np.inf).to_numpy()
+        values: dict[str, float] = {}
+        for k in (k for k in LENGTHS if k <= settings.recommend.k):
+            values |= {f"hit_rate_at_{k}": float((rank <= k).mean()), f"ndcg_at_{k}": _mean_ndcg(user, rank, k)}
+        rows += metric_rows(source, "all", values, rows=len(user))
+    return rows
+
+
+def _mean_ndcg(user: NDArray[np.int64], rank: NDArray[np.float64], k: int) -> float:
+    """Mean NDCG at k over users. rank [rows]: of each item that the user [rows] acted on, from 1"""
+    gain = np.bincount(user, np.where(rank <= k, 1 / np.log2(rank + 1), 0.0))
+    best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(1, k + 1) + 1))])
+    return float((gain / best[np.minimum(np.bincount(user), k)]).mean())

@@ -1,0 +1,93 @@
+"""Writes releases: the release of a day, and a rollback to an earlier one."""
+
+import sys
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, write_deltalake
+
+from jobs.lake import Lake, UserError
+from jobs.lake.contracts import contracts
+from jobs.release.gate import Decision
+from jobs.release.mlflow_registry import set_champion_alias
+from jobs.release.model_store import load_card
+from jobs.release.releases import live_release
+
+TABLE = "gold.releases"
+PUBLISHED = (
+    "silver.events", "silver.items", "silver.item_pairs", "gold.item_embeddings", "gold.codebooks",
+    "gold.semantic_ids", "gold.samples", "gold.metrics", "gold.recommendations", "gold.explanations",
+)  # fmt: skip
+
+
+def publish_release(lake: Lake, day: date, decision: Decision) -> int:
+    """Write the release of the day. returns its number
+
+    A rerun of the newest day replaces its row, so a day is published once.
+    """
+    assert decision.uri is not None
+    card = load_card(lake, decision.uri)
+    newest = live_release(lake)
+    is_rerun = newest is not None and newest["day"] == day and newest["kind"] != "rollback"
+    number = (int(newest["release"]) if newest else 0) + (not is_rerun)
+    row = {
+        "release": number,
+        "kind": decision.kind,
+        "model_version": card.model_version,
+        "model_uri": decision.uri,
+        "codebook_version": card.codebook_version,
+        "encoder_version": card.encoder_version,
+        "tables": [(name, lake.version(name)) for name in PUBLISHED],
+        "reason": decision.reason,
+        "run_id": lake.run_id,
+        "day": day,
+    }
+    _write_release(lake, row)
+    return number
+
+
+def roll_back(lake: Lake) -> dict[str, Any]:
+    """Make the newest release with another model live again, as a new release. returns its row
+
+    The new release has the day of the live one, so the next day finds it as its champion.
+    raises  UserError if there is no release to roll back to, or if its model is gone
+    """
+    releases = sorted(lake.arrow(TABLE).to_pylist(), key=lambda r: r["release"], reverse=True)
+    if not releases:
+        raise UserError("there is no release yet, so there is nothing to roll back to")
+    live = releases[0]
+    daily = [r for r in releases if r["kind"] != "rollback"]
+    # The live model may itself come from a rollback: then a second rollback goes further back.
+    origin = next(r for r in daily if r["model_version"] == live["model_version"])
+    older = [r for r in daily if r["release"] < origin["release"]]
+    target = next((r for r in older if r["model_version"] != live["model_version"]), None)
+    if target is None:
+        raise UserError(
+            f"no release before the model {live['model_version']} has another model: there is nothing to roll back to"
+        )
+    load_card(lake, target["model_uri"])  # raises if its files are gone
+    row: dict[str, Any] = target | {
+        "release": live["release"] + 1,
+        "kind": "rollback",
+        "reason": f"rolled back from release {live['release']} to release {target['release']}",
+        "run_id": lake.run_id,
+        "day": live["day"],
+    }
+    set_champion_alias(lake, row["model_uri"])
+    _write_release(lake, row)
+    message = f"Release {row['release']} is live: {row['reason']}, model {row['model_version']}."
+    print(message, file=sys.stderr, flush=True)
+    return row
+
+
+def _write_release(lake: Lake, row: dict[str, Any]) -> None:
+    """Write the release in one commit. It replaces a release of the same number."""
+    write_deltalake(
+        lake.path(TABLE),
+        pa.Table.from_pylist([row], contracts()[TABLE].arrow),
+        mode="overwrite",
+        predicate=f"release = {int(row['release'])}",
+        commit_properties=CommitProperties(custom_metadata={"run_id": lake.run_id}),
+    )
+    lake.outputs[TABLE] = lake.version(TABLE)
