@@ -35,7 +35,7 @@ from quantize import WAYS, Items
 from rich.console import Console
 from rich.table import Table
 
-from jobs.codebooks.store import live_codebook
+from jobs.codebooks.store import find_live_codebook
 from jobs.encoders.tuned_encoders import live_encoder
 from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake
@@ -97,7 +97,7 @@ def main() -> None:
     days = [row["day"] for row in lake.arrow("gold.releases", ["day"]).to_pylist()]
     day = max(days, default=date.min)
     encoder = live_encoder(lake, settings, day).version
-    book = live_codebook(lake, settings, encoder, day)
+    book = find_live_codebook(lake, settings.quantizer, encoder, day)
     if not days or book is None:
         sys.exit(f"codes: {flags.lake} holds no release; run `make run LAKE={flags.lake}` first")
     items, vectors = current_vectors(lake, encoder)

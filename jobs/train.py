@@ -8,7 +8,7 @@ and gold.releases. Writes the models to `<LAKE>/models/<model_version>/` and the
 
 from datetime import date
 
-from jobs.codebooks.store import live_codebook
+from jobs.codebooks.store import find_live_codebook
 from jobs.encoders.tuned_encoders import live_encoder
 from jobs.lake import JobResult, Lake
 from jobs.lake.metrics import replace_metrics
@@ -26,7 +26,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     if reason := superseded_by_later_release(lake, day):  # the metrics of what was published stay
         return JobResult(notes={"skipped": reason})
     encoder = live_encoder(lake, settings, day).version
-    codebook = live_codebook(lake, settings, encoder, day)
+    codebook = find_live_codebook(lake, settings.quantizer, encoder, day)
     if codebook is None:
         return _skip(lake, day, "there is no codebook: no item was embedded yet")
     items = load_item_features(lake, settings, encoder, codebook.version)

@@ -1,4 +1,4 @@
-"""Fit a codebook in several processes, each on its share of the vectors: one for each GPU.
+"""Fit a codebook in several processes (workers), each on its share of the vectors: one worker for each GPU.
 
     python -m torch.distributed.run --standalone --nproc-per-node 8 -m jobs.codebooks.fit_worker <folder>
 
@@ -17,48 +17,52 @@ import pyarrow.feather as feather
 import torch
 from torch import Tensor
 
-from jobs.runtime import workers as ranks
+from jobs.runtime import workers
 from jobs.runtime.progress import progress
 from models import quantizers
 from models.quantizers import Codebook
 
-_NAMES = ("level", "part", "code", "vector")
+_COLUMNS = ("level", "part", "code", "vector")
 
 
-def fit_in_ranks(count: int, kind: str, x: Tensor, start: Codebook | None, **told: Any) -> Codebook:
-    """`quantizers.fit` in ranks; `told` is what it is told beside these, and goes through JSON."""
+def fit_in_workers(count: int, kind: str, vectors: Tensor, start: Codebook | None, **options: Any) -> Codebook:
+    """`quantizers.fit` in several workers.
+
+    count    how many workers
+    options  further keywords of `quantizers.fit`; they travel as JSON
+    """
     with TemporaryDirectory(prefix="sidereal-fit-") as name:
         folder = Path(name)
-        (folder / "told.json").write_text(json.dumps({"kind": kind, **told}))
-        np.save(folder / "x.npy", x.numpy())
+        (folder / "options.json").write_text(json.dumps({"kind": kind, **options}))
+        np.save(folder / "vectors.npy", vectors.numpy())
         if start:
             _write(start, folder / "start.arrow")
-        ranks.start("jobs.codebooks.fit_worker", folder, count)
+        workers.start("jobs.codebooks.fit_worker", folder, count)
         return _read(folder / "fitted.arrow")
 
 
-def fit_rank(folder: Path, first: bool) -> None:
-    """One rank's part; the first one saves."""
-    told = json.loads((folder / "told.json").read_text())
-    if (old := folder / "start.arrow").exists():
-        told["start"] = _read(old)
-    x = torch.from_numpy(np.load(folder / "x.npy", mmap_mode="c"))
-    tell = progress("fitting the codebook") if first else None
-    fitted = quantizers.fit(x=x, progress=tell, **told)
-    if first:
+def run_worker(folder: Path, is_first: bool) -> None:
+    """Do one worker's part of the fit. The first worker saves the codebook."""
+    options = json.loads((folder / "options.json").read_text())
+    if (file := folder / "start.arrow").exists():
+        options["start"] = _read(file)
+    vectors = torch.from_numpy(np.load(folder / "vectors.npy", mmap_mode="c"))
+    report_progress = progress("fitting the codebook") if is_first else None
+    fitted = quantizers.fit(x=vectors, progress=report_progress, **options)
+    if is_first:
         _write(fitted, folder / "fitted.arrow")
 
 
-def _write(book: Codebook, file: Path) -> None:
-    columns = zip(*book.to_rows(), strict=True)
-    feather.write_feather(pa.table(dict(zip(_NAMES, map(list, columns), strict=True))), file)
+def _write(codebook: Codebook, file: Path) -> None:
+    columns = zip(*codebook.to_rows(), strict=True)
+    feather.write_feather(pa.table(dict(zip(_COLUMNS, map(list, columns), strict=True))), file)
 
 
 def _read(file: Path) -> Codebook:
     rows = feather.read_table(file, memory_map=False)
-    return quantizers.from_rows(list(zip(*(rows[name].to_pylist() for name in _NAMES), strict=True)))
+    return quantizers.from_rows(list(zip(*(rows[name].to_pylist() for name in _COLUMNS), strict=True)))
 
 
 if __name__ == "__main__":
-    with ranks.joined("jobs.codebooks.fit_worker") as is_first:
-        fit_rank(Path(sys.argv[1]), is_first)
+    with workers.joined("jobs.codebooks.fit_worker") as is_first_worker:
+        run_worker(Path(sys.argv[1]), is_first_worker)

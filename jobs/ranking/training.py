@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from jobs.codebooks.store import name_of
+from jobs.codebooks.store import version_suffix
 from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows
 from jobs.ranking.build import build_ranker, challenger_design, din_design
@@ -85,7 +85,7 @@ def load_champion_to_continue(
     has_same_encoder = card.encoder_version == encoder
     if model.design.compares_items and not has_same_encoder:
         return None
-    has_same_kind = has_same_encoder and card.codebook_version.endswith(name_of(settings.quantizer))
+    has_same_kind = has_same_encoder and card.codebook_version.endswith(version_suffix(settings.quantizer))
     # Refits of residual k-means start from the codebook before, so their codes keep their numbers.
     keeps_codes = has_same_kind and settings.quantizer.kind.startswith("res_kmeans")
     if model.codes.shape[1] and card.codebook_version != items.codebook_version and not keeps_codes:

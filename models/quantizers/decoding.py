@@ -1,7 +1,8 @@
-"""Tables that rebuild vectors from codes: a row for each code of each level, summed.
+"""Tables that rebuild vectors from codes: one row for each code of each level. The sum of an item's rows is its vector.
 
-The centroids that codes are found with are fitted level by level, each blind to the next. Given the codes, the rows
-that rebuild best are a least-squares problem over all levels, solved here by turns.
+The centroids that encode items are fitted level by level, each without knowing the next. Once all codes are known, the
+rows that rebuild the vectors best are a least-squares problem over all levels. It is solved one level at a time, again
+and again.
 """
 
 from collections.abc import Sequence
@@ -10,18 +11,18 @@ import torch
 from torch import Tensor
 
 _ROUNDS = 8
-_PRIOR = 4.0  # items
-_ROWS = 1 << 14  # at once
+_PRIOR = 4.0  # a row is pulled to where it started as if by this many items
+_ROWS = 1 << 14  # read at once
 
 
-def decode_tables(left: Tensor, weights: Tensor, codes: Tensor, start: Sequence[Tensor]) -> list[Tensor]:
-    """Fit the tables; a row is held where it started as if by a few items that wanted it there.
+def fit_decode_tables(residual: Tensor, weights: Tensor, codes: Tensor, start: Sequence[Tensor]) -> list[Tensor]:
+    """Fit the tables.
 
-    left     [items, dim] float32, what the tables to start from do not rebuild; changed in place, may lie in a file
-    weights  [items] how often each item counts
-    codes    [items, levels] int64
-    start    per level [codes, dim] float64
-    returns  per level [codes, dim] float32 numbers held as float64
+    residual  [items, dim] float32, what the tables of `start` do not rebuild; changed in place, may lie in a file
+    weights   [items] how often each item counts
+    codes     [items, levels] int64
+    start     per level [codes, dim] float64
+    returns   per level [codes, dim] float32 numbers held as float64
     """
     tables = [table.clone() for table in start]
     mass = [
@@ -30,20 +31,21 @@ def decode_tables(left: Tensor, weights: Tensor, codes: Tensor, start: Sequence[
     ]
     for turn in range(_ROUNDS * len(tables)):
         level = len(tables) - 1 - turn % len(tables)
-        table, mine = tables[level], codes[:, level]
+        table, level_codes = tables[level], codes[:, level]
         missing = torch.zeros_like(table)
-        for part, of, weight in zip(*(torch.split(all_rows, _ROWS) for all_rows in (left, mine, weights)), strict=True):
-            missing.index_add_(0, of, part.double() * weight[:, None])
+        chunks = zip(*(torch.split(column, _ROWS) for column in (residual, level_codes, weights)), strict=True)
+        for rows, row_codes, row_weights in chunks:
+            missing.index_add_(0, row_codes, rows.double() * row_weights[:, None])
         step = (missing + _PRIOR * (start[level] - table)) / (mass[level] + _PRIOR)[:, None]
         table += step
-        for part, of in zip(torch.split(left, _ROWS), torch.split(mine, _ROWS), strict=True):
-            part -= step[of].float()
+        for rows, row_codes in zip(torch.split(residual, _ROWS), torch.split(level_codes, _ROWS), strict=True):
+            rows -= step[row_codes].float()
     return [table.float().double() for table in tables]
 
 
 def rebuild(tables: Sequence[Tensor], codes: Tensor) -> Tensor:
-    """Vectors [items, dim] of codes [items, levels]."""
-    found = tables[0][codes[:, 0]]
+    """Rebuild vectors [items, dim] from codes [items, levels]."""
+    vectors = tables[0][codes[:, 0]]
     for level, table in enumerate(tables[1:], start=1):
-        found = found + table[codes[:, level]]
-    return found
+        vectors = vectors + table[codes[:, level]]
+    return vectors

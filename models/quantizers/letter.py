@@ -1,4 +1,4 @@
-"""LETTER's two losses beside those of an RQ-VAE (arXiv 2405.07314), section 3.2."""
+"""The two losses that LETTER (arXiv 2405.07314), section 3.2, adds to those of an RQ-VAE."""
 
 from collections.abc import Iterable
 
@@ -6,17 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, normalize
 
-from models.quantizers.kmeans import assign, kmeans
+from models.quantizers.kmeans import kmeans
+from models.quantizers.nearest import assign
 
 _TEMPERATURE = 0.1
-_GROUPS, _REGROUP = 10, 50  # of the codes of a level, found anew after so many steps
+_GROUPS, _REGROUP = 10, 50  # groups of the codes of a level, made again after so many steps
 
 
 class Collaborative(nn.Module):
-    """Pulls an item's rebuilt latent to the item's collaborative vector, away from those of the batch's other items.
+    """Pulls an item's rebuilt latent to the item's collaborative vector, away from those of other items of the batch.
 
-    In LETTER latents and collaborative vectors have one width and meet as inner products; here a linear map lies
-    between, and cosines with a temperature make the vectors' length irrelevant.
+    In LETTER, latents and collaborative vectors have the same width and are compared by inner products. We put a linear
+    map between them and compare by cosine and a temperature, so that the length of the vectors does not matter.
     """
 
     target: Tensor
@@ -29,17 +30,17 @@ class Collaborative(nn.Module):
         nn.init.xavier_uniform_(self.map, generator=generator)
 
     def forward(self, rows: Tensor, codes: Tensor, rebuilt: Tensor, step: int) -> Tensor:
-        """rows [batch]: which items; rebuilt [batch, latent]"""
-        similar = normalize(linear(rebuilt, self.map), dim=1) @ self.target[rows].T / _TEMPERATURE
-        again = rows[:, None] == rows  # an item that was drawn twice is no negative of itself
-        again.fill_diagonal_(False)
-        return cross_entropy(similar.masked_fill(again, -torch.inf), torch.arange(len(rows)))
+        """rows [batch]: numbers of the items; rebuilt [batch, latent]"""
+        similarity = normalize(linear(rebuilt, self.map), dim=1) @ self.target[rows].T / _TEMPERATURE
+        is_same_item = rows[:, None] == rows  # an item that was drawn twice is no negative of itself
+        is_same_item.fill_diagonal_(False)
+        return cross_entropy(similarity.masked_fill(is_same_item, -torch.inf), torch.arange(len(rows)))
 
 
 class Diversity(nn.Module):
     """Pulls the code that an item takes to another code of its group, away from all others of the level.
 
-    Groups are clusters of codes. LETTER makes them of the same size; here they are plain k-means.
+    Groups are clusters of codes. LETTER makes them equally large; ours come from plain k-means.
     """
 
     def __init__(self, levels: Iterable[nn.Parameter], generator: torch.Generator) -> None:
@@ -48,7 +49,7 @@ class Diversity(nn.Module):
         self.groups: list[_Groups] = []
 
     def forward(self, rows: Tensor, codes: Tensor, rebuilt: Tensor, step: int) -> Tensor:
-        """codes [batch, levels]; mean over the levels"""
+        """codes [batch, levels]. returns the mean over the levels"""
         if step % _REGROUP == 0:
             self.groups = [_Groups(level.detach(), step) for level in self.levels]
         losses = [self._loss(*level) for level in zip(self.levels, self.groups, codes.T, strict=True)]
@@ -58,15 +59,15 @@ class Diversity(nn.Module):
         codes = codes[groups.others[codes] > 0]
         if not len(codes):
             return level.new_zeros(())
-        friends = groups.draw(codes, self.generator)
-        similar = level[codes] @ level.T
-        own = torch.zeros_like(similar, dtype=torch.bool)
-        own[torch.arange(len(codes)), codes] = True
-        return cross_entropy(similar.masked_fill(own, -torch.inf), friends)
+        targets = groups.draw_other(codes, self.generator)
+        similarity = level[codes] @ level.T
+        is_itself = torch.zeros_like(similarity, dtype=torch.bool)
+        is_itself[torch.arange(len(codes)), codes] = True
+        return cross_entropy(similarity.masked_fill(is_itself, -torch.inf), targets)
 
 
 class _Groups:
-    """Clusters of the codes of a level; others [codes]: how many more there are in each code's own."""
+    """Clusters of the codes of a level. others [codes]: how many other codes are in each code's group."""
 
     def __init__(self, level: Tensor, seed: int) -> None:
         count = min(_GROUPS, len(level))
@@ -77,8 +78,8 @@ class _Groups:
         self.members = torch.argsort(group, stable=True)
         self.place = torch.argsort(self.members) - self.start
 
-    def draw(self, codes: Tensor, generator: torch.Generator) -> Tensor:
-        """Another code of each one's cluster, all equally likely."""
+    def draw_other(self, codes: Tensor, generator: torch.Generator) -> Tensor:
+        """For each code another code of its group, all equally likely."""
         drawn = (torch.rand(len(codes), generator=generator, dtype=torch.float64) * self.others[codes]).long()
-        drawn += drawn >= self.place[codes]  # not itself
+        drawn += drawn >= self.place[codes]  # skip the code itself
         return self.members[self.start[codes] + drawn]

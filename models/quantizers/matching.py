@@ -1,7 +1,8 @@
-"""A refitted codebook in the numbers of the old one, so that surviving items move as little as possible.
+"""Number the codes of a refitted codebook such that as few items as possible change their ID.
 
-Level by level an assignment problem: each new code takes the number under which most of its items were known. A code's
-number is a name, so nothing else changes. The digits of the last level are matched alike, each with its sense.
+The number of a code is only a name, so numbers can be swapped. Level by level, an assignment problem gives each new
+code the number that most of its items had before. The digits of the last level of Res-KmeansFSQ are matched in the same
+way; a digit may also be counted backwards.
 """
 
 from typing import TypeVar
@@ -19,49 +20,51 @@ Ints = NDArray[np.int64]
 Refitted = TypeVar("Refitted", ResKmeans, ResKmeansFSQ)
 
 
-def matched(old: Refitted, new: Refitted, x: Tensor) -> Refitted:
-    """The new codebook with the old one's numbers, as far as the items agree.
+def match_codebook(old: Refitted, new: Refitted, x: Tensor) -> Refitted:
+    """The new codebook with the numbers of the old one, as far as the items agree.
 
-    x        [items, dim] the items to go by
-    raises   ValueError if their sizes or the values of their digits differ
+    x        [items, dim] the items whose IDs are to stay
+    raises   ValueError if the sizes or the values of the digits differ
     """
     if old.sizes != new.sizes:
-        raise ValueError(f"codebooks of sizes {old.sizes} and {new.sizes} have no numbers in common")
+        raise ValueError(f"codebooks of sizes {old.sizes} and {new.sizes} cannot be matched")
     before, after = old.encode(x).numpy(), new.encode(x).numpy()
-    same = np.ones(len(x), bool)  # items whose codes so far have not moved
-    names = []
-    for level, moving in enumerate(new.centroids):
-        names.append(torch.from_numpy(renumbered(before[same, level], after[same, level], len(moving))))
-        same &= before[:, level] == names[level].numpy()[after[:, level]]
+    unmoved = np.ones(len(x), bool)  # items whose codes on the levels so far stay
+    numbers = []
+    for level, centroids in enumerate(new.centroids):
+        numbers.append(torch.from_numpy(match_codes(before[unmoved, level], after[unmoved, level], len(centroids))))
+        unmoved &= before[:, level] == numbers[level].numpy()[after[:, level]]
     if isinstance(new, ResKmeans) or isinstance(old, ResKmeans):
-        return new.renamed(names)
+        return new.renumber(numbers)
     if not torch.equal(old.fsq.values, new.fsq.values):
-        raise ValueError("codebooks whose digits take other values have no numbers in common")
-    was, now = (new.fsq.parted(torch.from_numpy(codes[same, 2])).numpy() for codes in (before, after))
-    order, turned = matched_digits(was, now, new.fsq.values.numpy())
-    return new.renamed(names, order, turned)
+        raise ValueError("codebooks whose digits take other values cannot be matched")
+    old_digits, new_digits = (
+        new.fsq.split_digits(torch.from_numpy(codes[unmoved, 2])).numpy() for codes in (before, after)
+    )
+    order, reverse = match_digits(old_digits, new_digits, new.fsq.values.numpy())
+    return new.renumber(numbers, order, reverse)
 
 
-def renumbered(before: Ints, after: Ints, codes: int) -> Ints:
-    """The number that each new code gets: the one that keeps the most items where they were.
+def match_codes(before: Ints, after: Ints, codes: int) -> Ints:
+    """Find the number for each new code such that as many items as possible keep theirs.
 
     before, after  [items] old and new code of the same items
-    codes          new codes there are, which keep to the numbers below
+    codes          how many new codes there are
     returns        [codes] a permutation of the numbers below `codes`
     """
-    kept = before < codes  # an old number that no new code can take
+    has_number = before < codes  # an old number beyond is taken by no new code
     counts = np.zeros((codes, codes), np.float32)
-    np.add.at(counts, (after[kept], before[kept]), 1)
-    counts[np.arange(codes), np.arange(codes)] += 0.5  # of equals, the number that it has already
-    names: Ints = linear_sum_assignment(counts, maximize=True)[1].astype(np.int64)
-    return names
+    np.add.at(counts, (after[has_number], before[has_number]), 1)
+    counts[np.arange(codes), np.arange(codes)] += 0.5  # between equals, a code keeps its number
+    numbers: Ints = linear_sum_assignment(counts, maximize=True)[1].astype(np.int64)
+    return numbers
 
 
-def matched_digits(before: Ints, after: Ints, values: Ints) -> tuple[list[int], list[bool]]:
-    """Which new digit goes to the place of each old one, and whether it is counted backwards.
+def match_digits(before: Ints, after: Ints, values: Ints) -> tuple[list[int], list[bool]]:
+    """Find the new digit that takes the place of each old one, and whether it is counted backwards.
 
     before, after  [items, digits] of the same items
-    values         [digits] that each takes; a digit goes where one of as many values was
+    values         [digits] how many values each takes; a digit replaces one with as many values
     """
     old, new = (2.0 * digits / (values - 1) - 1 for digits in (before, after))
     agreement = old.T @ new  # [old digit, new digit]
@@ -71,10 +74,10 @@ def matched_digits(before: Ints, after: Ints, values: Ints) -> tuple[list[int], 
     return order.tolist(), (agreement[np.arange(len(values)), order] < 0).tolist()
 
 
-def moved(before: Ints, after: Ints) -> dict[str, float]:
-    """Share of the items whose c1, whose c1 and c2, whose whole ID changed.
+def measure_moves(before: Ints, after: Ints) -> dict[str, float]:
+    """The share of the items whose c1 changed, whose c1 or c2 changed, and whose ID changed.
 
-    before, after  [items, 3] codes of the same items, at least one
+    before, after  [items, 3] codes of the same items, at least one item
     """
     stay = (before == after).cumprod(axis=1).mean(axis=0)
-    return {f"moved_{what}": float(1 - share) for what, share in zip(("c1", "c1c2", "id"), stay, strict=True)}
+    return {f"moved_{prefix}": float(1 - share) for prefix, share in zip(("c1", "c1c2", "id"), stay, strict=True)}

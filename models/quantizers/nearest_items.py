@@ -1,4 +1,4 @@
-"""QARM V1's VQ code: an item is told by the items that are nearest to it in a pool."""
+"""QARM V1's VQ code: an item is described by the items of a pool that are nearest to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,29 +8,27 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from models.quantizers.codebook import (
-    Progress,
+from models.quantizers.codebook import Progress, check_codes, check_vectors, encode_in_chunks
+from models.quantizers.distinct import find_distinct_rows
+from models.quantizers.rows import (
+    NO_LEVEL,
     Row,
-    check_codes,
+    add_header,
     check_sizes,
-    check_vectors,
-    distinct,
-    headed,
-    in_chunks,
-    part_of,
-    read_heading,
+    get_part,
+    read_header,
     read_parts,
-    weight_rows,
-)
+    weight_to_rows,
+)  # fmt: skip
 
-_CHUNK_ELEMENTS = 1 << 22  # similarities held at once, so that [items, pool] never is
+_CHUNK_ELEMENTS = 1 << 22  # similarities in memory at once, as [items, pool] would not fit
 
 
 @dataclass(frozen=True)
 class NearestItems:
     """Codes are the indices of the nearest items of a pool by cosine, nearest first.
 
-    The paper takes 25 of them, so `sizes` is 25 times the size of the pool. Decoding gives the mean of those items.
+    Every entry of `sizes` is the size of the pool; the paper has 25 levels. Decoding gives the mean of the items.
     Source: QARM V1 (arXiv 2411.11739), section 3.3.
     """
 
@@ -41,18 +39,19 @@ class NearestItems:
 
     @classmethod
     def fit(cls, x: Tensor, *, sizes: Sequence[int], seed: int, progress: Progress | None = None) -> Self:
-        """The pool: items of different vectors, drawn by the seed; all of them where there are not more than its size.
+        """Draw the pool: items with different vectors; all of them if there are not more than its size.
 
-        raises  ValueError also if the sizes differ, or there are fewer items of different vectors than levels
+        sizes   per level the size of the pool
+        raises  ValueError as `Codebook.fit`, and if the sizes differ or the pool would be smaller than the levels
         """
         sizes = check_sizes(sizes)
         if len(set(sizes)) > 1:
-            raise ValueError(f"every level of nearest items points into the one pool: sizes must be equal, not {sizes}")
+            raise ValueError(f"all levels of nearest_items share one pool, so their sizes must be equal, not {sizes}")
         check_vectors(x, dim=None)
-        points, _, _ = distinct(x)
+        points = find_distinct_rows(x).rows
         if min(len(points), sizes[0]) < len(sizes):
-            fewest = min(len(points), sizes[0])
-            raise ValueError(f"{len(sizes)} nearest items need a pool of at least as many, not {fewest}")
+            size = min(len(points), sizes[0])
+            raise ValueError(f"{len(sizes)} nearest items need a pool of at least as many, not {size}")
         drawn = torch.randperm(len(points), generator=torch.Generator().manual_seed(seed))[: sizes[0]]
         if progress is not None:
             progress(1, 1)
@@ -60,24 +59,24 @@ class NearestItems:
 
     def encode(self, x: Tensor) -> Tensor:
         check_vectors(x, dim=self.pool.shape[1])
-        return in_chunks(self._encode, x, len(self.sizes))
+        return encode_in_chunks(self._encode, x, len(self.sizes))
 
     def _encode(self, x: Tensor) -> Tensor:
-        pool = normalize(self.pool, dim=1).T  # an item's length does not change which of the pool is nearest
+        pool = normalize(self.pool, dim=1).T  # the length of x does not change which pool items are nearest
         rows = max(1, _CHUNK_ELEMENTS // len(self.pool))
         return torch.cat([(part @ pool).topk(len(self.sizes), dim=1).indices for part in torch.split(x, rows)])
 
     def decode(self, codes: Tensor) -> Tensor:
         codes = check_codes(codes, [len(self.pool)] * len(self.sizes))
         total = torch.zeros(len(codes), self.pool.shape[1], dtype=torch.float64)
-        for level in codes.T:  # one by one: [items, levels, dim] would not fit
+        for level in codes.T:  # level by level, as [items, levels, dim] would not fit in memory
             total += self.pool[level]
         return (total / len(self.sizes)).float()
 
     def to_rows(self) -> list[Row]:
-        return headed(self.kind, self.sizes, weight_rows(0, "item", self.pool))
+        return add_header(self.kind, self.sizes, weight_to_rows(NO_LEVEL, "item", self.pool))
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> Self:
-        _, sizes = read_heading(rows)
-        return cls(part_of(read_parts(rows), 0, "item"), sizes)
+        _, sizes = read_header(rows)
+        return cls(get_part(read_parts(rows), NO_LEVEL, "item"), sizes)

@@ -1,13 +1,12 @@
-"""How an RQ-VAE is trained: as an auto-encoder first, then with codebooks that start as k-means of its latents.
+"""Train an RQ-VAE: as an auto-encoder first, then with codebooks that start as k-means of its latents.
 
-Rebuild and commitment losses, straight-through: TIGER (arXiv 2305.05065), section 3.1. Without the first part the
-codebooks would start on latents of an untrained encoder, and most codes would die. A code that no item of the last
-steps took moves to where an item is (as in Jukebox, arXiv 2005.00341), until the last quarter of the steps.
+Rebuild and commitment losses with a straight-through estimator: TIGER (arXiv 2305.05065), section 3.1. Without the
+first part, the codebooks would start on latents of an untrained encoder, and most codes would die. A code that no item
+of the last steps took moves to where an item is (as in Jukebox, arXiv 2005.00341), until the last quarter of the steps.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,22 +14,23 @@ from torch.nn.functional import mse_loss
 
 from models.quantizers.codebook import Tick
 from models.quantizers.fsq_training import one_thread
-from models.quantizers.kmeans import assign, kmeans
+from models.quantizers.kmeans import kmeans
 from models.quantizers.letter import Collaborative, Diversity
-
-if TYPE_CHECKING:
-    from models.quantizers.rq_vae import Network
+from models.quantizers.nearest import assign
+from models.quantizers.rq_vae_network import Network
 
 _ROWS = 512  # per step
 _RATE = 3e-3
 _COMMITMENT = 0.25
 _WITHOUT_CODES = 0.25  # of the steps
-_LOOK = 50  # steps between two looks at which codes are dead
-_SETTLED = 0.75  # of the steps with codes, after which none moves so
+_REVIVE_EVERY = 50  # steps
+_REVIVE_UNTIL = 0.75  # of the steps with codes
 
 
 @dataclass(frozen=True)
 class Plan:
+    """The settings of a training, see `RQVAE.fit`."""
+
     sizes: tuple[int, ...]
     steps: int
     kmeans_iterations: int
@@ -45,88 +45,91 @@ class Books(nn.Module):
     def __init__(self, levels: Sequence[Tensor]) -> None:
         super().__init__()
         self.levels = nn.ParameterList(nn.Parameter(level) for level in levels)
-        self.taken = [torch.zeros(len(level)) for level in levels]
+        self.uses = [torch.zeros(len(level)) for level in levels]
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes [rows, levels], the latent rebuilt (gradients pass straight through it), and the loss of both."""
         residual, loss, codes = latent, latent.new_zeros(()), []
-        for level, taken in zip(self.levels, self.taken, strict=True):
+        for level, uses in zip(self.levels, self.uses, strict=True):
             labels = assign(residual.detach(), level.detach())
-            near = level[labels]
-            loss = loss + mse_loss(near, residual.detach()) + _COMMITMENT * mse_loss(residual, near.detach())
-            residual = residual - near.detach()
-            taken += torch.bincount(labels, minlength=len(level))
+            nearest = level[labels]
+            loss = loss + mse_loss(nearest, residual.detach()) + _COMMITMENT * mse_loss(residual, nearest.detach())
+            residual = residual - nearest.detach()
+            uses += torch.bincount(labels, minlength=len(level))
             codes.append(labels)
         rebuilt = (latent - residual).detach()
         return torch.stack(codes, dim=1), latent + (rebuilt - latent).detach(), loss
 
     @torch.no_grad()
     def revive(self, latent: Tensor) -> None:
-        """Move codes that were not taken since the last look to rows that are drawn already, and count anew."""
+        """Move the codes that no row took since the last call to rows of this batch; count again from 0."""
         residual = latent
-        for level, taken in zip(self.levels, self.taken, strict=True):
-            dead = torch.nonzero(taken == 0).squeeze(1)[: len(residual)]
+        for level, uses in zip(self.levels, self.uses, strict=True):
+            dead = torch.nonzero(uses == 0).squeeze(1)[: len(residual)]
             level[dead] = residual[: len(dead)]
-            taken.zero_()
+            uses.zero_()
             residual = residual - level[assign(residual, level)]
 
 
 def train(
-    network: "Network", points: Tensor, weights: Tensor, collaborative: Tensor | None, plan: Plan, tick: Tick
+    network: Network, points: Tensor, weights: Tensor, collaborative: Tensor | None, plan: Plan, tick: Tick
 ) -> list[Tensor]:
     """Train a network in place, and its codebooks.
 
-    points         [items, dim] float32, distinct, in an order that does not depend on how they came
+    points         [items, dim] float32, distinct, in an order that does not depend on the order of the items
     weights        [items] how often each item counts for k-means
-    collaborative  [items, any] float32
+    collaborative  [items, any] float32, for LETTER's loss; None: without it
     tick           called with 1 after every step, and as `kmeans` calls it
     returns        per level [used, latent width]
     """
     generator = torch.Generator().manual_seed(plan.seed)
     _initialise(network, points, generator)
     x = points / network.scale
-    alone = round(_WITHOUT_CODES * plan.steps)
+    steps_without_codes = round(_WITHOUT_CODES * plan.steps)
+    steps_with_codes = plan.steps - steps_without_codes
 
-    def drawn() -> Tensor:
+    def draw_rows() -> Tensor:
         return torch.randint(len(x), (_ROWS,), generator=generator)
 
-    def without_codes(_: int) -> Tensor:
-        rows = x[drawn()]
+    def loss_without_codes(_: int) -> Tensor:
+        rows = x[draw_rows()]
         loss: Tensor = mse_loss(network.decoder(network.encoder(rows)), rows)
         return loss
 
     with one_thread():
-        _minimise(without_codes, [network], alone, tick)
-        books = Books(_start(network.encoder(x).detach(), weights, plan, tick))
-        extra = _letter(books, collaborative, plan, generator)
-        settled = _SETTLED * (plan.steps - alone)
+        _minimise(loss_without_codes, [network], steps_without_codes, tick)
+        books = Books(_fit_start(network.encoder(x).detach(), weights, plan, tick))
+        letter_terms = _make_letter_terms(books, collaborative, plan, generator)
+        last_revival = _REVIVE_UNTIL * steps_with_codes
 
-        def with_codes(step: int) -> Tensor:
-            rows = drawn()
+        def loss_with_codes(step: int) -> Tensor:
+            rows = draw_rows()
             latent = network.encoder(x[rows])
-            if step and step % _LOOK == 0 and step < settled:
+            if step and step % _REVIVE_EVERY == 0 and step < last_revival:
                 books.revive(latent.detach())
             loss: Tensor
             codes, rebuilt, loss = books(latent)
             loss = loss + mse_loss(network.decoder(rebuilt), x[rows])
-            for term, weight in extra:
+            for term, weight in letter_terms:
                 loss = loss + weight * term(rows, codes, rebuilt, step)
             return loss
 
-        _minimise(with_codes, [network, books, *(term for term, _ in extra)], plan.steps - alone, tick)
+        parts = [network, books, *(term for term, _ in letter_terms)]
+        _minimise(loss_with_codes, parts, steps_with_codes, tick)
     return [level.detach() for level in books.levels]
 
 
-def _letter(
+def _make_letter_terms(
     books: Books, collaborative: Tensor | None, plan: Plan, generator: torch.Generator
 ) -> list[tuple[nn.Module, float]]:
-    extra: list[tuple[nn.Module, float]] = []
+    """LETTER's losses and their weights, as far as the plan wants them."""
+    terms: list[tuple[nn.Module, float]] = []
     if collaborative is not None:
         term = Collaborative(collaborative, books.levels[0].shape[1], generator)
-        extra.append((term, plan.collaborative_weight))
+        terms.append((term, plan.collaborative_weight))
     if plan.diversity_weight:
-        extra.append((Diversity(books.levels, generator), plan.diversity_weight))
-    return extra
+        terms.append((Diversity(books.levels, generator), plan.diversity_weight))
+    return terms
 
 
 def _minimise(loss: Callable[[int], Tensor], parts: Sequence[nn.Module], steps: int, tick: Tick) -> None:
@@ -141,17 +144,19 @@ def _minimise(loss: Callable[[int], Tensor], parts: Sequence[nn.Module], steps: 
         tick(1)
 
 
-def _start(latent: Tensor, weights: Tensor, plan: Plan, tick: Tick) -> list[Tensor]:
-    """Residual k-means of the latents."""
+def _fit_start(latent: Tensor, weights: Tensor, plan: Plan, tick: Tick) -> list[Tensor]:
+    """Residual k-means of the latents: per level [used, latent width]."""
     levels = []
     for level, size in enumerate(plan.sizes):
-        book = kmeans(latent, weights, codes=size, iterations=plan.kmeans_iterations, seed=plan.seed + level, tick=tick)
-        latent = latent - book[assign(latent, book)]
-        levels.append(book)
+        centroids = kmeans(
+            latent, weights, codes=size, iterations=plan.kmeans_iterations, seed=plan.seed + level, tick=tick
+        )
+        latent = latent - centroids[assign(latent, centroids)]
+        levels.append(centroids)
     return levels
 
 
-def _initialise(network: "Network", points: Tensor, generator: torch.Generator) -> None:
+def _initialise(network: Network, points: Tensor, generator: torch.Generator) -> None:
     root_mean_square = points.double().square().mean().sqrt().float()
     if root_mean_square > 0:
         network.scale.fill_(root_mean_square)

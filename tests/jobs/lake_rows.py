@@ -16,8 +16,8 @@ from jobs.lake.contracts import contracts
 from jobs.lake.metrics import metric_rows, replace_metrics
 from jobs.release.model_store import ModelCard
 from jobs.settings.tree import load_settings
-from models.quantizers import sid_text
-from models.quantizers.unique import next_tokens
+from models.quantizers import format_sids
+from models.quantizers.twins import number_twins
 
 DAY = date(2026, 11, 20)
 
@@ -114,12 +114,12 @@ def put_catalogue(
     put(lake, "silver.items", items)
     drawn = (rng.zipf(1.6, size=(len(items), 3)) - 1) % np.array([61, 61, 253])
     given = np.array(list(codes.values()), np.int64) if codes else drawn
-    twins = next_tokens(given, given[:0], given[:0, 0])
+    twins, sids = number_twins(given, given[:0], given[:0, 0]), format_sids(torch.from_numpy(given))
     put(
         lake, "gold.semantic_ids",
         [
             {"item_id": item["item_id"], "codebook_version": "cb1", "c1": int(a), "c2": int(b), "c3": int(c),
              "sid": sid, "twin": twin, "unique_sid": f"{sid}<d_{twin}>", "day": day}
-            for item, (a, b, c), sid, twin in zip(items, given, sid_text(torch.from_numpy(given)), twins, strict=True)
+            for item, (a, b, c), sid, twin in zip(items, given, sids, twins, strict=True)
         ],
     )  # fmt: skip

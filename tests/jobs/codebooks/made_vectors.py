@@ -15,42 +15,45 @@ SMALL: dict[str, Any] = {"sizes": (8, 4, 16), "fsq_steps": 30, "kmeans_iteration
 DIM, CENTRES = 16, 24
 
 
-def told(settings: Settings, **values: Any) -> Settings:
+def with_quantizer(settings: Settings, **values: Any) -> Settings:
+    """The settings with a small, quickly fitted codebook; values: further settings of [quantizer]."""
     return settings.model_copy(update={"quantizer": Quantizer(**SMALL, **values)})
 
 
-def vector(item: int, shift: float = 0.0) -> list[float]:
+def make_vector(item: int, shift: float = 0.0) -> list[float]:
+    """A unit vector near one of the centres; shift: added to its first number before."""
     centre = np.random.default_rng(item % CENTRES).normal(size=DIM)
-    found = centre + np.random.default_rng(1000 + item).normal(size=DIM) * 0.3
-    found[0] += shift
-    values: list[float] = (found / np.linalg.norm(found)).tolist()
-    return values
+    vector = centre + np.random.default_rng(1000 + item).normal(size=DIM) * 0.3
+    vector[0] += shift
+    numbers: list[float] = (vector / np.linalg.norm(vector)).tolist()
+    return numbers
 
 
 def put_vectors(lake: Lake, settings: Settings, items: range, day: date, shift: float = 0.0) -> None:
-    """These items, and no others, are in the catalogue from this day on."""
+    """Make these items, and no others, the catalogue from this day on. Items that have a vector keep it."""
     names = [f"i{item:04}" for item in items]
     put(lake, "silver.items", [
         {"item_id": name, "text": name, "content_hash": name, "file": "f", "line": n, "day": day}
         for n, name in enumerate(names)
     ])  # fmt: skip
     encoder = base_encoder(settings).version
-    kept = {row["item_id"]: row for row in lake.arrow("gold.item_embeddings").to_pylist()}
-    fresh = {
+    old_rows = {row["item_id"]: row for row in lake.arrow("gold.item_embeddings").to_pylist()}
+    new_rows = {
         name: {"item_id": name, "encoder_version": encoder, "content_hash": name, "day": day,
-               "vector": vector(item, shift)}
-        for item, name in zip(items, names, strict=True) if name not in kept
+               "vector": make_vector(item, shift)}
+        for item, name in zip(items, names, strict=True) if name not in old_rows
     }  # fmt: skip
-    put(lake, "gold.item_embeddings", [*kept.values(), *fresh.values()])
+    put(lake, "gold.item_embeddings", [*old_rows.values(), *new_rows.values()])
 
 
-def ids(lake: Lake) -> dict[tuple[str, str], str]:
+def read_ids(lake: Lake) -> dict[tuple[str, str], str]:
+    """The unique ID of every codebook version and item."""
     rows = lake.arrow("gold.semantic_ids").to_pylist()
-    found = {(row["codebook_version"], row["item_id"]): row["unique_sid"] for row in rows}
-    assert len(found) == len(rows)
-    return found
+    ids = {(row["codebook_version"], row["item_id"]): row["unique_sid"] for row in rows}
+    assert len(ids) == len(rows)
+    return ids
 
 
-def measured(lake: Lake, day: date, slice_: str) -> dict[str, float]:
+def read_metrics(lake: Lake, day: date, slice_: str) -> dict[str, float]:
     rows = lake.arrow("gold.metrics").to_pylist()
     return {r["metric"]: r["value"] for r in rows if (r["job"], r["day"], r["slice"]) == ("quantize", day, slice_)}

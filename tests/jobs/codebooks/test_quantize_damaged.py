@@ -1,4 +1,4 @@
-"""Wrong vectors, codebooks and IDs end in a sentence that names them."""
+"""Wrong vectors, codebooks and IDs stop the job with a sentence that names them."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 from jobs import quantize
 from jobs.lake import Lake, UserError
 from jobs.settings.tree import Settings
-from tests.jobs.codebooks.made_vectors import DIM, ids, put_vectors, told
+from tests.jobs.codebooks.made_vectors import DIM, put_vectors, read_ids, with_quantizer
 from tests.jobs.lake_rows import DAY, put
 
 
 def test_damaged_codebooks_and_vectors_are_named(lake: Lake, settings: Settings) -> None:
-    settings = told(settings)
+    settings = with_quantizer(settings)
     put_vectors(lake, settings, range(100), DAY)
     version = quantize.run(lake, settings, DAY).notes["codebook_version"]
     rows, embedded = (lake.arrow(name).to_pylist() for name in ("gold.codebooks", "gold.item_embeddings"))
@@ -48,15 +48,15 @@ def test_damaged_codebooks_and_vectors_are_named(lake: Lake, settings: Settings)
     [("rebuilt", [float("nan")] * DIM), ("rebuilt", [None] * DIM), ("centroid", [float("inf")] * DIM),
      ("centroid", [1.0]), ("values", [2.0, -3.0]), ("rows", []), ("kind.res_kmeans_fsq", [8.0, float("inf"), 16.0])],
 )  # fmt: skip
-def test_wrong_numbers_of_a_codebook_are_no_ids(
+def test_wrong_numbers_in_a_codebook_are_refused(
     lake: Lake, settings: Settings, part: str, vector: list[float | None]
 ) -> None:
-    settings = told(settings)
+    settings = with_quantizer(settings)
     put_vectors(lake, settings, range(100), DAY)
     quantize.run(lake, settings, DAY)
     rows = lake.arrow("gold.codebooks").to_pylist()
-    first = next(row for row in rows if row["part"] == part)
-    put(lake, "gold.codebooks", [row | {"vector": vector} if row is first else row for row in rows])
+    wrong_row = next(row for row in rows if row["part"] == part)
+    put(lake, "gold.codebooks", [row | {"vector": vector} if row is wrong_row else row for row in rows])
     with pytest.raises(UserError, match=r"codebook .* in gold.codebooks is damaged"):
         quantize.run(lake, settings, DAY + timedelta(1))
 
@@ -65,13 +65,13 @@ def test_fewer_items_than_codes_get_ids_and_a_warning(
     lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_vectors(lake, settings, range(10), DAY)
-    quantize.run(lake, told(settings), DAY)
-    assert len(ids(lake)) == 10
-    assert "10 items are few for 16 codes a level" in capsys.readouterr().err
+    quantize.run(lake, with_quantizer(settings), DAY)
+    assert len(read_ids(lake)) == 10
+    assert "10 items are few for 16 codes per level" in capsys.readouterr().err
 
 
 def test_vectors_that_no_codebook_suits_are_named(lake: Lake, settings: Settings) -> None:
-    settings = told(settings)
+    settings = with_quantizer(settings)
     put_vectors(lake, settings, range(100), DAY)
     embedded = lake.arrow("gold.item_embeddings").to_pylist()
     put(lake, "gold.item_embeddings", [row | {"vector": [1e-20] * DIM} for row in embedded])
@@ -80,10 +80,10 @@ def test_vectors_that_no_codebook_suits_are_named(lake: Lake, settings: Settings
     put(lake, "gold.item_embeddings", embedded)
     quantize.run(lake, settings, DAY)
     put(lake, "gold.item_embeddings", [row | {"vector": row["vector"][:3]} for row in embedded])
-    with pytest.raises(UserError, match="cuts vectors of 16 numbers, the encoder's now have 3"):
+    with pytest.raises(UserError, match="encodes vectors of 16 numbers, but the encoder's vectors have 3"):
         quantize.run(lake, settings, DAY)
     put(lake, "gold.item_embeddings", embedded)
-    given = lake.arrow("gold.semantic_ids").to_pylist()
-    put(lake, "gold.semantic_ids", [row | {"c2": 4000} for row in given])
+    id_rows = lake.arrow("gold.semantic_ids").to_pylist()
+    put(lake, "gold.semantic_ids", [row | {"c2": 4000} for row in id_rows])
     with pytest.raises(UserError, match=r"gold.semantic_ids of .* is damaged"):
         quantize.run(lake, settings, DAY)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.quantizers import ResKmeansFSQ, sid_text
+from models.quantizers import ResKmeansFSQ, format_sids
 
 SIZES = (8, 8, 64)
 
@@ -26,7 +26,8 @@ def codebook(x: Tensor) -> ResKmeansFSQ:
     return fit(x)
 
 
-def shared(codes: Tensor) -> float:
+def measure_shared(codes: Tensor) -> float:
+    """The share of items whose codes another item has, too."""
     _, owner, counts = torch.unique(codes, dim=0, return_inverse=True, return_counts=True)
     return float((counts[owner] > 1).float().mean())
 
@@ -89,20 +90,20 @@ def test_each_level_brings_the_rebuilt_vector_nearer(codebook: ResKmeansFSQ, x: 
 
 def test_the_last_level_parts_items_that_k_means_leaves_together(codebook: ResKmeansFSQ, x: Tensor) -> None:
     ids = codebook.encode(x)
-    assert shared(ids) < shared(ids[:, :2]) / 2
+    assert measure_shared(ids) < measure_shared(ids[:, :2]) / 2
 
 
 def test_training_leaves_fewer_items_with_a_shared_id(x: Tensor) -> None:
-    assert shared(fit(x, fsq_steps=200).encode(x)) < 0.7 * shared(fit(x, fsq_steps=0).encode(x))
+    assert measure_shared(fit(x, fsq_steps=200).encode(x)) < 0.7 * measure_shared(fit(x, fsq_steps=0).encode(x))
 
 
 def test_fewer_distinct_items_than_codes_use_fewer_codes() -> None:
-    few = torch.eye(5).repeat(4, 1)
-    codebook = fit(few)
-    codes = codebook.encode(few)
+    x = torch.eye(5).repeat(4, 1)
+    codebook = fit(x)
+    codes = codebook.encode(x)
     assert len(codebook.centroids[0]) == 5
     assert len(torch.unique(codes, dim=0)) == 5
-    assert torch.allclose(codebook.decode(codes), few, atol=0.2)
+    assert torch.allclose(codebook.decode(codes), x, atol=0.2)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e15, 1e-15])
@@ -146,20 +147,20 @@ def test_digits_of_several_values_do_all_that_bits_do(x: Tensor) -> None:
     codes = codebook.encode(x)
     assert set(codes[:, 2].tolist()) <= set(range(80))
     for digit, values in enumerate((5, 4, 4)):
-        assert set(codebook.fsq.parted(codes[:, 2])[:, digit].tolist()) == set(range(values))
-    assert shared(codes) < 0.7 * shared(fitted(0).encode(x))
+        assert set(codebook.fsq.split_digits(codes[:, 2])[:, digit].tolist()) == set(range(values))
+    assert measure_shared(codes) < 0.7 * measure_shared(fitted(0).encode(x))
     again = ResKmeansFSQ.from_rows(codebook.to_rows())
     assert torch.equal(again.encode(x), codes)
     assert torch.equal(again.decode(codes), codebook.decode(codes))
-    other = codebook.renamed([torch.arange(8), torch.arange(8)], [0, 1, 2], [True, False, True])
+    other = codebook.renumber([torch.arange(8), torch.arange(8)], [0, 1, 2], [True, False, True])
     assert (other.encode(x)[:, 2] != codes[:, 2]).double().mean() > 0.7
     assert torch.equal(other.decode(other.encode(x)), codebook.decode(codes))
 
 
 def test_a_start_of_other_values_or_sizes_is_refused(codebook: ResKmeansFSQ, x: Tensor) -> None:
-    for told in ({"fsq_values": (8, 8)}, {"sizes": (8, 8, 32)}):
+    for settings in ({"fsq_values": (8, 8)}, {"sizes": (8, 8, 32)}):
         with pytest.raises(ValueError, match="to start from"):
-            ResKmeansFSQ.fit(x, **({"sizes": SIZES} | told), seed=3, start=codebook)
+            ResKmeansFSQ.fit(x, **({"sizes": SIZES} | settings), seed=3, start=codebook)
 
 
 @pytest.mark.parametrize("values", [(5, 4), (64, 1), (8, 9)])
@@ -169,7 +170,7 @@ def test_values_that_do_not_give_the_size_are_refused(x: Tensor, values: tuple[i
 
 
 @pytest.mark.parametrize("sizes", [(8, 8, 12), (8, 8, 1), (0, 8, 8)])
-def test_sizes_that_cannot_be_are_refused(x: Tensor, sizes: tuple[int, int, int]) -> None:
+def test_impossible_sizes_are_refused(x: Tensor, sizes: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="size"):
         fit(x, sizes=sizes)
 
@@ -179,7 +180,7 @@ def test_a_codebook_of_no_items_is_refused() -> None:
         fit(torch.empty(0, 4))
 
 
-def test_a_code_that_was_never_given_out_is_refused(codebook: ResKmeansFSQ) -> None:
+def test_a_code_that_the_codebook_does_not_use_is_refused(codebook: ResKmeansFSQ) -> None:
     with pytest.raises(ValueError, match="outside"):
         codebook.decode(torch.tensor([[0, 0, 64]]))
 
@@ -199,4 +200,4 @@ def test_progress_counts_up_to_all_steps(x: Tensor) -> None:
 
 
 def test_the_text_form_names_all_three_codes() -> None:
-    assert sid_text(torch.tensor([[12, 7, 3012], [0, 0, 0]])) == ["<a_12><b_7><c_3012>", "<a_0><b_0><c_0>"]
+    assert format_sids(torch.tensor([[12, 7, 3012], [0, 0, 0]])) == ["<a_12><b_7><c_3012>", "<a_0><b_0><c_0>"]
