@@ -53,7 +53,7 @@ from models.encoder.retrieval import hit_rates
 from models.encoder.sentence_embedder import TunableSentence
 from models.encoder.tuning import Plan, tune
 from models.llm.item_text import item_json
-from models.quantizers import collisions
+from models.quantizers import measure_collisions
 from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
 
 Row = dict[str, Any]
@@ -103,7 +103,7 @@ def measure(vectors: Vectors, train: Indices, test_pairs: PairsBySplit, seed: in
     q = Quantizer()
     x = torch.from_numpy(vectors)
     book = ResKmeansFSQ.fit(x, sizes=q.sizes, seed=seed, kmeans_iterations=q.kmeans_iterations, fsq_steps=q.fsq_steps)
-    collision = collisions(book.encode(x))["collision_rate"]
+    collision = measure_collisions(book.encode(x))["collision_rate"]
     measures = {}
     for split, pairs in test_pairs.items():
         rates = hit_rates(vectors, pairs, (10, 50), known=train)

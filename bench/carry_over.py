@@ -46,7 +46,7 @@ from jobs.release.releases import live_release
 from jobs.settings.tree import Settings, load_settings
 from models import metrics
 from models.quantizers import ResKmeansFSQ
-from models.quantizers.matching import matched, moved
+from models.quantizers.matching import match_codebook, measure_moves
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
 from models.ranker.training import fit, predict
@@ -59,7 +59,7 @@ def fit_codebooks(old: ResKmeansFSQ, x: Tensor, settings: Settings, seed: int) -
     q = settings.quantizer
     options: dict[str, Any] = {"sizes": q.sizes, "kmeans_iterations": q.kmeans_iterations, "fsq_steps": q.fsq_steps}
     options |= {"fsq_values": q.fsq_values}
-    refit = matched(old, ResKmeansFSQ.fit(x, seed=seed, start=old, **options), x)
+    refit = match_codebook(old, ResKmeansFSQ.fit(x, seed=seed, start=old, **options), x)
     scratch = ResKmeansFSQ.fit(x, seed=seed + 1, **options)
     return {"no refit": old, "carried over": refit, "unmatched": scratch, "retrained": scratch}
 
@@ -110,7 +110,7 @@ def main() -> None:
             codes = book.encode(x)
             model = load_model(lake, champion["model_uri"], replace_codes(catalogue, items, codes))
             model = redraw_code_embeddings(model, seed) if way == "retrained" else model
-            row = {"way": way, "seed": seed} | moved(old.encode(x).numpy(), codes.numpy())
+            row = {"way": way, "seed": seed} | measure_moves(old.encode(x).numpy(), codes.numpy())
             row["auc_as_it_is"] = measure_auc(model, data, test)
             r = settings.ranker  # train on all rows: there is only one epoch, so no validation rows are needed
             fit(model, train, seed=seed, epochs=1, batch_size=r.batch, lr=r.lr, valid_share=0.0, patience=r.patience)

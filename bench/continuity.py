@@ -47,7 +47,7 @@ from jobs.lake.contracts import contracts
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings, load_settings
 from models.encoder import embedder
-from models.quantizers.matching import moved
+from models.quantizers.matching import measure_moves
 from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
 
 Row = dict[str, str | int | float]
@@ -90,7 +90,7 @@ def compare_refits(settings: Settings, old: ResKmeansFSQ, vectors: Vectors, stay
             fsq_values=q.fsq_values,
             start=start,
         )
-        rows.append({"refit": name} | moved(before, new.encode(x[stay]).numpy()))
+        rows.append({"refit": name} | measure_moves(before, new.encode(x[stay]).numpy()))
     return rows
 
 

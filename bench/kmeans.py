@@ -30,7 +30,7 @@ from rich.table import Table
 from torch import Tensor
 
 from models.quantizers.kmeans import kmeans
-from models.quantizers.nearest import Nearest
+from models.quantizers.nearest import NearestCentroid
 
 GPU = torch.cuda.is_available()
 SEED = 7
@@ -54,8 +54,8 @@ def draw_mixture(rows: int, dim: int, centre_count: int) -> Tensor:
 
 def measure_error(x: Tensor, centroids: Tensor) -> float:
     """Mean squared distance to the nearest centroid, in float32."""
-    nearest = Nearest(centroids.to(x.device))
-    return sum(float(nearest(piece)[1].double().sum()) for piece in torch.split(x, ROWS_PER_PIECE)) / len(x)
+    nearest = NearestCentroid(centroids.to(x.device))
+    return sum(float(nearest.find(piece)[1].double().sum()) for piece in torch.split(x, ROWS_PER_PIECE)) / len(x)
 
 
 def fit_ours(x: Tensor, codes: int, iterations: int, start: Tensor | None) -> Tensor:

@@ -56,9 +56,9 @@ from jobs.runtime.progress import progress
 from models.candidates import find_neighbours
 from models.encoder import embedder
 from models.encoder.sentence_embedder import SentenceEmbedder
-from models.quantizers import KINDS, Codebook, ResKmeansFSQ, fit, health, rebuild_errors
-from models.quantizers.codebook import distinct
-from models.quantizers.decoding import decode_tables
+from models.quantizers import KINDS, Codebook, ResKmeansFSQ, fit, measure_health, measure_rebuild_errors
+from models.quantizers.decoding import fit_decode_tables
+from models.quantizers.distinct import find_distinct_rows
 from models.quantizers.fsq import FSQ
 from models.quantizers.fsq_training import fit_fsq
 
@@ -85,8 +85,8 @@ def fit_plain_fsq(items: Items, sizes: Sequence[int], seed: int, tables: bool = 
     tables  rebuild from tables fitted over all levels, as res_kmeans_fsq does, not from centroids and the decoder
     """
     book = ResKmeansFSQ.fit(items.x, sizes=sizes, seed=seed, fsq_steps=0)
-    points = distinct(items.x)[0].double()
-    codes, weights = book.encode(points), distinct(items.x)[1]
+    points = find_distinct_rows(items.x)[0].double()
+    codes, weights = book.encode(points), find_distinct_rows(items.x)[1]
     residual = points - sum(centroids[codes[:, level]] for level, centroids in enumerate(book.centroids))
     fsq = fit_fsq(
         residual.float(),
@@ -100,7 +100,7 @@ def fit_plain_fsq(items: Items, sizes: Sequence[int], seed: int, tables: bool = 
     level_vectors = (*book.centroids, fsq.decode(torch.arange(sizes[-1])))
     last = fsq.encode(residual)
     codes, error = torch.cat([codes[:, :2], last[:, None]], dim=1), (residual - fsq.decode(last)).float()
-    c1, c2, c3 = decode_tables(error, weights, codes, level_vectors) if tables else level_vectors
+    c1, c2, c3 = fit_decode_tables(error, weights, codes, level_vectors) if tables else level_vectors
     return replace(book, fsq=fsq, tables=(c1, c2, c3))
 
 
@@ -123,13 +123,13 @@ class _Signs(FSQ):
 def fit_pca_fsq(items: Items, sizes: Sequence[int], seed: int) -> Codebook:
     """Fit the last level as signs of principal components, without training; rebuild from tables over all levels."""
     book = ResKmeansFSQ.fit(items.x, sizes=sizes, seed=seed, fsq_steps=0)
-    points, weights, _ = distinct(items.x)
+    points, weights, _ = find_distinct_rows(items.x)
     codes = book.encode(points)
     residual = points.double() - sum(centroids[codes[:, level]] for level, centroids in enumerate(book.centroids))
     signs = _Signs.fit(residual, book.fsq.digits)
     codes = torch.cat([codes[:, :2], signs.encode(residual)[:, None]], dim=1)
     level_vectors = (*book.centroids, torch.zeros(sizes[-1], residual.shape[1], dtype=torch.float64))
-    c1, c2, c3 = decode_tables(residual.float(), weights, codes, level_vectors)
+    c1, c2, c3 = fit_decode_tables(residual.float(), weights, codes, level_vectors)
     return replace(book, fsq=signs, tables=(c1, c2, c3))
 
 
@@ -186,7 +186,9 @@ def measure(name: str, items: Items, near: Tensor, sizes: Sequence[int], seed: i
     started = perf_counter()
     book = WAYS[name](items, sizes, seed)
     seconds, codes = perf_counter() - started, book.encode(items.x)
-    measures = health(items.x, codes, rebuild_errors(items.x, codes, book.decode), book.sizes, seed=seed)
+    measures = measure_health(
+        items.x, codes, measure_rebuild_errors(items.x, codes, book.decode), book.sizes, seed=seed
+    )
     row: Row = {
         "quantizer": name,
         "sizes": f"{len(book.sizes)} of {book.sizes[0]}" if len(book.sizes) > 3 else "x".join(map(str, book.sizes)),
@@ -208,7 +210,7 @@ def measure(name: str, items: Items, near: Tensor, sizes: Sequence[int], seed: i
 
 def measure_near_digits(x: Tensor, codes: Tensor, book: ResKmeansFSQ, seed: int) -> float:
     """Share of digits in which an item differs from the nearest item with its c1 and c2, over that for a random one."""
-    unit, digits = normalize(x, dim=1), book.fsq.parted(codes[:, 2])
+    unit, digits = normalize(x, dim=1), book.fsq.split_digits(codes[:, 2])
     same_bucket = (codes[:SAMPLE_ITEMS, None, :2] == codes[None, :, :2]).all(2)
     same_bucket[torch.arange(len(same_bucket)), torch.arange(len(same_bucket))] = False
     rows = torch.nonzero(same_bucket.any(1)).squeeze(1)
@@ -226,7 +228,7 @@ def measure_unseen(way: Way, items: Items, sizes: Sequence[int], seed: int) -> t
     book = way(items.take(known), sizes, seed)
     codes = book.encode(items.x)
     _, owner, counts = torch.unique(codes, dim=0, return_inverse=True, return_counts=True)
-    error = rebuild_errors(items.x[new], codes[new], book.decode).mean()
+    error = measure_rebuild_errors(items.x[new], codes[new], book.decode).mean()
     return float((counts[owner[new]] > 1).double().mean()), 1000 * float(error)
 
 
