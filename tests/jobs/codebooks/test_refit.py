@@ -16,13 +16,13 @@ DAYS = np.repeat(np.array([DAY, NEXT_DAY], "datetime64[D]"), (200, 60))
 CURRENT, NOT_SHARED = np.ones(260, bool), np.zeros(260, bool)
 
 
-def rebuild_errors() -> torch.Tensor:
-    """[260] 1.0 for the items of the fit, 2.0 for the new ones."""
+def make_errors() -> torch.Tensor:
+    """Rebuild errors [260]: 1.0 for the items of the fit, 2.0 for the new ones."""
     return torch.cat([torch.full((200,), 1.0), torch.full((60,), 2.0)]).double()
 
 
 def test_items_whose_text_changed_do_not_hide_that_new_ones_do_not_fit() -> None:
-    errors, is_current = rebuild_errors(), np.arange(260) >= 40
+    errors, is_current = make_errors(), np.arange(260) >= 40
     errors[:40] = 9.0  # their IDs were given for other texts
     ids = PublishedIDs(torch.zeros(260, 3), DAYS, is_current, errors, NOT_SHARED, NEXT_DAY)
     strict = Quantizer(min_new_items=50)
@@ -33,6 +33,6 @@ def test_items_whose_text_changed_do_not_hide_that_new_ones_do_not_fit() -> None
 
 
 def test_a_codebook_is_fitted_on_its_day_and_by_drift_also_after_everything_was_embedded_again() -> None:
-    ids = PublishedIDs(torch.zeros(260, 3), DAYS, ~CURRENT, rebuild_errors(), NOT_SHARED, NEXT_DAY)
+    ids = PublishedIDs(torch.zeros(260, 3), DAYS, ~CURRENT, make_errors(), NOT_SHARED, NEXT_DAY)
     assert "2.00 times the error" in find_refit_reason(Quantizer(min_new_items=50), ids, FITTED, NEXT_DAY)
     assert "refit_days" in find_refit_reason(Quantizer(refit_days=1), ids, FITTED, NEXT_DAY)
