@@ -8,7 +8,7 @@ export LAKE DATA FROM TO PROFILE HOST
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui sql test test-days test-rest bench lint rollback clean distclean
+.PHONY: help setup run ui sql test bench lint rollback clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -31,14 +31,8 @@ rollback: setup ## publish the previous release again
 bench: setup ## run one benchmark: B=etl ARGS="--data <folder>"
 	@PYTHONPATH=. $(JOBS_PYTHON) bench/$(if $(wildcard bench/$(B).py),$(B),$(error choose a benchmark: make bench B=$(shell grep -l "^def main" bench/*.py | xargs -n1 basename -s .py | paste -sd"|" -))).py $(ARGS)
 
-test: setup ## run all tests in two processes: tests that run whole days, and all others
-	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 test-days test-rest
-
-test-days:
-	@$(JOBS_PYTHON) -m pytest -m days tests
-
-test-rest:
-	@$(JOBS_PYTHON) -m pytest -m "not days" tests
+test: setup ## run all tests, in two processes that share one Spark server (some of them: TESTS=tests/jobs/lake)
+	@OMP_NUM_THREADS=1 $(JOBS_PYTHON) -m pytest -n 2 --dist loadgroup $(or $(TESTS),tests)
 
 lint: setup ## check style and types
 	@.venv/jobs/bin/ruff check .

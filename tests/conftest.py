@@ -1,6 +1,11 @@
-"""One Spark session for each process, one empty lake for each test."""
+"""One Spark Connect server for the whole run, as in `make run`; one empty lake for each test.
+
+`TEST_SPARK=classic` gives each process a Spark session of its own instead, for the tests marked `classic`.
+"""
 
 import os
+import sys
+import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -8,8 +13,11 @@ import pytest
 
 os.environ.setdefault("PROFILE", "demo")
 os.environ.setdefault("SPARK_MASTER", "local[2]")
-# A JVM of few rows never earns back what its second compiler takes: a first ingest is a third shorter without.
+# A JVM that reads few rows never earns back the time of its second compiler: tests are a third faster without it.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
+
+from services import Services
+from spark_server import start_spark
 
 from jobs import ingest
 from jobs.lake import JobResult, Lake
@@ -19,14 +27,39 @@ from tests import chain, simulated
 
 DATA = Path(__file__).parent / "data"
 RETAIL_FIRST, RETAIL_LAST = date(2011, 1, 4), date(2011, 1, 9)
+SERVER = pytest.StashKey[Services]()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark about half of the tests by the time they take, so that `make test` runs two processes, each share once."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the Spark server, whose address worker processes inherit. The models' tests alone need none."""
+    if os.environ.get("TEST_SPARK") == "classic" or os.environ.get("SPARK_REMOTE"):
+        return
+    if config.option.collectonly or all("tests/models" in path for path in config.args):
+        return
+    folder = Path(tempfile.mkdtemp(prefix="sidereal-tests-"))
+    config.stash[SERVER] = Services(folder)
+    os.environ["SPARK_REMOTE"] = start_spark(config.stash[SERVER], folder)
+
+
+def pytest_sessionfinish() -> None:
+    """Close the Spark session while its server still runs; afterwards it would wait minutes for an answer."""
+    if "pyspark.sql" in sys.modules and (session := sys.modules["pyspark.sql"].SparkSession.getActiveSession()):
+        session.stop()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if SERVER in config.stash:
+        config.stash[SERVER].stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a lake of several days run in one process, and first: they take longest."""
     for item in items:
-        days = not {"ran", "retail"}.isdisjoint(item.fixturenames)
-        if days or "dags" in item.path.parts or item.path.stem == "test_samples":
-            item.add_marker("days")
+        shared = [name for name in ("ran", "retail", "shown", "bought") if name in getattr(item, "fixturenames", ())]
+        group = shared[0] if shared else "dags" if "dags" in item.path.parts else None
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 @pytest.fixture
@@ -44,7 +77,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def retail(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, JobResult]:
-    """The slice of online_retail as it was landed, and what was told of it; no test writes to it."""
+    """A lake with the slice of online_retail landed, and the result of ingest; no test writes to it."""
     lake = Lake(tmp_path_factory.mktemp("retail") / "lake", run_id="test")
     lake.create()
     return lake, ingest.run(lake, load_settings(), RETAIL_LAST, data=DATA / "online_retail", since=RETAIL_FIRST)
@@ -58,6 +91,6 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> chain.Chain:
 
 @pytest.fixture(scope="session")
 def landing(tmp_path_factory: pytest.TempPathFactory) -> simulated.Landing:
-    """A few simulated days as a landing folder, and what its summary says; no test writes to it."""
+    """A landing folder of a few simulated days, and the summary that the simulator wrote; no test writes to it."""
     out = tmp_path_factory.mktemp("landing")
     return out, write_landing(out, days=simulated.DAYS, faults=0.02, **simulated.SIZES)
