@@ -4,6 +4,7 @@
 """
 
 import os
+import shutil
 import sys
 import tempfile
 from datetime import date
@@ -50,6 +51,7 @@ def pytest_sessionfinish() -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if SERVER in config.stash:
         config.stash[SERVER].stop()
+        shutil.rmtree(config.stash[SERVER].logs)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
