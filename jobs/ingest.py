@@ -53,8 +53,7 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         _refuse_mostly_bad(counts, settings)
         step(f"keeping each event of {len(days)} days once")
         if days:
-            where = f"day IN {tuple(str(d) for d in sorted(days))}".replace(",)", ")")
-            lake.replace("silver.events", lake.transform("clean_events", days=sorted(days)), where=where)
+            lake.replace("silver.events", lake.transform("clean_events", days=sorted(days)), day=sorted(days))
         step("merging items")
         _merge_items(lake, span, counts["items"])
         step("checking the tables")

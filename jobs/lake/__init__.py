@@ -2,6 +2,6 @@
 
 from jobs.lake.errors import UserError
 from jobs.lake.lake import JobResult, Lake, arrow_dataset
-from jobs.lake.literals import day_range_predicate
+from jobs.lake.statements import day_range_predicate
 
 __all__ = ["JobResult", "Lake", "UserError", "arrow_dataset", "day_range_predicate"]

@@ -1,9 +1,8 @@
 """Read and write the Delta tables, by Spark or by Arrow, and remember which versions were used."""
 
 import os
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
@@ -20,10 +18,9 @@ from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.contracts import ROOT, contracts
+from jobs.lake.duckdb_connection import open_duckdb
 from jobs.lake.errors import UserError
-from jobs.lake.literals import with_values
-
-_TABLE = re.compile(r"\b(bronze|silver|gold|ops)\.([a-z_]+)\b")
+from jobs.lake.statements import fill_in, partition_predicate, spark_literal
 
 
 @dataclass(frozen=True)
@@ -123,26 +120,37 @@ class Lake:
             dataset = arrow_dataset(self.delta(name, version))
             yield from dataset.to_batches(columns=columns, filter=where, batch_readahead=2, fragment_readahead=1)
 
-    def query(self, text: str, **args: Any) -> pa.Table:
-        """A small answer to SQL over any tables: DuckDB streams their files, which takes no JVM.
+    def query(self, text: str, /, **args: Any) -> pa.Table:
+        """Answer SQL over any tables with DuckDB, which streams their files and takes no JVM. For small answers.
 
         text  as for `sql`, in what Spark and DuckDB both understand
         """
-        with duckdb.connect(config={"memory_limit": "1GB", "threads": 2}) as engine:
-            engine.execute("SET TimeZone = 'UTC'")
-            for name in {match[0] for match in _TABLE.finditer(text)}:
-                engine.register(name.replace(".", "_"), arrow_dataset(self.delta(name)))
-            named = _TABLE.sub(lambda match: f"{match[1]}_{match[2]}", with_values(text, args))
-            return engine.sql(named).to_arrow_table()
+        with open_duckdb() as connection:
 
-    def replace(self, name: str, rows: pa.Table | DataFrame, where: str | None = None, **partition: date | str) -> int:
-        """Put `rows` in place of a partition (`day=...`), of what `where` says, or of the whole table.
+            def register(name: str) -> str:
+                view = name.replace(".", "_")
+                connection.register(view, arrow_dataset(self.delta(name)))
+                return view
+
+            filled = fill_in(text, register, {name: f"${name}" for name in args})
+            (statement,) = connection.extract_statements(filled)
+            used = {name: args[name] for name in statement.named_parameters}
+            return connection.sql(statement, params=used).to_arrow_table()
+
+    def replace(
+        self,
+        name: str,
+        rows: pa.Table | DataFrame,
+        where: str | None = None,
+        **partition: date | str | Sequence[date],
+    ) -> int:
+        """Put `rows` in place of a partition, of the rows that `where` describes, or of the whole table.
 
         One atomic commit. returns the new version of the table.
+
+        where      an SQL condition, such as `day_range_predicate` writes
+        partition  columns and the value of each, or several days (`day=[...]`)
         """
-        if any("'" in str(value) for value in partition.values()):
-            raise ValueError(f"a partition value may not hold a quote: {partition}")
-        predicate = where or " AND ".join(f"{key} = '{value}'" for key, value in partition.items()) or None
         contract = contracts()[name]
         self.keep(name)
         if isinstance(rows, pa.Table):
@@ -150,14 +158,14 @@ class Lake:
                 self.path(name),
                 rows.select(contract.names).cast(contract.arrow),
                 mode="overwrite",
-                predicate=predicate,
+                predicate=where or partition_predicate("", partition),
                 commit_properties=CommitProperties(custom_metadata={"run_id": self.run_id}),
             )
         else:
             writer = rows.select(contract.names).write.format("delta").mode("overwrite")
             writer = writer.option("userMetadata", self.run_id)
             writer = writer.option("optimizeWrite", "true")  # one file for each day, not one for each day and task
-            if predicate:
+            if predicate := where or partition_predicate("spark", partition):
                 writer = writer.option("replaceWhere", predicate)
             writer.save(self.path(name))
         self.outputs[name] = self.version(name)
@@ -188,17 +196,16 @@ class Lake:
         self.spark_seconds = time.perf_counter() - started
         return session
 
-    def sql(self, text: str, **args: Any) -> DataFrame:
-        """Spark SQL that names tables (`silver.events`) and parameters (`:day`)."""
+    def sql(self, text: str, /, **args: Any) -> DataFrame:
+        """Run Spark SQL that names tables (`silver.events`) and parameters (`:day`)."""
 
-        def by_path(match: re.Match[str]) -> str:
-            name = f"{match[1]}.{match[2]}"
+        def path_of(name: str) -> str:
             self.delta(name)
             return f"delta.`{self.path(name).replace('`', '``')}`"
 
-        return self.spark.sql(_TABLE.sub(by_path, with_values(text, args)))
+        return self.spark.sql(fill_in(text, path_of, {name: spark_literal(value) for name, value in args.items()}))
 
-    def transform(self, name: str, **args: Any) -> DataFrame:
+    def transform(self, name: str, /, **args: Any) -> DataFrame:
         """Run `sql/transforms/<name>.sql`."""
         return self.sql((ROOT / "transforms" / f"{name}.sql").read_text(), **args)
 

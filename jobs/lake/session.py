@@ -21,11 +21,12 @@ CONFIG = {
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
     "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY", "2g"),
+    "spark.sql.variable.substitute": "false",  # text such as ${HOME} in a value stays text
     "spark.sql.sources.partitionOverwriteMode": "static",
 }
 SESSION_CONFIG = (
     "spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.shuffle.partitions",
-    "spark.sql.parquet.outputTimestampType",
+    "spark.sql.parquet.outputTimestampType", "spark.sql.variable.substitute",
 )  # fmt: skip
 
 

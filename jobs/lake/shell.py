@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import ROOT, contracts
 from jobs.lake.lake import lake_root
+from jobs.lake.statements import spark_literal, split_statements
 
 HISTORY = ROOT.parent / ".state" / "sql_history"
 EXAMPLE = "SELECT * FROM gold.day_funnel ORDER BY day;"
@@ -41,25 +42,7 @@ def register(spark: SparkSession, lake: Lake) -> list[str]:
 def _table(spark: SparkSession, name: str, path: str) -> None:
     if spark.catalog.tableExists(name):  # on a Spark server, which may know another lake
         spark.sql(f"DROP TABLE {name}")  # forgets the name only: the files of an external table stay
-    spark.sql(f"CREATE TABLE {name} USING DELTA LOCATION '{path.replace(chr(39), chr(92) + chr(39))}'")
-
-
-def split(text: str) -> tuple[list[str], str]:
-    """Statements that a `;` ends, and the unfinished rest; a `;` in quotes or in a comment ends nothing."""
-    done, start, quote, comment = [], 0, "", False
-    for place, letter in enumerate(text):
-        if comment:
-            comment = letter != "\n"
-        elif quote:
-            quote = "" if letter == quote and text[place - 1] != "\\" else quote
-        elif letter in "'\"`":
-            quote = letter
-        elif text.startswith("--", place):
-            comment = True
-        elif letter == ";":
-            done.append(text[start:place].strip())
-            start = place + 1
-    return [statement for statement in done if statement], text[start:]
+    spark.sql(f"CREATE TABLE {name} USING DELTA LOCATION {spark_literal(path)}")
 
 
 def answer(spark: SparkSession, statement: str) -> str:
@@ -127,11 +110,13 @@ def _typed() -> Iterator[str]:
             print()
             continue
         except EOFError:
-            yield from [text.strip()] if text.strip() and not keyboard else []
+            if not keyboard:
+                statements, unfinished = split_statements(f"{text}\n;")
+                yield from statements or filter(None, [unfinished.strip()])  # Spark says what is wrong with it
             return
         if not text.strip() and line.strip().rstrip(";").lower() in ("quit", "exit"):
             return
-        statements, text = split(text + line + "\n")
+        statements, text = split_statements(text + line + "\n")
         yield from statements
 
 

@@ -5,4 +5,4 @@ CREATE TABLE gold.item_embeddings (
   vector          ARRAY<FLOAT> NOT NULL COMMENT 'unit length',
   day             DATE   NOT NULL COMMENT 'the day it was embedded for'
 ) USING DELTA PARTITIONED BY (encoder_version, day)
-  COMMENT 'The vector of every item text; an item''s present one has the content_hash of silver.items.'
+  COMMENT 'The vector of every item text; an item\'s present one has the content_hash of silver.items.'

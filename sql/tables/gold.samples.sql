@@ -8,7 +8,7 @@ CREATE TABLE gold.samples (
   position      INT             COMMENT 'place on the page, from 0',
   click         INT             COMMENT 'label: 1 clicked, 0 not, null unknown',
   purchase      INT             COMMENT 'label: 1 bought, 0 not, null unknown',
-  like          INT             COMMENT 'label: 1 rated at least the threshold, 0 below, null unknown',
+  `like`        INT             COMMENT 'label: 1 rated at least the threshold, 0 below, null unknown',
   sampled       BOOLEAN NOT NULL COMMENT 'true: a negative that was drawn, not shown',
   day           DATE   NOT NULL COMMENT 'UTC day of ts'
 ) USING DELTA PARTITIONED BY (day)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from pyspark.sql import DataFrame
 
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
@@ -24,6 +25,12 @@ DAY = date(2026, 11, 20)
 
 def put(lake: Lake, table: str, rows: list[dict[str, Any]]) -> None:
     lake.replace(table, pa.Table.from_pylist(rows, contracts()[table].arrow))
+
+
+def rows_of(answer: pa.Table | DataFrame) -> list[tuple[Any, ...]]:
+    """The rows that DuckDB or Spark answered."""
+    rows = answer if isinstance(answer, pa.Table) else answer.toArrow()
+    return [tuple(row.values()) for row in rows.to_pylist()]
 
 
 def moment(day: date, second: int = 0) -> datetime:

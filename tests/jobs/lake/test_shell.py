@@ -6,14 +6,8 @@ import pytest
 
 from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows, replace_metrics
-from jobs.lake.shell import answer, register, split
+from jobs.lake.shell import answer, register
 from tests.jobs.lake_rows import DAY, moment, put, put_catalogue, release_row
-
-
-def test_a_semicolon_in_quotes_or_a_comment_does_not_end_a_statement() -> None:
-    done, rest = split("SELECT ';' -- one; two\n; SELECT `a;b`;\nSELECT 3")
-    assert done == ["SELECT ';' -- one; two", "SELECT `a;b`"]
-    assert rest.strip() == "SELECT 3"
 
 
 def test_views_answer_from_the_tables_of_this_lake(lake: Lake) -> None:
