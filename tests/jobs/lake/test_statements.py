@@ -3,7 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyspark.sql import DataFrame
 
 from jobs.lake import Lake
 from jobs.lake.statements import fill_in, split_statements
@@ -19,6 +21,11 @@ ODD_TEXTS = [
 def verdict(item: str, judge: str, days_ago: int = 0) -> dict[str, Any]:
     return {"item_a": item, "item_b": "z", "judge_version": judge, "verdict": "yes", "reason": "",
             "day": DAY - timedelta(days_ago)}  # fmt: skip
+
+
+def no_rows(lake: Lake, engine: str) -> pa.Table | DataFrame:
+    rows = lake.arrow(TABLE).slice(0, 0)
+    return rows if engine == "arrow" else lake.spark.createDataFrame(rows)
 
 
 @pytest.fixture
@@ -52,27 +59,20 @@ def test_a_partition_of_any_name_is_replaced_and_no_other(lake: Lake, engine: st
     judges = ODD_TEXTS if engine == "arrow" else ODD_TEXTS[:3]  # a Spark commit takes seconds
     put(lake, TABLE, [verdict("old", judge) for judge in [*judges, "plain"]])
     for judge in judges:
-        rows = lake.arrow(TABLE).slice(0, 0)
-        lake.replace(
-            TABLE, rows if engine == "arrow" else lake.spark.createDataFrame(rows), judge_version=judge, day=DAY
-        )
+        lake.replace(TABLE, no_rows(lake, engine), judge_version=judge, day=DAY)
     assert lake.arrow(TABLE)["judge_version"].to_pylist() == ["plain"]
 
 
 @pytest.mark.parametrize("engine", ["arrow", "spark"])
 def test_several_days_are_replaced_at_once(lake: Lake, engine: str) -> None:
     put(lake, TABLE, [verdict(str(age), "plain", age) for age in range(3)])
-    rows = lake.arrow(TABLE).slice(0, 0)
-    days = [DAY, DAY - timedelta(2)]
-    lake.replace(TABLE, rows if engine == "arrow" else lake.spark.createDataFrame(rows), day=days)
+    lake.replace(TABLE, no_rows(lake, engine), day=[DAY, DAY - timedelta(2)])
     assert lake.arrow(TABLE)["item_a"].to_pylist() == ["1"]
 
 
 def test_names_in_quotes_and_comments_are_not_filled_in() -> None:
-    text = (
-        "SELECT ':day', `:day`, x::INT -- silver.items :day\nFROM silver.items /* :day */ WHERE day = :day AND a = :b"
-    )
-    filled = "SELECT ':day', `:day`, x::INT -- silver.items :day\nFROM items /* :day */ WHERE day = 3 AND a = :b"
+    text = "SELECT ':day', `:day`, x::INT -- silver.items :day\nFROM silver.items /* :day */ WHERE d = :day AND a = :b"
+    filled = "SELECT ':day', `:day`, x::INT -- silver.items :day\nFROM items /* :day */ WHERE d = 3 AND a = :b"
     assert fill_in(text, lambda name: name.removeprefix("silver."), {"day": "3"}) == filled
 
 
