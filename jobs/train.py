@@ -24,9 +24,9 @@ from jobs.ranking.train_worker import fit_told, train_in_ranks
 from jobs.release.gate import past
 from jobs.release.model_store import ModelCard, digest, load_card, load_model, save_model, stored
 from jobs.release.releases import live
-from jobs.runtime import workers as ranks
 from jobs.runtime.entry import main
 from jobs.runtime.progress import progress
+from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
 from models.ranker.checkpoint import Epoch
 from models.ranker.model import Ranker
@@ -125,7 +125,7 @@ def train(
     """Train in place, in this process or in ranks. returns the training curve"""
     r = settings.ranker
     told = r.model_dump(include={"seed", "epochs", "lr", "valid_share", "patience"}) | {"batch_size": r.batch}
-    if (count := ranks.count(r.ranks)) > 1:
+    if (count := count_workers(r.ranks)) > 1:
         return train_in_ranks(count, model, samples, keeper, name, **told)
     return fit_told(model, samples, name, progress=progress(f"training {name}"), keeper=keeper, **told)
 

@@ -17,8 +17,8 @@ import pyarrow.feather as feather
 import torch
 from torch import Tensor
 
-from jobs.runtime import workers as ranks
 from jobs.runtime.progress import progress
+from jobs.runtime.workers import join_workers, run_workers
 from models import quantizers
 from models.quantizers import Codebook
 
@@ -33,7 +33,7 @@ def fit_in_ranks(count: int, kind: str, x: Tensor, start: Codebook | None, **tol
         np.save(folder / "x.npy", x.numpy())
         if start:
             _write(start, folder / "start.arrow")
-        ranks.start("jobs.codebooks.fit_worker", folder, count)
+        run_workers("jobs.codebooks.fit_worker", folder, count)
         return _read(folder / "fitted.arrow")
 
 
@@ -60,5 +60,5 @@ def _read(file: Path) -> Codebook:
 
 
 if __name__ == "__main__":
-    with ranks.joined("jobs.codebooks.fit_worker") as is_first:
+    with join_workers("jobs.codebooks.fit_worker") as is_first:
         fit_rank(Path(sys.argv[1]), is_first)

@@ -14,8 +14,8 @@ from jobs.codebooks.fit_worker import fit_in_ranks
 from jobs.codebooks.settings import Quantizer
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
-from jobs.runtime import workers as ranks
 from jobs.runtime.progress import progress
+from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
 from models import quantizers
 from models.quantizers import Codebook, ResKmeansFSQ
@@ -96,7 +96,7 @@ def fit(
         )
         start = None
     try:
-        if (count := ranks.count(q.ranks)) > 1:
+        if (count := count_workers(q.ranks)) > 1:
             fitted = fit_in_ranks(count, q.kind, x, start, **told)
         else:
             told |= {"start": start} if start else {}

@@ -1,4 +1,4 @@
-"""The tables: Spark session, Delta tables, contracts, run ledger, entry point."""
+"""Everything that touches storage: the Delta tables and their contracts, Spark, DuckDB and the SQL shell."""
 
 from jobs.lake.errors import UserError
 from jobs.lake.lake import JobResult, Lake, arrow_dataset

@@ -16,8 +16,8 @@ import numpy as np
 
 from jobs.lake import UserError
 from jobs.ranking.checkpoint import LakeCheckpoint
-from jobs.runtime import workers as ranks
 from jobs.runtime.progress import progress
+from jobs.runtime.workers import join_workers, run_workers
 from models.precision import device
 from models.ranker import Epoch, Ranker, Samples, fit, load, save
 
@@ -33,7 +33,7 @@ def train_in_ranks(
             if (values := getattr(data, column.name)) is not None:
                 np.save(folder / f"{column.name}.npy", values)
         (folder / "told.json").write_text(json.dumps({"name": name, "keeper": keeper and asdict(keeper), **told}))
-        ranks.start("jobs.ranking.train_worker", folder, count)
+        run_workers("jobs.ranking.train_worker", folder, count)
         model.load_state_dict(load(folder / "trained").state_dict())
         model.eval()
         return [Epoch(**epoch) for epoch in json.loads((folder / "curve.json").read_text())]
@@ -66,5 +66,5 @@ def train_rank(folder: Path, first: bool) -> None:
 
 
 if __name__ == "__main__":
-    with ranks.joined("jobs.ranking.train_worker") as is_first:
+    with join_workers("jobs.ranking.train_worker") as is_first:
         train_rank(Path(sys.argv[1]), is_first)
