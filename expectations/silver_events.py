@@ -8,7 +8,7 @@ CRITICAL = [
     gxe.ExpectColumnValuesToNotBeNull(column="ts"),
     gxe.ExpectColumnValuesToBeInSet(column="event", value_set=["impression", "click", "purchase", "cancel", "rating"]),
     gxe.UnexpectedRowsExpectation(
-        description="each event of a day is there once",
+        description="every event_id occurs once within its day",
         unexpected_rows_query="SELECT day, event_id FROM {batch} GROUP BY day, event_id HAVING count(*) > 1",
     ),
 ]

@@ -4,11 +4,11 @@ from great_expectations import expectations as gxe
 
 CRITICAL = [
     gxe.UnexpectedRowsExpectation(
-        description="a pair is written in the order of its items, and has two",
+        description="item_a comes before item_b, and neither is null",
         unexpected_rows_query="SELECT item_a, item_b FROM {batch} WHERE coalesce(item_a >= item_b, true)",
     ),
     gxe.UnexpectedRowsExpectation(
-        description="each pair of a day is there once for its source",
+        description="every pair occurs once for each day and source",
         unexpected_rows_query="SELECT day, item_a, item_b, source FROM {batch} GROUP BY ALL HAVING count(*) > 1",
     ),
     gxe.ExpectColumnValuesToBeBetween(column="score", min_value=0, strict_min=True, max_value=1e9),

@@ -53,8 +53,7 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         _refuse_mostly_bad(counts, settings)
         step(f"keeping each event of {len(days)} days once")
         if days:
-            where = f"day IN {tuple(str(d) for d in sorted(days))}".replace(",)", ")")
-            lake.replace("silver.events", lake.transform("clean_events", days=sorted(days)), where=where)
+            lake.replace("silver.events", lake.transform("clean_events", days=sorted(days)), day=sorted(days))
         step("merging items")
         _merge_items(lake, span, counts["items"])
         step("checking the tables")
@@ -66,7 +65,7 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         }
     except BaseException:  # bronze.rejects stays: it says what was wrong
         for table in ("silver.items", "silver.events", "bronze.raw_items", "bronze.raw_events"):
-            lake.undo(table)
+            lake.restore_version(table)
         raise
     rows = [row for kind in KINDS for row in metric_rows("rows", kind, fates[kind])]
     rows += [r for kind in KINDS for r in metric_rows("rows", kind, _reasons(counts[kind]))]
@@ -138,7 +137,7 @@ def _refuse_mostly_bad(counts: dict[str, list[Row]], settings: Settings) -> None
 def _merge_items(lake: Lake, span: dict[str, date], counts: list[Row]) -> None:
     held = lake.query("SELECT 1 FROM silver.items WHERE day BETWEEN :since AND :day LIMIT 1", **span)
     if held.num_rows or any(row["reason"] is None for row in counts):
-        lake.keep("silver.items")
+        lake.remember_version("silver.items")
         lake.transform("latest_items", **span).createOrReplaceTempView("latest")
         lake.transform("merge_items", **span).collect()
         lake.outputs["silver.items"] = lake.version("silver.items")

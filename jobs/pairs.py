@@ -46,7 +46,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     try:
         checks = check(lake, TABLE, silver_item_pairs, [day])
     except BaseException:
-        lake.undo(TABLE)
+        lake.restore_version(TABLE)
         raise
     replace_metrics(lake, "pairs", day, checks)
     return build_result(lake, after, day)

@@ -13,8 +13,8 @@ from jobs.codebooks.ids import IDS
 from jobs.codebooks.settings import Quantizer
 from jobs.codebooks.store import CODEBOOKS, FittedCodebook, version_suffix, write_codebook
 from jobs.lake import Lake, UserError
-from jobs.runtime import workers
 from jobs.runtime.progress import progress
+from jobs.runtime.workers import count_workers
 from models import quantizers
 from models.quantizers import Codebook, ResKmeansFSQ
 from models.quantizers.matching import match_codebook
@@ -69,7 +69,7 @@ def _fit(settings: Quantizer, vectors: Tensor, start: Codebook | None) -> Codebo
         options |= {"steps": settings.rq_vae_steps}
     if settings.kind == ResKmeansFSQ.kind:
         options |= {"fsq_steps": settings.fsq_steps, "fsq_values": settings.fsq_values}
-    if (count := workers.count(settings.workers)) > 1:
+    if (count := count_workers(settings.workers)) > 1:
         return fit_in_workers(count, settings.kind, vectors, start, **options)
     if start:
         options |= {"start": start}

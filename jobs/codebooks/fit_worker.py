@@ -17,8 +17,8 @@ import pyarrow.feather as feather
 import torch
 from torch import Tensor
 
-from jobs.runtime import workers
 from jobs.runtime.progress import progress
+from jobs.runtime.workers import join_workers, run_workers
 from models import quantizers
 from models.quantizers import Codebook
 
@@ -37,7 +37,7 @@ def fit_in_workers(count: int, kind: str, vectors: Tensor, start: Codebook | Non
         np.save(folder / "vectors.npy", vectors.numpy())
         if start:
             _write(start, folder / "start.arrow")
-        workers.start("jobs.codebooks.fit_worker", folder, count)
+        run_workers("jobs.codebooks.fit_worker", folder, count)
         return _read(folder / "fitted.arrow")
 
 
@@ -64,5 +64,5 @@ def _read(file: Path) -> Codebook:
 
 
 if __name__ == "__main__":
-    with workers.joined("jobs.codebooks.fit_worker") as is_first_worker:
+    with join_workers("jobs.codebooks.fit_worker") as is_first_worker:
         run_worker(Path(sys.argv[1]), is_first_worker)

@@ -17,8 +17,8 @@ import torch
 from jobs.encoders.location import EncoderRef, explain_load_errors, image_folder
 from jobs.encoders.tuning_data import Pairs, index_pairs
 from jobs.lake import UserError
-from jobs.runtime import workers
 from jobs.runtime.progress import progress
+from jobs.runtime.workers import count_workers, join_workers, run_workers
 from jobs.settings.tree import Settings
 from models.distributed import worker_index
 from models.encoder.embedder import NotFiniteError
@@ -41,10 +41,10 @@ def tune_in_folder(folder: Path, settings: Settings, base: EncoderRef, pairs: Pa
     (folder / "options.json").write_text(json.dumps({"model": model, "plan": align.model_dump(include=PLAN)}))
     feather.write_feather(items.select(["text", "image", "questions"]), folder / "items.arrow")
     np.save(folder / "pairs.npy", index_pairs(pairs, items["item_id"].to_pylist()))
-    if (count := workers.count(align.workers)) == 1:
+    if (count := count_workers(align.workers)) == 1:
         tune_as_worker(folder)
     else:
-        workers.start("jobs.encoders.tuning_worker", folder, count)
+        run_workers("jobs.encoders.tuning_worker", folder, count)
     return folder / "model"
 
 
@@ -70,5 +70,5 @@ def tune_as_worker(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    with workers.joined("jobs.encoders.tuning_worker"):
+    with join_workers("jobs.encoders.tuning_worker"):
         tune_as_worker(Path(sys.argv[1]))

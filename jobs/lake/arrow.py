@@ -1,4 +1,4 @@
-"""Arrow and NumPy arrays that are built from a stream, so that they need not fit in memory twice."""
+"""Build Arrow and NumPy arrays from a stream of parts, so that the parts never need to be in memory all at once."""
 
 import math
 import os
@@ -15,36 +15,54 @@ Part = TypeVar("Part", pa.Array, pa.Table)
 
 
 def rows_with_keys(batch: pa.RecordBatch, key: list[str], wanted: Set[tuple[str, ...]]) -> pa.RecordBatch:
-    """The rows whose key is wanted, at a cost that does not grow with what is wanted: a join would, in each batch."""
-    found = zip(*(batch[name].to_pylist() for name in key), strict=True)
-    return batch.filter(pa.array([one in wanted for one in found], pa.bool_()))
+    """Keep the rows of a batch [rows] whose key is among the wanted ones.
+
+    A look-up in a set costs the same however many keys are wanted. A join would build its table for each batch again.
+
+    key     names of the columns that make up the key
+    wanted  keys, each with one value for each of these columns
+    """
+    keys = zip(*(batch[name].to_pylist() for name in key), strict=True)
+    return batch.filter(pa.array([values in wanted for values in keys], pa.bool_()))
 
 
 def merge_stream(parts: Iterable[Part], merge: Callable[[list[Part]], Part]) -> Part:
-    """All parts merged, in the memory of what comes of it.
+    """Merge all parts, in memory that grows with the result and not with the number of parts.
 
-    Those that wait are merged when they outgrow what came of the parts before, so that time is linear in the parts.
+    Parts wait until they have more rows than the result so far, and are then merged into it. So a merge reads at most
+    twice the rows that have arrived since the last one, and the total time is linear in the rows of all parts.
+
+    merge  makes one part from several, and an empty part from none
     """
-    whole = merge([])
+    merged = merge([])
     waiting: list[Part] = []
     for part in parts:
         waiting.append(part)
-        if sum(map(len, waiting)) > len(whole):
-            whole = merge([whole, *waiting])
+        if sum(map(len, waiting)) > len(merged):
+            merged = merge([merged, *waiting])
             waiting.clear()
-    return merge([whole, *waiting])
+    return merge([merged, *waiting])
 
 
 def distinct_strings(parts: Iterable[pa.Array]) -> pa.Array:
-    """The different strings of all parts, sorted."""
-    found = merge_stream(map(pc.unique, parts), lambda some: pc.unique(pa.chunked_array(some, pa.string())))
-    return found.take(pc.sort_indices(found))
+    """Return the distinct strings of all parts [rows each], sorted: [distinct strings]."""
+
+    def merge(arrays: list[pa.Array]) -> pa.Array:
+        return pc.unique(pa.chunked_array(arrays, pa.string()))
+
+    distinct = merge_stream(map(pc.unique, parts), merge)
+    return distinct.take(pc.sort_indices(distinct))
 
 
 def file_backed_zeros(shape: int | tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
-    """Zeros in a nameless file, which goes when the array does. raises OSError if there is no room for it"""
+    """Make an array of zeros [shape] in a temporary file, for arrays that may not fit in memory.
+
+    The file has no name, so it disappears with the array, also after a crash.
+
+    raises  OSError if the disk has no room for it
+    """
     if not (size := math.prod(np.atleast_1d(shape).tolist()) * kind.itemsize):
         return np.zeros(shape, kind)
     with TemporaryFile() as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # else a full disk ends the process with a signal
+        os.posix_fallocate(file.fileno(), 0, size)  # without it, a full disk would kill the process by a signal later
         return np.asarray(np.memmap(file, kind, "r+", shape=shape))

@@ -1,4 +1,4 @@
-"""Great Expectations inside a Spark job: one run per table, Data Docs beside the tables."""
+"""Check tables with Great Expectations inside a Spark job. The results are pages (Data Docs) beside the tables."""
 
 import fcntl
 import logging
@@ -30,35 +30,36 @@ logging.getLogger("great_expectations").setLevel(logging.ERROR)
 def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = None) -> list[dict[str, Any]]:
     """Check a table, or some of its days, against `expectations/<layer>_<table>.py`.
 
-    returns  metric rows: 1 for an expectation that holds, 0 for one that does not
-    raises   UserError naming the critical expectations that do not hold
+    returns  rows of gold.metrics: 1 for an expectation that holds, 0 for one that does not
+    raises   UserError that names the critical expectations that do not hold
     """
     if days is not None and not days:
         return []
     frame = lake.sql(f"SELECT * FROM {table}" + (" WHERE day IN :days" if days else ""), days=days or [])
-    with _project(docs(lake).parent):
-        result = _validate(_context(lake), table, suite, frame)
-    told = {_title(one): bool(one.success) for one in result}
-    failed = [_title(one) for one in result if not one.success and _kind(one) == "critical"]
-    for one in result:
-        if not one.success and _kind(one) == "warning":
-            print(f"warning: {table}: {_title(one)} does not hold", file=sys.stderr)
-    if failed:
-        raise UserError(f"{table} breaks {'; '.join(failed)}; nothing was published, see {docs(lake)}/index.html")
-    return metric_rows("checks", table, told)
+    with _lock_project(docs_folder(lake).parent):
+        results = _validate(_make_context(lake), table, suite, frame)
+    broken = [result for result in results if not result.success]
+    for result in broken:
+        if _severity(result) == "warning":
+            print(f"warning: {table}: {_title(result)} does not hold", file=sys.stderr)
+    if critical := [_title(result) for result in broken if _severity(result) == "critical"]:
+        page = f"{docs_folder(lake)}/index.html"
+        raise UserError(f"{table} breaks {'; '.join(critical)}; nothing was published, see {page}")
+    return metric_rows("checks", table, {_title(result): bool(result.success) for result in results})
 
 
-def docs(lake: Lake) -> Path:
+def docs_folder(lake: Lake) -> Path:
     """The folder of the Data Docs pages: in the lake, or a temporary one if the lake is remote."""
     root = Path(tempfile.gettempdir()) / "sidereal" if "://" in lake.root else Path(lake.root)
     return root / "data_docs"
 
 
 @contextmanager
-def _project(root: Path) -> Iterator[None]:
-    """Great Expectations' files, `root`/gx, for one check at a time.
+def _lock_project(root: Path) -> Iterator[None]:
+    """Use the files of Great Expectations, `root`/gx, for one check at a time.
 
-    A check that was killed or failed may leave half a file behind: then the folder is made anew.
+    A check that is killed or fails may leave half a file behind. The lock file is then not empty, and the next check
+    deletes the folder and starts with a new one.
     """
     (root / "locks").mkdir(parents=True, exist_ok=True)
     with open(root / "locks" / "gx", "a") as file:
@@ -70,10 +71,11 @@ def _project(root: Path) -> Iterator[None]:
         file.truncate(0)
 
 
-def _context(lake: Lake) -> Any:
-    context = gx.get_context(mode="file", project_root_dir=docs(lake).parent)
+def _make_context(lake: Lake) -> Any:
+    """A Great Expectations project whose pages go to `docs_folder`."""
+    context = gx.get_context(mode="file", project_root_dir=docs_folder(lake).parent)
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs(lake))}
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs_folder(lake))}
     site = {"class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}}
     config: Any = site | {"store_backend": store}
     context.update_data_docs_site(site_name="local_site", site_config=config)
@@ -83,26 +85,26 @@ def _context(lake: Lake) -> Any:
 def _validate(context: Any, table: str, suite: ModuleType, frame: Any) -> list[ExpectationValidationResult]:
     asset = context.data_sources.add_or_update_spark("lake").add_dataframe_asset(table)
     rows = asset.add_batch_definition_whole_dataframe("rows")
-    warnings = [copy(expectation) for expectation in suite.WARNING]  # a suite keeps those that it is given
+    warnings = [copy(expectation) for expectation in suite.WARNING]  # Great Expectations changes them
     for expectation in warnings:
         expectation.severity = "warning"
     expected = gx.ExpectationSuite(name=table, expectations=[*map(copy, suite.CRITICAL), *warnings])
     definition = gx.ValidationDefinition(name=table, data=rows, suite=context.suites.add_or_update(expected))
     validation = context.validation_definitions.add_or_update(definition)
-    page = UpdateDataDocsAction(name="page", site_names=["local_site"])  # this one alone: they grow day by day
+    page = UpdateDataDocsAction(name="page", site_names=["local_site"])  # only this page, as there are more every day
     checkpoint = gx.Checkpoint(name=table, validation_definitions=[validation], actions=[page], result_format="BASIC")
-    told = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": frame})
-    return [one for result in told.run_results.values() for one in result.results]
+    run = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": frame})
+    return [result for validated in run.run_results.values() for result in validated.results]
 
 
-def _kind(one: ExpectationValidationResult) -> str:
-    config = one.expectation_config
+def _severity(result: ExpectationValidationResult) -> str:
+    config = result.expectation_config
     assert config is not None
     return str(getattr(config.severity, "value", config.severity))
 
 
-def _title(one: ExpectationValidationResult) -> str:
-    """Such as `column_values_to_not_be_null(ts)`, or the words of an expectation that is a query."""
-    config = one.expectation_config
+def _title(result: ExpectationValidationResult) -> str:
+    """The description of an expectation, else its name, such as `column_values_to_not_be_null(ts)`."""
+    config = result.expectation_config
     assert config is not None
     return config.description or f"{config.type.removeprefix('expect_')}({config.kwargs.get('column') or ''})"

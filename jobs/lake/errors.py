@@ -1,5 +1,5 @@
-"""The one error that a user can mend."""
+"""The error that a user can correct."""
 
 
 class UserError(Exception):
-    """A mistake in input, settings or surroundings: one sentence that names it and says what to do."""
+    """A mistake in input, settings or surroundings. Its text is one sentence: what is wrong and what to do."""

@@ -1,9 +1,8 @@
-"""Read and write the Delta tables, by Spark or by Arrow, and remember which versions were used."""
+"""Read and write the Delta tables with Spark, Arrow or DuckDB, and remember which versions a run used."""
 
 import os
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
@@ -19,16 +17,18 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.lake.contracts import ROOT, contracts
+from jobs.lake.contracts import ROOT, Contract, contracts
+from jobs.lake.duckdb_connection import open_duckdb
 from jobs.lake.errors import UserError
-from jobs.lake.literals import with_values
-
-_TABLE = re.compile(r"\b(bronze|silver|gold|ops)\.([a-z_]+)\b")
+from jobs.lake.statements import fill_in, partition_predicate, spark_literal
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a job tells the ledger: rows in = rows out + rejected + duplicate, where rows are moved."""
+    """What a job did. For jobs that move rows: rows_in = rows_out + rows_rejected + rows_duplicate.
+
+    notes  more values for the last JSON line; `skipped` holds the reason if the job had nothing to do
+    """
 
     rows_in: int = 0
     rows_out: int = 0
@@ -38,25 +38,32 @@ class JobResult:
 
 
 class Lake:
-    """One lake at `root`: each table at `<root>/<layer>/<table>`."""
+    """The tables below one folder or address `root`: each table at `<root>/<layer>/<table>`.
+
+    run_id   identifies the run in ops.runs and in each Delta commit
+    inputs   version of each table when this run first read it, by table name
+    outputs  version of each table after this run last wrote it, by table name
+    """
 
     def __init__(self, root: str | Path, run_id: str = "by-hand") -> None:
         self.root = str(root) if "://" in str(root) else str(Path(root).resolve())
         self.run_id = run_id
         self.inputs: dict[str, int] = {}
         self.outputs: dict[str, int] = {}
-        self.before: dict[str, int] = {}
+        self.versions_before: dict[str, int] = {}
         self.spark_seconds = 0.0
 
     @property
     def uri(self) -> str:
+        """The root as an address, such as `file:///data/lake`."""
         return self.root if "://" in self.root else Path(self.root).as_uri()
 
     def path(self, name: str) -> str:
+        """Where a table is."""
         return f"{self.root}/{name.replace('.', '/')}"
 
     def create(self) -> None:
-        """Make the tables that are not there yet, and add the columns that an older lake's tables lack."""
+        """Create the tables that are missing, and add the columns and constraints that older tables lack."""
         for name, contract in contracts().items():
             if not DeltaTable.is_deltatable(self.path(name)):
                 DeltaTable.create(
@@ -66,29 +73,26 @@ class Lake:
                     mode="ignore",
                     description=contract.comment,
                 )
-            table = DeltaTable(self.path(name), without_files=True)
-            there = {field.name for field in table.schema().fields}
-            if new := [column.delta for column in contract.columns if column.name not in there]:
-                table.alter.add_columns(new)
-            if contract.checks:
-                known = table.metadata().configuration
-                missing = {k: v for k, v in contract.checks.items() if f"delta.constraints.{k}" not in known}
-                if missing:
-                    table.alter.add_constraint(missing)
+            _update_table(DeltaTable(self.path(name), without_files=True), contract)
 
-    # --- Arrow: small or streamed, no JVM ---
+    # --- Arrow and DuckDB: small or streamed, no JVM ---
 
     def delta(self, name: str, version: int | None = None) -> DeltaTable:
+        """Open a table, by default at its newest version, and count it as an input of this run.
+
+        raises  UserError if the table is missing or damaged
+        """
         if not DeltaTable.is_deltatable(self.path(name)):
             raise UserError(f"table {name} is not in {self.root}; run `python -m jobs.ingest` first, or check LAKE")
         try:
             table = DeltaTable(self.path(name), version=version)
         except DeltaError as error:
-            raise UserError(self._damaged(name, error)) from None
+            raise UserError(self._damage_message(name, error)) from None
         self.inputs.setdefault(name, table.version())
         return table
 
     def version(self, name: str) -> int:
+        """The newest version of a table."""
         return DeltaTable(self.path(name)).version()
 
     def arrow(
@@ -98,66 +102,64 @@ class Lake:
         where: ds.Expression | None = None,
         version: int | None = None,
     ) -> pa.Table:
-        """The rows as one Arrow table: for tables that grow with the catalogue, not with the events."""
-        with self._readable(name):
+        """Read rows into one Arrow table. For tables that grow with the catalogue, not with the events."""
+        with self._report_damage(name):
             return arrow_dataset(self.delta(name, version)).to_table(columns=columns, filter=where)
-
-    @contextmanager
-    def _readable(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except PermissionError:
-            raise
-        except (OSError, pa.ArrowInvalid) as error:  # a file that is gone, or cut
-            raise UserError(self._damaged(name, error)) from None
-
-    def _damaged(self, name: str, error: Exception) -> str:
-        told = str(error).splitlines()[0][:200]
-        return f"table {name} in {self.root} is damaged ({told}); restore its folder, or run all days into a new one"
 
     def batches(
         self, name: str, columns: list[str], where: ds.Expression | None = None, version: int | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The rows as a stream of Arrow batches."""
-        with self._readable(name):
+        """Read rows as a stream of Arrow batches."""
+        with self._report_damage(name):
             dataset = arrow_dataset(self.delta(name, version))
             yield from dataset.to_batches(columns=columns, filter=where, batch_readahead=2, fragment_readahead=1)
 
-    def query(self, text: str, **args: Any) -> pa.Table:
-        """A small answer to SQL over any tables: DuckDB streams their files, which takes no JVM.
+    def query(self, text: str, /, **args: Any) -> pa.Table:
+        """Answer SQL over any tables with DuckDB, which streams their files and needs no JVM. For small answers.
 
-        text  as for `sql`, in what Spark and DuckDB both understand
+        text  as for `sql`, in SQL that both Spark and DuckDB understand
         """
-        with duckdb.connect(config={"memory_limit": "1GB", "threads": 2}) as engine:
-            engine.execute("SET TimeZone = 'UTC'")
-            for name in {match[0] for match in _TABLE.finditer(text)}:
-                engine.register(name.replace(".", "_"), arrow_dataset(self.delta(name)))
-            named = _TABLE.sub(lambda match: f"{match[1]}_{match[2]}", with_values(text, args))
-            return engine.sql(named).to_arrow_table()
+        with open_duckdb() as connection:
 
-    def replace(self, name: str, rows: pa.Table | DataFrame, where: str | None = None, **partition: date | str) -> int:
-        """Put `rows` in place of a partition (`day=...`), of what `where` says, or of the whole table.
+            def register(name: str) -> str:
+                view = name.replace(".", "_")
+                connection.register(view, arrow_dataset(self.delta(name)))
+                return view
 
-        One atomic commit. returns the new version of the table.
+            filled = fill_in(text, register, {name: f"${name}" for name in args})
+            (statement,) = connection.extract_statements(filled)
+            used = {name: args[name] for name in statement.named_parameters}
+            return connection.sql(statement, params=used).to_arrow_table()
+
+    def replace(
+        self,
+        name: str,
+        rows: pa.Table | DataFrame,
+        where: str | None = None,
+        **partition: date | str | Sequence[date],
+    ) -> int:
+        """Replace a partition, the rows that `where` describes, or the whole table with `rows`.
+
+        It is one atomic commit. Returns the new version of the table.
+
+        where      an SQL condition, such as `day_range_predicate` writes
+        partition  columns and the value of each, or several days (`day=[...]`)
         """
-        if any("'" in str(value) for value in partition.values()):
-            raise ValueError(f"a partition value may not hold a quote: {partition}")
-        predicate = where or " AND ".join(f"{key} = '{value}'" for key, value in partition.items()) or None
         contract = contracts()[name]
-        self.keep(name)
+        self.remember_version(name)
         if isinstance(rows, pa.Table):
             write_deltalake(
                 self.path(name),
                 rows.select(contract.names).cast(contract.arrow),
                 mode="overwrite",
-                predicate=predicate,
+                predicate=where or partition_predicate("", partition),
                 commit_properties=CommitProperties(custom_metadata={"run_id": self.run_id}),
             )
         else:
             writer = rows.select(contract.names).write.format("delta").mode("overwrite")
             writer = writer.option("userMetadata", self.run_id)
             writer = writer.option("optimizeWrite", "true")  # one file for each day, not one for each day and task
-            if predicate:
+            if predicate := where or partition_predicate("spark", partition):
                 writer = writer.option("replaceWhere", predicate)
             writer.save(self.path(name))
         self.outputs[name] = self.version(name)
@@ -165,15 +167,16 @@ class Lake:
 
     def append(self, name: str, rows: pa.Table | DataFrame) -> None:
         """Add rows in one atomic commit."""
+        contract = contracts()[name]
         if isinstance(rows, pa.Table):
             write_deltalake(
                 self.path(name),
-                rows.select(contracts()[name].names).cast(contracts()[name].arrow),
+                rows.select(contract.names).cast(contract.arrow),
                 mode="append",
                 commit_properties=CommitProperties(custom_metadata={"run_id": self.run_id}),
             )
         else:
-            writer = rows.select(contracts()[name].names).write.format("delta").mode("append")
+            writer = rows.select(contract.names).write.format("delta").mode("append")
             writer.option("userMetadata", self.run_id).save(self.path(name))
         self.outputs[name] = self.version(name)
 
@@ -181,6 +184,7 @@ class Lake:
 
     @cached_property
     def spark(self) -> SparkSession:
+        """The Spark session, started when it is first needed."""
         from jobs.lake.session import spark_session
 
         started = time.perf_counter()
@@ -188,39 +192,71 @@ class Lake:
         self.spark_seconds = time.perf_counter() - started
         return session
 
-    def sql(self, text: str, **args: Any) -> DataFrame:
-        """Spark SQL that names tables (`silver.events`) and parameters (`:day`)."""
+    def sql(self, text: str, /, **args: Any) -> DataFrame:
+        """Run Spark SQL that names tables (`silver.events`) and parameters (`:day`).
 
-        def by_path(match: re.Match[str]) -> str:
-            name = f"{match[1]}.{match[2]}"
+        args  values of the parameters: days, texts, numbers, or a list of days for `IN :days`
+        """
+
+        def path_of(name: str) -> str:
             self.delta(name)
             return f"delta.`{self.path(name).replace('`', '``')}`"
 
-        return self.spark.sql(_TABLE.sub(by_path, with_values(text, args)))
+        return self.spark.sql(fill_in(text, path_of, {name: spark_literal(value) for name, value in args.items()}))
 
-    def transform(self, name: str, **args: Any) -> DataFrame:
-        """Run `sql/transforms/<name>.sql`."""
+    def transform(self, name: str, /, **args: Any) -> DataFrame:
+        """Run `sql/transforms/<name>.sql` with Spark."""
         return self.sql((ROOT / "transforms" / f"{name}.sql").read_text(), **args)
 
-    def keep(self, name: str) -> None:
-        """Remember a table's version before it is written, for `undo`."""
-        self.before[name] = self.version(name)
+    # --- Going back after a failure ---
 
-    def undo(self, name: str) -> None:
-        """Put a table back to the version before this run last wrote it, if it did and nobody else wrote since."""
-        written, before = self.outputs.pop(name, None), self.before.pop(name, None)
+    def remember_version(self, name: str) -> None:
+        """Remember the version of a table before this run writes it, for `restore_version`."""
+        self.versions_before[name] = self.version(name)
+
+    def restore_version(self, name: str) -> None:
+        """Bring back the version of a table before this run last wrote it. Does nothing if this run did not write it.
+
+        raises  RuntimeError if another run has written the table since
+        """
+        written, before = self.outputs.pop(name, None), self.versions_before.pop(name, None)
         if written is not None and before is not None and written != before:
             table = DeltaTable(self.path(name))
             if table.version() != written:
                 raise RuntimeError(f"another run wrote {name} after version {written}: run ingest of its day again")
             table.restore(before)
 
+    @contextmanager
+    def _report_damage(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except PermissionError:
+            raise
+        except (OSError, pa.ArrowInvalid) as error:  # a file is missing or truncated
+            raise UserError(self._damage_message(name, error)) from None
+
+    def _damage_message(self, name: str, error: Exception) -> str:
+        reason = str(error).splitlines()[0][:200]
+        return f"table {name} in {self.root} is damaged ({reason}); restore its folder, or run all days into a new lake"
+
+
+def _update_table(table: DeltaTable, contract: Contract) -> None:
+    """Add the columns and constraints of the contract that a table lacks."""
+    known_columns = {field.name for field in table.schema().fields}
+    if columns := [column.delta for column in contract.columns if column.name not in known_columns]:
+        table.alter.add_columns(columns)
+    if contract.checks:
+        known = table.metadata().configuration
+        missing = {key: check for key, check in contract.checks.items() if f"delta.constraints.{key}" not in known}
+        if missing:
+            table.alter.add_constraint(missing)
+
 
 def arrow_dataset(table: DeltaTable) -> ds.Dataset:
-    """The rows of a table's files, which Arrow reads by itself if they are on this machine.
+    """The rows of a table as an Arrow dataset. Arrow itself reads files that are on this machine.
 
-    By default deltalake hands it a file system in Python: a process that ends while Arrow's threads read ahead, as on
-    an error in the middle of a stream, then crashes or hangs.
+    By default deltalake gives Arrow a file system in Python. A process that ends while Arrow's threads read ahead,
+    such as after an error in the middle of a stream, then crashes or hangs.
     """
     if not table.table_uri.startswith("file:"):
         return table.to_pyarrow_dataset()
@@ -229,14 +265,16 @@ def arrow_dataset(table: DeltaTable) -> ds.Dataset:
 
 
 def lake_root() -> str:
-    """`LAKE`, by default `lake/` below the current folder.
+    """Where the lake is: `LAKE`, by default `lake/` in the current folder.
 
-    raises  UserError if the tables cannot lie there
+    raises  UserError if the tables cannot be there
     """
     root = os.environ.get("LAKE") or "lake"
     if "://" not in root:
         if odd := sorted(set(str(Path(root).resolve())) & set("%?#")):
-            raise UserError(f"LAKE={root}: a path with {' '.join(odd)} is read as an address; choose another folder")
+            raise UserError(
+                f"LAKE={root}: {' '.join(odd)} in a path has a special meaning in addresses; choose another folder"
+            )
         if Path(root).exists() and not Path(root).is_dir():
             raise UserError(f"LAKE={root} is not a folder")
     return root

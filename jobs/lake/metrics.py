@@ -1,4 +1,4 @@
-"""Write what a job measured to gold.metrics."""
+"""Write the metrics of a job to gold.metrics, and read which days ingest wrote."""
 
 import math
 from collections.abc import Mapping
@@ -23,26 +23,32 @@ def metric_rows(
     rows: int | None = None,
     version: str | None = None,
 ) -> list[dict[str, Any]]:
-    """One row for each metric; NaN (not defined on this slice) becomes null."""
+    """Make a row of gold.metrics for each metric. NaN (not defined on this slice) becomes null.
 
-    def number(value: float | None) -> float | None:
+    values     value of each metric, by its name
+    intervals  lower and upper end of the 95 % interval of some metrics, by name
+    rows       number of rows that were measured
+    version    model_version or codebook_version that was measured
+    """
+
+    def nullable(value: float | None) -> float | None:
         return None if value is None or math.isnan(value) else float(value)
 
-    found = []
+    metrics = []
     for metric, value in values.items():
         low, high = (intervals or {}).get(metric, (None, None))
-        bounds = {"ci_low": number(low), "ci_high": number(high)}
-        found.append({"model": model, "slice": slice_, "metric": metric, "value": number(value), **bounds})
-    return [row | {"rows": rows, "version": version} for row in found]
+        bounds = {"ci_low": nullable(low), "ci_high": nullable(high)}
+        metrics.append({"model": model, "slice": slice_, "metric": metric, "value": nullable(value), **bounds})
+    return [row | {"rows": rows, "version": version} for row in metrics]
 
 
 def replace_metrics(lake: Lake, job: str, day: date, rows: list[dict[str, Any]]) -> None:
-    """Replace what `job` measured on `day`."""
-    full = [row | {"job": job, "day": day} for row in rows]
-    lake.replace(TABLE, pa.Table.from_pylist(full, contracts()[TABLE].arrow), day=day, job=job)
+    """Replace the metrics of a job and day by `rows`, which `metric_rows` makes."""
+    complete = [row | {"job": job, "day": day} for row in rows]
+    lake.replace(TABLE, pa.Table.from_pylist(complete, contracts()[TABLE].arrow), day=day, job=job)
 
 
 def touched_days(lake: Lake, day: date) -> set[date]:
-    """The event days that ingest of `day` wrote when it last ran."""
-    mine = (ds.field("day") == day) & (ds.field("job") == "ingest") & (ds.field("model") == "event_days")
-    return {date.fromisoformat(text) for text in lake.arrow("gold.metrics", ["slice"], mine)["slice"].to_pylist()}
+    """The event days that the last ingest of `day` wrote."""
+    event_days = (ds.field("day") == day) & (ds.field("job") == "ingest") & (ds.field("model") == "event_days")
+    return {date.fromisoformat(text) for text in lake.arrow(TABLE, ["slice"], event_days)["slice"].to_pylist()}

@@ -1,7 +1,7 @@
-"""The Spark session: its own application, a cluster (`SPARK_MASTER`) or a server (`SPARK_REMOTE`).
+"""The Spark session: an application of this process, on a cluster (`SPARK_MASTER`), or on a server (`SPARK_REMOTE`).
 
-Only DataFrames and SQL are used on it, because a Spark Connect server offers nothing else.
-Delta's jars lie in PySpark's own jar folder (see `bin/setup`), so no session needs the network.
+Jobs use only DataFrames and SQL, because a Spark Connect server offers nothing else.
+`bin/setup` puts Delta's jars into PySpark's jar folder, so no session needs the network.
 """
 
 import logging
@@ -17,22 +17,26 @@ CONFIG = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.ansi.enabled": "true",
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # what Arrow reads without a cast
-    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # Arrow reads it without a cast
+    "spark.databricks.delta.snapshotPartitions": "1",  # the default of 50 makes small commits take seconds
     "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
     "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY", "2g"),
+    "spark.sql.variable.substitute": "false",  # text such as ${HOME} in a value stays text
     "spark.sql.sources.partitionOverwriteMode": "static",
 }
-SESSION_CONFIG = (
+SESSION_CONFIG = (  # settings that a client of a server can set
     "spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.shuffle.partitions",
-    "spark.sql.parquet.outputTimestampType",
+    "spark.sql.parquet.outputTimestampType", "spark.sql.variable.substitute",
 )  # fmt: skip
 
 
 def spark_session(warehouse: str) -> SparkSession:
-    """A session for this process, made once; `warehouse` is where Spark puts tables without a location."""
+    """Start the session of this process, or return it if it runs already.
+
+    warehouse  folder for tables without a location
+    """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # repeats each error as 20 kB of JSON
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # it repeats each error as 20 kB of JSON
     remote = os.environ.get("SPARK_REMOTE")
     if remote:
         builder = SparkSession.builder.remote(remote)

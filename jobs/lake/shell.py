@@ -1,6 +1,8 @@
-"""A Spark SQL shell on the tables of a lake: `python -m jobs.lake.shell`, or one statement with `-e "SELECT ..."`.
+"""A Spark SQL shell on the tables of a lake.
 
-Registers every table of sql/tables at its place in LAKE and every view of sql/views. Statements end with `;`.
+    python -m jobs.lake.shell [-e "SELECT ..."]
+
+It knows every table of sql/tables, at its place in LAKE, and every view of sql/views. Statements end with `;`.
 """
 
 import argparse
@@ -18,124 +20,115 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import ROOT, contracts
 from jobs.lake.lake import lake_root
+from jobs.lake.statements import spark_literal, split_statements
 
 HISTORY = ROOT.parent / ".state" / "sql_history"
 EXAMPLE = "SELECT * FROM gold.day_funnel ORDER BY day;"
 ROWS_SHOWN = 100
-WIDTH = 60  # of a column on a terminal; longer values are cut
+MAX_WIDTH = 60  # characters of a column on a terminal; longer values are cut
 
 
 def register(spark: SparkSession, lake: Lake) -> list[str]:
-    """Name the lake's tables and views in Spark's catalogue. returns the names"""
+    """Register the tables and views of the lake in Spark's catalog. Returns their names."""
     lake.create()
     views = sorted((ROOT / "views").glob("*.sql"))
     for schema in sorted({name.split(".")[0] for name in contracts()}):
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     for name in contracts():
-        _table(spark, name, lake.path(name))
+        _register_table(spark, name, lake.path(name))
     for view in views:
         spark.sql(view.read_text())
     return sorted([*contracts(), *(view.stem for view in views)])
 
 
-def _table(spark: SparkSession, name: str, path: str) -> None:
-    if spark.catalog.tableExists(name):  # on a Spark server, which may know another lake
-        spark.sql(f"DROP TABLE {name}")  # forgets the name only: the files of an external table stay
-    spark.sql(f"CREATE TABLE {name} USING DELTA LOCATION '{path.replace(chr(39), chr(92) + chr(39))}'")
-
-
-def split(text: str) -> tuple[list[str], str]:
-    """Statements that a `;` ends, and the unfinished rest; a `;` in quotes or in a comment ends nothing."""
-    done, start, quote, comment = [], 0, "", False
-    for place, letter in enumerate(text):
-        if comment:
-            comment = letter != "\n"
-        elif quote:
-            quote = "" if letter == quote and text[place - 1] != "\\" else quote
-        elif letter in "'\"`":
-            quote = letter
-        elif text.startswith("--", place):
-            comment = True
-        elif letter == ";":
-            done.append(text[start:place].strip())
-            start = place + 1
-    return [statement for statement in done if statement], text[start:]
+def _register_table(spark: SparkSession, name: str, path: str) -> None:
+    if spark.catalog.tableExists(name):  # on a Spark server, which may know the table of another lake
+        spark.sql(f"DROP TABLE {name}")  # removes only the name: the files of an external table stay
+    spark.sql(f"CREATE TABLE {name} USING DELTA LOCATION {spark_literal(path)}")
 
 
 def answer(spark: SparkSession, statement: str) -> str:
-    """What a statement gives, as an aligned table, or its error in one sentence.
+    """Run a statement and format its rows as an aligned table.
 
-    raises  UserError with that sentence
+    raises  UserError with Spark's error in one sentence
     """
     try:
-        return table(spark.sql(statement))
+        return format_rows(spark.sql(statement))
     except PySparkException as error:
-        raise UserError(_sentence(error.getMessage() or str(error))) from None
+        raise UserError(_first_sentence(error.getMessage() or str(error))) from None
     except (ValueError, OverflowError) as error:  # a time that Python cannot hold
         raise UserError(f"a value cannot be shown: {error}") from None
     except Py4JJavaError as error:
-        raise UserError(_sentence(str(error.java_exception))) from None
+        raise UserError(_first_sentence(str(error.java_exception))) from None
 
 
-def _sentence(message: str) -> str:
-    """The first paragraph of Spark's message, without where in the plan it happened."""
+def _first_sentence(message: str) -> str:
+    """The first paragraph of Spark's message, without the place in the query plan."""
     lines = takewhile(lambda line: line.strip() and not line.startswith("=="), message.strip().splitlines())
     return " ".join(" ".join(lines).split()).partition(" SQLSTATE:")[0]
 
 
-def table(frame: DataFrame) -> str:
-    """The first rows, aligned: numbers to the right, the rest to the left; whole values where nobody is looking."""
+def format_rows(frame: DataFrame) -> str:
+    """Format the first rows as aligned text: numbers to the right, all else to the left.
+
+    On a terminal long values are cut. In a pipe or file they stay whole.
+    """
     if not frame.columns:
         return "done"
     rows = frame.limit(ROWS_SHOWN + 1).collect()
-    width = WIDTH if sys.stdout.isatty() else None
-    cells = [[_cell(value, width) for value in row] for row in rows[:ROWS_SHOWN]]
+    max_width = MAX_WIDTH if sys.stdout.isatty() else None
+    cells = [[_format_cell(value, max_width) for value in row] for row in rows[:ROWS_SHOWN]]
     widths = [max(map(len, column)) for column in zip(frame.columns, *cells, strict=True)]
-    right = [any(isinstance(row[n], int | float) for row in rows) for n in range(len(widths))]
+    is_number = [any(isinstance(row[n], int | float) for row in rows) for n in range(len(widths))]
 
-    def line(values: list[str]) -> str:
-        padded = (v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True))
+    def format_line(texts: list[str]) -> str:
+        columns = zip(texts, widths, is_number, strict=True)
+        padded = (text.rjust(width) if number else text.ljust(width) for text, width, number in columns)
         return "  ".join(padded).rstrip()
 
-    rule = line(["-" * width for width in widths])
-    return "\n".join([line(frame.columns), rule, *map(line, cells), f"({_counted(len(rows))})"])
+    rule = format_line(["-" * width for width in widths])
+    lines = [format_line(frame.columns), rule, *map(format_line, cells), f"({_row_count(len(rows))})"]
+    return "\n".join(lines)
 
 
-def _counted(rows: int) -> str:
+def _row_count(rows: int) -> str:
     if rows > ROWS_SHOWN:
         return f"the first {ROWS_SHOWN} rows; more with LIMIT and OFFSET"
     return "1 row" if rows == 1 else f"{rows} rows"
 
 
-def _cell(value: object, width: int | None) -> str:
+def _format_cell(value: object, max_width: int | None) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
     text = " ".join(text.split())
-    return text if width is None or len(text) <= width else text[: width - 1] + "…"
+    return text if max_width is None or len(text) <= max_width else text[: max_width - 1] + "…"
 
 
-def _typed() -> Iterator[str]:
-    """Statements from the keyboard or a pipe, until its end, `quit` or `exit`."""
-    keyboard = sys.stdin.isatty()
-    if keyboard:
-        _remember()
+def _read_statements() -> Iterator[str]:
+    """Read statements from the keyboard or a pipe, until its end, `quit` or `exit`."""
+    is_keyboard = sys.stdin.isatty()
+    if is_keyboard:
+        _load_history()
     text = ""
     while True:
         try:
-            line = input(("...> " if text.strip() else "sql> ") if keyboard else "")
+            line = input(("...> " if text.strip() else "sql> ") if is_keyboard else "")
         except KeyboardInterrupt:
             text = ""
             print()
             continue
         except EOFError:
-            yield from [text.strip()] if text.strip() and not keyboard else []
+            if not is_keyboard:
+                statements, unfinished = split_statements(f"{text}\n;")
+                yield from statements or filter(None, [unfinished.strip()])  # Spark says what is wrong with it
             return
         if not text.strip() and line.strip().rstrip(";").lower() in ("quit", "exit"):
             return
-        statements, text = split(text + line + "\n")
+        statements, text = split_statements(text + line + "\n")
         yield from statements
 
 
-def _remember() -> None:
+def _load_history() -> None:
+    """Load the statements of earlier sessions for the arrow keys, and save them at the end."""
     HISTORY.parent.mkdir(exist_ok=True)
     if HISTORY.is_file():
         readline.read_history_file(HISTORY)
@@ -143,22 +136,22 @@ def _remember() -> None:
 
 
 def shell(spark: SparkSession) -> bool:
-    """Answer statements until there are no more. returns whether all went well"""
-    well = True
-    for statement in _typed():
+    """Answer statements until there are no more. Returns whether all of them succeeded."""
+    succeeded = True
+    for statement in _read_statements():
         try:
             print(answer(spark, statement), flush=True)
         except UserError as error:
-            well = False
+            succeeded = False
             print(error, file=sys.stderr, flush=True)
         except KeyboardInterrupt:
             print("stopped")
-    return well
+    return succeeded
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.lake.shell", description=__doc__)
-    parser.add_argument("-e", dest="statement", help="answer this statement and end")
+    parser.add_argument("-e", dest="statement", help="answer this statement and exit")
     statement = parser.parse_args().statement
     lake = Lake(lake_root())
     if not DeltaTable.is_deltatable(lake.path("ops.runs")):
@@ -170,13 +163,14 @@ def main() -> None:
             print(answer(lake.spark, statement.strip().rstrip(";")))
             return
     except (UserError, PySparkException) as error:
-        sys.exit(f"sql failed: {_sentence(str(error))}")
-    known = "\n  ".join([f"Tables and views of {lake.root}:", *names])
-    print(f"{known}\nFor example: {EXAMPLE}", file=sys.stderr)
-    print("Writes are real; DESCRIBE HISTORY and RESTORE TABLE ... TO VERSION AS OF bring back.", file=sys.stderr)
-    print("Statements end with `;`, the shell with `quit` or Ctrl-D.", file=sys.stderr, flush=True)
-    well = shell(lake.spark)
-    if not well and not sys.stdin.isatty():
+        sys.exit(f"sql failed: {_first_sentence(str(error))}")
+    print("\n  ".join([f"Tables and views of {lake.root}:", *names]), file=sys.stderr)
+    print(f"End each statement with `;`, such as: {EXAMPLE}", file=sys.stderr)
+    print("Statements can change the tables. To go back: DESCRIBE HISTORY <table>;", file=sys.stderr)
+    print("and RESTORE TABLE <table> TO VERSION AS OF <version>;", file=sys.stderr)
+    print("To leave the shell: `quit` or Ctrl-D.", file=sys.stderr, flush=True)
+    succeeded = shell(lake.spark)
+    if not succeeded and not sys.stdin.isatty():
         sys.exit(1)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from jobs.lake import UserError
+from jobs.lake.duckdb_connection import open_duckdb
 from jobs.landing.files import LandingFile, landing_files, parquet_columns
 
 TIME = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -44,8 +45,7 @@ def _dates(file: LandingFile) -> set[str]:
                                   header = false, auto_detect = false, ignore_errors = true,
                                   max_line_size = 16777216)"""
     try:
-        with duckdb.connect() as engine:
-            engine.execute("SET TimeZone = 'UTC'")
+        with open_duckdb() as engine:
             found = {text for (text,) in engine.execute(query, [file.path]).fetchall() if text and TIME.fullmatch(text)}
     except duckdb.Error as error:
         raise UserError(f"{file.name}: its times (column ts) cannot be read: {str(error).splitlines()[0]}") from None

@@ -16,8 +16,8 @@ import numpy as np
 
 from jobs.lake import UserError
 from jobs.ranking.checkpoint import LakeCheckpoint
-from jobs.runtime import workers
 from jobs.runtime.progress import progress
+from jobs.runtime.workers import join_workers, run_workers
 from models.precision import device
 from models.ranker import Epoch, Ranker, Samples, fit, load, save
 
@@ -37,7 +37,7 @@ def train_in_workers(
                 np.save(folder / f"{column.name}.npy", values)
         arguments = {"name": name, "checkpoint": checkpoint and asdict(checkpoint), **options}
         (folder / "arguments.json").write_text(json.dumps(arguments))
-        workers.start("jobs.ranking.train_worker", folder, count)
+        run_workers("jobs.ranking.train_worker", folder, count)
         model.load_state_dict(load(folder / "trained").state_dict())
         model.eval()
         return [Epoch(**epoch) for epoch in json.loads((folder / "curve.json").read_text())]
@@ -76,5 +76,5 @@ def run_worker(folder: Path, is_first: bool) -> None:
 
 
 if __name__ == "__main__":
-    with workers.joined("jobs.ranking.train_worker") as is_first:
+    with join_workers("jobs.ranking.train_worker") as is_first:
         run_worker(Path(sys.argv[1]), is_first)

@@ -18,8 +18,8 @@ from jobs.ranking.model_inputs import build_model_inputs, search_vectors
 from jobs.ranking.train_worker import fit_ranker, train_in_workers
 from jobs.release.model_store import is_stored, load_card, load_model
 from jobs.release.releases import live_release
-from jobs.runtime import workers
 from jobs.runtime.progress import progress
+from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
 from models.ranker.checkpoint import Epoch
 from models.ranker.model import Ranker
@@ -111,7 +111,7 @@ def train_ranker(
     """Train in place, in this process or in worker processes. returns the training curve"""
     r = settings.ranker
     options = r.model_dump(include={"seed", "epochs", "lr", "valid_share", "patience"}) | {"batch_size": r.batch}
-    if (count := workers.count(r.workers)) > 1:
+    if (count := count_workers(r.workers)) > 1:
         return train_in_workers(count, model, samples, checkpoint, name, **options)
     return fit_ranker(model, samples, name, progress=progress(f"training {name}"), checkpoint=checkpoint, **options)
 

@@ -2,9 +2,8 @@
 
 from datetime import date
 
-import duckdb
-
 from jobs.lake import Lake, arrow_dataset
+from jobs.lake.duckdb_connection import open_duckdb
 from jobs.reporting.metrics import Row
 from jobs.reporting.templates import render
 
@@ -45,7 +44,7 @@ def build_code_tree(lake: Lake, codebook_version: str, day: date) -> str:
 
 def _load_tree(lake: Lake, codebook_version: str, day: date) -> list[Row]:
     """A row for each first code, the fullest first, with its fullest second codes and IDs."""
-    with duckdb.connect() as engine:  # it streams the tables
+    with open_duckdb() as engine:  # it streams the tables
         for name, table in (("semantic_ids", "gold.semantic_ids"), ("items", "silver.items")):
             engine.register(name, arrow_dataset(lake.delta(table)))
         values = {"version": codebook_version, "day": day, **SHOWN_PER_PARENT}

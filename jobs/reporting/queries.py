@@ -7,9 +7,8 @@ import json
 from datetime import date
 from pathlib import Path
 
-import duckdb
-
 from jobs.lake import Lake, UserError, arrow_dataset
+from jobs.lake.duckdb_connection import open_duckdb
 from jobs.reporting.metrics import Row
 
 EXAMPLES_SHOWN = 5
@@ -18,8 +17,7 @@ ENCODERS_SHOWN = 10
 
 def query(lake: Lake, table: str, sql: str, *values: object) -> list[Row]:
     """Run DuckDB SQL on one table, which the SQL calls `t`."""
-    with duckdb.connect() as engine:
-        engine.execute("SET TimeZone = 'UTC'")
+    with open_duckdb() as engine:
         engine.register("t", arrow_dataset(lake.delta(table)))
         rows: list[Row] = engine.sql(sql, params=list(values)).to_arrow_table().to_pylist()
         return rows

@@ -1,4 +1,4 @@
-"""The shared entry point of all jobs: arguments, settings, ledger row, last JSON line, errors in a sentence."""
+"""The entry point of all jobs: arguments, settings, the row in ops.runs, the last JSON line, error sentences."""
 
 import argparse
 import fcntl
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow as pa
@@ -31,94 +32,147 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-_CAUSES = {  # part of an engine's error -> what a tired person needs to know
-    "No space left on device": "the disk of {lake} or of {temporary} is full: free some space, then run this again;"
-    " nothing was published",
-    " requested and ": "the disk of {lake} or of {temporary} is full: free some space, then run this again",  # NumPy
-    "disk is full": "the disk of {lake} or of {temporary} is full: free some space, then run this again",
-    "disk I/O error": "the disk of {lake} or of {temporary} is full or fails: free some space, then run this again",
-    "ConcurrentAppend": "another run wrote the same table at the same time: let it finish, then run this again",
-    "ConcurrentDelete": "another run wrote the same table at the same time: let it finish, then run this again",
-    "ConcurrentModification": "another run wrote the same table at the same time: let it finish, then run this again",
-    "Failed to commit transaction": "another run wrote the same table at the same time; run this again",
-    "Permission denied": "a file or folder may not be written: check who owns LAKE and the temporary folder",
-    "OutOfMemoryError": "Spark ran out of memory: raise SPARK_DRIVER_MEMORY (now {memory})",
+RUNS = "ops.runs"
+FIRST_DAY = date(1970, 1, 1)
+RunJob = Callable[..., JobResult]
+AddArguments = Callable[[argparse.ArgumentParser], None]
+
+_DISK_FULL = "the disk of {lake} or of {temporary} is full: free some space, then run this again"
+_OTHER_WRITER = "another run wrote the same table at the same time: let it finish, then run this again"
+_SENTENCES = {  # part of an error of an engine -> what happened and what to do
+    "No space left on device": f"{_DISK_FULL}; nothing was published",
+    " requested and ": _DISK_FULL,  # NumPy
+    "disk is full": _DISK_FULL,
+    "disk I/O error": "the disk of {lake} or of {temporary} is full or broken: free some space, then run this again",
+    "ConcurrentAppend": _OTHER_WRITER,
+    "ConcurrentDelete": _OTHER_WRITER,
+    "ConcurrentModification": _OTHER_WRITER,
+    "Failed to commit transaction": _OTHER_WRITER,
+    "Permission denied": "a file or folder cannot be written: check who owns LAKE and the temporary folder",
+    "OutOfMemoryError": "Spark ran out of memory: raise SPARK_DRIVER_MEMORY, which is {memory}",
 }
 
-FIRST_DAY = date(1970, 1, 1)
+
+def main(run: RunJob, add_arguments: AddArguments | None = None) -> None:
+    """Run one job from the command line.
+
+    If the job fails, the last line on standard error is a sentence that names the cause. The exit code is 1 if
+    a person must correct something, and 2 if another try may help.
+
+    run            the job: `run(lake, settings, day, **options)`
+    add_arguments  adds the job's own options to the parser
+    """
+    name = _job_name(run)
+    options = _parse_arguments(name, sys.modules[run.__module__].__doc__, add_arguments)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    try:
+        _run_job(name, run, options.pop("day"), options)
+    except UserError as error:
+        sys.exit(f"{name} failed: {error}")
+    except Exception as error:
+        sentence = error_sentence(error)
+        if sentence.startswith("unexpected"):
+            traceback.print_exc()
+        print(f"{name} failed: {sentence}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _job_name(run: RunJob) -> str:
+    """The name that the job has in `python -m jobs.<name>`."""
+    spec = sys.modules[run.__module__].__spec__
+    return (spec.name if spec else run.__module__).removeprefix("jobs.")
+
+
+def _parse_arguments(name: str, description: str | None, add_arguments: AddArguments | None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog=f"python -m jobs.{name}", description=description)
+    parser.add_argument("--day", type=parse_day, required=True, help="the day to process, such as 2026-11-20")
+    if add_arguments:
+        add_arguments(parser)
+    try:
+        return vars(parser.parse_args())
+    except SystemExit as stop:  # argparse exits with 2, after which the DAG would try again
+        sys.exit(1 if stop.code else 0)
 
 
 def parse_day(text: str) -> date:
-    """The type of an argument that is a day, until tomorrow by this machine's clock: one typing error in a year would
-    publish a day that no later one can follow."""
+    """Parse a day of the command line, for argparse. Days after tomorrow are refused.
+
+    A mistyped year would otherwise publish a day that no later day can follow.
+    """
     try:
         day = date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a day; write it as 2026-11-20") from None
     today = datetime.now(UTC).date()
-    if day > today + timedelta(days=1):  # where it is tomorrow already
-        raise argparse.ArgumentTypeError(f"{text} lies in the future: today is {today} (UTC)")
+    if day > today + timedelta(days=1):  # in some time zones it is tomorrow already
+        raise argparse.ArgumentTypeError(f"{text} is in the future: today is {today} (UTC)")
     if day < FIRST_DAY:
-        raise argparse.ArgumentTypeError(f"{text} is before {FIRST_DAY}, the first day that a log may be of")
+        raise argparse.ArgumentTypeError(f"{text} is before {FIRST_DAY}, the first day that a log can have")
     return day
 
 
-def _commit() -> str | None:
-    root = Path(__file__).parent
-    got = subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=root, capture_output=True, text=True)
-    return got.stdout.strip() or None if got.returncode == 0 else None
+def _run_job(name: str, run: RunJob, day: date, options: dict[str, Any]) -> None:
+    """Run the job on the lake, record the run in ops.runs and print its result as one JSON line."""
+    started = psutil.Process().create_time()
+    lake = Lake(lake_root(), run_id=uuid.uuid4().hex[:12])
+    _choose_profile(lake, name)
+    settings = load_settings()
+    startup = time.time() - started
+    with exclusive_lock(lake, name):
+        lake.create()
+        result = run(lake, settings, day, **options)
+    row = {
+        "run_id": lake.run_id,
+        "job": name,
+        "day": day,
+        "started_at": datetime.fromtimestamp(started, UTC),
+        "seconds": time.time() - started,
+        "startup_seconds": startup + lake.spark_seconds,
+        "inputs": list(lake.inputs.items()),
+        "outputs": list(lake.outputs.items()),
+        "settings_hash": settings.hash,
+        "code_commit": _code_commit(),
+        "rows_in": result.rows_in,
+        "rows_out": result.rows_out,
+        "rows_rejected": result.rows_rejected,
+        "rows_duplicate": result.rows_duplicate,
+        "profile": settings.profile,
+    }
+    write_deltalake(lake.path(RUNS), pa.Table.from_pylist([row], contracts()[RUNS].arrow), mode="append")
+    if reason := result.notes.get("skipped"):
+        print(f"skipped: {reason}", file=sys.stderr, flush=True)
+    last_line = {**row, **result.notes, "inputs": lake.inputs, "outputs": lake.outputs}
+    print(json.dumps(last_line, default=str), flush=True)
 
 
-def cause(error: BaseException) -> str:
-    """The error in one sentence."""
-    if isinstance(error, UserError):
-        return str(error)
-    if type(error) is ConnectionError:  # a language model's endpoint; libraries raise kinds of it
-        return f"{error}; what was answered is kept: run this again"
-    text = f"{type(error).__name__}: {error}"
-    if error.__cause__:
-        text += f" ({error.__cause__})"
-    for part, meaning in _CAUSES.items():
-        if part in text:
-            memory = os.environ.get("SPARK_DRIVER_MEMORY", "2g")
-            return meaning.format(memory=memory, lake=lake_root(), temporary=tempfile.gettempdir())
-    return f"unexpected {text.splitlines()[0][:300]}; the lines above say where"
+def _choose_profile(lake: Lake, job: str) -> None:
+    """Set PROFILE to that of the last ingest, unless it is set. raises UserError if only ingest can begin the lake"""
+    if not DeltaTable.is_deltatable(lake.path(RUNS)):
+        if job != "ingest":
+            raise UserError(f"there is no lake at {lake.root}: run ingest first, or check LAKE")
+    elif not os.environ.get("PROFILE") and (profile := last_ingest_profile(lake)):
+        os.environ["PROFILE"] = profile
 
 
-def main(run: Callable[..., JobResult], arguments: Callable[[argparse.ArgumentParser], None] | None = None) -> None:
-    """Run one job from the command line.
+def last_ingest_profile(lake: Lake) -> str | None:
+    """Find the profile of the last ingest.
 
-    Fails with a sentence on standard error: exit code 1 if a user must mend something, 2 if a retry may help.
+    The jobs of a lake must agree on it: an item that the encoder of one profile embedded has no vector for another.
     """
-    job = sys.modules[run.__module__].__spec__
-    name = (job.name if job else run.__module__).removeprefix("jobs.")
-    parser = argparse.ArgumentParser(prog=f"python -m jobs.{name}", description=sys.modules[run.__module__].__doc__)
-    parser.add_argument("--day", type=parse_day, required=True, help="the day to work on, as 2026-11-20")
-    if arguments:
-        arguments(parser)
-    try:
-        options = vars(parser.parse_args())
-    except SystemExit as stop:  # argparse ends with 2, which the DAG would try again
-        sys.exit(1 if stop.code else 0)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    try:
-        _run(name, run, options.pop("day"), options)
-    except UserError as error:
-        sys.exit(f"{name} failed: {error}")
-    except Exception as error:  # the last line of a red task's log is its cause, whatever it was
-        told = cause(error)
-        if told.startswith("unexpected"):
-            traceback.print_exc()
-        print(f"{name} failed: {told}", file=sys.stderr)
-        sys.exit(2)
+    runs = arrow_dataset(DeltaTable(lake.path(RUNS)))
+    if "profile" not in runs.schema.names:  # the lake of an older version of this code
+        return None
+    ingests = runs.to_table(["profile", "started_at"], pc.field("job") == "ingest")
+    ingests = ingests.sort_by([("started_at", "descending")])
+    return ingests["profile"][0].as_py() if ingests.num_rows else None
 
 
 @contextmanager
-def alone(lake: Lake, name: str) -> Iterator[None]:
-    """Wait until no other run of this job works on the lake, so that two days' runs do not collide.
+def exclusive_lock(lake: Lake, name: str) -> Iterator[None]:
+    """Wait until no other run of this job works on the lake, so that runs of two days do not collide.
 
-    On an object store there is no such lock: Delta refuses the second of two commits that collide.
+    An object store has no such lock. There Delta refuses the second of two commits that collide.
     """
     if "://" in lake.root:
         yield
@@ -134,49 +188,23 @@ def alone(lake: Lake, name: str) -> Iterator[None]:
         yield
 
 
-def _last_profile(lake: Lake) -> str | None:
-    """Of the newest ingest: an item that one profile embedded is none to another."""
-    ledger = arrow_dataset(DeltaTable(lake.path("ops.runs")))
-    if "profile" not in ledger.schema.names:  # an older lake
-        return None
-    rows = ledger.to_table(["profile", "started_at"], pc.field("job") == "ingest")
-    rows = rows.sort_by([("started_at", "descending")])
-    return rows["profile"][0].as_py() if rows.num_rows else None
+def _code_commit() -> str | None:
+    describe = ["git", "describe", "--always", "--dirty=+"]
+    git = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True)
+    return git.stdout.strip() or None if git.returncode == 0 else None
 
 
-def _run(name: str, run: Callable[..., JobResult], day: date, options: dict[str, object]) -> None:
-    born = psutil.Process().create_time()
-    lake = Lake(lake_root(), run_id=uuid.uuid4().hex[:12])
-    if not DeltaTable.is_deltatable(lake.path("ops.runs")):
-        if name != "ingest":
-            raise UserError(f"there is no lake at {lake.root}: run ingest first, or check LAKE")
-    elif not os.environ.get("PROFILE") and (profile := _last_profile(lake)):
-        os.environ["PROFILE"] = profile
-    settings = load_settings()
-    startup = time.time() - born
-    with alone(lake, name):
-        lake.create()
-        written = run(lake, settings, day, **options)
-    seconds = time.time() - born
-    row = {
-        "run_id": lake.run_id,
-        "job": name,
-        "day": day,
-        "started_at": datetime.fromtimestamp(born, UTC),
-        "seconds": seconds,
-        "startup_seconds": startup + lake.spark_seconds,
-        "inputs": list(lake.inputs.items()),
-        "outputs": list(lake.outputs.items()),
-        "settings_hash": settings.hash,
-        "code_commit": _commit(),
-        "rows_in": written.rows_in,
-        "rows_out": written.rows_out,
-        "rows_rejected": written.rows_rejected,
-        "rows_duplicate": written.rows_duplicate,
-        "profile": settings.profile,
-    }
-    write_deltalake(lake.path("ops.runs"), pa.Table.from_pylist([row], contracts()["ops.runs"].arrow), mode="append")
-    if reason := written.notes.get("skipped"):
-        print(f"skipped: {reason}", file=sys.stderr, flush=True)
-    told = {**row, **written.notes, "inputs": lake.inputs, "outputs": lake.outputs}
-    print(json.dumps(told, default=str), flush=True)
+def error_sentence(error: BaseException) -> str:
+    """Say in one sentence what went wrong and what to do. It starts with "unexpected" if the error is not known."""
+    if isinstance(error, UserError):
+        return str(error)
+    if type(error) is ConnectionError:  # of a language model's endpoint; libraries raise subclasses of it
+        return f"{error}; the answers so far are saved: run this again"
+    text = f"{type(error).__name__}: {error}"
+    if error.__cause__:
+        text += f" ({error.__cause__})"
+    for part, sentence in _SENTENCES.items():
+        if part in text:
+            memory = os.environ.get("SPARK_DRIVER_MEMORY", "2g")
+            return sentence.format(memory=memory, lake=lake_root(), temporary=tempfile.gettempdir())
+    return f"unexpected {text.splitlines()[0][:300]}; the lines above show where"

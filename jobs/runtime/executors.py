@@ -1,4 +1,4 @@
-"""Our code on Spark's executors."""
+"""Send our code to Spark's executors, which need not have it installed."""
 
 import atexit
 import hashlib
@@ -17,25 +17,28 @@ MODELS = Path(__file__).parents[2] / "models"
 
 
 def send_models(spark: SparkSession) -> None:
-    """Send it under a name that tells what it is; the packages that it imports must be there."""
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as file:
+    """Send the package `models` as a zip file. The executors must have the libraries that it imports.
+
+    The file's name holds a hash of its content, so that a changed package is sent again.
+    """
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
         for module in sorted(MODELS.rglob("*.py")):
-            file.writestr(zipfile.ZipInfo(str(module.relative_to(MODELS.parent))), module.read_bytes())
-    name = f"sidereal-models-{hashlib.sha256(held.getvalue()).hexdigest()[:12]}.zip"
-    package = _folder() / name
-    package.write_bytes(held.getvalue())
+            archive.writestr(zipfile.ZipInfo(str(module.relative_to(MODELS.parent))), module.read_bytes())
+    digest = hashlib.sha256(content.getvalue()).hexdigest()[:12]
+    package = _temporary_folder() / f"sidereal-models-{digest}.zip"
+    package.write_bytes(content.getvalue())
     spark.addArtifacts(str(package), pyfile=True)
 
 
 def send_with_tasks(module: str) -> None:
-    """The code of a loaded module goes along with each task, as executors need have none of ours."""
+    """Send the code of a loaded module along with each task that uses it."""
     cloudpickle.register_pickle_by_value(sys.modules[module])  # type: ignore[no-untyped-call]  # PySpark gives it no types
 
 
 @cache
-def _folder() -> Path:
-    """Nobody else's, until this process ends: Spark may read what lies there whenever a task needs it."""
+def _temporary_folder() -> Path:
+    """A folder of this process that lasts until it ends: Spark may read its files whenever a task needs them."""
     folder = tempfile.mkdtemp(prefix="sidereal-code-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

@@ -1,32 +1,97 @@
-"""Progress of anything that takes more than a few seconds: one line on standard error, not too often."""
+"""Progress of anything that takes more than a few seconds, on standard error.
 
+A terminal shows a live bar. A log gets plain lines, not too many of them:
+
+    training champion  1,200 of 4,000  30 %  about 12 s left
+"""
+
+import atexit
 import sys
 import time
 from collections.abc import Callable
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
 
 def progress(what: str, every: float = 3.0) -> Callable[[int, int], None]:
-    """A callback `(done, total)` that tells how far `what` is, at most every few seconds and at the end."""
-    started = last = time.monotonic()
+    """Make a callback `(done, total)` that reports how far `what` is.
 
-    def tell(done: int, total: int) -> None:
-        nonlocal last
+    every  seconds from one line to the next in a log; the end has a line always
+    """
+    is_terminal = sys.stderr.isatty()
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), _FarColumn(),
+        console=Console(stderr=True), transient=True, redirect_stdout=False, disable=not is_terminal,
+        speed_estimate_period=600,  # a language model may take minutes from one call to the next
+    )  # fmt: skip
+    bar.add_task(what)
+    (task,) = bar.tasks
+    started = last_line = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last_line
+        bar.update(task.id, completed=done, total=total)
         now = time.monotonic()
-        if now - last < every and done < total:
-            return
-        last = now
-        share = done / total if total else 1.0
-        bar = "#" * round(20 * share)
-        print(f"{what} [{bar:<20}] {done:,} of {total:,}, {now - started:.0f} s", file=sys.stderr, flush=True)
+        if done >= total:
+            bar.stop()
+            print(f"{what}  {_how_far(task)}  in {_duration(now - started)}", file=sys.stderr, flush=True)
+        elif is_terminal:
+            _show(bar)
+        elif now - last_line >= every:
+            last_line = now
+            print(f"{what}  {_how_far(task)}{_time_left(task)}", file=sys.stderr, flush=True)
 
-    return tell
+    return report
 
 
 def steps() -> Callable[[str], None]:
-    """A callback that tells what is being done now, and how long the job has been at it."""
+    """Make a callback that reports which step begins, and how long the job has been running."""
     started = time.monotonic()
 
-    def tell(what: str) -> None:
-        print(f"{time.monotonic() - started:.0f} s: {what}", file=sys.stderr, flush=True)
+    def report(step: str) -> None:
+        print(f"{step}  (after {_duration(time.monotonic() - started)})", file=sys.stderr, flush=True)
 
-    return tell
+    return report
+
+
+class _FarColumn(ProgressColumn):
+    """The numbers to the right of the bar."""
+
+    def render(self, task: Task) -> Text:
+        return Text(_how_far(task) + _time_left(task))
+
+
+_shown: list[Progress] = []  # the bar on the terminal
+
+
+def _show(bar: Progress) -> None:
+    """Put the bar on the terminal in place of one whose work ended before its total."""
+    if bar not in _shown:
+        _hide()
+        _shown.append(bar)
+        bar.start()
+
+
+@atexit.register
+def _hide() -> None:
+    for bar in _shown:
+        bar.stop()
+    _shown.clear()
+
+
+def _how_far(task: Task) -> str:
+    total = int(task.total or 0)
+    share = task.completed / total if total else 1.0
+    return f"{int(task.completed):,} of {total:,}  {share:.0%}".replace("%", " %")
+
+
+def _time_left(task: Task) -> str:
+    return "" if task.time_remaining is None else f"  about {_duration(task.time_remaining)} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"

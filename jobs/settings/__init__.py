@@ -1,1 +1,1 @@
-"""The settings tree; the settings of a stage are in the stage's own package."""
+"""The settings of a run as one tree. The settings of each stage are in the package of the stage."""

@@ -1,4 +1,9 @@
-"""Check the settings and print them: `python -m jobs.settings`. `make run` does this before it starts anything."""
+"""Check the settings and print them as JSON.
+
+    python -m jobs.settings
+
+`make run` does this before it starts anything.
+"""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""The settings tree: one TOML file per profile, environment variables over it.
+"""The settings of a run: a TOML file for each profile, and environment variables that override it.
 
-``SIDEREAL_RANKER__EPOCHS=5`` overrides ``[ranker] epochs``. Unknown keys and wrong values stop
-the job at start with a message that names the key.
+`SIDEREAL_RANKER__EPOCHS=5` overrides `[ranker] epochs`. A job with an unknown key or a wrong value stops at its start,
+with a message that names the key.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="SIDEREAL_", env_nested_delimiter="__")
 
-    profile: str  # the file's name
+    profile: str  # name of the profile; must be the name of its file
     logs: Logs = Logs()
     pairs: Pairs = Pairs()
     two_tower: TwoTower = TwoTower()
@@ -62,11 +62,12 @@ class Settings(BaseSettings):
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits that change when any setting does."""
+        """Twelve hexadecimal digits that change when any setting changes."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
 
 def profile_file(profile: str) -> Path:
+    """The TOML file of a profile. raises UserError that lists the profiles if there is none"""
     path = PROFILES / f"{profile}.toml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
@@ -75,16 +76,16 @@ def profile_file(profile: str) -> Path:
 
 
 def load_settings() -> Settings:
-    """Read the profile named by PROFILE (default demo) and the environment.
+    """Read the profile that PROFILE names (by default demo) and the environment.
 
-    raises  UserError naming the key, what was given and what was expected
+    raises  UserError that names the key, its value and what was expected
     """
     path = profile_file(os.environ.get("PROFILE") or "demo")
-    known = set(Settings.model_fields)
-    for name in os.environ:  # pydantic-settings ignores unknown variables; a typing error must not pass
+    sections = set(Settings.model_fields)
+    for name in os.environ:  # pydantic-settings ignores unknown variables, so a typing error would go unnoticed
         section = name.upper().removeprefix("SIDEREAL_").split("__")[0].lower()
-        if name.upper().startswith("SIDEREAL_") and section not in known:
-            raise UserError(f"setting {name} is unknown; sections are: {', '.join(sorted(known))}")
+        if name.upper().startswith("SIDEREAL_") and section not in sections:
+            raise UserError(f"setting {name} is unknown; sections are: {', '.join(sorted(sections))}")
     try:
         settings = Settings()
     except TOMLDecodeError as error:
@@ -95,18 +96,19 @@ def load_settings() -> Settings:
             ' SIDEREAL_RANKER__LISTS={"click":30}'
         ) from None
     except ValidationError as error:
-        lines = map(_mistake, error.errors())
-        raise UserError(f"{'; '.join(lines)} (from {path.name} or SIDEREAL_* variables)") from None
+        mistakes = map(_describe_mistake, error.errors())
+        raise UserError(f"{'; '.join(mistakes)} (from {path.name} or SIDEREAL_* variables)") from None
     if settings.profile != path.stem:
-        raise UserError(f"setting profile is wrong: {path.name} says {settings.profile!r}, expected its own name")
+        raise UserError(f"setting profile of {path.name} is wrong: expected {path.stem!r}, got {settings.profile!r}")
     return settings
 
 
-def _mistake(error: ErrorDetails) -> str:
+def _describe_mistake(error: ErrorDetails) -> str:
     key = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
         return f"setting {key} is unknown"
-    whole = key.endswith("endpoint") or isinstance(error["input"], dict)  # an address may hold a key; a section is long
-    given = "" if whole else f", got {error['input']!r}"
-    msg = error["msg"].removeprefix("Value error, ").lower().replace("a valid tuple", "a list")
-    return f"setting {key} is wrong: {msg}{given}"
+    # An address may hold a password or key, and a whole section is long: neither is repeated.
+    is_hidden = key.endswith("endpoint") or isinstance(error["input"], dict)
+    value = "" if is_hidden else f", got {error['input']!r}"
+    message = error["msg"].removeprefix("Value error, ").lower().replace("a valid tuple", "a list")
+    return f"setting {key} is wrong: {message}{value}"

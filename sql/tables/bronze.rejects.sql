@@ -1,10 +1,10 @@
 CREATE TABLE bronze.rejects (
-  source    STRING NOT NULL COMMENT 'events or items',
-  file      STRING NOT NULL COMMENT 'landing file, relative to the landing folder',
-  line      BIGINT NOT NULL COMMENT 'line (or Parquet row) in the file, from 1',
-  raw       STRING NOT NULL COMMENT 'the line as it came',
-  reason    STRING NOT NULL COMMENT 'why it was refused, in words',
-  run_id    STRING NOT NULL COMMENT 'ops.runs row that refused it',
-  day       DATE   NOT NULL COMMENT 'the day the line was due'
+  source STRING NOT NULL COMMENT 'events or items',
+  file   STRING NOT NULL COMMENT 'landing file, as a path inside the landing folder',
+  line   BIGINT NOT NULL COMMENT 'line number in the file (row number in a Parquet file), from 1',
+  raw    STRING NOT NULL COMMENT 'the line, unchanged; a CSV or Parquet row as JSON',
+  reason STRING NOT NULL COMMENT 'why the line was rejected, in words',
+  run_id STRING NOT NULL COMMENT 'run that rejected the line, see ops.runs',
+  day    DATE   NOT NULL COMMENT 'day on which the line was due, as in bronze.raw_events and bronze.raw_items'
 ) USING DELTA PARTITIONED BY (day)
-  COMMENT 'Every refused line with its reason: nothing is silently dropped.'
+  COMMENT 'Every rejected line with its reason. No line is dropped silently.'

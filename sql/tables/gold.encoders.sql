@@ -1,11 +1,11 @@
 CREATE TABLE gold.encoders (
-  encoder_version STRING NOT NULL COMMENT 'its weights are in <LAKE>/models/encoders/<encoder_version>',
-  base_version    STRING NOT NULL COMMENT 'the encoder of the settings that it was tuned from',
-  pairs           BIGINT NOT NULL COMMENT 'item pairs it was tuned on',
-  held_out        BIGINT NOT NULL COMMENT 'item pairs it never saw, by which it was compared',
-  hr_at_10        DOUBLE NOT NULL COMMENT 'share of held-out pairs whose other item is among the 10 most similar, pairs that it or the live one was tuned on left out',
-  hr_at_10_live   DOUBLE NOT NULL COMMENT 'the same of the encoder that was live before',
-  live            BOOLEAN NOT NULL COMMENT 'whether it was better and took its place',
-  day             DATE   NOT NULL COMMENT 'the day it was tuned for'
+  encoder_version STRING  NOT NULL COMMENT 'name of the tuned encoder; its weights are in <LAKE>/models/encoders/<encoder_version>',
+  base_version    STRING  NOT NULL COMMENT 'encoder of the settings that the tuning started from',
+  pairs           BIGINT  NOT NULL COMMENT 'number of item pairs that it was tuned on',
+  held_out        BIGINT  NOT NULL COMMENT 'number of item pairs kept out of tuning, to compare the two encoders on',
+  hr_at_10        DOUBLE  NOT NULL COMMENT 'hit rate at 10: share of held-out pairs whose other item is among the 10 most similar items, not counting pairs that either encoder was tuned on',
+  hr_at_10_live   DOUBLE  NOT NULL COMMENT 'the same share for the encoder that was live before',
+  live            BOOLEAN NOT NULL COMMENT 'true: it was better, and replaced the encoder that was live before',
+  day             DATE    NOT NULL COMMENT 'day of the tuning'
 ) USING DELTA PARTITIONED BY (day)
-  COMMENT 'Every encoder that was tuned, and whether it was better than the one before.'
+  COMMENT 'Every tuned encoder, and whether it was better than the one before.'

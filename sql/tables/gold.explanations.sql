@@ -1,15 +1,15 @@
 CREATE TABLE gold.explanations (
-  user_id         STRING NOT NULL COMMENT 'as in silver.events',
-  item_id         STRING NOT NULL COMMENT 'the item that was scored',
-  score           DOUBLE NOT NULL COMMENT 'probability of the main label',
-  rank            INT    NOT NULL COMMENT 'from 1: the event that weighs most',
-  history_item_id STRING NOT NULL COMMENT 'the item of the event, which the GSU found in the history',
-  event           STRING COMMENT 'what the user did with it: click, purchase, like, impression',
-  ts              TIMESTAMP NOT NULL COMMENT 'when the event happened, UTC',
-  similarity      DOUBLE NOT NULL COMMENT 'to the item that was scored, -1 to 1; 0 where the search compares nothing',
-  attention       DOUBLE NOT NULL COMMENT 'what the event weighs in the ESU among all of its list, mean over its heads',
-  model_version   STRING NOT NULL COMMENT 'the model that scored',
-  day             DATE   NOT NULL COMMENT 'the last day the model had seen'
+  user_id         STRING    NOT NULL COMMENT 'as in silver.events',
+  item_id         STRING    NOT NULL COMMENT 'item that was scored',
+  score           DOUBLE    NOT NULL COMMENT 'predicted probability of the main label, 0 to 1',
+  rank            INT       NOT NULL COMMENT 'place of the event by its weight in the score, from 1 (weighs most)',
+  history_item_id STRING    NOT NULL COMMENT 'item of the event that the GSU found in the history of the user',
+  event           STRING             COMMENT 'what the user did with that item: impression, click, purchase or like',
+  ts              TIMESTAMP NOT NULL COMMENT 'time of the event, UTC',
+  similarity      DOUBLE    NOT NULL COMMENT 'similarity of the two items, -1 to 1; 0 if the GSU does not compare items',
+  attention       DOUBLE    NOT NULL COMMENT 'weight of the event among all events that the GSU found, mean over the attention heads of the ESU',
+  model_version   STRING    NOT NULL COMMENT 'model that scored',
+  day             DATE      NOT NULL COMMENT 'last day that the model was trained on'
 ) USING DELTA PARTITIONED BY (day)
   TBLPROPERTIES ('delta.constraints.rank_from_1' = 'rank >= 1')
-  COMMENT 'Why a few users are recommended their first item: the events found, and what each weighs.'
+  COMMENT 'Why some users are recommended their first item: the events that the model found, and the weight of each.'

@@ -1,10 +1,10 @@
 CREATE TABLE gold.recommendations (
   user_id       STRING NOT NULL COMMENT 'as in silver.events',
-  rank          INT    NOT NULL COMMENT 'from 1',
+  rank          INT    NOT NULL COMMENT 'place in the list of the user, from 1',
   item_id       STRING NOT NULL COMMENT 'as in silver.items',
-  score         DOUBLE NOT NULL COMMENT 'probability of the main label, as the model gives it',
-  model_version STRING NOT NULL COMMENT 'the model that ranked',
-  day           DATE   NOT NULL COMMENT 'the last day the model had seen'
+  score         DOUBLE NOT NULL COMMENT 'predicted probability of the main label, 0 to 1',
+  model_version STRING NOT NULL COMMENT 'model that ranked the items',
+  day           DATE   NOT NULL COMMENT 'last day that the model was trained on'
 ) USING DELTA PARTITIONED BY (day)
   TBLPROPERTIES ('delta.constraints.rank_from_1' = 'rank >= 1')
-  COMMENT 'The first K items of every active user.'
+  COMMENT 'The first K items for every active user.'

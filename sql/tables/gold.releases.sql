@@ -1,13 +1,13 @@
 CREATE TABLE gold.releases (
-  release          BIGINT NOT NULL COMMENT 'from 1; the highest is live',
-  kind             STRING NOT NULL COMMENT 'promote, keep (the champion stays) or rollback',
-  model_version    STRING NOT NULL COMMENT 'the champion from now on',
-  model_uri        STRING NOT NULL COMMENT 'where its files are',
-  codebook_version STRING NOT NULL COMMENT 'the codebook it reads',
-  encoder_version  STRING NOT NULL COMMENT 'the encoder behind the codebook',
-  tables           MAP<STRING, BIGINT> NOT NULL COMMENT 'table name to Delta version: read several tables at these to see one state',
-  reason           STRING NOT NULL COMMENT 'why, in words and numbers',
-  run_id           STRING NOT NULL COMMENT 'ops.runs row that wrote it',
-  day              DATE   NOT NULL COMMENT 'the day of the run'
+  release          BIGINT NOT NULL              COMMENT 'number of the release, from 1; the highest is live',
+  kind             STRING NOT NULL              COMMENT 'promote (a new champion), keep (the champion stays) or rollback (an earlier champion returns)',
+  model_version    STRING NOT NULL              COMMENT 'champion from this release on',
+  model_uri        STRING NOT NULL              COMMENT 'where the files of the model are',
+  codebook_version STRING NOT NULL              COMMENT 'codebook whose semantic IDs the model reads',
+  encoder_version  STRING NOT NULL              COMMENT 'encoder whose vectors the codebook was fitted on',
+  tables           MAP<STRING, BIGINT> NOT NULL COMMENT 'Delta version of each table, by table name; several tables read at these versions agree',
+  reason           STRING NOT NULL              COMMENT 'why the release was made, in words and numbers',
+  run_id           STRING NOT NULL              COMMENT 'run that wrote the release, see ops.runs',
+  day              DATE   NOT NULL              COMMENT 'day of the run'
 ) USING DELTA
-  COMMENT 'What is live since when. Written last.'
+  COMMENT 'What has been live, and since when. A run writes this table last.'

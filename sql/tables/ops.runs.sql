@@ -1,18 +1,18 @@
 CREATE TABLE ops.runs (
-  run_id         STRING NOT NULL COMMENT 'one execution of one job',
-  job            STRING NOT NULL COMMENT 'module name below jobs',
-  day            DATE   NOT NULL COMMENT 'the day it ran for',
-  started_at     TIMESTAMP NOT NULL COMMENT 'UTC',
-  seconds        DOUBLE NOT NULL COMMENT 'from start to end of the process',
-  startup_seconds DOUBLE NOT NULL COMMENT 'of those, before the job itself began: imports and engines',
-  inputs         MAP<STRING, BIGINT> NOT NULL COMMENT 'table name to the Delta version read',
-  outputs        MAP<STRING, BIGINT> NOT NULL COMMENT 'table name to the Delta version written',
-  settings_hash  STRING NOT NULL COMMENT 'of the whole settings tree',
-  code_commit    STRING          COMMENT 'git commit of the code, with + if it was changed',
-  rows_in        BIGINT NOT NULL COMMENT 'rows read that were due',
-  rows_out       BIGINT NOT NULL COMMENT 'rows written to the main output',
-  rows_rejected  BIGINT NOT NULL COMMENT 'rows refused, with their reasons in bronze.rejects',
-  rows_duplicate BIGINT NOT NULL COMMENT 'rows that were there already',
-  profile        STRING          COMMENT 'of the settings; a job that is told none takes that of the newest ingest'
+  run_id          STRING    NOT NULL           COMMENT 'one execution of one job',
+  job             STRING    NOT NULL           COMMENT 'name of the job, as in python -m jobs.<job>',
+  day             DATE      NOT NULL           COMMENT 'day that the job ran for',
+  started_at      TIMESTAMP NOT NULL           COMMENT 'start of the process, UTC',
+  seconds         DOUBLE    NOT NULL           COMMENT 'seconds from start to end of the process',
+  startup_seconds DOUBLE    NOT NULL           COMMENT 'seconds of these before the job itself began: imports and engines',
+  inputs          MAP<STRING, BIGINT> NOT NULL COMMENT 'Delta version of each table that was read, by table name',
+  outputs         MAP<STRING, BIGINT> NOT NULL COMMENT 'Delta version of each table that was written, by table name',
+  settings_hash   STRING    NOT NULL           COMMENT 'hash of all settings; changes when a setting does',
+  code_commit     STRING                       COMMENT 'git commit of the code, with + if files were changed since',
+  rows_in         BIGINT    NOT NULL           COMMENT 'number of rows read that were due',
+  rows_out        BIGINT    NOT NULL           COMMENT 'number of rows written to the main output',
+  rows_rejected   BIGINT    NOT NULL           COMMENT 'number of rows rejected, with their reasons in bronze.rejects',
+  rows_duplicate  BIGINT    NOT NULL           COMMENT 'number of rows that were already known',
+  profile         STRING                       COMMENT 'profile of the settings; a job without PROFILE uses the profile of the last ingest'
 ) USING DELTA PARTITIONED BY (day)
-  COMMENT 'One row for each run of a job.'
+  COMMENT 'One row for each run of a job that succeeded.'

@@ -1,6 +1,6 @@
--- Good lines of the given event days, each event once: the line that was due first wins, then file and line.
--- The rule does not depend on which line came first, so late files and backfills end in the same table.
--- Few lines share a key: only they are sorted, and a hash of the key is enough to find them.
+-- The good lines of the event days :days, each event once: the line that was due first wins, then file and line number.
+-- The rule does not depend on the order in which lines arrived, so late files and backfills give the same table.
+-- Few lines share a key. Only those are sorted, and a hash of the event_id is enough to find them.
 WITH good AS (
   SELECT *, xxhash64(event_id) AS key FROM bronze.raw_events WHERE reason IS NULL AND event_day IN :days
 ), repeated AS (

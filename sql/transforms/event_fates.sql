@@ -1,4 +1,5 @@
--- What became of the good lines that were due in the days :since to :day, counted without silver.events.
+-- Number of duplicates among the good lines that were due in the days :since to :day, from bronze.raw_events alone:
+-- lines minus events that were due first in these days. :days are the event days of those lines.
 WITH events AS (
   SELECT event_day, event_id, min(day) AS first_day, count_if(day BETWEEN :since AND :day) AS lines
   FROM bronze.raw_events

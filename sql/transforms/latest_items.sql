@@ -1,4 +1,5 @@
--- The latest version of every item that this run may have changed: what it landed, and what it landed before.
+-- The latest version of every item that this run may have changed: items that the days :since to :day have lines of,
+-- and items whose version in silver.items is from these days (their lines may be gone from the landing folder).
 WITH touched AS (
   SELECT item_id FROM bronze.raw_items WHERE reason IS NULL AND day BETWEEN :since AND :day
   UNION

@@ -1,4 +1,4 @@
--- Put the view `latest` into silver.items; items whose only lines are gone from the landing folder leave.
+-- Merge the view `latest` (latest_items.sql) into silver.items. Items that no longer have any line are deleted.
 MERGE INTO silver.items AS t USING latest AS s ON t.item_id = s.item_id
 WHEN MATCHED AND NOT (
   t.content_hash = s.content_hash AND t.file = s.file AND t.line = s.line AND t.day = s.day AND t.price <=> s.price

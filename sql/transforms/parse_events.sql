@@ -1,4 +1,4 @@
--- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `event_lines`.
+-- The view `event_lines` (landed lines) as fields, with the day on which each line was due and why it is rejected.
 WITH parsed AS (
   SELECT file, line, raw, folder_day,
          CASE WHEN fields IS NULL THEN from_json('[' || raw || ']', :fields) ELSE array(fields) END AS objects
@@ -7,7 +7,7 @@ WITH parsed AS (
   SELECT *, get(objects, 0) AS f FROM parsed
 ), typed AS (
   SELECT file, line, raw, folder_day, objects, f,
-         -- a time without a date would be read as today
+         -- Spark would read a time without a date as a time of today
          CASE WHEN f.ts RLIKE '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN try_cast(f.ts AS TIMESTAMP) END AS at,
          try_cast(f.value AS DOUBLE) AS value, try_cast(f.price AS DOUBLE) AS price,
          try_cast(f.position AS INT) AS position, try_cast(f.seq AS BIGINT) AS seq,

@@ -1,4 +1,4 @@
--- Landed lines -> fields, the day they are due, and why a line is refused. Reads the view `item_lines`.
+-- The view `item_lines` (landed lines) as fields, with the day on which each line was due and why it is rejected.
 WITH parsed AS (
   SELECT file, line, raw, folder_day,
          CASE WHEN fields IS NULL THEN from_json('[' || raw || ']', :fields) ELSE array(fields) END AS objects

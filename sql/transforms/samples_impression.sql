@@ -1,7 +1,8 @@
--- Each impression of a known user; a label is 1 if an event of the same UTC day answers it.
--- An event answers the impressions of its own request and item; where either has no request, those of the same
--- user and item. It must not come before them. A label is unknown before the log first carries such an event.
--- A request may begin in the last hour of the day before.
+-- Each impression of a known user, with labels: 1 if a click or purchase of the same UTC day answers it.
+-- An event answers the impressions of its own request and item. If the event or the impression has no request, it
+-- answers the impressions of the same user and item. It must not come before the impression.
+-- A label is unknown (null) before the first day on which the log has such events.
+-- A request may begin in the last hour of the day before, so those impressions count for both days (on_day).
 WITH shown AS (
   SELECT *, min(ts) OVER (PARTITION BY on_day, coalesce(request_id, event_id), request_id IS NULL) AS began,
     min(IF(on_day = day, ts, NULL)) OVER (PARTITION BY on_day, coalesce(request_id, event_id), request_id IS NULL) AS asked

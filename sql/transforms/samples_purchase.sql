@@ -1,6 +1,7 @@
--- Each purchase of a known user, and items drawn in proportion to the purchases of its UTC day.
--- A user's own items of the day are cut out of the line of all purchases, then a place on what is left is drawn by
--- the hash of the event and the number of the draw: every draw is valid, and none depends on the order of rows.
+-- Each purchase of a known user, and negatives: items drawn in proportion to the purchases of the UTC day.
+-- The day's purchases lie on a line, item after item. The stretches of items that the user bought that day are cut out.
+-- The hash of the event and of the draw's number picks a place on what is left. So every draw is a valid negative, and
+-- no draw depends on the order of rows.
 WITH bought AS (
   SELECT event_id, user_id, item_id, ts, coalesce(request_id, order_id, event_id) AS request_id, position, day,
     min(ts) OVER (PARTITION BY day, user_id, coalesce(request_id, order_id, event_id)) AS began
@@ -15,7 +16,7 @@ WITH bought AS (
   )
 ), line AS (
   SELECT day, item_id, explode(sequence(start, start + amount - 1)) AS place FROM stretches
-), own AS (
+), user_cuts AS (
   SELECT day, user_id, array_sort(collect_list(struct(start, amount))) AS cuts, max(total) - sum(amount) AS others
   FROM (SELECT DISTINCT day, user_id, item_id FROM bought) JOIN stretches USING (day, item_id)
   GROUP BY day, user_id
@@ -23,7 +24,7 @@ WITH bought AS (
   SELECT b.*, number, aggregate(o.cuts, pmod(xxhash64(b.event_id, number), o.others),
     (place, cut) -> IF(place >= cut.start, place + cut.amount, place)) AS place
   FROM (SELECT *, explode(sequence(1, :negatives)) AS number FROM bought) b
-  JOIN own o USING (day, user_id)
+  JOIN user_cuts o USING (day, user_id)
   WHERE o.others > 0
 ), samples AS (
   SELECT event_id AS sample_id, user_id, item_id, began, request_id, position, 1 AS purchase, day FROM bought

@@ -1,4 +1,4 @@
--- Each rating of a known user: liked or not.
+-- Each rating of a known user, with the label: 1 if it is at least :like_from.
 SELECT event_id AS sample_id, user_id, item_id, ts, ts AS history_until, request_id, position,
   CAST(NULL AS INT) AS click, CAST(NULL AS INT) AS purchase, int(value >= :like_from) AS like,
   false AS sampled, day

@@ -1,4 +1,4 @@
--- Every item of the window's positive events with a number, in the order of item ids.
+-- Number the items of the window's positive events, in the order of their IDs.
 SELECT item_id, CAST(row_number() OVER (ORDER BY item_id) AS INT) AS item
 FROM (
   SELECT DISTINCT item_id

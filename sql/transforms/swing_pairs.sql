@@ -1,4 +1,5 @@
--- Names for the numbers, each pair once with the better of its two scores, and the verdict it was given before.
+-- The view `swing_scores` with item IDs instead of numbers: each pair once, with the higher of its two scores and the
+-- verdict that it already has, if any (the verdict of this day, else the newest).
 WITH pairs AS (
   SELECT least(item, other) AS a, greatest(item, other) AS b, max(score) AS score
   FROM swing_scores GROUP BY 1, 2

@@ -1,4 +1,5 @@
--- For each item: some of its users, chosen by hash, each with the weight 1/sqrt(items) and the latest items.
+-- For each item at most :users_per_item of its users, chosen by a hash. Each user comes with a weight, 1/sqrt(items),
+-- and with the latest :items_per_user items.
 WITH positives AS (
   SELECT /*+ REPARTITION(user_id) */ e.user_id, n.item, e.ts
   FROM silver.events e JOIN swing_items n USING (item_id)

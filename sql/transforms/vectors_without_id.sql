@@ -1,4 +1,5 @@
--- The vectors (of an encoder, up to a day, of the items' present text) without a semantic ID in a codebook version.
+-- Vectors of items that have no semantic ID in the codebook :version. Only vectors of the encoder :encoder up to :day
+-- count, and only those of the item's current text.
 SELECT e.item_id, max_by(e.vector, e.day) AS vector
 FROM gold.item_embeddings AS e
 JOIN silver.items AS i ON i.item_id = e.item_id AND i.content_hash = e.content_hash

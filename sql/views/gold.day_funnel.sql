@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW gold.day_funnel
-  COMMENT 'What people did on each day; ctr = clicks per impression, null where nothing was shown.'
+  COMMENT 'What users did on each day. ctr is clicks per impression, null on a day without impressions.'
 AS
 SELECT
   day,

@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW gold.items_of_sid
-  COMMENT 'The items behind each semantic ID of the live codebook, with their titles.'
+  COMMENT 'The items of each semantic ID of the live codebook, with their titles.'
 AS
 SELECT s.sid, s.unique_sid, s.c1, s.c2, s.c3, s.item_id, i.title, i.category, s.codebook_version, s.day
 FROM gold.semantic_ids AS s

@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW gold.latest_metrics
-  COMMENT 'What each job measured when it last measured anything.'
+  COMMENT 'What each job measured on the last day on which it measured anything.'
 AS
 SELECT m.*
 FROM gold.metrics AS m

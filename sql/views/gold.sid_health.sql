@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW gold.sid_health
-  COMMENT 'Semantic IDs of each day: collisions, what a lookup of an own ID finds, kept neighbours, rebuild error.'
+  COMMENT 'Health of the semantic IDs on each day: collisions, hit rates of looking items up by their own ID, share of neighbours kept, error of rebuilt vectors.'
 AS SELECT
   day,
   version AS codebook_version,

@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW gold.sid_neighbours
-  COMMENT 'An item''s neighbours by shared prefix, nearest first: same ID, then same c1 and c2 with the fewest other bits (of a last level of binary digits; else this order means nothing), then same c1. Ask for one item_id.'
+  COMMENT 'The neighbours of each item by shared codes, nearest first: same ID; then same c1 and c2, ordered by the number of bits of c3 that differ; then same c1. The order by bits means something only if the last level has binary digits. Always ask for one item_id.'
 AS
 WITH shared AS (
   SELECT

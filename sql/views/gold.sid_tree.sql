@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW gold.sid_tree
-  COMMENT 'The live codebook as a tree: how many items lie behind each prefix of a semantic ID, with some of their titles.'
+  COMMENT 'The live codebook as a tree: the number of items below each prefix of a semantic ID, and up to five of their titles.'
 AS
 WITH prefixes AS (
   SELECT explode(array(concat('<a_', c1, '>'), concat('<a_', c1, '><b_', c2, '>'), sid)) AS prefix, item_id, title

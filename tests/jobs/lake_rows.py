@@ -1,4 +1,4 @@
-"""Made-up rows for the tests of what is shown, not of what is measured."""
+"""Made-up rows for tests of how metrics, releases and items are shown. No model computes them."""
 
 import json
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from pyspark.sql import DataFrame
 
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
@@ -23,21 +24,29 @@ DAY = date(2026, 11, 20)
 
 
 def put(lake: Lake, table: str, rows: list[dict[str, Any]]) -> None:
+    """Replace a whole table."""
     lake.replace(table, pa.Table.from_pylist(rows, contracts()[table].arrow))
 
 
+def rows_of(answer: pa.Table | DataFrame) -> list[tuple[Any, ...]]:
+    """The rows that DuckDB or Spark answered."""
+    rows = answer if isinstance(answer, pa.Table) else answer.toArrow()
+    return [tuple(row.values()) for row in rows.to_pylist()]
+
+
 def moment(day: date, second: int = 0) -> datetime:
+    """A second of a day, UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(seconds=second)
 
 
 def put_metrics(lake: Lake, day: date, champion: bool = True, seed: int = 0) -> None:
-    """All that a whole run measures."""
+    """Write metrics of all jobs of a run."""
     rng = np.random.default_rng(seed)
     rows = []
     for kind, count in (("events", 20_000 + int(rng.integers(4000))), ("items", 400)):
-        bad, twice = int(rng.integers(count // 50)), int(rng.integers(count // 20))
-        fates = {"rows_in": count, "rows_out": count - bad - twice}
-        fates |= {"rows_rejected": bad, "rows_duplicate": twice}
+        rejected, duplicate = int(rng.integers(count // 50)), int(rng.integers(count // 20))
+        fates = {"rows_in": count, "rows_out": count - rejected - duplicate}
+        fates |= {"rows_rejected": rejected, "rows_duplicate": duplicate}
         rows += metric_rows("rows", kind, fates)
     rows += metric_rows("rows", "events", {"reject:event is not known": 7})
     rows += metric_rows("checks", "silver.events", {"item_id is never null": 1, "price is at least 0": 0})
@@ -61,25 +70,25 @@ def put_metrics(lake: Lake, day: date, champion: bool = True, seed: int = 0) -> 
     ]
     rows += metric_rows("challenger", "design", {"search: item_embedding": 1.0, "k: 50": 1.0})
     replace_metrics(lake, "train", day, rows)
-    replace_metrics(lake, "evaluate", day, _evaluated(rng, champion))
+    replace_metrics(lake, "evaluate", day, _evaluation_rows(rng, champion))
     folder = Path(lake.root) / "models/challenger-1/challenger"
     folder.mkdir(parents=True, exist_ok=True)
     card = ModelCard.from_settings(load_settings(), "challenger-1", "e1", "cb1", str(day))
     (folder / "card.json").write_text(json.dumps(asdict(card)))
 
 
-def _evaluated(rng: np.random.Generator, champion: bool) -> list[dict[str, Any]]:
+def _evaluation_rows(rng: np.random.Generator, champion: bool) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for model in ("challenger", "din", *(["champion"] if champion else [])):
         for slice_ in ("all", "cold_items", "known_items", "history_0", "history_1_9", "history_10_99"):
             auc = float("nan") if slice_ == "history_0" else 0.68 + 0.03 * rng.random()
             values = {"auc": auc, "uauc": auc - 0.02, "gauc": auc - 0.01, "log_loss": 0.41}
             values["calibration"] = 1.02
-            near = {"auc": (auc - 0.012, auc + 0.011)}
-            rows += metric_rows(model, slice_, values, intervals=near, rows=5000, version=f"{model}-1")
+            intervals = {"auc": (auc - 0.012, auc + 0.011)}
+            rows += metric_rows(model, slice_, values, intervals=intervals, rows=5000, version=f"{model}-1")
     if champion:
-        near = {"auc": (0.001, 0.007)}
-        rows += metric_rows("challenger_minus_champion", "all", {"auc": 0.004}, intervals=near)
+        intervals = {"auc": (0.001, 0.007)}
+        rows += metric_rows("challenger_minus_champion", "all", {"auc": 0.004}, intervals=intervals)
     return rows
 
 
@@ -104,7 +113,7 @@ def release_row(number: int, day: date, kind: str = "promote", reason: str = "AU
 def put_catalogue(
     lake: Lake, titles: Mapping[str, str | None], day: date = DAY, codes: dict[str, tuple[int, int, int]] | None = None
 ) -> None:
-    """Items with semantic IDs of codebook `cb1`, random ones if none are given."""
+    """Write items with semantic IDs of codebook `cb1`: the given `codes`, or random ones."""
     rng = np.random.default_rng(0)
     items = [
         {"item_id": item, "title": title, "text": title or item, "content_hash": item, "file": "items.jsonl",
@@ -112,14 +121,15 @@ def put_catalogue(
         for line, (item, title) in enumerate(titles.items(), start=1)
     ]  # fmt: skip
     put(lake, "silver.items", items)
-    drawn = (rng.zipf(1.6, size=(len(items), 3)) - 1) % np.array([61, 61, 253])
-    given = np.array(list(codes.values()), np.int64) if codes else drawn
-    twins, sids = number_twins(given, given[:0], given[:0, 0]), format_sids(torch.from_numpy(given))
+    random_codes = (rng.zipf(1.6, size=(len(items), 3)) - 1) % np.array([61, 61, 253])
+    item_codes = np.array(list(codes.values()), np.int64) if codes else random_codes
+    twins = number_twins(item_codes, item_codes[:0], item_codes[:0, 0])
+    sids = format_sids(torch.from_numpy(item_codes))
     put(
         lake, "gold.semantic_ids",
         [
             {"item_id": item["item_id"], "codebook_version": "cb1", "c1": int(a), "c2": int(b), "c3": int(c),
              "sid": sid, "twin": twin, "unique_sid": f"{sid}<d_{twin}>", "day": day}
-            for item, (a, b, c), sid, twin in zip(items, given, sids, twins, strict=True)
+            for item, (a, b, c), sid, twin in zip(items, item_codes, sids, twins, strict=True)
         ],
     )  # fmt: skip

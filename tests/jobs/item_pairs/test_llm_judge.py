@@ -20,7 +20,7 @@ from jobs import judge
 from jobs.item_pairs.settings import Judge, JudgeLlm, LargerLlm, Llm
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
-from jobs.runtime.entry import cause
+from jobs.runtime.entry import error_sentence
 from jobs.settings.tree import Settings
 from tests.scripted_lm import CUE, JUDGES, scripted_lm
 
@@ -101,8 +101,8 @@ def test_each_source_is_judged_by_its_own_model(lake: Lake, settings: Settings, 
 
 
 def test_an_endpoint_that_does_not_answer_is_reported_in_a_sentence() -> None:
-    message = cause(ConnectionError("http://127.0.0.1:1/v1 does not answer, 11 tries"))
-    assert message == "http://127.0.0.1:1/v1 does not answer, 11 tries; what was answered is kept: run this again"
+    message = error_sentence(ConnectionError("http://127.0.0.1:1/v1 does not answer, 11 tries"))
+    assert message == "http://127.0.0.1:1/v1 does not answer, 11 tries; the answers so far are saved: run this again"
 
 
 class Server:

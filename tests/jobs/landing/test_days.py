@@ -47,7 +47,7 @@ def test_a_file_without_times_is_named(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("0001-01-01", "before 1970"), ("20.11.2026", "write it as 2026-11-20"), ("2999-01-01", "lies in the future")],
+    [("0001-01-01", "before 1970"), ("20.11.2026", "write it as 2026-11-20"), ("2999-01-01", "is in the future")],
 )
 def test_what_no_log_can_be_of_is_no_day(text: str, told: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=told):

@@ -29,7 +29,7 @@ from jobs.ranking.settings import Ranker as RankerSettings
 from jobs.ranking.train_worker import fit_ranker
 from jobs.ranking.training import load_champion_to_continue
 from jobs.release.model_store import load_model
-from jobs.runtime import workers
+from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
 from models.ranker import PRESETS, Design, Ranker, Samples
 from models.ranker.design import Attention, Extra, Feature, Heads, Search
@@ -218,6 +218,6 @@ def test_a_training_that_diverged_says_what_to_do() -> None:
 
 def test_more_workers_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert (workers.count(0), workers.count(2)) == (2, 2)
-    with pytest.raises(UserError, match="ask for 3 ranks, and there are 2 GPUs"):
-        workers.count(3)
+    assert (count_workers(0), count_workers(2)) == (2, 2)
+    with pytest.raises(UserError, match="ask for 3 workers, and there are 2 GPUs"):
+        count_workers(3)

@@ -1,4 +1,4 @@
-"""A wrong setting stops at start and is named."""
+"""A wrong setting stops a job at its start, with a message that names the setting."""
 
 import os
 import subprocess
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from jobs.lake import Lake, UserError
-from jobs.runtime.entry import _last_profile
+from jobs.runtime.entry import last_ingest_profile
 from jobs.settings.tree import load_settings
 from tests.jobs.lake_rows import DAY, put, run_row
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("SIDEREAL_RANKER__EPOCHS", "many", r"ranker\.epochs.*'many'"),
         ("SIDEREAL_RANKER__EPOCH", "3", r"ranker\.epoch\b"),
@@ -44,9 +44,9 @@ from tests.jobs.lake_rows import DAY, put, run_row
         ("PROFILE", "huge", "PROFILE=huge is unknown; use one of: demo, gpu, small"),
     ],
 )
-def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         load_settings()
 
 
@@ -59,17 +59,17 @@ def test_din_long_looks_at_ten_times_k_events_and_no_more_than_any_search(monkey
         load_settings()
 
 
-def test_a_profile_of_ones_own_is_a_file_that_says_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_new_profile_is_a_file_that_holds_its_own_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("jobs.settings.tree.PROFILES", tmp_path)
     monkeypatch.setenv("PROFILE", "mine")
     (tmp_path / "mine.toml").write_text('profile = "mine"\n[ranker]\nk = 7\n')
     assert load_settings().ranker.k == 7
     (tmp_path / "mine.toml").write_text('profile = "demo"\n')
-    with pytest.raises(UserError, match=r"mine\.toml says 'demo', expected its own name"):
+    with pytest.raises(UserError, match=r"profile of mine\.toml is wrong: expected 'mine', got 'demo'"):
         load_settings()
 
 
-def test_a_key_in_an_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_in_an_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIDEREAL_JUDGE__LLM__SWING__ENDPOINT", "http://secret@host/v1")
     with pytest.raises(UserError) as caught:
         load_settings()
@@ -84,17 +84,17 @@ def test_one_setting_of_a_language_model_leaves_the_others_as_they_are(monkeypat
     assert (settings.ask.llm.model, settings.ask.llm.max_new_tokens) == ("one", 1024)
 
 
-def test_a_job_without_a_profile_takes_that_of_the_lakes_newest_ingest(lake: Lake) -> None:
-    assert _last_profile(lake) is None
+def test_a_job_without_a_profile_takes_the_profile_of_the_last_ingest(lake: Lake) -> None:
+    assert last_ingest_profile(lake) is None
     rows = [run_row("ingest", DAY, second=n, profile=profile) for n, profile in enumerate(("demo", "small"))]
     put(lake, "ops.runs", [*rows, run_row("explain", DAY, second=9, profile="gpu")])
-    assert _last_profile(lake) == "small"
+    assert last_ingest_profile(lake) == "small"
 
 
 def test_only_ingest_begins_a_lake(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "jobs.promote", "--day", str(DAY), "--rollback"]
     environment = {**os.environ, "LAKE": str(tmp_path / "typo")}
-    told = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert told.returncode == 1
-    assert "there is no lake at" in told.stderr
+    job = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert job.returncode == 1
+    assert "there is no lake at" in job.stderr
     assert not (tmp_path / "typo").exists()
