@@ -24,7 +24,7 @@ from common import Peak
 from etl_duckdb_lines import landed
 
 from jobs.item_pairs.settings import Pairs
-from jobs.landing.files import landing_files
+from jobs.landing.files import list_landing_files
 from jobs.pairs import SCORES, best_pairs
 from jobs.settings.tree import load_settings
 
@@ -63,7 +63,7 @@ class Work:
         self.db.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({files})")
 
     def ingest(self) -> None:
-        files = landing_files(self.data)
+        files = list_landing_files(self.data)
         lines = {kind: landed(self.db, kind, [f for f in files if f.kind == kind]) for kind in KINDS}
         parsed = {kind: self.query(f"parse_{kind}", lines=query) for kind, query in lines.items()}
         first = self.since

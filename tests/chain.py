@@ -31,7 +31,7 @@ from jobs.lake.contracts import contracts
 from jobs.ranking.dataset import load_dataset, searched
 from jobs.ranking.items import load_item_features
 from jobs.settings.tree import Settings, load_settings
-from jobs.simulate import write_landing
+from jobs.simulation.landing import write_landing
 from models.ranker.design import PRESETS, Design
 
 LAST = date(2026, 11, 20)

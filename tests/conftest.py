@@ -14,7 +14,7 @@ os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 from jobs import ingest
 from jobs.lake import JobResult, Lake
 from jobs.settings.tree import Settings, load_settings
-from jobs.simulate import write_landing
+from jobs.simulation.landing import write_landing
 from tests import chain, simulated
 
 DATA = Path(__file__).parent / "data"
