@@ -11,7 +11,7 @@ from jobs.landing.files import KINDS, LandingFile
 from jobs.landing.lines import fields_type, read_lines
 
 VIEWS = {"events": "event_lines", "items": "item_lines"}  # what sql/transforms/parse_<kind>.sql reads
-MANY_ROWS = 100_000  # from here on, a table is faster written by Spark than by one process
+MANY_ROWS = 100_000  # Spark writes a table of at least so many rows faster than one process does
 
 
 def find_first_event_day(files: list[LandingFile]) -> date | None:
@@ -39,7 +39,8 @@ def land_lines(lake: Lake, files: list[LandingFile], span: dict[str, date], firs
     for kind, lines in parsed.items():
         due = F.coalesce("day", F.lit(first_day))
         if kind == "items" and has_loose_files:
-            due = F.greatest(due, F.lit(first_day))  # an item older than the first event is known from then on
+            # Items that are older than the first event are due on its day: nothing lands before the log begins.
+            due = F.greatest(due, F.lit(first_day))
         rows = lines.withColumn("day", due).withColumn("run_id", F.lit(lake.run_id))
         rows = rows.where(F.col("day").between(span["since"], span["day"]))
         lake.replace(f"bronze.raw_{kind}", rows, where=day_range_predicate(**span))
@@ -47,7 +48,7 @@ def land_lines(lake: Lake, files: list[LandingFile], span: dict[str, date], firs
 
 
 def _parse_lines(lake: Lake, kind: str, files: list[LandingFile]) -> DataFrame:
-    # Spark Connect looks a view up when the query runs. If both kinds shared a name, one would be read twice.
+    # Spark Connect looks a view up when the query runs. If both kinds shared a name, one kind would be read twice.
     read_lines(lake.spark, kind, files).createOrReplaceTempView(VIEWS[kind])
     return lake.transform(f"parse_{kind}", fields=f"ARRAY<{fields_type(kind)}>")
 

@@ -20,7 +20,7 @@ def list_day_ranges(lake: Lake, since: date, day: date) -> list[tuple[date, date
     touched = touched_days(lake, day)
     stale = built & (touched | {touched_day + DAY for touched_day in touched})
     first_days = touched & {find_first_day(lake, event) for event in ("impression", "rating", "click", "purchase")}
-    if first_days:  # the log now starts earlier with a kind of event, so later days know more of their labels
+    if first_days:  # a kind of event now begins earlier: labels of later days that were unknown become known
         stale |= {built_day for built_day in built if built_day > min(first_days)}
     ranges: list[tuple[date, date]] = []
     for next_day in sorted(stale | {since + n * DAY for n in range((day - since).days + 1)}):

@@ -1,7 +1,7 @@
 """A simulated shop, repeatable by its seed: items, users whose tastes drift, and the log that they leave day by day.
 
 Each day is drawn from (seed, day) and from the state of the shop on that day. No day keeps the events of another, so
-the memory of one day suffices for a log of any length.
+a log of any length needs the memory of one day.
 """
 
 from collections.abc import Iterator

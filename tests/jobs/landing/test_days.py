@@ -49,6 +49,6 @@ def test_a_file_without_times_is_named(tmp_path: Path, name: str) -> None:
     ("text", "message"),
     [("0001-01-01", "before 1970"), ("20.11.2026", "write it as 2026-11-20"), ("2999-01-01", "lies in the future")],
 )
-def test_an_impossible_day_of_a_log_is_no_day(text: str, message: str) -> None:
+def test_a_day_that_no_log_can_have_is_rejected(text: str, message: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=message):
         parse_day(text)

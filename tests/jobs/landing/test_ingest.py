@@ -200,9 +200,9 @@ def test_a_csv_line_with_more_fields_than_the_header_is_rejected_and_a_byte_orde
 
 
 def test_the_path_of_an_image_is_kept_and_is_part_of_the_hash(lake: Lake, settings: Settings, tmp_path: Path) -> None:
-    images = {"none": None, "empty": "", "one": "a/1.png", "other": "a/2.png"}
+    images = {"none": None, "empty": "", "first": "a/1.png", "second": "a/2.png"}
     results = []
-    for changed in ({}, {"one": "a/3.png"}):
+    for changed in ({}, {"first": "a/3.png"}):
         lines = [{"item_id": item, "title": "t", "image": image} for item, image in (images | changed).items()]
         write_log(tmp_path / str(DAY1), "items.jsonl.gz", list(lines))
         ingest.run(lake, settings, DAY1, data=tmp_path)
@@ -213,8 +213,8 @@ def test_the_path_of_an_image_is_kept_and_is_part_of_the_hash(lake: Lake, settin
     assert {row["text"] for row in before.values()} == {"t"}
     hashes = {item: row["content_hash"] for item, row in before.items()}
     assert hashes["none"] == hashes["empty"] == hashlib.sha256(b"t").hexdigest()
-    assert len({*hashes.values(), after["one"]["content_hash"]}) == 4
-    assert after == before | {"one": after["one"] | {"image": "a/3.png"}}
+    assert len({*hashes.values(), after["first"]["content_hash"]}) == 4
+    assert after == before | {"first": after["first"] | {"image": "a/3.png"}}
 
 
 def test_items_beside_day_folders_are_landed_once(lake: Lake, settings: Settings, tmp_path: Path) -> None:
