@@ -26,7 +26,7 @@ from etl_duckdb_lines import build_lines_query
 
 from jobs.item_pairs.settings import Pairs
 from jobs.item_pairs.swing_batches import SCORES, make_swing_scorer
-from jobs.landing.files import landing_files
+from jobs.landing.files import list_landing_files
 from jobs.settings.tree import load_settings
 
 SQL = Path(__file__).parent / "etl_sql"
@@ -64,7 +64,7 @@ class DuckdbRun:
         self.db.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({files})")
 
     def ingest(self) -> None:
-        files = landing_files(self.data)
+        files = list_landing_files(self.data)
         lines = {kind: build_lines_query(self.db, kind, [f for f in files if f.kind == kind]) for kind in KINDS}
         parsed = {kind: self.fill_query(f"parse_{kind}", lines=query) for kind, query in lines.items()}
         first = self.since

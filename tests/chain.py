@@ -32,7 +32,7 @@ from jobs.ranking.dataset import load_dataset
 from jobs.ranking.items import load_item_features
 from jobs.ranking.model_inputs import build_model_inputs
 from jobs.settings.tree import Settings, load_settings
-from jobs.simulate import write_landing
+from jobs.simulation.landing import write_landing
 from models.ranker.design import PRESETS, Design
 
 LAST = date(2026, 11, 20)

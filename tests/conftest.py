@@ -23,7 +23,7 @@ from spark_server import start_spark
 from jobs import ingest
 from jobs.lake import JobResult, Lake
 from jobs.settings.tree import Settings, load_settings
-from jobs.simulate import write_landing
+from jobs.simulation.landing import write_landing
 from tests import chain, simulated
 
 DATA = Path(__file__).parent / "data"

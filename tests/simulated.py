@@ -14,15 +14,16 @@ SIZES: dict[str, Any] = {
     "new_items_per_day": 10,
     "seed": 3,
 }
-Landing = tuple[Path, list[dict[str, Any]]]
-EVENTS = {"impression", "click", "purchase"}
+Landing = tuple[Path, list[dict[str, Any]]]  # the folder, and what write_landing returned
+KNOWN_EVENTS = {"impression", "click", "purchase"}
 
 
-def lines_of(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
     return gzip.decompress(path.read_bytes()).decode().splitlines()
 
 
-def parsed(lines: list[str]) -> list[dict[str, Any]]:
+def parse_lines(lines: list[str]) -> list[dict[str, Any]]:
+    """The lines that are JSON."""
     rows = []
     for line in lines:
         try:
@@ -32,8 +33,8 @@ def parsed(lines: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def good(out: Path, day: date) -> list[dict[str, Any]]:
-    """What an ingest would keep of the lines of a day that are about that day."""
-    rows = parsed(lines_of(out / str(day) / "events.jsonl.gz"))
-    fine = [row for row in rows if {"item_id", "event", "ts"} <= row.keys() and row["event"] in EVENTS]
-    return list({row["event_id"]: row for row in fine if row["ts"].startswith(str(day))}.values())
+def read_good_events(out: Path, day: date) -> list[dict[str, Any]]:
+    """The events that ingest would keep of the lines that landed on a day and are about that day."""
+    rows = parse_lines(read_lines(out / str(day) / "events.jsonl.gz"))
+    good_rows = [row for row in rows if {"item_id", "event", "ts"} <= row.keys() and row["event"] in KNOWN_EVENTS]
+    return list({row["event_id"]: row for row in good_rows if row["ts"].startswith(str(day))}.values())

@@ -1,1 +1,1 @@
-"""The stage that lands logs: files, lines, checks, and the account of what became of each line."""
+"""The landing stage: from log files to clean events and items, and to the training samples that they give."""

@@ -1,4 +1,4 @@
-"""Lines of JSON and CSV files, read on the executors."""
+"""Lines of JSON and CSV files, read on Spark's executors."""
 
 import csv
 import io
@@ -11,74 +11,74 @@ import pyarrow.compute as pc
 
 from jobs.runtime.executors import send_with_tasks
 
-TEXT_LINES = "file string, line bigint, raw string, folder_day date"
-BLOCK = 8 << 20
-BOM = b"\xef\xbb\xbf"  # which some programs put before the first line
+LINE_COLUMNS = "file string, line bigint, raw string, folder_day date"
+BLOCK_BYTES = 8 << 20
+ROWS_AT_ONCE = 65_536
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some programs write it at the start of a file
 
 
-def read_text(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Files (path, name, format, day) to their lines (`TEXT_LINES`)."""
+def read_text_files(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Turn files (path, name, format, day) into their lines (`LINE_COLUMNS`), block by block."""
     for batch in batches:
         for file in batch.to_pylist():
-            lines = _csv_lines(file["path"]) if file["format"] == "csv" else _json_lines(file["path"])
-            for numbers, raw in lines:
-                count = len(raw)
+            blocks = _read_csv(file["path"]) if file["format"] == "csv" else _read_json_lines(file["path"])
+            for line_numbers, raw in blocks:
                 columns = [
-                    pa.array([file["name"]] * count),
-                    numbers,
+                    pa.array([file["name"]] * len(raw)),
+                    line_numbers,
                     raw,
-                    pa.array([file["day"]] * count, pa.date32()),
+                    pa.array([file["day"]] * len(raw), pa.date32()),
                 ]
                 yield pa.RecordBatch.from_arrays(columns, ["file", "line", "raw", "folder_day"])
 
 
-def _json_lines(path: str) -> Iterator[tuple[pa.Array, pa.Array]]:
-    """Blocks of (line numbers, lines), cut at line ends with numpy: Python sees blocks, not lines."""
-    rest, first = b"", 1
+def _read_json_lines(path: str) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """Yield blocks of (line numbers, lines). Numpy finds the line ends: Python sees blocks, not lines."""
+    unfinished_line, first_number = b"", 1
     with pa.input_stream(path, compression="detect") as stream:
         while True:
-            block = stream.read(BLOCK)
-            data = rest + block
-            if first == 1:
-                data = data.removeprefix(BOM)
+            block = stream.read(BLOCK_BYTES)
+            data = unfinished_line + block
+            if first_number == 1:
+                data = data.removeprefix(BYTE_ORDER_MARK)
             if block:
                 cut = data.rfind(b"\n") + 1
-                data, rest = data[:cut], data[cut:]
+                data, unfinished_line = data[:cut], data[cut:]
             if data:
                 ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
                 if not len(ends) or ends[-1] != len(data):
                     ends = np.append(ends, len(data))
                 offsets = np.concatenate([[0], ends]).astype(np.int32)
-                raw = pa.BinaryArray.from_buffers(
+                lines = pa.BinaryArray.from_buffers(
                     pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
                 )
-                numbers = pa.array(np.arange(first, first + len(ends)))
-                first += len(ends)
-                text = pc.utf8_trim_whitespace(_utf8(raw))
-                full = pc.not_equal(text, "")
-                yield numbers.filter(full), text.filter(full)
+                numbers = pa.array(np.arange(first_number, first_number + len(ends)))
+                first_number += len(ends)
+                text = pc.utf8_trim_whitespace(_decode(lines))
+                is_filled = pc.not_equal(text, "")
+                yield numbers.filter(is_filled), text.filter(is_filled)
             if not block:
                 return
 
 
-def _utf8(raw: pa.BinaryArray) -> pa.StringArray:
+def _decode(lines: pa.BinaryArray) -> pa.StringArray:
     try:
-        return raw.cast(pa.string())
-    except pa.ArrowInvalid:  # a line that is no UTF-8 keeps what can be read
-        return pa.array([value.decode("utf-8", "replace") for value in raw.to_pylist()])
+        return lines.cast(pa.string())
+    except pa.ArrowInvalid:  # a line is not UTF-8: keep what can be read
+        return pa.array([line.decode("utf-8", "replace") for line in lines.to_pylist()])
 
 
-def _csv_lines(path: str) -> Iterator[tuple[pa.Array, pa.Array]]:
-    """Blocks of (line numbers, rows as JSON with empty fields left out)."""
+def _read_csv(path: str) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """Yield blocks of (line numbers, rows as JSON without their empty fields)."""
     with pa.input_stream(path, compression="detect") as stream:
         csv.field_size_limit(1 << 30)
         reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline=""))
         numbers, rows = [], []
         for row in reader:
             numbers.append(reader.line_num)
-            known = json.dumps({key: value for key, value in row.items() if key and value})
-            rows.append(f"more fields than the header: {known} {row[None]}" if None in row else known)
-            if len(rows) == 65536:
+            fields = json.dumps({key: value for key, value in row.items() if key and value})
+            rows.append(f"more fields than the header: {fields} {row[None]}" if None in row else fields)
+            if len(rows) == ROWS_AT_ONCE:
                 yield pa.array(numbers), pa.array(rows)
                 numbers, rows = [], []
         if rows:

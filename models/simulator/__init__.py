@@ -1,7 +1,7 @@
-"""A seeded shop: items, users whose tastes drift, and the log they leave, one day at a time.
+"""A simulated shop, repeatable by its seed: items, users whose tastes drift, and the log that they leave day by day.
 
-Each day is drawn from (seed, day) and from what the world is by then; no day keeps another's events,
-so any number of events can be made as a stream in the memory of one day.
+Each day is drawn from (seed, day) and from the state of the shop on that day. No day keeps the events of another, so
+a log of any length needs the memory of one day.
 """
 
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.simulator.behaviour import parse_day
-from models.simulator.faults import LATE_SHARE, plant
+from models.simulator.behaviour import simulate_visits
+from models.simulator.faults import LATE_SHARE, plant_faults
 from models.simulator.rows import Rows
 from models.simulator.truth import Truth
-from models.simulator.words import item_rows
+from models.simulator.words import build_item_texts
 from models.simulator.world import Catalogue, People
 
-DAYS_NEW = 3  # so long exploration favours an item
+DAYS_NEW = 3  # number of days for which exploration favours a new item
 
 
 @dataclass
 class Day:
     day: date
-    items: list[dict[str, Any]]  # landing format without item_id and updated_at
+    items: list[dict[str, Any]]  # new and changed items in the landing format, without item_id and updated_at
     item_numbers: NDArray[np.int64]  # [len(items)]
     prices: NDArray[np.float64]  # [all items so far]
     events: Rows
@@ -37,10 +37,12 @@ def simulate(
     *, days: list[date], items: int, users: int, events_per_day: int, new_items_per_day: int, seed: int,
     faults: float = 0.002,
 ) -> Iterator[Day]:  # fmt: skip
-    """Yield one Day after the other; the first brings the whole catalogue, later ones new and changed items.
+    """Yield one Day after another. The first holds the whole catalogue, later ones new and changed items.
 
-    events_per_day  about so many; faults: share of bad or late lines, 0 for none
-    raises          ValueError if days are not in a row, or a size is not positive
+    items           number of items on the first day
+    events_per_day  approximate number of rows
+    faults          share of bad or late rows; 0: none
+    raises          ValueError if the days have a gap, or a size is not positive
     """
     if any(later - earlier != timedelta(days=1) for earlier, later in pairwise(days)):
         raise ValueError("the simulated days must follow each other without a gap")
@@ -51,21 +53,21 @@ def simulate(
     for index, day in enumerate(days):
         rng = np.random.default_rng([seed, day.toordinal()])
         numbers = catalogue.add(rng, new_items_per_day if index else items)
-        texts = _texts(catalogue, numbers, 0, seed)
+        texts = _build_texts(catalogue, numbers, 0, seed)
         if index:
             people.drift(rng)
             changed = np.sort(rng.choice(items, min(items, new_items_per_day // 2), replace=False))
-            texts += _texts(catalogue, changed, index, seed)
+            texts += _build_texts(catalogue, changed, index, seed)
             numbers = np.concatenate([numbers, changed])
-        rows, truth = parse_day(
+        rows, truth = simulate_visits(
             rng, catalogue, people, day=day.toordinal(), events=events_per_day,
-            late=faults * LATE_SHARE if index else 0.0,  # before the first day there was no shop
-            fresh=new_items_per_day * min(index, DAYS_NEW),
+            late_share=faults * LATE_SHARE if index else 0.0,  # before the first day, the shop had no visits
+            new_items=new_items_per_day * min(index, DAYS_NEW),
         )  # fmt: skip
-        yield Day(day, texts, numbers, catalogue.price, plant(rng, rows, faults), truth)
+        yield Day(day, texts, numbers, catalogue.price, plant_faults(rng, rows, faults), truth)
 
 
-def _texts(catalogue: Catalogue, numbers: NDArray[np.int64], version: int, seed: int) -> list[dict[str, Any]]:
-    return item_rows(
+def _build_texts(catalogue: Catalogue, numbers: NDArray[np.int64], version: int, seed: int) -> list[dict[str, Any]]:
+    return build_item_texts(
         numbers, catalogue.leaf[numbers], catalogue.brand[numbers], catalogue.price[numbers], version, seed
     )

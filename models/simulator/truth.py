@@ -1,4 +1,4 @@
-"""The best that any model could reach on a simulated day: the true probabilities against the drawn clicks."""
+"""The best metrics that any model could reach on a simulated day: the true click probabilities rank the clicks."""
 
 from dataclasses import dataclass
 
@@ -11,22 +11,26 @@ from models.simulator.world import Floats, Ints
 
 @dataclass(frozen=True)
 class Truth:
-    """Of the impressions that landed on their day. NaN where only one class was drawn."""
+    """Metrics over the impressions that landed on their own day; NaN if no impression or every one was clicked."""
 
     impressions: int
     clicks: int
     best_auc: float
-    best_auc_without_position: float  # for models that do not read the position
-    best_gauc: float  # of known users
+    best_auc_without_position: float  # for models that do not use the position
+    best_gauc: float  # over known users
 
 
-def measure(user: Ints, clicked: NDArray[np.bool_], *, with_position: Floats, without_position: Floats) -> Truth:
-    """All arguments [impressions]; user -1 is unknown. Scores need only be monotone in the probability."""
-    known = user >= 0
+def measure_truth(user: Ints, clicked: NDArray[np.bool_], *, with_position: Floats, without_position: Floats) -> Truth:
+    """Measure how well two scores rank the clicks.
+
+    user                             [impressions]; -1: unknown
+    with_position, without_position  [impressions]; any score that grows with the true probability
+    """
+    is_known = user >= 0
     return Truth(
         impressions=len(clicked),
         clicks=int(clicked.sum()),
         best_auc=auc(clicked, with_position),
         best_auc_without_position=auc(clicked, without_position),
-        best_gauc=gauc(clicked[known], with_position[known], user[known]),
+        best_gauc=gauc(clicked[is_known], with_position[is_known], user[is_known]),
     )

@@ -1,8 +1,8 @@
 """The words of the simulated shop: a category tree of 5 x 3 x 4 leaves, brands, materials.
 
-Leaves 2k and 2k+1 are bought together (espresso machines, coffee beans), so that pairs found in behaviour
-are not just pairs of the same category. Texts name leaf, category, brand and material: text embeddings
-carry what users' tastes are made of.
+Users buy items of the leaves 2k and 2k+1 together (espresso machines, coffee beans), so pairs found in behaviour often
+join two categories. The text of an item names its leaf, category, brand and material. Users' tastes depend on leaf,
+category and brand, so a text embedding can predict them.
 """
 
 from typing import Any
@@ -64,10 +64,10 @@ USES = (
 )
 LEAVES_PER_MID, MIDS_PER_TOP = 4, 3
 BRANDS_PER_TOP = 6
-BARE_ITEMS, WITHOUT_DESCRIPTION = 0.003, 0.03  # shares of items that come with little or no text
+BARE_ITEMS, WITHOUT_DESCRIPTION = 0.003, 0.03  # shares of items without any text, and without a description
 
 
-def item_rows(
+def build_item_texts(
     numbers: NDArray[np.int64],
     leaf: NDArray[Any],
     brand: NDArray[Any],
@@ -75,19 +75,19 @@ def item_rows(
     version: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Texts of items in the landing format, without item_id and updated_at.
+    """Build the texts of items in the landing format, without item_id and updated_at.
 
     numbers, leaf, brand, price  [items]; brand in [0, BRANDS_PER_TOP) within the top category
-    version  0 when new; a later version changes the texts
+    version                      0: the item is new; a later version changes its title
     """
     rows = []
-    columns = (leaf, brand, price, _draws(numbers, seed))
-    for leaf_, brand_, price_, draw in zip(*(column.tolist() for column in columns), strict=True):
-        top, mid, name = LEAVES[leaf_]
-        row: dict[str, Any] = {"price": price_}
+    columns = (leaf, brand, price, _draw_words(numbers, seed))
+    for leaf_number, brand_number, item_price, draw in zip(*(column.tolist() for column in columns), strict=True):
+        top, mid, name = LEAVES[leaf_number]
+        row: dict[str, Any] = {"price": item_price}
         if draw[0] >= BARE_ITEMS:
             style, colour = _pick(STYLES, draw[1]), _pick(COLOURS, draw[2])
-            material, maker = _pick(MATERIALS[top], draw[3]), BRANDS[top][brand_]
+            material, maker = _pick(MATERIALS[top], draw[3]), BRANDS[top][brand_number]
             row["title"] = f"{maker} {style} {name}, {colour}" + (f", edition {version + 1}" if version else "")
             row["category"] = [top, mid, name]
             row["attributes"] = {"brand": maker, "material": material, "colour": colour}
@@ -98,8 +98,8 @@ def item_rows(
     return rows
 
 
-def _draws(numbers: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """Uniform [items, 6], of item number and seed alone: a new version keeps its words."""
+def _draw_words(numbers: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """Uniform [items, 6]. They depend on item number and seed alone, so that a later version keeps its words."""
     return np.random.default_rng([seed, 6]).random((int(numbers.max(initial=-1)) + 1, 6))[numbers]
 
 

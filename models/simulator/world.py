@@ -1,6 +1,6 @@
-"""The simulated shop and its users: what exists, who likes what, and how that changes from day to day.
+"""The simulated shop and its users: which items exist, who likes what, and how that changes from day to day.
 
-Nothing here depends on events: a day's state is a function of seed and the number of days passed.
+Apart from the item that each user clicked last, events change nothing here.
 """
 
 from typing import Any
@@ -14,14 +14,16 @@ Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 
 PARTNERS = 3  # items that are bought together with an item
-FAVOURITES = 4  # leaves a user likes
+FAVOURITES = 4  # number of leaves that a user likes
 FAVOURITE_SHARES = np.array([0.4, 0.3, 0.2, 0.1], np.float32)
 DRIFT = 0.05  # chance per user and day that one favourite leaf is replaced
-KINSHIP = np.array([0.0, 0.15, 0.4, 1.0], np.float32)  # how liking a leaf spreads: elsewhere, top, mid, leaf
+# How much a user who likes a leaf also likes a leaf of another top category, the same top category, the same mid
+# category, and the leaf itself.
+KINSHIP = np.array([0.0, 0.15, 0.4, 1.0], np.float32)
 
 
 class Catalogue:
-    """Growing arrays: leaf, brand, price, quality, popularity [items], partners [items, PARTNERS]."""
+    """All items so far: leaf, brand, price, quality, popularity [items], partners [items, PARTNERS]."""
 
     def __init__(self) -> None:
         self.leaf: Ints = np.empty(0, np.int32)
@@ -36,10 +38,13 @@ class Catalogue:
         return len(self.leaf)
 
     def add(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-        """Add `count` items; returns their numbers [count]."""
+        """Add `count` items.
+
+        returns  their numbers [count]
+        """
         first = len(self)
         leaf = rng.integers(0, len(LEAVES), count, dtype=np.int32)
-        # Zipf by a random rank among the items known by then, flattened at the head
+        # Zipf's law by a random rank among the items so far, flattened for the first ranks
         rank = rng.permutation(count) if not first else rng.integers(0, first, count)
         self.leaf = np.concatenate([self.leaf, leaf])
         self.brand = np.concatenate([self.brand, rng.integers(0, BRANDS_PER_TOP, count, dtype=np.int32)])
@@ -57,25 +62,28 @@ class Catalogue:
         self._edges = np.searchsorted(self.leaf[self._by_leaf], np.arange(len(LEAVES) + 1))
 
     def draw_in_leaf(self, uniform: NDArray[np.float64], leaf: NDArray[Any]) -> Ints:
-        """An item of the leaf by popularity (of any leaf while the leaf is empty); shapes broadcast."""
+        """Draw an item of the leaf by popularity, or of any leaf if the leaf is empty.
+
+        uniform, leaf  shapes that broadcast; uniform in [0, 1)
+        """
         low, high = self._mass[self._edges[leaf]], self._mass[self._edges[leaf + 1]]
         empty = low == high
         low, high = np.where(empty, 0, low), np.where(empty, self._mass[-1], high)
         place = np.searchsorted(self._mass, low + uniform * (high - low), side="right") - 1
-        return self._at(place)
+        return self._items_at(place)
 
     def draw(self, uniform: NDArray[np.float64]) -> Ints:
-        """An item by popularity."""
+        """Draw an item by popularity, for each number in [0, 1)."""
         place = np.searchsorted(self._mass, uniform * self._mass[-1], side="right") - 1
-        return self._at(place)
+        return self._items_at(place)
 
-    def _at(self, place: NDArray[np.intp]) -> Ints:
+    def _items_at(self, place: NDArray[np.intp]) -> Ints:
         items: Ints = self._by_leaf[np.minimum(place, len(self) - 1)]  # rounding may step past the end
         return items
 
 
 class People:
-    """Arrays: favourite leaves [users, FAVOURITES], brand, activity, the item clicked last [users]."""
+    """All users: favourite leaves [users, FAVOURITES]; brand, cumulative activity, last clicked item [users]."""
 
     def __init__(self, rng: np.random.Generator, count: int) -> None:
         self.favourites = rng.integers(0, len(LEAVES), (count, FAVOURITES), dtype=np.int32)
@@ -88,23 +96,23 @@ class People:
 
     def drift(self, rng: np.random.Generator) -> None:
         """One day passes: some users swap one of their favourite leaves for another."""
-        movers = np.flatnonzero(rng.random(len(self)) < DRIFT)
-        slot = rng.integers(0, FAVOURITES, len(movers))
-        self.favourites[movers, slot] = rng.integers(0, len(LEAVES), len(movers), dtype=np.int32)
+        drifting = np.flatnonzero(rng.random(len(self)) < DRIFT)
+        slot = rng.integers(0, FAVOURITES, len(drifting))
+        self.favourites[drifting, slot] = rng.integers(0, len(LEAVES), len(drifting), dtype=np.int32)
 
     def affinity(self) -> Floats:
-        """How much each user likes each leaf, [users, leaves] in [0, 1]."""
+        """How much each user likes each leaf: [users, leaves] in [0, 1]."""
         leaves = np.arange(len(LEAVES))
         mid, top = leaves // LEAVES_PER_MID, leaves // (LEAVES_PER_MID * MIDS_PER_TOP)
         levels = (top[:, None] == top).astype(int) + (mid[:, None] == mid) + (leaves[:, None] == leaves)
-        kin = KINSHIP[levels]
+        kinship = KINSHIP[levels]
         total = np.zeros((len(self), len(LEAVES)), np.float32)
         for slot, share in enumerate(FAVOURITE_SHARES):
-            total += share * kin[self.favourites[:, slot]]
+            total += share * kinship[self.favourites[:, slot]]
         return total
 
     def draw(self, rng: np.random.Generator, count: int) -> Ints:
-        """Users of `count` requests, active ones more often."""
+        """Draw the users of `count` requests; active users come more often."""
         place = np.searchsorted(self.activity, rng.random(count) * self.activity[-1], side="right")
         users: Ints = np.minimum(place, len(self) - 1).astype(np.int32)
         return users

@@ -1,4 +1,4 @@
-"""Days: those in a landing folder, and those of the command line."""
+"""Days of a landing folder, and days on the command line."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.lake import UserError
-from jobs.landing.days import event_days
+from jobs.landing.days import list_event_days
 from jobs.runtime.entry import parse_day
 
 
@@ -20,7 +20,7 @@ def test_day_folders_and_the_dates_of_flat_files_are_found(tmp_path: Path) -> No
     times = ["2011-01-05T10:00:00Z", "2011-02-30T10:00:00Z", "yesterday", f"{date.today().year + 80}-01-01T00:00:00Z"]
     (tmp_path / "events.jsonl").write_text("".join(json.dumps({"event_id": "1", "ts": ts}) + "\n" for ts in times))
     (tmp_path / "events2.csv").write_text("event_id,ts\n1,2011-01-06T00:00:00Z\n")
-    assert event_days(tmp_path) == ["2011-01-03", "2011-01-05", "2011-01-06"]
+    assert list_event_days(tmp_path) == ["2011-01-03", "2011-01-05", "2011-01-06"]
 
 
 def test_a_parquet_time_counts_in_utc_and_a_wrong_type_is_named(
@@ -29,10 +29,10 @@ def test_a_parquet_time_counts_in_utc_and_a_wrong_type_is_named(
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     stamp = pa.array([1294189200_000_000 + 22 * 3_600_000_000], pa.timestamp("us", "UTC"))  # 2011-01-05, late in UTC
     pq.write_table(pa.table({"event_id": ["1"], "ts": stamp}), tmp_path / "events.parquet")
-    assert event_days(tmp_path) == ["2011-01-05"]
+    assert list_event_days(tmp_path) == ["2011-01-05"]
     pq.write_table(pa.table({"event_id": ["1"], "ts": [1]}), tmp_path / "events.parquet")
     with pytest.raises(UserError, match=r"events\.parquet: column ts is int64"):
-        event_days(tmp_path)
+        list_event_days(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["events.csv", "events.parquet"])
@@ -42,13 +42,13 @@ def test_a_file_without_times_is_named(tmp_path: Path, name: str) -> None:
     else:
         pq.write_table(pa.table({"event_id": ["1"]}), tmp_path / name)
     with pytest.raises(UserError, match=rf"{name}: its times \(column ts\) cannot be read"):
-        event_days(tmp_path)
+        list_event_days(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("0001-01-01", "before 1970"), ("20.11.2026", "write it as 2026-11-20"), ("2999-01-01", "is in the future")],
 )
-def test_what_no_log_can_be_of_is_no_day(text: str, told: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=told):
+def test_a_day_that_no_log_can_have_is_rejected(text: str, message: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=message):
         parse_day(text)

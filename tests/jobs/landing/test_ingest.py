@@ -1,4 +1,4 @@
-"""Landing: what is good is kept once, what is bad is set aside, whatever the order."""
+"""Ingest keeps each good line once and sets bad lines aside, whatever the order in which they come."""
 
 import gzip
 import hashlib
@@ -20,7 +20,7 @@ from jobs.settings.tree import Settings, load_settings
 DAY1, DAY2, DAY3 = date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)
 
 
-def event(number: int, day: date, **fields: Any) -> dict[str, Any]:
+def build_event(number: int, day: date, **fields: Any) -> dict[str, Any]:
     base = {
         "event_id": f"e{number}",
         "user_id": "u",
@@ -31,13 +31,13 @@ def event(number: int, day: date, **fields: Any) -> dict[str, Any]:
     return base | fields
 
 
-def write(folder: Path, name: str, rows: list[dict[str, Any] | str]) -> None:
+def write_log(folder: Path, name: str, rows: list[dict[str, Any] | str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     (folder / name).write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
 
 
-def content(lake: Lake, name: str, columns: list[str]) -> str:
+def hash_rows(lake: Lake, name: str, columns: list[str]) -> str:
     """A hash of the sorted rows."""
     rows = lake.arrow(name, columns).to_pylist()
     return hashlib.sha256("\n".join(sorted(map(repr, rows))).encode()).hexdigest()
@@ -48,56 +48,56 @@ EVENT = ["event_id", "user_id", "item_id", "event", "ts", "value", "day", "lande
 
 @pytest.fixture(scope="module")
 def three_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Days 1 to 3; day 3 brings a late event of day 1 and one that day 2 had already."""
+    """A landing folder with days 1 to 3. Day 3 brings a late event of day 1, and an event that day 2 already had."""
     folder = tmp_path_factory.mktemp("landing")
-    write(folder / str(DAY1), "events.jsonl.gz", [event(1, DAY1), event(2, DAY1)])
-    write(folder / str(DAY1), "items.jsonl.gz", [{"item_id": "i", "title": "old"}, {"item_id": "bare"}])
-    write(folder / str(DAY2), "events.jsonl.gz", [event(3, DAY2), event(3, DAY2)])
-    write(
+    write_log(folder / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1), build_event(2, DAY1)])
+    write_log(folder / str(DAY1), "items.jsonl.gz", [{"item_id": "i", "title": "old"}, {"item_id": "bare"}])
+    write_log(folder / str(DAY2), "events.jsonl.gz", [build_event(3, DAY2), build_event(3, DAY2)])
+    write_log(
         folder / str(DAY3),
         "events.jsonl.gz",
-        [event(4, DAY1), event(3, DAY2, user_id="other"), event(5, DAY3)],
+        [build_event(4, DAY1), build_event(3, DAY2, user_id="other"), build_event(5, DAY3)],
     )
-    write(folder / str(DAY3), "items.jsonl.gz", [{"item_id": "i", "title": "new"}])
+    write_log(folder / str(DAY3), "items.jsonl.gz", [{"item_id": "i", "title": "new"}])
     return folder
 
 
-def test_every_line_that_is_refused_is_set_aside_with_file_line_and_reason(
+def test_every_rejected_line_is_set_aside_with_file_line_and_reason(
     lake: Lake, settings: Settings, tmp_path: Path
 ) -> None:
-    bad = {
+    reasons = {
         "{not json": "not a JSON object",
         '["a list"]': "not a JSON object",
-        json.dumps(event(20, DAY1)) + json.dumps(event(21, DAY1)): "not a JSON object",
-        json.dumps(event(22, DAY1)) + ", " + json.dumps(event(23, DAY1)): "not a JSON object",
-        json.dumps(event(24, DAY1))[:-2] + "}": "not a JSON object",
-        json.dumps(event(1, DAY1, event_id="")): "event_id is missing",
-        json.dumps({k: v for k, v in event(2, DAY1).items() if k != "item_id"}): "item_id is missing",
-        json.dumps(event(3, DAY1, event="teleport")): "event is of an unknown type",
-        json.dumps(event(4, DAY1, ts="yesterday")): "ts is not an ISO 8601 time",
-        json.dumps(event(5, DAY1, ts="T08:26:00")): "ts is not an ISO 8601 time",
-        json.dumps(event(6, DAY2)): "ts is in the future",
-        json.dumps(event(9, DAY1, ts="0001-01-01T00:00:00Z")): "ts is not between 1970 and 2261",
-        json.dumps(event(10, DAY1, ts="9999-12-31T23:59:59-12:00")): "ts is not between 1970 and 2261",
-        json.dumps(event(11, DAY1, item_id="i\0")): "an id is longer than 256 characters or holds a NUL",
-        json.dumps(event(7, DAY1, value="many")): "value is not a number",
-        json.dumps(event(8, DAY1, event="rating")): "a rating without a value",
+        json.dumps(build_event(20, DAY1)) + json.dumps(build_event(21, DAY1)): "not a JSON object",
+        json.dumps(build_event(22, DAY1)) + ", " + json.dumps(build_event(23, DAY1)): "not a JSON object",
+        json.dumps(build_event(24, DAY1))[:-2] + "}": "not a JSON object",
+        json.dumps(build_event(1, DAY1, event_id="")): "event_id is missing",
+        json.dumps({k: v for k, v in build_event(2, DAY1).items() if k != "item_id"}): "item_id is missing",
+        json.dumps(build_event(3, DAY1, event="teleport")): "event is of an unknown type",
+        json.dumps(build_event(4, DAY1, ts="yesterday")): "ts is not an ISO 8601 time",
+        json.dumps(build_event(5, DAY1, ts="T08:26:00")): "ts is not an ISO 8601 time",
+        json.dumps(build_event(6, DAY2)): "ts is in the future",
+        json.dumps(build_event(9, DAY1, ts="0001-01-01T00:00:00Z")): "ts is not between 1970 and 2261",
+        json.dumps(build_event(10, DAY1, ts="9999-12-31T23:59:59-12:00")): "ts is not between 1970 and 2261",
+        json.dumps(build_event(11, DAY1, item_id="i\0")): "an id is longer than 256 characters or holds a NUL",
+        json.dumps(build_event(7, DAY1, value="many")): "value is not a number",
+        json.dumps(build_event(8, DAY1, event="rating")): "a rating without a value",
     }
-    write(tmp_path / str(DAY1), "events.jsonl.gz", [event(0, DAY1), "", *bad])
-    with pytest.raises(UserError, match=r"16 of 17 lines of events are refused"):
+    write_log(tmp_path / str(DAY1), "events.jsonl.gz", [build_event(0, DAY1), "", *reasons])
+    with pytest.raises(UserError, match=r"16 of 17 lines of events are rejected"):
         ingest.run(lake, settings, DAY1, data=tmp_path)
     assert lake.arrow("silver.events").num_rows == lake.arrow("bronze.raw_events").num_rows == 0
     lenient = settings.model_copy(update={"logs": settings.logs.model_copy(update={"max_reject_share": 1.0})})
-    written = ingest.run(lake, lenient, DAY1, data=tmp_path)
+    result = ingest.run(lake, lenient, DAY1, data=tmp_path)
     rejects = {(r["line"], r["raw"]): r["reason"] for r in lake.arrow("bronze.rejects").to_pylist()}
-    assert rejects == {(number + 3, raw): reason for number, (raw, reason) in enumerate(bad.items())}
+    assert rejects == {(number + 3, raw): reason for number, (raw, reason) in enumerate(reasons.items())}
     assert set(lake.arrow("bronze.rejects")["file"].to_pylist()) == {f"{DAY1}/events.jsonl.gz"}
-    assert (written.rows_in, written.rows_out, written.rows_rejected) == (17, 1, 16)
+    assert (result.rows_in, result.rows_out, result.rows_rejected) == (17, 1, 16)
 
 
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory, three_days: Path) -> tuple[Lake, JobResult]:
-    """The three days in one go, and what was told of them; no test writes to it."""
+    """A lake with the three days, landed in one run, and the result of that run; no test writes to it."""
     lake = Lake(tmp_path_factory.mktemp("landed"), run_id="test")
     lake.create()
     return lake, ingest.run(lake, load_settings(), DAY3, data=three_days, since=DAY1)
@@ -110,30 +110,30 @@ def test_days_landed_out_of_order_or_twice_end_in_the_same_tables(
         ingest.run(lake, settings, day, data=three_days)
     items = ["item_id", "title", "text", "content_hash", "file", "line", "day"]
     for table, columns in (("silver.events", EVENT), ("silver.items", items)):
-        assert content(lake, table, columns) == content(landed[0], table, columns)
+        assert hash_rows(lake, table, columns) == hash_rows(landed[0], table, columns)
     texts = {row["item_id"]: row["text"] for row in lake.arrow("silver.items").to_pylist()}
     assert texts == {"i": "new", "bare": "bare"}
 
 
 def test_a_late_event_goes_to_its_own_day_and_a_repeated_one_is_counted_once(landed: tuple[Lake, JobResult]) -> None:
-    lake, written = landed
+    lake, result = landed
     days = {r["event_id"]: (r["day"], r["landed_day"], r["user_id"]) for r in lake.arrow("silver.events").to_pylist()}
     assert days == {
         "e1": (DAY1, DAY1, "u"), "e2": (DAY1, DAY1, "u"), "e3": (DAY2, DAY2, "u"),
         "e4": (DAY1, DAY3, "u"), "e5": (DAY3, DAY3, "u"),
     }  # fmt: skip
-    assert (written.rows_in, written.rows_out, written.rows_rejected, written.rows_duplicate) == (10, 7, 0, 3)
-    told = lake.arrow("gold.metrics", where=ds.field("model") == "event_days").to_pylist()
-    assert {row["slice"]: row["value"] for row in told} == {str(DAY1): 3, str(DAY2): 3, str(DAY3): 1}
+    assert (result.rows_in, result.rows_out, result.rows_rejected, result.rows_duplicate) == (10, 7, 0, 3)
+    metrics = lake.arrow("gold.metrics", where=ds.field("model") == "event_days").to_pylist()
+    assert {row["slice"]: row["value"] for row in metrics} == {str(DAY1): 3, str(DAY2): 3, str(DAY3): 1}
 
 
-def test_a_corrected_file_replaces_what_it_said_before(lake: Lake, settings: Settings, tmp_path: Path) -> None:
-    write(tmp_path / str(DAY2), "events.jsonl.gz", [event(1, DAY2), event(2, DAY1)])
+def test_a_corrected_file_replaces_its_earlier_lines(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    write_log(tmp_path / str(DAY2), "events.jsonl.gz", [build_event(1, DAY2), build_event(2, DAY1)])
     for price in (1.0, 2.0):
-        write(tmp_path / str(DAY2), "items.jsonl.gz", [{"item_id": "i", "title": "t", "price": price}])
+        write_log(tmp_path / str(DAY2), "items.jsonl.gz", [{"item_id": "i", "title": "t", "price": price}])
         ingest.run(lake, settings, DAY2, data=tmp_path)
         assert lake.arrow("silver.items")["price"].to_pylist() == [price]
-        write(tmp_path / str(DAY2), "events.jsonl.gz", [event(1, DAY2)])
+        write_log(tmp_path / str(DAY2), "events.jsonl.gz", [build_event(1, DAY2)])
     assert lake.arrow("silver.events")["event_id"].to_pylist() == ["e1"]
 
 
@@ -152,21 +152,27 @@ def test_a_file_outside_day_folders_gives_each_day_its_lines(lake: Lake, setting
 
 
 def test_parquet_lands_like_json(settings: Settings, tmp_path: Path) -> None:
-    rows = [event(1, DAY1, value=2.5), event(2, DAY1, item_id=None), event(3, DAY2), event(1, DAY1, user_id="other")]
-    more = [event(4, DAY1, position=7, price=0.1)]
+    rows = [
+        build_event(1, DAY1, value=2.5),
+        build_event(2, DAY1, item_id=None),
+        build_event(3, DAY2),
+        build_event(1, DAY1, user_id="other"),
+    ]
+    more_rows = [build_event(4, DAY1, position=7, price=0.1)]
     item = {"item_id": "i", "title": "t", "category": ["a", "b"], "attributes": {"brand": "x"}, "price": 3.0}
     item |= {"image": "i/1.jpg"}
-    names = ("events+1 [é].{}", "events 2.{}", "items%20.{}")  # what a path may hold and a pattern or address may not
-    for rows_of, name in zip((rows, more, [item]), names, strict=True):
-        write(tmp_path / "json" / str(DAY1), name.format("jsonl.gz"), list(rows_of))
-        table = pa.Table.from_pylist(rows_of)
+    # These characters are allowed in a path, but special in a pattern or an address.
+    names = ("events+1 [é].{}", "events 2.{}", "items%20.{}")
+    for file_rows, name in zip((rows, more_rows, [item]), names, strict=True):
+        write_log(tmp_path / "json" / str(DAY1), name.format("jsonl.gz"), list(file_rows))
+        table = pa.Table.from_pylist(file_rows)
         if "ts" in table.column_names:
-            typed = table["ts"].cast(pa.timestamp("us" if rows_of is rows else "ns", "UTC"))  # pandas writes ns
+            typed = table["ts"].cast(pa.timestamp("us" if file_rows is rows else "ns", "UTC"))  # pandas writes ns
             table = table.set_column(table.column_names.index("ts"), "ts", typed)
         folder = tmp_path / "parquet" / str(DAY1)
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, folder / name.format("parquet"))
-    found = []
+    results = []
     for form in ("json", "parquet"):
         lake = Lake(tmp_path / "lakes" / form)
         lake.create()
@@ -175,12 +181,12 @@ def test_parquet_lands_like_json(settings: Settings, tmp_path: Path) -> None:
         rejects = [(r["file"].split(".")[0], r["line"], r["reason"]) for r in lake.arrow("bronze.rejects").to_pylist()]
         columns = ["item_id", "text", "category", "attributes", "image", "price"]
         items = lake.arrow("silver.items", columns).to_pylist()
-        found.append((content(lake, "silver.events", [*EVENT, "price", "position"]), items, sorted(rejects)))
-    assert found[0] == found[1]
-    assert [reject[2] for reject in found[1][2]] == ["item_id is missing", "ts is in the future"]
+        results.append((hash_rows(lake, "silver.events", [*EVENT, "price", "position"]), items, sorted(rejects)))
+    assert results[0] == results[1]
+    assert [reject[2] for reject in results[1][2]] == ["item_id is missing", "ts is in the future"]
 
 
-def test_a_csv_line_with_more_fields_than_the_header_is_refused_and_a_byte_order_mark_is_not_read(
+def test_a_csv_line_with_more_fields_than_the_header_is_rejected_and_a_byte_order_mark_is_skipped(
     lake: Lake, settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / str(DAY1)).mkdir()
@@ -193,40 +199,38 @@ def test_a_csv_line_with_more_fields_than_the_header_is_refused_and_a_byte_order
     ]
 
 
-def test_the_path_of_an_image_is_kept_and_hashed_where_there_is_one(
-    lake: Lake, settings: Settings, tmp_path: Path
-) -> None:
-    images = {"none": None, "empty": "", "one": "a/1.png", "other": "a/2.png"}
-    found = []
-    for changed in ({}, {"one": "a/3.png"}):
+def test_the_path_of_an_image_is_kept_and_is_part_of_the_hash(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    images = {"none": None, "empty": "", "first": "a/1.png", "second": "a/2.png"}
+    results = []
+    for changed in ({}, {"first": "a/3.png"}):
         lines = [{"item_id": item, "title": "t", "image": image} for item, image in (images | changed).items()]
-        write(tmp_path / str(DAY1), "items.jsonl.gz", list(lines))
+        write_log(tmp_path / str(DAY1), "items.jsonl.gz", list(lines))
         ingest.run(lake, settings, DAY1, data=tmp_path)
         rows = lake.arrow("silver.items", ["item_id", "image", "text", "content_hash"]).to_pylist()
-        found.append({row["item_id"]: row for row in rows})
-    before, after = found
+        results.append({row["item_id"]: row for row in rows})
+    before, after = results
     assert {item: row["image"] for item, row in before.items()} == images | {"empty": None}
     assert {row["text"] for row in before.values()} == {"t"}
     hashes = {item: row["content_hash"] for item, row in before.items()}
     assert hashes["none"] == hashes["empty"] == hashlib.sha256(b"t").hexdigest()
-    assert len({*hashes.values(), after["one"]["content_hash"]}) == 4
-    assert after == before | {"one": after["one"] | {"image": "a/3.png"}}
+    assert len({*hashes.values(), after["first"]["content_hash"]}) == 4
+    assert after == before | {"first": after["first"] | {"image": "a/3.png"}}
 
 
 def test_items_beside_day_folders_are_landed_once(lake: Lake, settings: Settings, tmp_path: Path) -> None:
     for day, number in ((DAY1, 1), (DAY2, 2)):
-        write(tmp_path / str(day), "events.jsonl.gz", [event(number, day)])
-    write(tmp_path, "items.jsonl.gz", [{"item_id": "i"}, {"item_id": "j", "updated_at": f"{DAY2}T00:00:00Z"}])
-    landed = [ingest.run(lake, settings, day, data=tmp_path).rows_in for day in (DAY1, DAY2)]
-    assert landed == [2, 2]  # an event and an item each
-    due = {row["item_id"]: row["day"] for row in lake.arrow("bronze.raw_items").to_pylist()}
-    assert due == {"i": DAY1, "j": DAY2}
+        write_log(tmp_path / str(day), "events.jsonl.gz", [build_event(number, day)])
+    write_log(tmp_path, "items.jsonl.gz", [{"item_id": "i"}, {"item_id": "j", "updated_at": f"{DAY2}T00:00:00Z"}])
+    rows_in = [ingest.run(lake, settings, day, data=tmp_path).rows_in for day in (DAY1, DAY2)]
+    assert rows_in == [2, 2]  # an event and an item each
+    due_days = {row["item_id"]: row["day"] for row in lake.arrow("bronze.raw_items").to_pylist()}
+    assert due_days == {"i": DAY1, "j": DAY2}
 
 
-def test_a_file_that_ends_in_the_middle_is_named_and_nothing_is_landed(
-    lake: Lake, settings: Settings, tmp_path: Path
-) -> None:
-    write(tmp_path / str(DAY1), "events.jsonl.gz", [event(number, DAY1, price=number / 7) for number in range(999)])
+def test_a_file_that_is_cut_off_is_named_and_nothing_is_landed(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    write_log(
+        tmp_path / str(DAY1), "events.jsonl.gz", [build_event(number, DAY1, price=number / 7) for number in range(999)]
+    )
     file = tmp_path / str(DAY1) / "events.jsonl.gz"
     file.write_bytes(file.read_bytes()[:-4000])
     with pytest.raises(UserError, match=rf"{DAY1}/events\.jsonl\.gz cannot be read to its end"):
@@ -236,28 +240,28 @@ def test_a_file_that_ends_in_the_middle_is_named_and_nothing_is_landed(
 
 def test_a_wrong_parquet_column_type_is_named(lake: Lake, settings: Settings, tmp_path: Path) -> None:
     (tmp_path / str(DAY1)).mkdir()
-    good = pa.Table.from_pylist([event(1, DAY1)])
-    pq.write_table(good.set_column(4, "ts", pa.array([1])), tmp_path / str(DAY1) / "events.parquet")
+    events = pa.Table.from_pylist([build_event(1, DAY1)])
+    pq.write_table(events.set_column(4, "ts", pa.array([1])), tmp_path / str(DAY1) / "events.parquet")
     with pytest.raises(UserError, match=r"events\.parquet: column ts is int64, expected a timestamp"):
         ingest.run(lake, settings, DAY1, data=tmp_path)
 
 
-def test_a_failed_check_leaves_the_table_as_it_was(
+def test_a_failed_check_leaves_the_table_unchanged(
     lake: Lake, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path / str(DAY1), "events.jsonl.gz", [event(1, DAY1)])
-    write(tmp_path / str(DAY1), "items.jsonl.gz", [{"item_id": "i", "title": "t"}])
+    write_log(tmp_path / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1)])
+    write_log(tmp_path / str(DAY1), "items.jsonl.gz", [{"item_id": "i", "title": "t"}])
     ingest.run(lake, settings, DAY1, data=tmp_path)
     monkeypatch.setattr(ingest.silver_events, "CRITICAL", [gxe.ExpectColumnMaxToBeBetween(column="value", max_value=1)])
-    write(tmp_path / str(DAY1), "events.jsonl.gz", [event(1, DAY1, value=7)])
+    write_log(tmp_path / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1, value=7)])
     with pytest.raises(UserError, match=r"silver\.events breaks column_max_to_be_between\(value\)"):
         ingest.run(lake, settings, DAY1, data=tmp_path)
     assert lake.arrow("silver.events")["value"].to_pylist() == [None]
 
 
 def test_a_day_without_events_is_a_success(lake: Lake, settings: Settings, three_days: Path) -> None:
-    written = ingest.run(lake, settings, date(2026, 11, 17), data=three_days)
-    assert (written.rows_in, lake.arrow("silver.events").num_rows) == (0, 0)
+    result = ingest.run(lake, settings, date(2026, 11, 17), data=three_days)
+    assert (result.rows_in, lake.arrow("silver.events").num_rows) == (0, 0)
 
 
 def test_a_missing_folder_is_named(lake: Lake, settings: Settings, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.lake import Lake
-from jobs.landing.files import landing_files, read_lines
+from jobs.landing.files import list_landing_files
+from jobs.landing.lines import read_lines
 
 # One process has one kind of Spark session, so Spark Connect is read in a process of its own.
 CONNECT = """
@@ -48,7 +49,7 @@ TIMES = {  # file: what it holds, and the text that must be read
 
 def read_times(spark: SparkSession, folder: Path) -> list[list[Any]]:
     """File name, line number and time of each line."""
-    lines = read_lines(spark, "events", landing_files(folder)).select("file", "line", "fields.ts")
+    lines = read_lines(spark, "events", list_landing_files(folder)).select("file", "line", "fields.ts")
     return [list(row) for row in lines.collect()]
 
 

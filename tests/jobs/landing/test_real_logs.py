@@ -1,4 +1,4 @@
-"""Slices of real logs from the landing folder to an evaluated model; only the vectors are made up, for speed."""
+"""Slices of real logs, from the landing folder to an evaluated model. To save time, the item vectors are random."""
 
 import shutil
 from datetime import date
@@ -21,7 +21,7 @@ from tests.conftest import DATA, RETAIL_FIRST, RETAIL_LAST
 Landed = tuple[str, Lake, Settings, date]
 
 
-def embed(lake: Lake, settings: Settings, day: date) -> None:
+def write_random_vectors(lake: Lake, settings: Settings, day: date) -> None:
     items = lake.arrow("silver.items", ["item_id", "content_hash"])
     vectors = np.random.default_rng(0).normal(size=(items.num_rows, 32)).astype(np.float32)
     version = [encoder_version(settings.encoder)] * items.num_rows
@@ -50,7 +50,7 @@ def landed(
         lake.create()
         ingest.run(lake, settings, day, data=DATA / name, since=since)
     samples.run(lake, settings, day, since=since)
-    embed(lake, settings, day)
+    write_random_vectors(lake, settings, day)
     for job in (quantize, train, evaluate):
         job.run(lake, settings, day)
     return name, lake, settings, day
@@ -61,7 +61,7 @@ def test_no_feature_sees_the_future(landed: Landed, tmp_path_factory: pytest.Tem
     assert_no_future(lake, settings, day, Lake(tmp_path_factory.mktemp("other")))
 
 
-def test_the_test_rows_come_after_all_that_is_trained_on(landed: Landed) -> None:
+def test_the_test_rows_come_after_the_training_rows(landed: Landed) -> None:
     name, lake, settings, day = landed
     book = lake.arrow("gold.codebooks", ["encoder_version", "codebook_version"]).slice(0, 1).to_pylist()[0]
     data = load_dataset(lake, settings, load_item_features(lake, settings, **book), day)
@@ -71,21 +71,21 @@ def test_the_test_rows_come_after_all_that_is_trained_on(landed: Landed) -> None
     assert 0.1 < share < 0.3
 
 
-def test_both_models_are_judged(landed: Landed) -> None:
+def test_both_models_are_evaluated(landed: Landed) -> None:
     rows = [r for r in landed[1].arrow("gold.metrics").to_pylist() if r["slice"] == "all" and r["metric"] == "auc"]
     assert {r["model"] for r in rows if r["value"] is not None} == {"challenger", "din", "challenger_minus_din"}
 
 
 def test_a_day_without_events_trains_nothing(landed: Landed) -> None:
     _, lake, settings, day = landed
-    written = train.run(lake, settings, date(day.year, day.month, day.day + 1))
-    assert "skipped" in written.notes
+    result = train.run(lake, settings, date(day.year, day.month, day.day + 1))
+    assert "skipped" in result.notes
 
 
 def test_real_dirty_logs_add_up(retail: tuple[Lake, JobResult]) -> None:
-    lake, written = retail
-    assert written.rows_in == written.rows_out + written.rows_rejected + written.rows_duplicate
+    lake, result = retail
+    assert result.rows_in == result.rows_out + result.rows_rejected + result.rows_duplicate
     events = lake.arrow("silver.events", ["user_id", "value", "event"])
     assert events.num_rows == 7670
     assert events["user_id"].null_count == 2250
-    assert sum(e == "cancel" for e in events["event"].to_pylist()) == 195
+    assert sum(event == "cancel" for event in events["event"].to_pylist()) == 195

@@ -1,0 +1,117 @@
+"""The account of a run: every line that was due is in a silver table, rejected, or a duplicate."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from jobs.lake import Lake, UserError
+from jobs.lake.contracts import ROOT
+from jobs.lake.metrics import metric_rows
+from jobs.landing.files import KINDS
+
+FATES = ("rows_in", "rows_out", "rows_rejected", "rows_duplicate")
+
+
+@dataclass(frozen=True)
+class LineCount:
+    """How many of the lines that were due share a day and a reason."""
+
+    day: date | None  # of the event; for items, the day on which the line was due; None if it cannot be read
+    reason: str | None  # why the lines are rejected; None if they are good
+    lines: int
+
+
+def count_lines(lake: Lake, kind: str, span: dict[str, date]) -> list[LineCount]:
+    """Count the lines that were due from `since` to `day`, by day and reason."""
+    column = "event_day" if kind == "events" else "day"
+    text = f"""SELECT {column} AS line_day, reason, count(*) AS lines FROM bronze.raw_{kind}
+               WHERE day BETWEEN :since AND :day GROUP BY {column}, reason"""
+    rows = lake.query(text, **span).to_pylist()
+    return [LineCount(row["line_day"], row["reason"], row["lines"]) for row in rows]
+
+
+def count_all(counts: list[LineCount]) -> int:
+    return sum(count.lines for count in counts)
+
+
+def count_rejected(counts: list[LineCount]) -> int:
+    return sum(count.lines for count in counts if count.reason is not None)
+
+
+def count_reasons(counts: list[LineCount]) -> dict[str, int]:
+    """Rejected lines by reason."""
+    reasons: Counter[str] = Counter()
+    for count in counts:
+        if count.reason is not None:
+            reasons[count.reason] += count.lines
+    return dict(reasons)
+
+
+def check_reject_share(counts: dict[str, list[LineCount]], max_share: float) -> None:
+    """Stop if so many lines are rejected that the files cannot be what they should be.
+
+    raises  UserError naming the kind of lines and the most frequent reason
+    """
+    for kind, kind_counts in counts.items():
+        lines, rejected, reasons = count_all(kind_counts), count_rejected(kind_counts), count_reasons(kind_counts)
+        if lines and rejected / lines > max_share:
+            raise UserError(
+                f"{rejected:,} of {lines:,} lines of {kind} are rejected, most often because"
+                f" {max(reasons, key=lambda reason: reasons[reason])}; bronze.rejects lists them with file and line."
+                f" Mend the files, or allow more than {max_share:.0%} by the setting logs.max_reject_share"
+            )
+
+
+def count_fates(
+    lake: Lake, counts: dict[str, list[LineCount]], span: dict[str, date], event_days: list[date]
+) -> dict[str, dict[str, int]]:
+    """Count for events and for items what became of the lines that were due: the numbers named in `FATES`.
+
+    raises  RuntimeError unless rows in = rows out + rejected + duplicate
+    """
+    events_out = _count_rows(lake, "silver.events", "landed_day", span)
+    items_out = _count_rows(lake, "silver.items", "day", span)
+    # An older version of an item, or the same version again, counts as a duplicate.
+    good_items = count_all(counts["items"]) - count_rejected(counts["items"])
+    return {
+        "events": _balance("events", counts["events"], events_out, _count_repeated_events(lake, span, event_days)),
+        "items": _balance("items", counts["items"], items_out, good_items - items_out),
+    }
+
+
+def _count_repeated_events(lake: Lake, span: dict[str, date], event_days: list[date]) -> int:
+    """Counted from bronze.raw_events alone, so that it is a check on silver.events."""
+    if not event_days:
+        return 0
+    text = (ROOT / "transforms" / "event_fates.sql").read_text()
+    return int(lake.query(text, **span, days=event_days)["rows_duplicate"][0].as_py())
+
+
+def _count_rows(lake: Lake, table: str, day_column: str, span: dict[str, date]) -> int:
+    text = f"SELECT count(*) AS n FROM {table} WHERE {day_column} BETWEEN :since AND :day"
+    return int(lake.query(text, **span)["n"][0].as_py())
+
+
+def _balance(kind: str, counts: list[LineCount], rows_out: int, duplicates: int) -> dict[str, int]:
+    rows_in, rejected = count_all(counts), count_rejected(counts)
+    fates = dict(zip(FATES, (rows_in, rows_out, rejected, duplicates), strict=True))
+    if rows_in != rows_out + rejected + duplicates or duplicates < 0:
+        raise RuntimeError(f"{kind} do not add up: {fates}; rows in must be rows out + rejected + duplicate")
+    return fates
+
+
+def list_metrics(
+    counts: dict[str, list[LineCount]], fates: dict[str, dict[str, int]], event_days: list[date]
+) -> list[dict[str, Any]]:
+    """The account as rows of gold.metrics: fates, reasons, and the good lines of each event day."""
+    rows = [row for kind in KINDS for row in metric_rows("rows", kind, fates[kind])]
+    for kind in KINDS:
+        reasons = {f"reject:{reason}": lines for reason, lines in count_reasons(counts[kind]).items()}
+        rows += metric_rows("rows", kind, reasons)
+    good_lines = dict.fromkeys(event_days, 0)
+    for count in counts["events"]:
+        if count.reason is None and count.day is not None:
+            good_lines[count.day] += count.lines
+    # The samples job reads which event days were written again, so that late lines reach their samples.
+    return rows + [row for day in event_days for row in metric_rows("event_days", str(day), {"lines": good_lines[day]})]

@@ -1,0 +1,45 @@
+"""Which kind of event labels the training samples, and what each kind of sample needs to know."""
+
+from datetime import date
+from typing import Any, Literal
+
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from jobs.lake import Lake, arrow_dataset
+from jobs.landing.settings import Logs
+
+Label = Literal["impression", "rating", "purchase"]
+LABELS: tuple[Label, ...] = ("impression", "rating", "purchase")  # the first that a log holds is its label
+
+
+def choose_label(lake: Lake, logs: Logs, day: date) -> Label:
+    """The label of the settings, or the first of `LABELS` that the log holds up to `day`.
+
+    All events up to the day count, not those of the day alone: so no day gets another label by chance.
+    """
+    if logs.label != "auto":
+        return logs.label
+    return next((label for label in LABELS if find_first_day(lake, label) <= day), "purchase")
+
+
+def find_first_day(lake: Lake, event: str) -> date:
+    """The first day on which a known user has such an event; `date.max` if there is none."""
+    table = lake.delta("silver.events")
+    dataset = arrow_dataset(table)
+    is_wanted = (ds.field("event") == event) & pc.is_valid(ds.field("user_id"))
+    for day in sorted(date.fromisoformat(partition["day"]) for partition in table.partitions()):
+        if dataset.head(1, columns=["event"], filter=is_wanted & (ds.field("day") == day)).num_rows:
+            return day
+    return date.max
+
+
+def label_parameters(lake: Lake, logs: Logs, label: Label) -> dict[str, Any]:
+    """The parameters of `sql/transforms/samples_<label>.sql`, apart from the days."""
+    match label:
+        case "impression":
+            return {"clicks_from": find_first_day(lake, "click"), "purchases_from": find_first_day(lake, "purchase")}
+        case "rating":
+            return {"like_from": logs.like_from}
+        case "purchase":
+            return {"negatives": logs.negatives}

@@ -1,0 +1,31 @@
+"""Which days of gold.samples must be built: those asked for, and those that new lines changed."""
+
+from datetime import date, timedelta
+
+from jobs.lake import Lake
+from jobs.lake.metrics import touched_days
+from jobs.landing.labels import find_first_day
+
+TABLE = "gold.samples"
+DAY = timedelta(days=1)
+
+
+def list_day_ranges(lake: Lake, since: date, day: date) -> list[tuple[date, date]]:
+    """The days to build, as (first, last) of each unbroken range: `since` to `day`, and built days that changed.
+
+    A late line changes the samples of its own day, and those of the next day: that may hold the end of a request that
+    began before midnight.
+    """
+    built = {date.fromisoformat(partition["day"]) for partition in lake.delta(TABLE).partitions()}
+    touched = touched_days(lake, day)
+    stale = built & (touched | {touched_day + DAY for touched_day in touched})
+    first_days = touched & {find_first_day(lake, event) for event in ("impression", "rating", "click", "purchase")}
+    if first_days:  # a kind of event now begins earlier: labels of later days that were unknown become known
+        stale |= {built_day for built_day in built if built_day > min(first_days)}
+    ranges: list[tuple[date, date]] = []
+    for next_day in sorted(stale | {since + n * DAY for n in range((day - since).days + 1)}):
+        if ranges and next_day - ranges[-1][1] == DAY:
+            ranges[-1] = (ranges[-1][0], next_day)
+        else:
+            ranges.append((next_day, next_day))
+    return ranges
