@@ -14,7 +14,9 @@ from jobs.settings.tree import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TASKS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py") if path.stem not in ("simulate", "explain"))
+TASKS = sorted(
+    path.stem for path in (ROOT / "jobs").glob("*.py") if path.stem not in ("__init__", "simulate", "explain")
+)
 
 
 def name(path: Path) -> str:
@@ -37,7 +39,9 @@ def test_links_lead_to_files_that_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_files_that_a_page_names_exist(page: Path) -> None:
-    code = re.findall(r"`((?:jobs|models|sql|dags|bench|bin|tests|expectations|profiles|docs)/[\w./-]+)`", page.read_text())
+    code = re.findall(
+        r"`((?:jobs|models|sql|dags|bench|bin|tests|expectations|profiles|docs)/[\w./-]+)`", page.read_text()
+    )
     assert [path for path in code if not (ROOT / path).exists()] == []
 
 
@@ -99,14 +103,18 @@ def test_every_task_has_its_part_on_the_page_of_tasks() -> None:
 def test_what_the_page_of_papers_names_is_in_its_file() -> None:
     rows = re.findall(r"^\|[^|]*\| `([\w/.]+)` \| (.*) \|$", (ROOT / "docs/papers.md").read_text(), re.MULTILINE)
     assert len(rows) > 40
-    assert [(path, name) for path, cell in rows for name in re.findall(r"`(\w+)`", cell) if name not in names(path)] == []
+    assert [
+        (path, name) for path, cell in rows for name in re.findall(r"`(\w+)`", cell) if name not in names(path)
+    ] == []
 
 
 def names(path: str) -> set[str]:
     """Functions, classes and values that a file defines."""
     body = ast.parse((ROOT / path).read_text()).body
     defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    return defined | {t.id for node in body if isinstance(node, ast.Assign) for t in node.targets if isinstance(t, ast.Name)}
+    return defined | {
+        t.id for node in body if isinstance(node, ast.Assign) for t in node.targets if isinstance(t, ast.Name)
+    }
 
 
 def diffs() -> list[str]:
@@ -115,5 +123,7 @@ def diffs() -> list[str]:
 
 @pytest.mark.parametrize("number", range(len(diffs())))
 def test_the_diffs_of_the_contributing_page_apply(number: int) -> None:
-    done = subprocess.run(["git", "apply", "--check", "-"], cwd=ROOT, input=diffs()[number], capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", "apply", "--check", "-"], cwd=ROOT, input=diffs()[number], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
