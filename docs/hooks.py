@@ -52,8 +52,8 @@ def settings_part() -> str:
     parts = []
     for section, model, own in sections(Settings):
         parts.append(f"## [{section}] {{ #{section.replace('.', '-')} }}\n\n{summary(model)}")
-        rows = [(f"`{s.key}`", s.values, s.default, s.meaning, f"`{s.variable}`") for s in own]
-        parts.append(table(("key", "values", "default", "meaning", "environment variable"), rows))
+        rows = [(f"`{s.key}`\n`{s.variable}`", s.values, s.default, s.meaning) for s in own]
+        parts.append(table(("key and environment variable", "values", "default", "meaning"), rows))
     return "\n\n".join(parts)
 
 
@@ -185,8 +185,8 @@ def views() -> dict[str, str]:
     """Every view and the comment it is created with."""
     found = {}
     for path in sorted(VIEWS.glob("*.sql")):
-        comment = re.search(r"COMMENT '((?:[^']|'')*)'", path.read_text())
-        found[path.stem] = comment[1].replace("''", "'") if comment else ""
+        comment = re.search(r"COMMENT '((?:[^'\\]|\\.)*)'", path.read_text())
+        found[path.stem] = re.sub(r"\\(.)", r"\1", comment[1]) if comment else ""
     return found
 
 
@@ -203,7 +203,7 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 def escape(text: str) -> str:
     """Text of a cell: a bar or a tag in it must not end the cell or start HTML. Code keeps its tags."""
     parts = re.split(r"(`[^`]*`)", text.replace("|", "\\|"))
-    return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in parts)
+    return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in parts).replace("\n", "<br>")
 
 
 PARTS: dict[str, Callable[[], str]] = {
