@@ -3,15 +3,16 @@ LAKE ?= lake
 HOST ?= 127.0.0.1
 AIRFLOW_PYTHON := .venv/airflow/bin/python
 JOBS_PYTHON := .venv/jobs/bin/python
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(JOBS_PYTHON) -m mkdocs
 export LAKE DATA FROM TO PROFILE HOST
 # The environments are installed from locks; packages on PYTHONPATH must not mix with them.
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui sql test bench lint rollback clean distclean
+.PHONY: help setup run ui sql test bench lint docs docs-serve rollback clean distclean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 setup: ## install everything into .venv/ (other targets do this when needed); GPU=1 installs faiss for CUDA
 	@bin/setup $(if $(GPU),gpu)
@@ -38,6 +39,12 @@ lint: setup ## check style and types
 	@.venv/jobs/bin/ruff check .
 	@.venv/jobs/bin/ruff format --check .
 	@.venv/jobs/bin/mypy
+
+docs: setup ## build the documentation as a site in .state/site
+	@$(MKDOCS) build --quiet --strict
+
+docs-serve: setup ## show that site on 127.0.0.1:8000, and build it again when a page changes
+	@$(MKDOCS) serve --quiet
 
 clean: ## remove the tables in LAKE and the state of its runs (Airflow, simulated logs), but not the environments
 	@python3 bin/clean.py
