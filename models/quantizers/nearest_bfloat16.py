@@ -11,9 +11,9 @@ significant bits. Five steps make that good enough:
    last two terms become further columns of the factors: the centroid has -|c|²/2 where the row has a 1, and the row has
    (e - |x|²)/2 where the centroid has a 1. Eight bits are too few for these terms, so each is split into three bfloat16
    numbers that add up to it, in three columns.
-3. Pack score and code. A processor finds a maximum much faster than a maximum and its index. A bfloat16 score that is
-   widened to float32 has 16 low bits that are all 0, and the code of the centroid goes there. One maximum then finds
-   the best score and its code. For example:
+3. Pack score and code. A processor finds a maximum about five times as fast as a maximum with its index. A bfloat16
+   score that is widened to float32 has 16 low bits that are all 0. The code of the centroid goes there, so one maximum
+   finds the best score and its code. For example:
 
        score 1.5       of code   5:  0x3FC0 -> 0x3FC00000 -> 0x3FC00005 = 1.5000006
        score 1.4921875 of code 700:  0x3FBF -> 0x3FBF0000 -> 0x3FBF02BC = 1.4922709
