@@ -6,14 +6,14 @@ significant bits. Five steps make that good enough:
 1. Choose scores that are small where it matters. The score of a row x and a centroid c is (e - d²)/2. Here d is their
    distance, and e is a guess of the squared distance between the row and its nearest centroid. The highest score
    belongs to the nearest centroid. Scores of near centroids are close to 0, where bfloat16 numbers are densest, so
-   rounding changes them little.
+   rounding changes them little. A bad guess of e only means more doubtful rows (step 4).
 2. Compute all scores as one matrix product. As d² = |x|² - 2x·c + |c|², the score is x·c - |c|²/2 + (e - |x|²)/2. The
    last two terms become further columns of the factors: the centroid has -|c|²/2 where the row has a 1, and the row has
    (e - |x|²)/2 where the centroid has a 1. Eight bits are too few for these terms, so each is split into three bfloat16
    numbers that add up to it, in three columns.
-3. Pack score and code. A processor finds a maximum much faster than a maximum and its index. A bfloat16 score that is
-   widened to float32 has 16 low bits that are all 0, and the code of the centroid goes there. One maximum then finds
-   the best score and its code. For example:
+3. Pack score and code. A processor finds a maximum about five times as fast as a maximum with its index. A bfloat16
+   score that is widened to float32 has 16 low bits that are all 0. The code of the centroid goes there, so one maximum
+   finds the best score and its code. For example:
 
        score 1.5       of code   5:  0x3FC0 -> 0x3FC00000 -> 0x3FC00005 = 1.5000006
        score 1.4921875 of code 700:  0x3FBF -> 0x3FBF0000 -> 0x3FBF02BC = 1.4922709
@@ -94,9 +94,9 @@ def _find_two_best(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _append_columns(x: Tensor, three: Tensor, *, ones_first: bool) -> Tensor:
-    """Append three columns of ones and the three columns given, in this order or the other, to x [n, dim].
+    """Append six columns to x [n, dim]: three of ones and the three of its term (step 2).
 
-    Where one side of the product has ones, the other has its term, so one side takes them in the other order.
+    The ones of one factor must meet the term of the other, so one factor has the ones first, the other its term.
 
     returns  [n, dim + 6, filled up with zeros to a multiple of 8, which matrix units are fastest with] bfloat16
     """
