@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Reweighted = Callable[[Floats], float]  # the metric, given how often each user [users] counts
+WeightedMetric = Callable[[Floats], float]  # the metric, given how often each user [users] counts
 Interval = tuple[float, float]
 SMALLEST = 1e-7  # log_loss keeps probabilities this far from 0 and 1, which is float32's precision
 
@@ -23,11 +23,11 @@ SMALLEST = 1e-7  # log_loss keeps probabilities this far from 0 and 1, which is 
 class Metric:
     """A metric as the module's docstring describes it.
 
-    prepare  from known labels, scores and user numbers from 0: does everything that does not depend on how often users
-             count, so a round of the bootstrap sorts nothing
+    prepare  from known labels y, scores s and user numbers g from 0: does everything that does not depend on how often
+             users count, so a round of the bootstrap sorts nothing
     """
 
-    def __init__(self, prepare: Callable[[Floats, Floats, Ints], Reweighted]) -> None:
+    def __init__(self, prepare: Callable[[Floats, Floats, Ints], WeightedMetric]) -> None:
         self.prepare = prepare
         update_wrapper(self, prepare)
 
@@ -40,7 +40,7 @@ class Metric:
 
 
 @Metric
-def auc(y: Floats, s: Floats, g: Ints) -> Reweighted:
+def auc(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
     """Chance that a positive is scored above a negative, ties counting half. Groups do not matter."""
     order = np.argsort(s, kind="stable")
     y, s, g = y[order], s[order], g[order]
@@ -56,14 +56,14 @@ def auc(y: Floats, s: Floats, g: Ints) -> Reweighted:
 
 
 @Metric
-def uauc(y: Floats, s: Floats, g: Ints) -> Reweighted:
+def uauc(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
     """Mean AUC of the users, over users who have both classes."""
     aucs = _auc_per_user(y, s, g)
     return _ratio_over_users(np.nan_to_num(aucs), np.isfinite(aucs))
 
 
 @Metric
-def gauc(y: Floats, s: Floats, g: Ints) -> Reweighted:
+def gauc(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
     """Mean AUC of the users, each weighted by the user's rows (impressions)."""
     aucs = _auc_per_user(y, s, g)
     rows = np.bincount(g, minlength=len(aucs)) * np.isfinite(aucs)
@@ -71,14 +71,14 @@ def gauc(y: Floats, s: Floats, g: Ints) -> Reweighted:
 
 
 @Metric
-def log_loss(y: Floats, s: Floats, g: Ints) -> Reweighted:
+def log_loss(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
     """Mean binary cross-entropy in nats; the scores are probabilities."""
     p = np.clip(s, SMALLEST, 1 - SMALLEST)
     return _ratio_over_users(np.bincount(g, -(y * np.log(p) + (1 - y) * np.log(1 - p))), np.bincount(g))
 
 
 @Metric
-def calibration(y: Floats, s: Floats, g: Ints) -> Reweighted:
+def calibration(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
     """Predicted positives over observed positives: 1 is right, above 1 promises too much; NaN without positives."""
     return _ratio_over_users(np.bincount(g, s), np.bincount(g, y))
 
@@ -109,7 +109,7 @@ def bootstrap_difference(
     y, a, g = _keep_known_labels(labels, scores_a, groups)
     _, b, _ = _keep_known_labels(labels, scores_b, groups)
 
-    def prepare_difference(metric: Metric) -> Reweighted:
+    def prepare_difference(metric: Metric) -> WeightedMetric:
         of_a, of_b = metric.prepare(y, a, g), metric.prepare(y, b, g)
         return lambda weights: of_a(weights) - of_b(weights)
 
@@ -117,7 +117,9 @@ def bootstrap_difference(
     return _compute_intervals(prepared, _count_users(g), seed, rounds)
 
 
-def _compute_intervals(metrics: Mapping[str, Reweighted], users: int, seed: int, rounds: int) -> dict[str, Interval]:
+def _compute_intervals(
+    metrics: Mapping[str, WeightedMetric], users: int, seed: int, rounds: int
+) -> dict[str, Interval]:
     draws = _draw_users(users, seed, rounds)
     values = np.array([[compute(weights) for compute in metrics.values()] for weights in draws])
     return {name: _interval(values[:, column] if len(values) else values) for column, name in enumerate(metrics)}
@@ -171,7 +173,7 @@ def _auc_per_user(y: Floats, s: Floats, g: Ints) -> Floats:
     return aucs
 
 
-def _ratio_over_users(top: NDArray[Any], bottom: NDArray[Any]) -> Reweighted:
+def _ratio_over_users(top: NDArray[Any], bottom: NDArray[Any]) -> WeightedMetric:
     """The ratio of two weighted sums over users."""
     return lambda weights: _divide(float(weights @ top), float(weights @ bottom))
 

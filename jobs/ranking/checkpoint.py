@@ -31,8 +31,11 @@ class LakeCheckpoint:
 
     @classmethod
     def for_training(cls, lake: Lake, day: date, model: Ranker, data: Samples, settings: RankerSettings) -> Self:
-        """The name of the file hashes everything that decides the weights: other initial weights, rows or settings have
-        another file."""
+        """The checkpoint of this training.
+
+        Its file name is a hash of everything that decides the weights: other initial weights, rows or settings have
+        another file.
+        """
         digest = hashlib.sha256(f"{FORMAT} {settings.model_dump_json()} {model.settings} {model.design}".encode())
         for tensor in model.state_dict().values():
             digest.update(tensor.cpu().contiguous().numpy().tobytes())

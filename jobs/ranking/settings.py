@@ -10,9 +10,9 @@ TopK = Annotated[int, Field(ge=1, le=10_000)]  # number of events that a search 
 
 
 class Ranker(Section):
-    """The challenger and its training. The options of a design are explained in models/ranker/design.py.
+    """The challenger and its training. models/ranker/design.py explains the options of a design.
 
-    Their values are repeated in this file: importing them would load PyTorch in every job.
+    The values of these options are repeated in this file: importing them would load PyTorch in every job.
     """
 
     # Size of every embedding in the ranker, a multiple of four.

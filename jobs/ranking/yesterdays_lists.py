@@ -16,8 +16,8 @@ _ACTED = """SELECT DISTINCT user_id, item_id FROM silver.events
   WHERE day >= :{first} AND day <= :{last} AND event IN ('click', 'purchase', 'rating')
     AND (event <> 'rating' OR value >= :like_from) AND user_id IS NOT NULL"""
 # One row for each item that a user with a list acted on: its rank in the user's list (live) and among the most popular
-# items (popular). If lists leave out items that the user acted on before, such items are no hits to be had: they are
-# not counted, and they take no place among the popular items.
+# items (popular). If lists leave out items that the user acted on before, such items cannot be hits: they are not
+# counted, and they get no rank among the popular items.
 _RANKS = f"""
 WITH lists AS (SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before),
 wanted AS ({_ACTED.format(first="day", last="day")} AND user_id IN (SELECT user_id FROM lists)),

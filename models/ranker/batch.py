@@ -64,7 +64,7 @@ def build_batch(data: Samples, rows: Int64s, ks: tuple[int, ...], device: torch.
     raises   ValueError if the rows have another number of columns
     """
     if data.topk.shape[1] != sum(ks):
-        raise ValueError(f"rows have {data.topk.shape[1]} events, the design looks at {sum(ks)}")
+        raise ValueError(f"rows have {data.topk.shape[1]} events, but the design reads {sum(ks)}")
     columns = single_part(0, ks)[0].columns
     widths = np.stack([_count_used_columns(data.topk[rows, column] != PADDING) for column in columns], axis=1)
     order = np.argsort(widths.sum(axis=1), kind="stable")

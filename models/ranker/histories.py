@@ -96,7 +96,7 @@ class Histories:
         raises  ValueError if these histories do not distinguish kinds
         """
         if self.kinds is None:
-            raise ValueError("the histories do not tell types of events apart")
+            raise ValueError("the histories do not distinguish types of events: build them with kinds")
         if kind not in self._by_kind:
             parts = [slice(start, start + EVENTS_AT_ONCE) for start in range(0, len(self.items), EVENTS_AT_ONCE)]
             counts = [int(np.count_nonzero(self.kinds[part] == kind)) for part in parts]

@@ -160,7 +160,7 @@ def build_samples(
         seconds = np.where(is_padding, 0, age).astype(np.float32)
     if "event" in design.extras:
         if histories.kinds is None:
-            raise ValueError("the design reads types of events, but the histories do not distinguish them")
+            raise ValueError("the design reads types of events: build the histories with kinds")
         kinds = np.where(is_padding, 0, _take_or_zero(histories.kinds, events)).astype(np.int8)
     if "position" in design.extras:
         events_after = np.where(is_padding, 0, end[:, None] - 1 - events).astype(np.int32)

@@ -167,9 +167,9 @@ def test_a_model_is_measured_and_served_with_the_settings_that_it_was_trained_wi
     served, expected = (Scorer.load(lake, chosen, LAST, uri).build_inputs(*pairs)[0] for chosen in (today, settings))
     np.testing.assert_array_equal(predict(model, served), predict(model, expected))
     new = build_ranker(data_trained, settings, model.design)
-    rest = (LAST, "challenger", new, data_trained.items, book["encoder_version"])
-    assert load_champion_to_continue(lake, settings, *rest)
-    assert not load_champion_to_continue(lake, today, *rest)
+    arguments = (LAST, "challenger", new, data_trained.items, book["encoder_version"])
+    assert load_champion_to_continue(lake, settings, *arguments)
+    assert not load_champion_to_continue(lake, today, *arguments)
 
 
 def test_a_design_that_needs_more_than_the_log_has_is_refused(ran: Chain, tmp_path: Path) -> None:

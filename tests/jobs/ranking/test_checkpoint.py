@@ -19,13 +19,13 @@ from tests.jobs.lake_rows import DAY
 EPOCHS = 3
 
 
-def rows() -> Samples:
+def make_rows() -> Samples:
     rng = np.random.default_rng(0)
     target, topk, labels = rng.integers(0, 9, 400), rng.integers(0, 9, (400, 4)), rng.integers(0, 2, (400, 1))
     return Samples(target, topk, np.zeros((400, 4)), labels.astype(float), np.ones(400, int), target, np.arange(400))
 
 
-def trained(lake: Lake, data: Samples, dies_in: int = 0) -> tuple[Ranker, set[int]]:
+def train_ranker(lake: Lake, data: Samples, dies_in: int = 0) -> tuple[Ranker, set[int]]:
     """A model and the epochs that this process trained. dies_in: an epoch in which it is killed"""
     model = Ranker(design=Design("latest", k=4), n_items=9, tasks=("click",))
     trained_in: set[int] = set()
@@ -43,11 +43,11 @@ def trained(lake: Lake, data: Samples, dies_in: int = 0) -> tuple[Ranker, set[in
 
 
 def test_a_killed_training_resumes_from_the_lake(lake: Lake) -> None:
-    undisturbed, _ = trained(lake, rows())
+    undisturbed, _ = train_ranker(lake, make_rows())
     remove_checkpoints(lake)
     with pytest.raises(KeyboardInterrupt):
-        trained(lake, rows(), dies_in=3)
-    resumed, epochs = trained(lake, rows())
+        train_ranker(lake, make_rows(), dies_in=3)
+    resumed, epochs = train_ranker(lake, make_rows())
     assert epochs == {3}
     for name, value in undisturbed.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
@@ -58,7 +58,7 @@ def test_a_killed_training_resumes_from_the_lake(lake: Lake) -> None:
 def test_workers_that_share_every_batch_give_the_weights_of_one_process(
     lake: Lake, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    data = rows()
+    data = make_rows()
     options: dict[str, Any] = {"seed": 0, "epochs": 2, "batch_size": 29, "lr": 1e-2, "valid_share": 0.2, "patience": 9}
     data.labels[::5] = np.nan
     models = [Ranker(design=Design("latest", k=4, features=("item_id", "nearest_items")), n_items=9, tasks=("click",),
@@ -82,13 +82,13 @@ def test_workers_that_share_every_batch_give_the_weights_of_one_process(
 
 def test_other_rows_or_a_damaged_file_start_from_the_first_epoch(lake: Lake) -> None:
     with pytest.raises(KeyboardInterrupt):
-        trained(lake, rows(), dies_in=3)
-    assert trained(lake, rows().take(np.arange(399)))[1] == {1, 2, 3}
+        train_ranker(lake, make_rows(), dies_in=3)
+    assert train_ranker(lake, make_rows().take(np.arange(399)))[1] == {1, 2, 3}
     for file in (Path(lake.root) / "models/unfinished").rglob("*.safetensors"):
         file.write_bytes(file.read_bytes()[:100])
-    assert trained(lake, rows())[1] == {1, 2, 3}
+    assert train_ranker(lake, make_rows())[1] == {1, 2, 3}
     for file in (Path(lake.root) / "models/unfinished").rglob("*.safetensors"):
         content = bytearray(file.read_bytes())
         content[-10] ^= 1  # a bit that flipped on the disk
         file.write_bytes(content)
-    assert trained(lake, rows())[1] == {1, 2, 3}
+    assert train_ranker(lake, make_rows())[1] == {1, 2, 3}

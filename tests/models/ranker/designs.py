@@ -15,7 +15,7 @@ EVERYTHING = Design(
 )  # fmt: skip
 
 
-def log(seed: int = 0) -> dict[str, np.ndarray]:
+def make_log(seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
         "user": rng.integers(0, USERS, EVENTS), "item": rng.integers(0, ITEMS, EVENTS),
@@ -32,7 +32,7 @@ def categories() -> Tensor:
     return torch.arange(ITEMS) % 5 - 1  # some items have none
 
 
-def rows_of(design: Design, events: dict[str, np.ndarray], seed: int = 7) -> Samples:
+def build_rows(design: Design, events: dict[str, np.ndarray], seed: int = 7) -> Samples:
     """Rows in which every second item is liked, so that any design can learn it."""
     rng = np.random.default_rng(seed)
     user, item, ts = rng.integers(0, USERS, ROWS), rng.integers(0, ITEMS, ROWS), rng.integers(0, 10**9, ROWS)
@@ -47,7 +47,7 @@ def rows_of(design: Design, events: dict[str, np.ndarray], seed: int = 7) -> Sam
     return build_samples(design, histories, result, user, item, end, ts, labels, rates)
 
 
-def ranker(design: Design) -> Ranker:
+def build_ranker(design: Design) -> Ranker:
     model = Ranker(
         design=design, n_items=ITEMS, tasks=("click", "purchase"), code_sizes=SIZES, nearest_of=ITEMS, kinds=2
     )
@@ -59,7 +59,7 @@ def ranker(design: Design) -> Ranker:
     return model.eval()
 
 
-def trained(design: Design, rows: Samples) -> Ranker:
-    model = ranker(design)
+def train_ranker(design: Design, rows: Samples) -> Ranker:
+    model = build_ranker(design)
     fit(model, rows, seed=0, epochs=3, batch_size=64, lr=3e-2, valid_share=0.2, patience=3)
     return model

@@ -10,7 +10,7 @@ from torch import nn
 
 from models.ranker import Design, Ranker, Samples, predict
 from models.ranker.training import predict_attention
-from tests.models.ranker.designs import ITEMS, log, ranker, rows_of, vectors
+from tests.models.ranker.designs import ITEMS, build_ranker, build_rows, make_log, vectors
 
 LISTS = ((1, 3), (0, 6))
 MIN_CHANGE = 1e-4  # a change without effect gives exactly the same numbers
@@ -61,7 +61,7 @@ PARTS: dict[str, tuple[Design, Change]] = {
 
 def build_untrained(design: Design) -> Ranker:
     """An untrained model whose embeddings are as long as those of a trained model."""
-    model, draw = ranker(design), torch.Generator().manual_seed(2)
+    model, draw = build_ranker(design), torch.Generator().manual_seed(2)
     model.known[:] = True
     for module in model.modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag):
@@ -71,14 +71,14 @@ def build_untrained(design: Design) -> Ranker:
 
 def measure_change(design: Design, change: Change, compute: Callable[[Ranker, Samples], np.ndarray] = predict) -> float:
     """By how much a change moves predictions, or other results, in the column that it moves least; mean over rows."""
-    rows, model = rows_of(design, log()), build_untrained(design)
+    rows, model = build_rows(design, make_log()), build_untrained(design)
     before = compute(model, rows)
     return float(np.abs(compute(model, change(model, rows)) - before).mean(axis=0).min())
 
 
 def test_without_item_ids_items_differ_by_their_codes_only() -> None:
     model = build_untrained(Design(features=("semantic_id",)))
-    vectors_of_items = model.embed_items(torch.tensor([0, 16, 1]))  # codes in `designs.ranker`: 0 0 0, 0 0 0, 1 0 1
+    vectors_of_items = model.embed_items(torch.tensor([0, 16, 1]))  # codes in `designs.build_ranker`: 0 0 0, 0 0 0, 1 0 1
     assert torch.equal(vectors_of_items[0], vectors_of_items[1])
     assert not torch.equal(vectors_of_items[0], vectors_of_items[2])
 
@@ -109,7 +109,7 @@ def test_prefixes_are_counted_as_well_as_embedded() -> None:
 
 def test_quadratic_attention_multiplies_two_views_of_the_features() -> None:
     design = Design(k=8, attention="quadratic")
-    rows, model = rows_of(design, log()), build_untrained(design)
+    rows, model = build_rows(design, make_log()), build_untrained(design)
     before = predict(model, rows)
     with torch.no_grad():
         for view in (model.left, model.right):

@@ -28,7 +28,17 @@ from models.ranker.head import EntireSpace, MultiGateExperts, build_head
 from models.ranker.model import NEAREST
 from models.ranker.rates import RATES
 from models.ranker.training import predict_attention
-from tests.models.ranker.designs import EVERYTHING, ITEMS, ROWS, categories, log, ranker, rows_of, trained, vectors
+from tests.models.ranker.designs import (
+    EVERYTHING,
+    ITEMS,
+    ROWS,
+    build_ranker,
+    build_rows,
+    categories,
+    make_log,
+    train_ranker,
+    vectors,
+)
 
 DESIGNS = [
     *PRESETS.values(),
@@ -45,8 +55,8 @@ DESIGNS = [
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
 def test_every_design_learns_and_a_saved_model_predicts_the_same(design: Design, tmp_path: Path) -> None:
-    rows = rows_of(design, log())
-    model = trained(design, rows)
+    rows = build_rows(design, make_log())
+    model = train_ranker(design, rows)
     before = predict(model, rows)
     assert before.shape == (ROWS, 2)
     for labels, scores in zip(rows.labels.T, before.T, strict=True):
@@ -63,12 +73,12 @@ def test_every_design_learns_and_a_saved_model_predicts_the_same(design: Design,
 
 @pytest.mark.parametrize("design", DESIGNS, ids=str)
 def test_nothing_that_happens_at_or_after_a_row_changes_its_input(design: Design) -> None:
-    events, other = log(), log(seed=5)
+    events, other = make_log(), make_log(seed=5)
     cut = 500_000_000
     late = events["ts"] >= cut
     changed = {name: np.where(late, other[name], values) for name, values in events.items() if name != "ts"}
     changed["ts"] = np.where(late, cut + (events["ts"] - cut) // 2, events["ts"])
-    rows, changed_rows = rows_of(design, events), rows_of(design, changed)
+    rows, changed_rows = build_rows(design, events), build_rows(design, changed)
     before = rows.ts <= cut
     for name in ("target", "topk", "sims", "history_length", "seconds", "kinds", "events_after", "rates"):
         a, b = getattr(rows, name), getattr(changed_rows, name)
@@ -91,10 +101,10 @@ def test_a_planted_event_of_the_same_moment_is_not_found(search: Search) -> None
 
 @pytest.mark.parametrize("search", ["latest", "category"])
 def test_similarities_are_computed_for_events_that_another_search_found(search: Search) -> None:
-    rows = rows_of(Design(search, k=5, attention="semantic"), log())
+    rows = build_rows(Design(search, k=5, attention="semantic"), make_log())
     products = (vectors()[rows.target].unsqueeze(1) * vectors()[np.maximum(rows.topk, 0)]).sum(dim=2).numpy()
     np.testing.assert_allclose(rows.sims, np.where(rows.topk < 0, 0, products), atol=1e-6)
-    assert not rows_of(Design(search, k=5), log()).sims.any()  # no part reads them
+    assert not build_rows(Design(search, k=5), make_log()).sims.any()  # no part reads them
 
 
 def test_a_category_is_searched_newest_first_and_no_category_finds_nothing() -> None:
@@ -123,7 +133,7 @@ def test_an_event_comes_with_its_age_its_type_and_its_position() -> None:
 
 
 def test_codes_shared_after_one_that_differs_do_not_count_nor_do_codes_that_are_missing() -> None:
-    model = ranker(EVERYTHING)
+    model = build_ranker(EVERYTHING)
     codes = torch.tensor([[1, 2, 3], [1, 2, 3], [1, 0, 3], [0, 2, 3], [-1, -1, -1]])
     model.set_codes(torch.cat([codes, torch.zeros(ITEMS - 5, 3, dtype=torch.int64)]))
     events = torch.tensor([[0, 1, 2, 3, 4]])
@@ -133,8 +143,8 @@ def test_codes_shared_after_one_that_differs_do_not_count_nor_do_codes_that_are_
 
 def test_a_purchase_is_never_likelier_than_its_click() -> None:
     design = replace(EVERYTHING, heads="entire_space")
-    rows = rows_of(design, log())
-    click, purchase = predict(trained(design, rows), rows).T
+    rows = build_rows(design, make_log())
+    click, purchase = predict(train_ranker(design, rows), rows).T
     assert (purchase < click).all()
     with pytest.raises(ValueError, match="needs both"):
         Ranker(design=replace(design, features=()), n_items=3, tasks=("like",), kinds=2)
@@ -155,7 +165,7 @@ def test_a_purchase_that_was_certain_and_did_not_happen_is_learned_from() -> Non
 
 
 def test_events_that_do_not_match_count_nothing_in_quadratic_attention() -> None:
-    model = ranker(replace(EVERYTHING, attention="quadratic"))
+    model = build_ranker(replace(EVERYTHING, attention="quadratic"))
     target, items = torch.randn(1, 16), torch.randn(2, 16)
     items[1] = 0.0
     with torch.no_grad():
@@ -172,8 +182,8 @@ def test_events_that_do_not_match_count_nothing_in_quadratic_attention() -> None
 @pytest.mark.parametrize("attention", get_args(Attention))
 def test_attention_weights_are_those_that_the_prediction_used(attention: Attention) -> None:
     design = replace(EVERYTHING, attention=attention)
-    rows = rows_of(design, log())
-    model = ranker(design)
+    rows = build_rows(design, make_log())
+    model = build_ranker(design)
     model.known[:] = True
     torch.nn.init.normal_(model.ids.weight, generator=torch.Generator().manual_seed(0))  # events that differ
     weights = predict_attention(model, rows)
@@ -197,7 +207,7 @@ def test_attention_weights_are_those_that_the_prediction_used(attention: Attenti
 def test_a_step_changes_only_the_rows_of_items_that_it_reads() -> None:
     """Rows that an earlier step read stay as they are, too: no momentum, no decay."""
     design = replace(PRESETS["qarm_v1"], k=3)
-    rows, model = rows_of(design, log()).take(np.arange(40)), ranker(design)
+    rows, model = build_rows(design, make_log()).take(np.arange(40)), build_ranker(design)
     model.set_nearest(
         torch.arange(ITEMS)[:, None].repeat(1, NEAREST)
     )  # each item itself, so that `near` reads few rows as well
@@ -242,9 +252,9 @@ def test_a_new_model_predicts_the_mean_of_the_labels(kind: Heads) -> None:
 
 
 def test_ids_that_were_never_trained_have_no_direction(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = rows_of(PRESETS["din"], log())
+    rows = build_rows(PRESETS["din"], make_log())
     few = rows.take(np.flatnonzero((rows.target < 20) & (rows.topk < 20).all(axis=1)))
-    model = trained(PRESETS["din"], few)
+    model = train_ranker(PRESETS["din"], few)
     known = model.known[:ITEMS]
     assert known[:20].any()
     assert not known[20:].any()

@@ -10,15 +10,15 @@ import torch
 from models.ranker import PRESETS, Histories, predict, search_histories
 from models.ranker.batch import build_batch, single_part
 from models.ranker.design import Attention
-from tests.models.ranker.designs import EVERYTHING, ROWS, log, ranker, rows_of, trained, vectors
+from tests.models.ranker.designs import EVERYTHING, ROWS, build_ranker, build_rows, make_log, train_ranker, vectors
 
 
 def test_a_list_holds_the_events_that_a_log_of_its_type_alone_would_give() -> None:
-    events = log()
-    both = rows_of(replace(EVERYTHING, lists=((1, 3), (0, 6))), events)
+    events = make_log()
+    both = build_rows(replace(EVERYTHING, lists=((1, 3), (0, 6))), events)
     for kind, columns in ((1, slice(0, 3)), (0, slice(3, 9))):
         of_kind = {name: values[events["kind"] == kind] for name, values in events.items()}
-        alone = rows_of(replace(EVERYTHING, k=columns.stop - columns.start), of_kind)
+        alone = build_rows(replace(EVERYTHING, k=columns.stop - columns.start), of_kind)
         for name in ("topk", "sims", "seconds"):
             assert np.array_equal(getattr(both, name)[:, columns], getattr(alone, name)), name
         assert both.kinds is not None
@@ -27,22 +27,22 @@ def test_a_list_holds_the_events_that_a_log_of_its_type_alone_would_give() -> No
 
 
 def test_rows_with_another_number_of_events_are_refused() -> None:
-    rows = rows_of(PRESETS["din"], log())
-    with pytest.raises(ValueError, match="50 events, the design looks at 8"):
-        predict(ranker(replace(PRESETS["din"], k=8)), rows)
+    rows = build_rows(PRESETS["din"], make_log())
+    with pytest.raises(ValueError, match="50 events, but the design reads 8"):
+        predict(build_ranker(replace(PRESETS["din"], k=8)), rows)
 
 
 def test_lists_need_types_of_events() -> None:
     design, zero = replace(EVERYTHING, lists=((1, 3),)), np.zeros(1, np.int64)
-    with pytest.raises(ValueError, match="tell types"):
+    with pytest.raises(ValueError, match="distinguish types of events"):
         search_histories(design, Histories.from_arrays(zero, zero, zero, 1), zero, zero, zero, vectors=vectors())
 
 
 @pytest.mark.parametrize("attention", get_args(Attention))
 def test_rows_in_parts_with_less_padding_get_the_same_scores_as_in_one_part(attention: Attention) -> None:
     design = replace(EVERYTHING, attention=attention, lists=((1, 30), (0, 40)))
-    rows = rows_of(design, log())
-    model = trained(design, rows)
+    rows = build_rows(design, make_log())
+    model = train_ranker(design, rows)
     batch, order = build_batch(rows, np.arange(ROWS), design.ks, model.known.device)
     assert len(batch.parts) > 1
     assert sorted(order) == list(range(ROWS))

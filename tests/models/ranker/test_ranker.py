@@ -17,13 +17,13 @@ ITEMS, K = 60, 6
 SIZES = (6, 4, 8)
 
 
-def codes() -> torch.Tensor:
-    """[ITEMS, 3]: the first code decides what is liked in `rows`."""
+def make_codes() -> torch.Tensor:
+    """[ITEMS, 3]: the first code decides what is liked in `make_rows`."""
     i = torch.arange(ITEMS)
     return torch.stack([i % 6, i // 6 % 4, i % 8], dim=1)
 
 
-def rows(n: int = 3000, seed: int = 0, items: int = ITEMS) -> Samples:
+def make_rows(n: int = 3000, seed: int = 0, items: int = ITEMS) -> Samples:
     """A target is liked if the history contains its first code; the second label is often unknown."""
     rng = np.random.default_rng(seed)
     topk, target = rng.integers(0, items, (n, K)), rng.integers(0, items, n)
@@ -35,7 +35,7 @@ def rows(n: int = 3000, seed: int = 0, items: int = ITEMS) -> Samples:
     return Samples(target, topk, np.zeros((n, K)), labels, rng.integers(0, 99, n), target % 50, np.arange(n))
 
 
-def ranker(design: Design = PRESETS["qarm_v2"], **other: object) -> Ranker:
+def build_ranker(design: Design = PRESETS["qarm_v2"], **other: object) -> Ranker:
     settings = {
         "n_items": ITEMS,
         "tasks": ("click", "purchase"),
@@ -45,11 +45,11 @@ def ranker(design: Design = PRESETS["qarm_v2"], **other: object) -> Ranker:
     }
     model = Ranker(**settings)  # type: ignore[arg-type]  # a test names settings freely
     if model.codes.shape[1]:
-        model.set_codes(codes())
+        model.set_codes(make_codes())
     return model.eval()
 
 
-def trained(model: Ranker, data: Samples, *, seed: int = 0, epochs: int = 6) -> Ranker:
+def train_ranker(model: Ranker, data: Samples, *, seed: int = 0, epochs: int = 6) -> Ranker:
     fit(model, data, seed=seed, epochs=epochs, batch_size=128, lr=1e-2, valid_share=0.2, patience=2)
     return model
 
@@ -61,11 +61,11 @@ def have_same_weights(a: Ranker, b: Ranker) -> bool:
 
 @pytest.fixture(scope="module")
 def model() -> Ranker:
-    return trained(ranker(), rows())
+    return train_ranker(build_ranker(), make_rows())
 
 
 def test_the_model_learns_what_users_like(model: Ranker) -> None:
-    test = rows(1000, seed=9)
+    test = make_rows(1000, seed=9)
     predicted = predict(model, test)
     assert predicted.shape == (1000, 2)
     assert metrics.auc(test.labels[:, 0], predicted[:, 0]) > 0.75
@@ -73,10 +73,10 @@ def test_the_model_learns_what_users_like(model: Ranker) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
-    data = rows(400)
-    model, again = trained(ranker(), data, epochs=2), trained(ranker(), data, epochs=2)
+    data = make_rows(400)
+    model, again = train_ranker(build_ranker(), data, epochs=2), train_ranker(build_ranker(), data, epochs=2)
     assert have_same_weights(model, again)
-    assert not have_same_weights(model, trained(ranker(), data, seed=1, epochs=2))
+    assert not have_same_weights(model, train_ranker(build_ranker(), data, seed=1, epochs=2))
 
 
 class MemoryCheckpoint:
@@ -98,14 +98,22 @@ class MemoryCheckpoint:
 
 @pytest.mark.parametrize(("dies_after", "warm"), [(1, False), (2, False), (3, False), (2, True)])
 def test_a_training_that_was_killed_resumes_and_ends_with_the_same_weights(dies_after: int, warm: bool) -> None:
-    start = ranker(design=replace(PRESETS["qarm_v1"], features=("item_id", "semantic_id")))
+    start = build_ranker(design=replace(PRESETS["qarm_v1"], features=("item_id", "semantic_id")))
     if warm:
-        trained(start, rows(), epochs=1)
+        train_ranker(start, make_rows(), epochs=1)
 
     def fit_copy(checkpoint: MemoryCheckpoint | None) -> tuple[Ranker, list[Epoch]]:
         model = deepcopy(start)
         return model, fit(
-            model, rows(), seed=3, epochs=4, batch_size=256, lr=1e-2, valid_share=0.2, patience=4, checkpoint=checkpoint
+            model,
+            make_rows(),
+            seed=3,
+            epochs=4,
+            batch_size=256,
+            lr=1e-2,
+            valid_share=0.2,
+            patience=4,
+            checkpoint=checkpoint,
         )
 
     checkpoint = MemoryCheckpoint(dies_after)
@@ -119,16 +127,18 @@ def test_a_training_that_was_killed_resumes_and_ends_with_the_same_weights(dies_
 
 
 def test_a_warm_start_without_validation_rows_keeps_its_last_epoch() -> None:
-    start = trained(ranker(), rows(), epochs=1)
+    start = train_ranker(build_ranker(), make_rows(), epochs=1)
     model = deepcopy(start)
-    fit(model, rows(), seed=1, epochs=1, batch_size=128, lr=1e-2, valid_share=0.0, patience=1)
+    fit(model, make_rows(), seed=1, epochs=1, batch_size=128, lr=1e-2, valid_share=0.0, patience=1)
     assert not have_same_weights(start, model)
 
 
 def test_training_does_not_depend_on_the_order_of_rows() -> None:
-    data = rows(400)
+    data = make_rows(400)
     shuffled = data.take(np.random.default_rng(4).permutation(400))
-    assert have_same_weights(trained(ranker(), data, epochs=1), trained(ranker(), shuffled, epochs=1))
+    assert have_same_weights(
+        train_ranker(build_ranker(), data, epochs=1), train_ranker(build_ranker(), shuffled, epochs=1)
+    )
 
 
 def test_an_unknown_label_has_no_gradient() -> None:
@@ -139,14 +149,14 @@ def test_an_unknown_label_has_no_gradient() -> None:
 
 
 def test_the_latest_rows_are_for_validation_and_not_trained_on() -> None:
-    data = rows(100).take(np.random.default_rng(0).permutation(100))
+    data = make_rows(100).take(np.random.default_rng(0).permutation(100))
     train, valid = split_by_time(data, 0.2)
     assert len(valid) == 20
     assert data.ts[train].max() < data.ts[valid].min()
 
 
 def test_training_keeps_the_best_epoch_and_returns_its_curve() -> None:
-    model, data, steps = ranker(), rows(600), list[tuple[int, int]]()
+    model, data, steps = build_ranker(), make_rows(600), list[tuple[int, int]]()
     curve = fit(
         model, data, seed=0, epochs=30, batch_size=64, lr=0.05, valid_share=0.3, patience=2,
         progress=lambda done, total: steps.append((done, total)),
@@ -165,9 +175,9 @@ def test_training_keeps_the_best_epoch_and_returns_its_curve() -> None:
 
 
 def test_a_trained_model_that_more_training_makes_worse_stays_unchanged() -> None:
-    data = rows(600)
+    data = make_rows(600)
     fit_again = partial(fit, data=data, seed=0, epochs=8, batch_size=64, valid_share=0.3, patience=2)
-    model = ranker()
+    model = build_ranker()
     best = max(point.score for point in fit_again(model, lr=1e-2))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     curve = fit_again(model, lr=1.0)
@@ -183,25 +193,25 @@ def test_the_score_of_an_epoch_is_gauc_minus_log_loss() -> None:
 
 
 def test_validation_rows_of_one_class_do_not_stop_training() -> None:
-    data = rows(200)
+    data = make_rows(200)
     data.labels[:] = 1.0
-    curve = fit(ranker(), data, seed=0, epochs=3, batch_size=64, lr=1e-2, valid_share=0.2, patience=1)
+    curve = fit(build_ranker(), data, seed=0, epochs=3, batch_size=64, lr=1e-2, valid_share=0.2, patience=1)
     assert len(curve) == 3
 
 
 def test_rows_without_a_label_are_refused() -> None:
-    data = rows(50)
+    data = make_rows(50)
     data.labels[:] = np.nan
     with pytest.raises(ValueError, match="label"):
-        trained(ranker(), data)
+        train_ranker(build_ranker(), data)
 
 
 def test_no_rows_give_no_predictions(model: Ranker) -> None:
-    assert predict(model, rows(0)).shape == (0, 2)
+    assert predict(model, make_rows(0)).shape == (0, 2)
 
 
 def test_padding_and_similarities_at_padding_change_nothing(model: Ranker) -> None:
-    data = rows(50)
+    data = make_rows(50)
     data.topk[:, 4:] = -1
     noise = np.concatenate([data.sims[:, :4], np.ones((50, K - 4))], axis=1)
     np.testing.assert_allclose(predict(model, replace(data, sims=noise)), predict(model, data), atol=1e-6)
@@ -210,23 +220,23 @@ def test_padding_and_similarities_at_padding_change_nothing(model: Ranker) -> No
 
 
 def test_an_empty_history_has_a_prediction(model: Ranker) -> None:
-    data = rows(5)
+    data = make_rows(5)
     data.topk[:] = -1
     assert np.isfinite(predict(model, data)).all()
 
 
 def test_an_item_that_only_occurs_in_the_validation_rows_is_not_known() -> None:
-    data = rows(400)
+    data = make_rows(400)
     data.target[:320] %= ITEMS - 2
     data.topk[:320] = np.where(data.topk[:320] < 0, -1, data.topk[:320] % (ITEMS - 2))
     assert (data.target[320:] >= ITEMS - 2).any()  # the fifth for validation
     assert (data.topk[320:] >= ITEMS - 2).any()
-    model = trained(ranker(), data, epochs=1)
+    model = train_ranker(build_ranker(), data, epochs=1)
     assert model.known.tolist() == [True] * (ITEMS - 2) + [False] * 3
 
 
 def test_an_item_never_trained_on_has_the_unknown_id_and_its_codes() -> None:
-    model = trained(ranker(), rows(items=ITEMS - 12))
+    model = train_ranker(build_ranker(), make_rows(items=ITEMS - 12))
     assert model.known[: ITEMS - 12].all()
     assert not model.known[ITEMS - 12 :].any()
     cold = torch.arange(ITEMS - 12, ITEMS)
@@ -234,19 +244,19 @@ def test_an_item_never_trained_on_has_the_unknown_id_and_its_codes() -> None:
     for level, table in enumerate(model.levels):
         expected = expected + table(model.codes[cold, level])
     torch.testing.assert_close(model.embed_items(cold), expected)
-    data = rows(2000, seed=3)
+    data = make_rows(2000, seed=3)
     is_cold = data.target >= ITEMS - 12
     assert metrics.auc(data.labels[is_cold, 0], predict(model, data)[is_cold, 0]) > 0.7
 
 
 def test_without_semantic_ids_all_cold_items_have_the_same_embedding() -> None:
-    model = trained(ranker(design=PRESETS["din"]), rows(items=ITEMS - 12), epochs=1)
+    model = train_ranker(build_ranker(design=PRESETS["din"]), make_rows(items=ITEMS - 12), epochs=1)
     cold = model.embed_items(torch.tensor([ITEMS - 1, ITEMS - 2]))
     assert torch.equal(cold[0], cold[1])
 
 
 def test_din_does_not_read_similarities() -> None:
-    model, data = ranker(design=PRESETS["din"]), rows(20)
+    model, data = build_ranker(design=PRESETS["din"]), make_rows(20)
     before = predict(model, data)
     data.sims[:] = 0.9
     assert np.array_equal(predict(model, data), before)
@@ -258,7 +268,7 @@ def test_din_does_not_read_similarities() -> None:
     ids=["only attention", "only tiers"],
 )
 def test_qarm_reads_similarities(design: Design) -> None:
-    model, data = trained(ranker(design), rows(300), epochs=1), rows(20)
+    model, data = train_ranker(build_ranker(design), make_rows(300), epochs=1), make_rows(20)
     before = predict(model, data)
     data.sims[:] = 0.9
     assert np.abs(predict(model, data) - before).max() > 1e-5
@@ -266,14 +276,14 @@ def test_qarm_reads_similarities(design: Design) -> None:
 
 def test_codes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="expected"):
-        ranker().set_codes(codes()[:-1])
+        build_ranker().set_codes(make_codes()[:-1])
     with pytest.raises(ValueError, match="beyond"):
-        ranker().set_codes(codes() + 1)
+        build_ranker().set_codes(make_codes() + 1)
 
 
 def test_a_saved_model_predicts_the_same(model: Ranker, tmp_path: Path) -> None:
     save(model, tmp_path)
-    assert np.array_equal(predict(load(tmp_path), rows(50)), predict(model, rows(50)))
+    assert np.array_equal(predict(load(tmp_path), make_rows(50)), predict(model, make_rows(50)))
 
 
 def test_yesterdays_model_scores_todays_items_as_it_did_under_their_new_index(model: Ranker) -> None:
@@ -281,7 +291,7 @@ def test_yesterdays_model_scores_todays_items_as_it_did_under_their_new_index(mo
     old_index = torch.cat([order, torch.tensor([-1, -1])])  # two new items, all others in another order
     today = reindex_items(model, old_index)
     new_of = torch.argsort(order).numpy()
-    data = rows(50)
+    data = make_rows(50)
     moved = Samples(
         new_of[data.target], np.where(data.topk < 0, -1, new_of[data.topk]), data.sims, data.labels,
         data.history_length, data.groups, data.ts,
@@ -291,6 +301,6 @@ def test_yesterdays_model_scores_todays_items_as_it_did_under_their_new_index(mo
 
 
 def test_a_new_item_gets_the_codes_that_are_passed(model: Ranker) -> None:
-    new_codes = torch.cat([codes(), torch.tensor([[2, 1, 7]])])
+    new_codes = torch.cat([make_codes(), torch.tensor([[2, 1, 7]])])
     today = reindex_items(model, torch.arange(-1, ITEMS).roll(-1), new_codes)
     assert today.codes[ITEMS].tolist() == [2, 1, 7]

@@ -45,10 +45,10 @@ def test_rates_forget_events_older_than_the_window_and_equal_the_totals(monkeypa
 
 def test_a_taken_item_counts_as_shown_whatever_happens_later() -> None:
     zero = np.zeros(4, int)
-    taken, none = (zero, zero, np.arange(4)), (zero[:0], zero[:0], zero[:0])
+    taken, no_events = (zero, zero, np.arange(4)), (zero[:0], zero[:0], zero[:0])
     later = (zero[:1], zero[:1], np.array([100]))
     rows = (zero[:1], zero[:1], np.array([50]))
-    without, with_later = (Rates.from_arrays(shown, taken, 1, 1, window=1000).at(*rows) for shown in (none, later))
+    without, with_later = (Rates.from_arrays(shown, taken, 1, 1, window=1000).at(*rows) for shown in (no_events, later))
     assert np.array_equal(without, with_later)
     assert without[0, 0] == pytest.approx(np.log((4 + 5 * 5 / 6) / (5 / 6)))  # 4 taken of 4 shown
 

@@ -9,16 +9,16 @@ import torch
 from models.metrics import auc, log_loss
 from models.ranker import Design, Ranker, fit, predict
 from models.ranker.design import Heads
-from tests.models.ranker.designs import EVERYTHING, log, ranker, rows_of, trained
+from tests.models.ranker.designs import EVERYTHING, build_ranker, build_rows, make_log, train_ranker
 
 
 @pytest.mark.parametrize("heads", get_args(Heads))
 @pytest.mark.parametrize("label", [np.nan, 0.0])
 def test_clicks_are_learned_even_if_nobody_bought_anything(heads: Heads, label: float) -> None:
     design = Design("latest", k=8, extras=("rates",), heads=heads)
-    rows = rows_of(design, log())
+    rows = build_rows(design, make_log())
     rows.labels[:, 1] = label
-    click, purchase = predict(trained(design, rows), rows).T
+    click, purchase = predict(train_ranker(design, rows), rows).T
     assert np.isfinite(purchase).all()
     assert auc(rows.labels[:, 0], click) > 0.8
     if label == 0:
@@ -26,12 +26,12 @@ def test_clicks_are_learned_even_if_nobody_bought_anything(heads: Heads, label: 
 
 
 def test_training_in_bfloat16_ends_near_training_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = rows_of(EVERYTHING, log())
+    rows = build_rows(EVERYTHING, make_log())
     models = list[Ranker]()
     for bf16 in (False, True):
         kind = torch.autocast("cpu", torch.bfloat16, enabled=bf16)
         monkeypatch.setattr("models.ranker.training.mixed_precision", lambda _, kind=kind: kind)
-        model = ranker(EVERYTHING)
+        model = build_ranker(EVERYTHING)
         fit(model, rows, seed=0, epochs=3, batch_size=64, lr=1e-2, valid_share=0.2, patience=3)
         models.append(model)
     full, short = (predict(model, rows) for model in models)
