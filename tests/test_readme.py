@@ -6,6 +6,7 @@ import subprocess
 from itertools import chain
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from docs import hooks
@@ -90,7 +91,7 @@ def test_every_view_says_what_it_answers() -> None:
 
 
 def test_a_bar_or_a_tag_in_a_comment_does_not_break_its_row() -> None:
-    column = Column("sid", "STRING", True, "a | b, <c>")
+    column = Column("sid", "STRING", pa.string(), True, "a | b, <c>")
     section = hooks.table_section(Contract("gold.example", (column,), (), {}, "An example."))
     assert "| a \\| b, &lt;c> |" in section
 

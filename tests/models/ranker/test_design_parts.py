@@ -78,7 +78,7 @@ def measure_change(design: Design, change: Change, compute: Callable[[Ranker, Sa
 
 def test_without_item_ids_items_differ_by_their_codes_only() -> None:
     model = build_untrained(Design(features=("semantic_id",)))
-    vectors_of_items = model.embed_items(torch.tensor([0, 16, 1]))  # codes in `designs.build_ranker`: 0 0 0, 0 0 0, 1 0 1
+    vectors_of_items = model.embed_items(torch.tensor([0, 16, 1]))  # their codes: 0 0 0, 0 0 0, 1 0 1
     assert torch.equal(vectors_of_items[0], vectors_of_items[1])
     assert not torch.equal(vectors_of_items[0], vectors_of_items[2])
 
