@@ -53,26 +53,26 @@ def forward(
 AttentionInterface.register(NAME, forward)
 
 
-def fastest(device: torch.device) -> Kernel:
+def fastest_kernel(device: torch.device) -> Kernel:
     """The fastest kernel on a device."""
-    return flex if device.type == "cuda" else by_rows
+    return flex_kernel if device.type == "cuda" else row_kernel
 
 
-def flex(batch: Batch, input_share: float) -> Attend:
+def flex_kernel(batch: Batch, input_share: float) -> Attend:
     """Flex attention; the kernel computes the bias of a score."""
     row, segment, inputs_open = batch.row, batch.segment, input_share > 0
 
     def mask(_b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return sees(row, segment, query, key, inputs_open=inputs_open)
 
-    blocks = fused(create_block_mask, row.device.type)(mask, None, None, len(row), len(row), row.device)
+    blocks = compile_on_gpu(create_block_mask, row.device.type)(mask, None, None, len(row), len(row), row.device)
     bias = torch.tensor(math.log(input_share) if inputs_open else 0.0, device=row.device)
 
     def score(value: Tensor, _b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return value + torch.where(reads_input(segment, query, key), bias, 0.0)
 
     def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        out: Tensor = fused(flex_attention, row.device.type)(
+        out: Tensor = compile_on_gpu(flex_attention, row.device.type)(
             query,
             key,
             value,
@@ -87,31 +87,35 @@ def flex(batch: Batch, input_share: float) -> Attend:
 
 
 @cache
-def fused(function: Callable[..., Any], device: str) -> Callable[..., Any]:
+def compile_on_gpu(function: Callable[..., Any], device: str) -> Callable[..., Any]:
     """Compile a function on a GPU, where it would otherwise fill [queries, keys]. On a CPU only tests call it."""
     return torch.compile(function, dynamic=True) if device == "cuda" else function
 
 
-def by_rows(batch: Batch, input_share: float) -> Attend:
+def row_kernel(batch: Batch, input_share: float) -> Attend:
     """Causal calls over rows as a batch, padded at the end, where causal attention never looks."""
     segment = batch.segment
     in_questions = segment >= Segment.QUESTION
     spans = [torch.ones_like(in_questions)] if input_share > 0 else [~in_questions, segment >= Segment.EMB]
     outputs = [span if number == 0 else in_questions for number, span in enumerate(spans)]  # <EMB>: of the first span
-    calls = [causal_rows(batch.row, span, output) for span, output in zip(spans, outputs, strict=True) if output.any()]
+    calls = [
+        causal_row_attention(batch.row, span, output)
+        for span, output in zip(spans, outputs, strict=True)
+        if output.any()
+    ]
     order = torch.cat([output.nonzero().squeeze(1) for output in outputs]).argsort()
 
     def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         dim = value.shape[-1]
         if 0 < input_share < 1:
-            query, key, value = with_bias(query, key, value, segment, math.log(input_share) / scale)
+            query, key, value = add_bias_dimension(query, key, value, segment, math.log(input_share) / scale)
         outs = torch.cat([call(query, key, value, scale) for call in calls])
         return outs.index_select(0, order)[..., :dim].transpose(0, 1).unsqueeze(0)
 
     return attend
 
 
-def causal_rows(row: Tensor, span: Tensor, output: Tensor) -> Attend:
+def causal_row_attention(row: Tensor, span: Tensor, output: Tensor) -> Attend:
     """Causal attention among the tokens of a span, within each row.
 
     row, span, output  [tokens] int64, bool, bool; output marks a part of the span
@@ -139,7 +143,9 @@ def causal_rows(row: Tensor, span: Tensor, output: Tensor) -> Attend:
     return attend
 
 
-def with_bias(query: Tensor, key: Tensor, value: Tensor, segment: Tensor, bias: float) -> tuple[Tensor, Tensor, Tensor]:
+def add_bias_dimension(
+    query: Tensor, key: Tensor, value: Tensor, segment: Tensor, bias: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Add a dimension to every head that adds `bias` to the product of a question or answer with an input token."""
     of_questions = (segment >= Segment.QUESTION).to(query.dtype)[:, None] * bias
     of_input = (segment == Segment.INPUT).to(key.dtype)[:, None]
@@ -148,7 +154,7 @@ def with_bias(query: Tensor, key: Tensor, value: Tensor, segment: Tensor, bias: 
     return wide_query, wide_key, F.pad(value, (0, 1))
 
 
-def dense(batch: Batch, input_share: float) -> Attend:
+def dense_kernel(batch: Batch, input_share: float) -> Attend:
     """The reference: compute every score, then mask."""
     visible = dense_mask(batch.row, batch.segment, inputs_open=input_share > 0)
     place = torch.arange(len(batch.row), device=batch.row.device)

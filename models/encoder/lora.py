@@ -16,11 +16,11 @@ def add_adapters(model: PreTrainedModel, rank: int) -> None:
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers), model)
 
 
-def adapters(model: PreTrainedModel) -> dict[str, Tensor]:
+def adapter_weights(model: PreTrainedModel) -> dict[str, Tensor]:
     """The tensors of the adapters; empty if the model has no adapters."""
     return {name: tensor for name, tensor in model.state_dict().items() if MARK in name}
 
 
-def without_adapters(model: PreTrainedModel) -> dict[str, Tensor]:
+def weights_without_adapters(model: PreTrainedModel) -> dict[str, Tensor]:
     """The other tensors of the model, under the names that they have without adapters."""
     return {name.replace(BASE, "."): tensor for name, tensor in model.state_dict().items() if MARK not in name}

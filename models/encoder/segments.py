@@ -78,7 +78,9 @@ def collate(
     if not inputs:
         raise ValueError("a batch needs at least one row")
     texts = [list(tokens[:max_input]) for tokens in inputs]
-    pairs = [fitting(row, max_questions) for row in questions] if questions is not None else [[] for _ in texts]
+    pairs = (
+        [take_fitting_pairs(row, max_questions) for row in questions] if questions is not None else [[] for _ in texts]
+    )
     if len(pairs) != len(texts):
         raise ValueError(f"{len(texts)} inputs, but questions for {len(pairs)}")
     tails = [
@@ -86,10 +88,10 @@ def collate(
     ]
     rows = [[(text, Segment.INPUT), ([0] * embs, Segment.EMB), *tail] for text, tail in zip(texts, tails, strict=True)]
     lengths = [sum(len(tokens) for tokens, _ in row) for row in rows]
-    segment = integers(chain.from_iterable([kind] * len(tokens) for row in rows for tokens, kind in row))
+    segment = int64_tensor(chain.from_iterable([kind] * len(tokens) for row in rows for tokens, kind in row))
     return Batch(
-        tokens=integers(chain.from_iterable(tokens for row in rows for tokens, _ in row)),
-        row=torch.arange(len(rows)).repeat_interleave(integers(lengths)),
+        tokens=int64_tensor(chain.from_iterable(tokens for row in rows for tokens, _ in row)),
+        row=torch.arange(len(rows)).repeat_interleave(int64_tensor(lengths)),
         position=torch.cat([torch.arange(length) for length in lengths]),
         segment=segment,
         emb=(segment == Segment.EMB).nonzero().view(len(rows), embs),
@@ -99,7 +101,7 @@ def collate(
     )
 
 
-def fitting(pairs: Sequence[QuestionAnswer], max_tokens: int) -> list[QuestionAnswer]:
+def take_fitting_pairs(pairs: Sequence[QuestionAnswer], max_tokens: int) -> list[QuestionAnswer]:
     """The first pairs that have at most max_tokens tokens together: from half an answer a model would learn to stop."""
     kept: list[QuestionAnswer] = []
     for question, answer in pairs:
@@ -110,7 +112,7 @@ def fitting(pairs: Sequence[QuestionAnswer], max_tokens: int) -> list[QuestionAn
     return kept
 
 
-def integers(values: Iterable[int]) -> Tensor:
+def int64_tensor(values: Iterable[int]) -> Tensor:
     return torch.tensor(list(values), dtype=torch.int64)
 
 

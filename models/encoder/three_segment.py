@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from models.encoder import vision
-from models.encoder.attention import NAME, Kernel, fastest
+from models.encoder.attention import NAME, Kernel, fastest_kernel
 from models.encoder.contrastive_loss import Encoded
 from models.encoder.lora import add_adapters
 from models.encoder.segments import Batch
@@ -89,8 +89,8 @@ class ThreeSegmentEncoder(nn.Module):
         """Last hidden states [tokens, dim] of packed rows."""
         tokens: Tensor = embeddings(self.model)(batch.tokens)
         inputs = tokens.index_copy(0, batch.emb.flatten(), self.emb.to(tokens.dtype).repeat(len(batch.emb), 1))
-        kernel = self.kernel or fastest(tokens.device)
-        extra = vision.arguments(self.model, batch)
+        kernel = self.kernel or fastest_kernel(tokens.device)
+        extra = vision.image_arguments(self.model, batch)
         states: Tensor = self.model.base_model(
             inputs_embeds=inputs[None],
             **({"position_ids": batch.position[None]} | extra),

@@ -24,7 +24,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from models.encoder import vision
-from models.encoder.lora import adapters, without_adapters
+from models.encoder.lora import adapter_weights, weights_without_adapters
 from models.encoder.three_segment import ThreeSegmentEncoder, embeddings
 from models.pretrained import check_weights
 
@@ -33,9 +33,9 @@ ADDED_WEIGHTS = "encoder.safetensors"
 
 def save(encoder: ThreeSegmentEncoder, folder: Path, tokenizer: PreTrainedTokenizerBase | ProcessorMixin) -> None:
     """Write everything that load() needs, also the tokenizer or the processor of a vision-language model."""
-    encoder.model.save_pretrained(folder, state_dict=without_adapters(encoder.model))
+    encoder.model.save_pretrained(folder, state_dict=weights_without_adapters(encoder.model))
     tokenizer.save_pretrained(folder)
-    tensors = adapters(encoder.model) | vision.projector(encoder.model) | {"emb": encoder.emb.detach()}
+    tensors = adapter_weights(encoder.model) | vision.projector_weights(encoder.model) | {"emb": encoder.emb.detach()}
     rank = {} if encoder.rank is None else {"rank": str(encoder.rank)}
     save_file({name: t.contiguous().cpu() for name, t in tensors.items()}, folder / ADDED_WEIGHTS, metadata=rank)
 

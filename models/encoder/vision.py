@@ -24,7 +24,7 @@ def freeze_tower(model: PreTrainedModel) -> None:
             parameter.requires_grad_(PROJECTOR in name)
 
 
-def projector(model: PreTrainedModel) -> dict[str, Tensor]:
+def projector_weights(model: PreTrainedModel) -> dict[str, Tensor]:
     """The tensors of the projector; empty for a text model."""
     return {name: t for name, t in model.state_dict().items() if f".{TOWER}" in name and PROJECTOR in name}
 
@@ -38,7 +38,7 @@ def image_tokens(config: PreTrainedConfig, grid: Tensor) -> list[int]:
     return [config.vision_start_token_id, *[config.image_token_id] * count, config.vision_end_token_id]
 
 
-def arguments(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:
+def image_arguments(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:
     """The model's arguments besides the embeddings of the tokens; empty for a batch without images.
 
     raises  ValueError if the batch does not contain as many image tokens as its images need
@@ -51,10 +51,10 @@ def arguments(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:
         raise ValueError(f"the images need {needed} image tokens, the batch has {present}: were inputs cut too short?")
     base: Any = model.base_model
     images = base.get_image_features(batch.pixels, batch.grid, return_dict=True)
-    return {"position_ids": positions(model, batch), "mm_encoder_outputs": {"image": images}}
+    return {"position_ids": rope_positions(model, batch), "mm_encoder_outputs": {"image": images}}
 
 
-def positions(model: PreTrainedModel, batch: Batch) -> Tensor:
+def rope_positions(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Positions in time, height and width [3, 1, tokens]; each row starts from 0."""
     rows, width = len(batch.emb), int(batch.position.max()) + 1
     tokens = batch.tokens.new_zeros(rows, width)

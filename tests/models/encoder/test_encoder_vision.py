@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.encoder.attention import dense
+from models.encoder.attention import dense_kernel
 from models.encoder.segments import Batch, collate
 from models.encoder.three_segment import ThreeSegmentEncoder
 from models.encoder.three_segment_files import load, save
@@ -84,7 +84,7 @@ def test_image_tokens_are_where_the_model_itself_puts_them() -> None:
 def test_fast_and_reference_attention_agree_on_images_too() -> None:
     encoder, batch = ThreeSegmentEncoder(tiny_vision(), embs=EMBS), packed(pixels())
     out = encoder(batch)
-    encoder.kernel = dense
+    encoder.kernel = dense_kernel
     reference = encoder(batch)
     torch.testing.assert_close(out.vectors, reference.vectors, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(out.nll, reference.nll, rtol=1e-3, atol=1e-4)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.encoder.attention import by_rows, dense, flex
+from models.encoder.attention import dense_kernel, flex_kernel, row_kernel
 from models.encoder.segments import Batch, Segment, collate, dense_mask
 
 N, E, Q, A = Segment  # input, <EMB>, question, answer
@@ -73,16 +73,16 @@ def test_every_kernel_gives_the_result_of_the_dense_mask(seed: int, input_share:
     generator = torch.Generator().manual_seed(seed)
     query = 3 * torch.randn(1, 6, len(batch.row), 16, generator=generator)  # far from uniform attention
     key, value = torch.randn(2, 1, 2, len(batch.row), 16, generator=generator)
-    expected = dense(batch, input_share)(query, key, value, 0.25)
-    torch.testing.assert_close(by_rows(batch, input_share)(query, key, value, 0.25), expected, rtol=0, atol=1e-5)
-    torch.testing.assert_close(flex(batch, input_share)(query, key, value, 0.25), expected, rtol=0, atol=1e-5)
+    expected = dense_kernel(batch, input_share)(query, key, value, 0.25)
+    torch.testing.assert_close(row_kernel(batch, input_share)(query, key, value, 0.25), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(flex_kernel(batch, input_share)(query, key, value, 0.25), expected, rtol=0, atol=1e-5)
 
 
 def test_an_input_share_falls_smoothly_to_the_papers_mask() -> None:
     batch = random_batch(0)
     query, key, value = torch.randn(3, 1, 2, len(batch.row), 8, generator=torch.Generator().manual_seed(0))
-    closed = by_rows(batch, 0.0)(query, key, value, 0.3)
-    gaps = [float((by_rows(batch, share)(query, key, value, 0.3) - closed).abs().max()) for share in (1, 0.1, 1e-9)]
+    closed = row_kernel(batch, 0.0)(query, key, value, 0.3)
+    gaps = [float((row_kernel(batch, share)(query, key, value, 0.3) - closed).abs().max()) for share in (1, 0.1, 1e-9)]
     assert gaps[0] > gaps[1] > gaps[2]
     assert gaps[2] < 1e-6
 

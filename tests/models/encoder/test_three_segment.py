@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 from transformers import MistralConfig, MistralForCausalLM
 
-from models.encoder.attention import Attend, Kernel, by_rows, dense, flex
+from models.encoder.attention import Attend, Kernel, dense_kernel, flex_kernel, row_kernel
 from models.encoder.segments import Batch, Segment
 from models.encoder.three_segment import ThreeSegmentEncoder
 from tests.llm import EMBS, packed, rows, tiny_llm
@@ -38,7 +38,7 @@ def gradient_at_inputs(encoder: ThreeSegmentEncoder, batch: Batch, input_share: 
     return at_tokens[batch.segment == Segment.INPUT].abs().amax(1)
 
 
-@pytest.mark.parametrize("kernel", [by_rows, dense])
+@pytest.mark.parametrize("kernel", [row_kernel, dense_kernel])
 @pytest.mark.parametrize("seed", range(3))
 def test_an_answer_learns_from_the_input_through_the_emb_tokens_only(kernel: Kernel, seed: int) -> None:
     encoder, batch = ThreeSegmentEncoder(tiny_llm(seed), embs=EMBS), packed(*rows(seed))
@@ -55,7 +55,7 @@ def test_an_answer_learns_from_the_input_through_the_emb_tokens_only(kernel: Ker
 def test_fast_and_reference_attention_agree_in_vectors_losses_and_gradients(input_share: float) -> None:
     encoder, batch = ThreeSegmentEncoder(tiny_llm(), embs=EMBS), packed(*rows())
     results = []
-    for kernel in (dense, by_rows):
+    for kernel in (dense_kernel, row_kernel):
         encoder.kernel = kernel
         out = encoder(batch, input_share=input_share)
         loss = out.nll / out.answer_tokens + out.vectors.square().mean()
@@ -64,7 +64,7 @@ def test_fast_and_reference_attention_agree_in_vectors_losses_and_gradients(inpu
         )
     for fast, reference in zip(*results, strict=True):
         torch.testing.assert_close(fast, reference, rtol=1e-3, atol=1e-4)
-    encoder.kernel = flex
+    encoder.kernel = flex_kernel
     with torch.no_grad():  # flex attention has no backward pass on CPU
         out = encoder(batch, input_share=input_share)
     torch.testing.assert_close(out.vectors, results[0][0], rtol=1e-3, atol=1e-4)
@@ -168,7 +168,7 @@ def test_bf16_computes_nearly_the_same_and_trains_in_float32(rank: int | None) -
     dtypes = set()
 
     def recording_flex(batch: Batch, input_share: float) -> Attend:
-        attend = flex(batch, input_share)
+        attend = flex_kernel(batch, input_share)
 
         def record_dtypes(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
             dtypes.update({query.dtype, key.dtype, value.dtype})
