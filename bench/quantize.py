@@ -18,7 +18,7 @@ Columns:
     collision, collision unseen  share of items that have the same ID as another item
     rebuild error (unseen)       mean square error per element of vectors rebuilt from their codes, times 1,000
     edge num                     mean number of items with the ID of an item
-    hr at K                      share of items among the first K items with their ID, in random order
+    hr at K                      share of items among the first K of all items with their ID, in random order
     largest bucket               number of items with the most common ID
     dead codes                   codes that no item has, over all levels
     preserved neighbours         share of an item's 10 most similar items (by cosine) that have its c1 and c2

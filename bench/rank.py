@@ -171,9 +171,8 @@ def main() -> None:
     os.environ.setdefault("PROFILE", "small")
     settings = load_settings()
     rows: list[Row] = []
-    vectors = dict[
-        bool, torch.Tensor
-    ]()  # untuned and tuned; both kinds of information have the same items and training rows
+    # Untuned (False) and tuned (True) vectors. Both kinds of information have the same items and training rows.
+    vectors = dict[bool, torch.Tensor]()
     for information in flags.information:
         try:
             log = load_log(flags.data, information, flags.new)
