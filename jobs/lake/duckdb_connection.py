@@ -7,7 +7,7 @@ import duckdb
 LIMITS: dict[str, str | int] = {"memory_limit": "4GB", "threads": 2}
 
 
-def open_duckdb() -> duckdb.DuckDBPyConnection:
+def open_duckdb() -> "duckdb.DuckDBPyConnection":  # in quotes: DuckDB reports types that outlive it as leaks
     """Open an empty DuckDB in memory, in UTC. What does not fit in its memory goes to the temporary folder."""
     connection = duckdb.connect(config={**LIMITS, "temp_directory": tempfile.gettempdir()})
     connection.execute("SET TimeZone = 'UTC'")
