@@ -54,13 +54,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(config.stash[SERVER].logs)
 
 
+SHARED = ("ran", "retail", "landed", "three_days", "shown", "bought", "dag")  # fixtures that are slow to make
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a lake of several days run in one process, and first: they take longest."""
+    """Run the tests that share a slow fixture in one process, and first, because they take longest."""
     for item in items:
-        shared = [name for name in ("ran", "retail", "shown", "bought") if name in getattr(item, "fixturenames", ())]
-        group = shared[0] if shared else "dags" if "dags" in item.path.parts else None
-        if group:
-            item.add_marker(pytest.mark.xdist_group(group))
+        if shared := [name for name in SHARED if name in getattr(item, "fixturenames", ())]:
+            item.add_marker(pytest.mark.xdist_group(shared[0]))
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 

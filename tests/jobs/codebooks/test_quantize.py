@@ -158,6 +158,7 @@ def test_a_run_that_died_between_its_writes_ends_in_the_same_tables_once_rerun(
     assert read_metrics(lake, next_day, "refit") == read_metrics(undisturbed, next_day, "refit") != {}
 
 
+@pytest.mark.classic
 def test_ids_from_sparks_executors_are_those_of_this_process(lake: Lake, settings: Settings) -> None:
     in_process, on_spark = with_quantizer(settings), with_quantizer(settings, spark_parts=2)
     days = {DAY: range(150), DAY + timedelta(1): range(50, 250)}

@@ -143,6 +143,7 @@ def test_embedding_goes_on_after_the_last_chunk_that_was_written(
     assert lake.arrow("gold.item_embeddings").num_rows == 64
 
 
+@pytest.mark.classic
 def test_sparks_executors_compute_the_same_vectors_as_this_process(lake: Lake, settings: Settings) -> None:
     put_items(lake, 64)
     embed.run(lake, settings, DAY)
