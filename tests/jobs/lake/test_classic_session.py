@@ -6,7 +6,7 @@ import sys
 
 
 def test_the_tests_marked_classic_also_pass_without_a_spark_server() -> None:
-    env = {name: value for name, value in os.environ.items() if name not in ("SPARK_REMOTE", "PYTEST_XDIST_WORKER")}
-    command = [sys.executable, "-m", "pytest", "-m", "classic", "-p", "no:xdist", "tests/jobs"]
+    env = {name: value for name, value in os.environ.items() if name != "SPARK_REMOTE"}
+    command = [sys.executable, "-m", "pytest", "-m", "classic", "tests/jobs"]
     run = subprocess.run(command, env=env | {"TEST_SPARK": "classic"}, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
