@@ -57,35 +57,35 @@ class Chain:
     landing: Path
     before: Path  # the lake as it was before the last day
     content: dict[str, str]  # of its tables after the last day
-    trained: dict[date, JobResult]  # what train told of each day
+    trained: dict[date, JobResult]  # the result of train on each day
 
 
 def run_day(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> JobResult:
-    """All of a day. returns what train told"""
+    """Run every job of a day. Returns the result of train."""
     ingest.run(lake, settings, day, data=data, since=since)
     samples.run(lake, settings, day, since=since)
-    told: dict[object, JobResult] = {job: job.run(lake, settings, day) for job in AFTER_SAMPLES}
-    return told[train]
+    results: dict[object, JobResult] = {job: job.run(lake, settings, day) for job in AFTER_SAMPLES}
+    return results[train]
 
 
 def content(lake: Lake) -> dict[str, str]:
-    """A hash of the sorted rows of every table that is not a log."""
-    found = {}
+    """Return a hash of the sorted rows of every table that is not a log."""
+    hashes = {}
     for name in sorted(contracts().keys() - {"ops.runs"}):
         columns = [c for c in contracts()[name].names if c not in NOT_CONTENT]
         rows = sorted(map(repr, lake.arrow(name, columns).to_pylist()))
-        found[name] = hashlib.sha256("\n".join(rows).encode()).hexdigest()
-    return found
+        hashes[name] = hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    return hashes
 
 
 def small_settings() -> Settings:
-    """Settings of a model that is trained in seconds."""
-    held = {name: os.environ.get(name) for name in SMALL}
+    """Settings for a model that trains in seconds."""
+    environment = {name: os.environ.get(name) for name in SMALL}
     os.environ.update(SMALL)
     try:
         return load_settings()
     finally:
-        for name, value in held.items():
+        for name, value in environment.items():
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value

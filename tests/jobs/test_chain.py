@@ -53,7 +53,7 @@ def test_challenger_champion_and_din_are_judged_on_the_same_rows(ran: Chain) -> 
     assert auc["challenger"]["value"] > 0.55
     assert 0 < next(r["value"] for r in rows if r["metric"] == "missed_by_id_search") < 1
     counted = {r["slice"]: r["rows"] for r in rows if r["model"] == "challenger" and r["metric"] == "auc"}
-    assert sum(counted.get(f"popularity_{one}", 0) for one in range(1, 11)) == counted["all"] == counted["purchase"]
+    assert sum(counted.get(f"popularity_{tenth}", 0) for tenth in range(1, 11)) == counted["all"] == counted["purchase"]
     assert {r["model"] for r in rows if r["metric"] == "hit_rate_at_10" and r["value"] > 0} == {"live", "popular"}
 
 
@@ -94,33 +94,33 @@ def test_a_day_goes_on_from_the_champion_if_it_was_made_alike(ran: Chain) -> Non
     catalogue = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
     data = load_dataset(lake, settings, catalogue, LAST)
 
-    def warmed(settings: Settings, day: date = LAST, book: str = card.codebook_version) -> Ranker | None:
+    def continue_training(settings: Settings, day: date = LAST, book: str = card.codebook_version) -> Ranker | None:
         model, now = (
             build_ranker(data, settings, challenger_design(settings.ranker)),
             replace(catalogue, codebook_version=book),
         )
         return load_champion_to_continue(lake, settings, day, "challenger", model, now, card.encoder_version)
 
-    def told(**values: object) -> Settings:
+    def change_ranker(**values: object) -> Settings:
         return settings.model_copy(update={"ranker": settings.ranker.model_copy(update=values)})
 
-    old = warmed(told(seed=3))
+    old = continue_training(change_ranker(seed=3))
     assert old is not None
     assert torch.equal(old.ids.weight, load_model(lake, champion["model_uri"], catalogue).ids.weight)
     assert torch.equal(old.codes[:-1].cpu(), torch.where(catalogue.codes < 0, old.codes[-1].cpu(), catalogue.codes))
-    assert warmed(settings, book="a refit of the same kind") is not None
+    assert continue_training(settings, book="a refit of the same kind") is not None
     kind = settings.quantizer.model_copy(update={"kind": "rq_vae"})
-    assert warmed(settings.model_copy(update={"quantizer": kind}), book="a codebook of another kind") is None
-    assert warmed(told(warm_start=False)) is None
-    assert warmed(told(dim=8)) is None
-    assert warmed(settings, LAST - timedelta(30)) is None
+    assert continue_training(settings.model_copy(update={"quantizer": kind}), book="a codebook of another kind") is None
+    assert continue_training(change_ranker(warm_start=False)) is None
+    assert continue_training(change_ranker(dim=8)) is None
+    assert continue_training(settings, LAST - timedelta(30)) is None
     for name, design, goes_on in (
         ("din", din_design(settings.ranker), True),
         ("challenger", challenger_design(settings.ranker), False),
     ):
         model, now = build_ranker(data, settings, design), replace(catalogue, codebook_version="of another encoder")
-        found = load_champion_to_continue(lake, settings, LAST, name, model, now, "another encoder")
-        assert (found is not None) == goes_on  # DIN reads neither vectors nor codes
+        continued = load_champion_to_continue(lake, settings, LAST, name, model, now, "another encoder")
+        assert (continued is not None) == goes_on  # DIN reads neither vectors nor codes
 
 
 def test_the_models_of_the_second_day_began_at_those_of_the_first(ran: Chain) -> None:
@@ -148,16 +148,16 @@ def test_the_first_items_of_a_few_users_are_explained_by_their_histories(
     for row in rows:
         assert row["score"] == pytest.approx(first[row["user_id"], row["item_id"]], abs=1e-6)
         assert (row["user_id"], row["history_item_id"], row["ts"]) in done
-    one = [r for r in rows if r["user_id"] == rows[0]["user_id"]]
-    assert [r["attention"] for r in one] == sorted((r["attention"] for r in one), reverse=True)
-    told = explain.run(lake, settings, LAST, user=one[0]["user_id"], item=one[0]["item_id"])
-    assert told.rows_in == len(one)
-    assert told.notes["score"] == pytest.approx(one[0]["score"], abs=1e-6)
-    assert f"{one[0]['attention']:.3f}" in capsys.readouterr().err
+    first_user = [r for r in rows if r["user_id"] == rows[0]["user_id"]]
+    assert [r["attention"] for r in first_user] == sorted((r["attention"] for r in first_user), reverse=True)
+    result = explain.run(lake, settings, LAST, user=first_user[0]["user_id"], item=first_user[0]["item_id"])
+    assert result.rows_in == len(first_user)
+    assert result.notes["score"] == pytest.approx(first_user[0]["score"], abs=1e-6)
+    assert f"{first_user[0]['attention']:.3f}" in capsys.readouterr().err
     with pytest.raises(UserError, match="there is no item nothing"):
-        explain.run(lake, settings, LAST, user=one[0]["user_id"], item="nothing")
+        explain.run(lake, settings, LAST, user=first_user[0]["user_id"], item="nothing")
     with pytest.raises(UserError, match="no model was live"):
-        explain.run(lake, settings, LAST - timedelta(100), user=one[0]["user_id"], item="nothing")
+        explain.run(lake, settings, LAST - timedelta(100), user=first_user[0]["user_id"], item="nothing")
 
 
 def test_recommendations_are_ranked_by_score_and_hold_nothing_seen(ran: Chain) -> None:
@@ -170,18 +170,18 @@ def test_recommendations_are_ranked_by_score_and_hold_nothing_seen(ran: Chain) -
         assert (row["user_id"], row["item_id"]) not in pairs_seen
         by_user.setdefault(row["user_id"], []).append(row)
     assert by_user
-    for mine in by_user.values():
-        mine.sort(key=lambda r: int(str(r["rank"])))
-        assert [r["rank"] for r in mine] == list(range(1, settings.recommend.k + 1))
-        scores = [float(str(r["score"])) for r in mine]
+    for user_rows in by_user.values():
+        user_rows.sort(key=lambda r: int(str(r["rank"])))
+        assert [r["rank"] for r in user_rows] == list(range(1, settings.recommend.k + 1))
+        scores = [float(str(r["score"])) for r in user_rows]
         assert scores == sorted(scores, reverse=True)
 
 
 def test_no_feature_sees_what_happens_at_or_after_the_sample(ran: Chain, tmp_path: Path) -> None:
     assert_no_future(ran.lake, ran.settings, LAST, Lake(tmp_path / "other"))
     lists = ((EVENT_KINDS["impression"], 20), (EVENT_KINDS["purchase"], 5))
-    told = replace(PRESETS["sim_hard"], extras=("rates",), lists=lists)
-    assert_no_future(ran.lake, ran.settings, LAST, Lake(tmp_path / "shown"), told)
+    design = replace(PRESETS["sim_hard"], extras=("rates",), lists=lists)
+    assert_no_future(ran.lake, ran.settings, LAST, Lake(tmp_path / "shown"), design)
 
 
 def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Chain) -> None:
@@ -191,9 +191,9 @@ def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Chain) -> 
     trained = max(lake.arrow("gold.releases").to_pylist(), key=lambda r: r["release"])
 
     def measured(challenger: float, champion: float) -> gate.Decision:
-        told = {"rows": 1000, "version": trained["model_version"]}
-        rows = metric_rows("challenger", "all", {"auc": challenger}, **told)
-        rows += metric_rows("champion", "all", {"auc": champion}, **told)
+        options = {"rows": 1000, "version": trained["model_version"]}
+        rows = metric_rows("challenger", "all", {"auc": challenger}, **options)
+        rows += metric_rows("champion", "all", {"auc": champion}, **options)
         gap = {"auc": challenger - champion}
         rows += metric_rows("challenger_minus_champion", "all", gap, intervals={"auc": (-0.1, 0.1)}, rows=1000)
         replace_metrics(lake, "evaluate", day, rows)
