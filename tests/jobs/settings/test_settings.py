@@ -34,11 +34,11 @@ from tests.jobs.lake_rows import DAY, put, run_row
         ("sidereal_rankers__k", "3", "sidereal_rankers__k is unknown"),
         ("SIDEREAL_RANKER__MAX_HISTORY", "99999999999999999999", r"ranker\.max_history"),
         ("SIDEREAL_RANKER__DROPOUT", "1", r"ranker\.dropout"),
-        ("SIDEREAL_RANKER__FEATURES", "[]", r"ranker.*told nothing of items"),
+        ("SIDEREAL_RANKER__FEATURES", "[]", r"ranker.*a model without features of items cannot rank them"),
         (
             "SIDEREAL_RANKER__EXTRAS",
             '["time","rates","time"]',
-            r"setting ranker is wrong: extras: time, rates, time names one twice \(",
+            r"setting ranker is wrong: extras: time, rates, time names a value twice \(",
         ),
         ("SIDEREAL_RANKER__LISTS", "{ click = 3 }", 'LISTS={"click":30}'),
         ("PROFILE", "huge", "PROFILE=huge is unknown; use one of: demo, gpu, small"),
@@ -50,12 +50,12 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
         load_settings()
 
 
-def test_din_long_looks_at_ten_times_k_events_and_no_more_than_any_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_din_long_reads_ten_times_k_events_and_no_more_than_any_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIDEREAL_RANKER__PRESET", "din_long")
     monkeypatch.setenv("SIDEREAL_RANKER__K", "1000")
     assert load_settings().ranker.k == 1000
     monkeypatch.setenv("SIDEREAL_RANKER__K", "1001")
-    with pytest.raises(UserError, match=r"ranker.*k: din_long looks at ten times as many"):
+    with pytest.raises(UserError, match=r"ranker.*k: din_long reads ten times as many"):
         load_settings()
 
 
