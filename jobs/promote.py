@@ -4,8 +4,9 @@
     python -m jobs.promote --day 2026-11-20 --rollback
 
 Reads gold.metrics, gold.releases and the models. Writes gold.metrics (job promote) and gold.releases.
-The gate (`jobs.release.gate`) decides between challenger and champion. Either way the release names the exact version
-of every table. --rollback makes the release before the live one live again, as a new row.
+The gate (`jobs.release.gate`) decides between challenger and champion. Either way the release names the exact versions
+of the tables in `jobs.release.publishing.PUBLISHED`. --rollback makes the release before the live one live again, as a
+new row.
 """
 
 import argparse

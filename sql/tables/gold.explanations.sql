@@ -9,7 +9,7 @@ CREATE TABLE gold.explanations (
   similarity      DOUBLE    NOT NULL COMMENT 'similarity of the two items, -1 to 1; 0 if the GSU does not compare items',
   attention       DOUBLE    NOT NULL COMMENT 'weight of the event among all events that the GSU found, mean over the attention heads of the ESU',
   model_version   STRING    NOT NULL COMMENT 'model that scored',
-  day             DATE      NOT NULL COMMENT 'last day that the model was trained on'
+  day             DATE      NOT NULL COMMENT 'day of the run; events up to the end of this day count'
 ) USING DELTA PARTITIONED BY (day)
   TBLPROPERTIES ('delta.constraints.rank_from_1' = 'rank >= 1')
   COMMENT 'Why some users are recommended their first item: the events that the model found, and the weight of each.'

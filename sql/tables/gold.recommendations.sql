@@ -4,7 +4,7 @@ CREATE TABLE gold.recommendations (
   item_id       STRING NOT NULL COMMENT 'as in silver.items',
   score         DOUBLE NOT NULL COMMENT 'predicted probability of the main label, 0 to 1',
   model_version STRING NOT NULL COMMENT 'model that ranked the items',
-  day           DATE   NOT NULL COMMENT 'last day that the model was trained on'
+  day           DATE   NOT NULL COMMENT 'day of the run; events up to the end of this day count'
 ) USING DELTA PARTITIONED BY (day)
   TBLPROPERTIES ('delta.constraints.rank_from_1' = 'rank >= 1')
   COMMENT 'The first K items for every active user.'

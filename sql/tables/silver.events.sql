@@ -10,7 +10,7 @@ CREATE TABLE silver.events (
   position   INT                COMMENT 'place on the page, from 0',
   order_id   STRING             COMMENT 'order that a purchase belongs to',
   seq        BIGINT             COMMENT 'order of the events of a user, for logs whose ts is coarse',
-  landed_day DATE      NOT NULL COMMENT 'day on which the line was due; a late line is due after its day',
+  landed_day DATE      NOT NULL COMMENT 'day on which the line was due; for a late line it is later than day',
   day        DATE      NOT NULL COMMENT 'UTC day of ts'
 ) USING DELTA PARTITIONED BY (day)
   TBLPROPERTIES ('delta.constraints.day_is_ts_day' = 'day <= landed_day')
