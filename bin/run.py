@@ -5,7 +5,8 @@
     FROM TO  the days to run (default: the last 3 that have events); the first run also reads the history before them
     PROFILE  demo, small or gpu (default: demo for simulated logs, small for DATA)
 
-If you stop it (Ctrl-C, kill, even kill -9), no process stays behind. Start it again and it continues.
+If you stop it (Ctrl-C, kill, even kill -9), no process stays behind. The next call starts with the first day again, and
+reuses the vectors and verdicts that were saved.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from summary import print_summary
 
 SIMULATED_LAST_DAY, SIMULATED_DAYS = "2026-11-20", "10"
 DAYS_TO_RUN = 3
+START_AGAIN = "start it again: it begins with the first day, and reuses saved vectors and verdicts"
 
 
 def simulate_logs(folder: Path, console: Console) -> None:
@@ -141,10 +143,10 @@ def main() -> int:
         return 1
     except httpx.HTTPError as error:
         cause = str(error) or type(error).__name__
-        errors.print(f"make run: Airflow did not answer ({cause}); start it again to continue", markup=False)
+        errors.print(f"make run: Airflow did not answer ({cause}); {START_AGAIN}", markup=False)
         return 1
     except KeyboardInterrupt:
-        errors.print("make run: stopped; start it again to continue", markup=False)
+        errors.print(f"make run: stopped; {START_AGAIN}", markup=False)
         return 130
     finally:
         on_signals(signal.SIG_IGN)  # a second Ctrl-C must not leave some processes running
