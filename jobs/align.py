@@ -8,7 +8,7 @@ gold.encoders, partition day: whether the tuned encoder finds the partners of he
 encoder, and therefore replaces it.
 
 Tuning always starts from the encoder of the settings, so that the same pairs give the same encoder. An interrupted run
-goes on where it stopped.
+continues where it stopped.
 """
 
 from datetime import date, timedelta

@@ -3,7 +3,7 @@
     python -m jobs.embed --day 2026-11-20
 
 Reads silver.items, gold.encoders and gold.releases. Writes gold.item_embeddings, partition (encoder_version, day), a
-chunk of items at a time, so that an interrupted run goes on where it stopped. Items get the vectors of the live
+chunk of items at a time, so that an interrupted run continues where it stopped. Items get the vectors of the live
 encoder. After the live encoder changed, they also get the vectors of the encoder that the live model was trained with.
 """
 

@@ -2,7 +2,7 @@
 
 Each token is a direction. The output layer leads from each token of the script to the next one. One attention head,
 uniform over all earlier tokens, carries a cue from anywhere in the prompt to the place where the script has two ways to
-go on.
+continue.
 """
 
 from itertools import pairwise

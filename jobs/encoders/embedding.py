@@ -21,8 +21,8 @@ from jobs.settings.tree import Settings
 TABLE = "gold.item_embeddings"
 KEY = ["item_id", "content_hash"]
 ITEMS_AT_ONCE = 65_536  # most items of a commit
-FIRST_ITEMS = 512  # of the first commit: their time tells how many items can be embedded in ...
-SAVE_EVERY = 300.0  # ... seconds, which is about what a killed run loses
+FIRST_ITEMS = 512  # items of the first commit; its time sets the size of the next ones
+SAVE_EVERY = 300.0  # seconds between commits, about what a killed run loses
 
 
 def embed_missing(lake: Lake, settings: Settings, encoder: EncoderRef, day: date) -> tuple[int, int]:

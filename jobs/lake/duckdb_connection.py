@@ -7,7 +7,8 @@ import duckdb
 LIMITS: dict[str, str | int] = {"memory_limit": "4GB", "threads": 2}
 
 
-def open_duckdb() -> "duckdb.DuckDBPyConnection":  # in quotes: DuckDB reports types that outlive it as leaks
+# in quotes, so that no reference to DuckDB's type is left at exit: DuckDB reports such references as leaks
+def open_duckdb() -> "duckdb.DuckDBPyConnection":
     """Open an empty DuckDB in memory, in UTC. What does not fit in its memory goes to the temporary folder."""
     connection = duckdb.connect(config={**LIMITS, "temp_directory": tempfile.gettempdir()})
     connection.execute("SET TimeZone = 'UTC'")

@@ -59,7 +59,7 @@ def check_reject_share(counts: dict[str, list[LineCount]], max_share: float) -> 
             raise UserError(
                 f"{rejected:,} of {lines:,} lines of {kind} are rejected, most often because"
                 f" {max(reasons, key=lambda reason: reasons[reason])}; bronze.rejects lists them with file and line."
-                f" Mend the files, or allow more than {max_share:.0%} by the setting logs.max_reject_share"
+                f" Fix the files, or allow more than {max_share:.0%} by the setting logs.max_reject_share"
             )
 
 

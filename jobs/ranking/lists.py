@@ -19,7 +19,7 @@ from models.ranker.histories import Histories
 from models.ranker.training import predict
 
 Ints = NDArray[np.int64]
-EVENTS_AT_ONCE = 1 << 22  # found before the next users are ranked: bounds memory
+EVENTS_AT_ONCE = 1 << 22  # most events searched at once, to limit memory
 TRIGGERS, NEIGHBOURS = 10, 50  # QARM V2, section 6
 
 

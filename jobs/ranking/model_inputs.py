@@ -20,7 +20,7 @@ from models.ranker.search_result import SearchResult
 
 Ints = NDArray[np.integer]
 Search = Callable[[Histories, Ints, Ints, Int64s], SearchResult]  # of histories, user, target and end [rows]
-EVENTS_AT_ONCE = 1 << 24  # found before the next rows are searched: bounds memory
+EVENTS_AT_ONCE = 1 << 24  # most events searched at once, to limit memory
 
 
 def build_model_inputs(

@@ -52,7 +52,7 @@ def train_models(lake: Lake, settings: Settings, day: date, dataset: Dataset, en
         inputs = build_model_inputs(dataset, dataset.train, settings, design, vectors=vectors)
         checkpoint = LakeCheckpoint.for_training(lake, day, model, inputs, settings.ranker)
         curve = train_ranker(model, inputs, settings, name, checkpoint)
-        del inputs  # its temporary files go before those of the next model come
+        del inputs  # frees its temporary files before the next model writes its own
         if kept_start(curve):
             message = f"{name} keeps the weights it started from: no epoch was better on the validation rows"
             print(message, file=sys.stderr, flush=True)

@@ -9,8 +9,8 @@ TERMS = {
     "GAUC": "Like UAUC, but a user with more rows counts more.",
     "log loss": "How far the predicted probabilities are from what happened. Lower is better.",
     "calibration": "The mean prediction divided by the mean label. 1 is best; above 1, the predictions are too high.",
-    "95 % interval": "How much chance may move the value: with users drawn again at random, it lay in this interval in"
-    " 95 % of the draws (bootstrap).",
+    "95 % interval": "The range in which 95 % of the values lie if users are drawn again at random (bootstrap). A wide"
+    " range means that chance matters much.",
     "hit rate": "Of the items that users acted on, the share that was in their list. At 10: among its first ten items.",
     "NDCG": "Like the hit rate, but an item counts more the nearer it is to the top of the list. 1 is best.",
     "epoch": "One pass over the training rows.",

@@ -19,7 +19,7 @@ from models.distributed import worker_count, worker_index
 class Encoded(NamedTuple):
     """What an encoder computes for some items.
 
-    vectors        [items, dim], of any length
+    vectors        [items, dim], not normalised
     nll            [] sum of the negative log-likelihood of all answer tokens; 0 if there are no answers
     answer_tokens  how many answer tokens there are
     """

@@ -40,7 +40,7 @@ class Embedder(Protocol):
         """The input of `vectors`."""
 
     def vectors(self, batch: Any) -> Tensor:
-        """[items, dim], of any length."""
+        """[items, dim], not normalised."""
 
     def left_out(self) -> str:
         """How many images could not be read so far, and why one of them could not; empty if all could be read."""

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-MARK = ".lora_"  # peft puts it in the names of the weights that it adds ...
-BASE = ".base_layer."  # ... and this in the names of the weights of a layer that has an adapter
+MARK = ".lora_"  # in the names of the weights that peft adds
+BASE = ".base_layer."  # in the names of the weights of a layer that has an adapter
 
 
 def add_adapters(model: PreTrainedModel, rank: int) -> None:

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from models.encoder.pair_batches import Ints, Partners
 
-ROWS_AT_ONCE = 1024  # items that are searched for at once, ...
-SCORES_AT_ONCE = 250_000_000  # ... or fewer, so that no more scores are in memory
+ROWS_AT_ONCE = 1024  # most items that are searched for at once
+SCORES_AT_ONCE = 250_000_000  # most scores in memory; a large catalogue is searched for fewer items at once
 NO_PAIRS = np.zeros((0, 2), np.int64)
 
 

@@ -77,7 +77,7 @@ class ThreeSegmentEncoder(nn.Module):
         return Encoded(states[batch.emb].float().mean(1), nll, len(batch.answer))
 
     def embed(self, batch: Batch) -> Tensor:
-        """The vectors of rows [rows, dim] float32, of any length; questions are not needed."""
+        """The vectors of rows [rows, dim] float32, not normalised; questions are not needed."""
         batch = batch.to(self.emb.device)
         with self.precision():
             return self.states(batch, 0.0)[batch.emb].float().mean(1)

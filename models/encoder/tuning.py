@@ -1,4 +1,4 @@
-"""Train an encoder on item pairs. An interrupted training goes on from its checkpoint."""
+"""Train an encoder on item pairs. An interrupted training continues from its checkpoint."""
 
 import math
 import os
@@ -60,8 +60,8 @@ def tune(
     """Train the model in place on pairs of items.
 
     With `torch.distributed`, every worker calls this function with the same pairs; all start from the weights of
-    worker 0. On a CPU the same arguments give the same weights, even if the training was interrupted and went on from
-    its checkpoint.
+    worker 0. On a CPU the same arguments give the same weights, even if the training was interrupted and continued
+    from its checkpoint.
 
     collate     turns item indices into the model's input
     pairs       [pairs, 2] item indices

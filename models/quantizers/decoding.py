@@ -18,7 +18,8 @@ _ROWS = 1 << 14  # read at once
 def fit_decode_tables(residual: Tensor, weights: Tensor, codes: Tensor, start: Sequence[Tensor]) -> list[Tensor]:
     """Fit the tables.
 
-    residual  [items, dim] float32, what the tables of `start` do not rebuild; changed in place, may lie in a file
+    residual  [items, dim] float32, what the tables of `start` do not rebuild; changed in place, may be mapped from a
+              file
     weights   [items] how often each item counts
     codes     [items, levels] int64
     start     per level [codes, dim] float64

@@ -44,7 +44,7 @@ def fit_fsq(
 ) -> FSQ:
     """Train on the residuals of distinct items.
 
-    residual   [items, dim] float32, may lie in a file
+    residual   [items, dim] float32, may be mapped from a file
     buckets    [items] int64; rows with the same number share all codes of the levels before
     values     how many values each digit takes
     tick       called with 1 after every step

@@ -27,7 +27,7 @@ def measure_health(
 ) -> dict[str, float]:
     """Measure the semantic IDs of a set of items. Shares are from 0 to 1.
 
-    x       [items, dim] the vectors, at least one item; may lie in a file
+    x       [items, dim] the vectors, at least one item; may be mapped from a file
     codes   [items, levels] their semantic IDs
     errors  [items] of rebuilding them, see `measure_rebuild_errors`
     sizes   codes per level

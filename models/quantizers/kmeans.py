@@ -1,8 +1,8 @@
 """Weighted k-means in torch: seeded, on all rows, with bounded memory, on one device or on one for each worker.
 
-Plain Lloyd iterations after a drawn start (`models.quantizers.start`). Rows are read in chunks, so they may lie in a
-file; of each row, memory holds only its code and its distance. faiss is not used: it copies all rows, cannot share a
-fit between processes, and is slower where bfloat16 is fast (compare with bench/kmeans.py).
+Plain Lloyd iterations after a drawn start (`models.quantizers.start`). Rows are read in chunks, so they may be mapped
+from a file; of each row, memory holds only its code and its distance. faiss is not used: it copies all rows, cannot
+share a fit between processes, and is slower where bfloat16 is fast (compare with bench/kmeans.py).
 """
 
 from collections.abc import Callable

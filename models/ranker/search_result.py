@@ -11,7 +11,7 @@ from torch import Tensor
 from models.ranker.histories import Histories, Int32s, Int64s, Ints
 
 PADDING = -1
-SCORES_PER_BATCH = 500_000  # padded (sample, event) pairs scored at once: bounds memory
+SCORES_PER_BATCH = 500_000  # most padded (sample, event) pairs scored at once, to limit memory
 GROUP = 32  # samples of one user that share a gathered history
 
 

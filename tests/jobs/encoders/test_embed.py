@@ -1,4 +1,4 @@
-"""Embedding: what is skipped, how often it saves, where it goes on, what happens after the live encoder changed."""
+"""Embedding: what is skipped, how often it saves, where it continues, what happens after the live encoder changed."""
 
 import time
 from datetime import timedelta
