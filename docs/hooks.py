@@ -18,10 +18,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from jobs.lake.contracts import Contract, contracts
+from jobs.lake.statements import LAYERS
 from jobs.settings.tree import PROFILES, Settings
 
 VIEWS = PROFILES.parent / "sql" / "views"
-LAYERS = ("bronze", "silver", "gold", "ops")  # in the order in which a day fills them
 WORDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
 
 
@@ -50,25 +50,26 @@ class Setting(NamedTuple):
 def settings_part() -> str:
     """One heading and one table for each section."""
     parts = []
-    for section, model, own in sections(Settings):
+    for section, model, settings in sections(Settings):
         parts.append(f"## [{section}] {{ #{section.replace('.', '-')} }}\n\n{summary(model)}")
-        rows = [(f"`{s.key}`\n`{s.variable}`", s.values, s.default, s.meaning) for s in own]
+        rows = [(f"`{s.key}`\n`{s.variable}`", s.values, s.default, s.meaning) for s in settings]
         parts.append(table(("key and environment variable", "values", "default", "meaning"), rows))
     return "\n\n".join(parts)
 
 
 def sections(model: type[BaseModel], name: str = "") -> Iterator[tuple[str, type[BaseModel], list[Setting]]]:
     """Every section below a model: its name, its class, and its own settings. Inner sections come after outer ones."""
-    notes = comments(model)
-    own, inner = [], []
+    comments_by_setting = comments(model)
+    settings, inner = [], []
     for key, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             inner.append((f"{name}.{key}".lstrip("."), kind))
         elif name:
-            own.append(Setting(name, key, values(kind, field.metadata), default(field), notes.get(key, "")))
-    if own:
-        yield name, model, own
+            meaning = comments_by_setting.get(key, "")
+            settings.append(Setting(name, key, values(kind, field.metadata), default(field), meaning))
+    if settings:
+        yield name, model, settings
     for inner_name, kind in inner:
         yield from sections(kind, inner_name)
 
@@ -80,15 +81,15 @@ def summary(model: type[BaseModel]) -> str:
 
 def comments(model: type[BaseModel]) -> dict[str, str]:
     """The comment of each setting: after it on its lines, else on the lines above it; also of base classes."""
-    found: dict[str, str] = {}
+    comments_by_setting: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if issubclass(base, BaseModel) and base.__module__.startswith("jobs."):
-            found |= comments_in(inspect.getsource(base))
-    return found
+            comments_by_setting |= comments_in(inspect.getsource(base))
+    return comments_by_setting
 
 
 def comments_in(source: str) -> dict[str, str]:
-    """The same of the source text of one class."""
+    """The comment of each setting in the source text of one class."""
     lines = {
         token.start[0]: (token.string.lstrip("# "), not token.line[: token.start[1]].strip())
         for token in tokenize.generate_tokens(StringIO(source).readline)
@@ -96,7 +97,7 @@ def comments_in(source: str) -> dict[str, str]:
     }  # line -> text, whether it is alone on its line
     body = ast.parse(source).body[0]
     assert isinstance(body, ast.ClassDef)
-    found = {}
+    comments_by_setting = {}
     for node in body.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             last = node.end_lineno or node.lineno
@@ -104,9 +105,9 @@ def comments_in(source: str) -> dict[str, str]:
             above: list[str] = []
             while (n := node.lineno - 1 - len(above)) in lines and lines[n][1]:
                 above.append(lines[n][0])
-            if note := " ".join(beside or reversed(above)):
-                found[node.target.id] = note
-    return found
+            if comment := " ".join(beside or reversed(above)):
+                comments_by_setting[node.target.id] = comment
+    return comments_by_setting
 
 
 def values(kind: Any, metadata: list[Any]) -> str:
@@ -117,13 +118,13 @@ def values(kind: Any, metadata: list[Any]) -> str:
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in inner)
     if origin in (Union, UnionType):
-        return values(next(one for one in inner if one is not NoneType), metadata)
+        return values(next(part for part in inner if part is not NoneType), metadata)
     if origin is tuple:
         each = values(inner[0], [])
         return f"list of {each}" if inner[-1] is Ellipsis else f"list of {len(inner)}: {each}"
     if origin is dict:
         return f"table: {values(inner[0], [])} = {values(inner[1], [])}"
-    limits = [text for part in metadata for one in getattr(part, "metadata", [part]) for text in _limits(one)]
+    limits = [text for part in metadata for limit in getattr(part, "metadata", [part]) for text in _limits(limit)]
     return " ".join([WORDS[kind], ", ".join(limits)]).strip()
 
 
@@ -183,11 +184,11 @@ def table_section(contract: Contract) -> str:
 
 def views() -> dict[str, str]:
     """Every view and the comment it is created with."""
-    found = {}
+    comment_by_view = {}
     for path in sorted(VIEWS.glob("*.sql")):
         comment = re.search(r"COMMENT '((?:[^'\\]|\\.)*)'", path.read_text())
-        found[path.stem] = re.sub(r"\\(.)", r"\1", comment[1]) if comment else ""
-    return found
+        comment_by_view[path.stem] = re.sub(r"\\(.)", r"\1", comment[1]) if comment else ""
+    return comment_by_view
 
 
 def views_part() -> str:

@@ -47,7 +47,7 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
 
 
 def test_every_setting_has_a_meaning_a_variable_and_values() -> None:
-    settings = [setting for _, _, own in hooks.sections(Settings) for setting in own]
+    settings = [setting for _, _, settings in hooks.sections(Settings) for setting in settings]
     assert [f"{s.section}.{s.key}" for s in settings if not s.meaning] == []
     page = hooks.settings_part()
     assert [s.variable for s in settings if f"`{s.variable}`" not in page] == []

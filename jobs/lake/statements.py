@@ -12,7 +12,7 @@ from sqlglot.errors import TokenError
 
 Value = date | str | int | float | Sequence[date]
 
-LAYERS = ("bronze", "silver", "gold", "ops")
+LAYERS = ("bronze", "silver", "gold", "ops")  # in the order in which a day fills them
 _SPARK = Dialect.get_or_raise("spark")
 
 
