@@ -10,7 +10,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from lake_state import REPOSITORY
+
 AIRFLOW = REPOSITORY / ".venv/airflow/bin/airflow"
 STAMP = REPOSITORY / ".venv/airflow.stamp"
 EMPTY_DATABASE = REPOSITORY / ".venv/airflow.db"

@@ -19,10 +19,11 @@ from pathlib import Path
 from types import FrameType
 
 import psutil
+from lake_state import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 TOKEN = "SERVICES_TOKEN"
 START_TIMEOUT = 180.0  # seconds until a service must answer, on a slow machine
+GRACE_SECONDS = 3.0  # between asking a process to end and killing it
 
 
 class ServiceError(Exception):
@@ -94,9 +95,9 @@ def find_processes(token: str) -> list[psutil.Process]:
     return processes
 
 
-def stop_processes(token: str, grace_seconds: float = 3.0) -> None:
-    """Ask every process with the token to end. Kill those that still run after `grace_seconds`."""
-    deadline = time.monotonic() + grace_seconds
+def stop_processes(token: str) -> None:
+    """Ask every process with the token to end. Kill those that still run after GRACE_SECONDS."""
+    deadline = time.monotonic() + GRACE_SECONDS
     asked_to_end: set[int] = set()
     while running := find_processes(token):
         must_kill = time.monotonic() > deadline
