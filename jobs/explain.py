@@ -61,10 +61,10 @@ def _find_index(ids: pa.Array, name: str, message: str) -> Int64s:
     return np.array([index])
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", required=True, help="as in silver.events")
     parser.add_argument("--item", required=True, help="as in silver.items")
 
 
 if __name__ == "__main__":
-    main(run, _add_arguments)
+    main(run, add_arguments)

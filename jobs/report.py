@@ -17,30 +17,30 @@ from jobs.reporting.codebook_sections import find_codebook_version
 from jobs.reporting.metrics import load_metrics
 from jobs.reporting.page import build_report
 from jobs.reporting.publishing import publish_page
-from jobs.reporting.queries import load_best_auc, load_decision
+from jobs.reporting.queries import load_best_auc, load_release_of_day
 from jobs.runtime.entry import main
 from jobs.settings.tree import Settings
 
 
 def run(lake: Lake, settings: Settings, day: date, data: str = "") -> JobResult:
     metrics = load_metrics(lake, day)
-    decision = load_decision(lake, day)
+    release = load_release_of_day(lake, day)
     html = build_report(
         lake,
         metrics,
         day,
-        decision=decision,
+        release=release,
         history_days=settings.recommend.active_days,
         best_auc=load_best_auc(data),
     )
-    if version := find_codebook_version(metrics, day, decision):
+    if version := find_codebook_version(metrics, day, release):
         publish_page(lake, f"{day}-codes", build_code_tree(lake, version, day))
     return JobResult(rows_out=1, notes={"report": publish_page(lake, str(day), html)})
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default=os.environ.get("DATA", ""), help="the landing folder (default: DATA)")
 
 
 if __name__ == "__main__":
-    main(run, arguments)
+    main(run, add_arguments)

@@ -22,12 +22,12 @@ QUALITY = (
 MOVED = ("moved_c1", "moved_c1c2", "moved_id")
 
 
-def find_codebook_version(metrics: Metrics, day: date, decision: Row | None) -> str | None:
+def find_codebook_version(metrics: Metrics, day: date, release: Row | None) -> str | None:
     """The codebook that was measured on the day. If there is none, the codebook of the day's release."""
     measured = metrics.row(day, "quantize", "codebook", "all", "collision_rate")
     if measured and measured["version"]:
         return str(measured["version"])
-    return str(decision["codebook_version"]) if decision else None
+    return str(release["codebook_version"]) if release else None
 
 
 def code_usage(lake: Lake, metrics: Metrics, day: date, codebook_version: str | None) -> list[Row]:

@@ -5,16 +5,16 @@ from datetime import date
 from jobs.reporting.metrics import Metrics, Row
 
 
-def build_headline(metrics: Metrics, decision: Row | None, live: Row | None, day: date) -> str:
+def build_headline(metrics: Metrics, release: Row | None, live: Row | None, day: date) -> str:
     """Say whether the challenger of `day` was promoted, and why.
 
-    decision  the release that the run of the day wrote, if any
+    release   the release that the run of the day wrote, if any
     live      the release that is live today, if any
     """
-    if decision and decision["kind"] == "promote":
-        return f"The challenger was promoted. {_as_sentence(decision['reason'])}"
-    if decision:
-        return f"The champion stays. {_as_sentence(decision['reason'])}"
+    if release and release["kind"] == "promote":
+        return f"The challenger was promoted. {_as_sentence(release['reason'])}"
+    if release:
+        return f"The champion stays. {_as_sentence(release['reason'])}"
     if metrics.value(day, "ingest", "rows", "events", "rows_in") == 0:
         return "There were no events on this day, so no model changed."
     if live and live["day"] > day:

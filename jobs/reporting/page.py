@@ -40,13 +40,13 @@ def build_report(
     metrics: Metrics,
     day: date,
     *,
-    decision: Row | None,
+    release: Row | None,
     history_days: int,
     best_auc: dict[str, dict[str, float]],
 ) -> str:
     """Build the page.
 
-    decision      the release that the run of the day wrote, if any
+    release       the release that the run of the day wrote, if any
     history_days  how far back the histories of the example users go
     best_auc      the best possible AUC of each day of a simulated log, else empty
     """
@@ -55,7 +55,7 @@ def build_report(
     return render(
         "report.html.j2",
         day=day,
-        headline=build_headline(metrics, decision, live_release(lake), day),
+        headline=build_headline(metrics, release, live_release(lake), day),
         key_numbers=_key_numbers(metrics, day, sum(run["seconds"] for run in runs)),
         auc=auc_by_day(metrics, best_auc),
         training=training_curves(metrics, day),
@@ -64,7 +64,7 @@ def build_report(
         checks=checks,
         failed_checks=[row for row in checks if row["value"] != 1],
         data_docs=data_docs_link(lake),
-        code_usage=code_usage(lake, metrics, day, find_codebook_version(metrics, day, decision)),
+        code_usage=code_usage(lake, metrics, day, find_codebook_version(metrics, day, release)),
         quality=codebook_quality(metrics, day),
         refits=refits(metrics),
         collisions=collisions_by_day(metrics),

@@ -23,7 +23,7 @@ def query(lake: Lake, table: str, sql: str, *values: object) -> list[Row]:
         return rows
 
 
-def load_decision(lake: Lake, day: date) -> Row | None:
+def load_release_of_day(lake: Lake, day: date) -> Row | None:
     """The row of gold.releases that the run of `day` wrote: promote or keep. None if it wrote no row."""
     sql = "SELECT * FROM t WHERE day = ? AND kind <> 'rollback' ORDER BY release DESC LIMIT 1"
     return next(iter(query(lake, "gold.releases", sql, day)), None)

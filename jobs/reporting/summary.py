@@ -15,7 +15,7 @@ from jobs.lake import Lake, UserError
 from jobs.lake.lake import lake_root
 from jobs.reporting.metrics import Metrics, load_metrics
 from jobs.reporting.publishing import find_report
-from jobs.reporting.queries import load_decision, load_last_runs
+from jobs.reporting.queries import load_last_runs, load_release_of_day
 
 SUMMARY_METRICS = ("auc", "uauc", "gauc")
 
@@ -28,7 +28,7 @@ def summarize(lake: Lake, days: list[date]) -> list[dict[str, Any]]:
 def _summarize_day(lake: Lake, day: date) -> dict[str, Any]:
     runs = load_last_runs(lake, day)
     metrics = load_metrics(lake, day)
-    decision = load_decision(lake, day)
+    release = load_release_of_day(lake, day)
     ingest = runs.get("ingest", {})
     return {
         "day": str(day),
@@ -36,8 +36,8 @@ def _summarize_day(lake: Lake, day: date) -> dict[str, Any]:
         "items_embedded": _to_int(metrics.value(day, "embed", "encoder", "all", "items_embedded")),
         "collision_rate": metrics.codebook_value(day, "collision_rate"),
         **{model: _model_metrics(metrics, day, model) for model in ("champion", "challenger", "din")},
-        "promoted": bool(decision and decision["kind"] == "promote"),
-        "reason": decision["reason"] if decision else _refusal(metrics, day),
+        "promoted": bool(release and release["kind"] == "promote"),
+        "reason": release["reason"] if release else _refusal(metrics, day),
         "seconds": {job: round(run["seconds"], 1) for job, run in runs.items()},
         "startup": {job: round(run["startup_seconds"], 1) for job, run in runs.items()},
         "report": find_report(lake, day),
