@@ -33,7 +33,6 @@ import numpy as np
 import psutil
 import torch
 from common import PeakMemory, build_parser, describe_machine
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -44,7 +43,6 @@ from models.ranker.search_result import PADDING
 from models.ranker.training import build_optimizers, compute_loss, mixed_precision
 
 Row = dict[str, Any]
-Ints = NDArray[np.int64]
 ITEMS, WIDTH, DIM, BATCH, LR = 50_000, 64, 16, 1024, 2e-3
 DESIGN = PRESETS["qarm_v2"].without("semantic_id")
 

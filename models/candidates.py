@@ -9,11 +9,11 @@ from torch import Tensor
 
 from models.ranker.histories import Histories
 
-Ints = NDArray[np.int64]
+Int64s = NDArray[np.int64]
 CHUNK = 4096
 
 
-def find_neighbours(vectors: Tensor, count: int) -> Ints:
+def find_neighbours(vectors: Tensor, count: int) -> Int64s:
     """The most similar items of every item by inner product, without the item itself.
 
     vectors  [items, dim] float32; an item with zeros has no vector: it has no neighbours and is no neighbour
@@ -35,15 +35,15 @@ def find_neighbours(vectors: Tensor, count: int) -> Ints:
 
 def select_candidates(
     histories: Histories,
-    users: Ints,
+    users: Int64s,
     *,
-    neighbours: Ints,
-    pairs: tuple[Ints, Ints],
-    popular: Ints,
+    neighbours: Int64s,
+    pairs: tuple[Int64s, Int64s],
+    popular: Int64s,
     triggers: int,
     count: int,
     exclude_seen: bool,
-) -> Iterator[Ints]:
+) -> Iterator[Int64s]:
     """At most `count` different items for each user in turn.
 
     users         indices of users with a history

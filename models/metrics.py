@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Int64s = NDArray[np.int64]
 WeightedMetric = Callable[[Floats], float]  # the metric, given how often each user [users] counts
 Interval = tuple[float, float]
 SMALLEST = 1e-7  # log_loss keeps probabilities this far from 0 and 1, which is float32's precision
@@ -27,7 +27,7 @@ class Metric:
              users count, so a round of the bootstrap sorts nothing
     """
 
-    def __init__(self, prepare: Callable[[Floats, Floats, Ints], WeightedMetric]) -> None:
+    def __init__(self, prepare: Callable[[Floats, Floats, Int64s], WeightedMetric]) -> None:
         self.prepare = prepare
         update_wrapper(self, prepare)
 
@@ -40,7 +40,7 @@ class Metric:
 
 
 @Metric
-def auc(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
+def auc(y: Floats, s: Floats, g: Int64s) -> WeightedMetric:
     """Chance that a positive is scored above a negative, ties counting half. Groups do not matter."""
     order = np.argsort(s, kind="stable")
     y, s, g = y[order], s[order], g[order]
@@ -56,14 +56,14 @@ def auc(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
 
 
 @Metric
-def uauc(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
+def uauc(y: Floats, s: Floats, g: Int64s) -> WeightedMetric:
     """Mean AUC of the users, over users who have both classes."""
     aucs = _auc_per_user(y, s, g)
     return _ratio_over_users(np.nan_to_num(aucs), np.isfinite(aucs))
 
 
 @Metric
-def gauc(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
+def gauc(y: Floats, s: Floats, g: Int64s) -> WeightedMetric:
     """Mean AUC of the users, each weighted by the user's rows (impressions)."""
     aucs = _auc_per_user(y, s, g)
     rows = np.bincount(g, minlength=len(aucs)) * np.isfinite(aucs)
@@ -71,14 +71,14 @@ def gauc(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
 
 
 @Metric
-def log_loss(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
+def log_loss(y: Floats, s: Floats, g: Int64s) -> WeightedMetric:
     """Mean binary cross-entropy in nats; the scores are probabilities."""
     p = np.clip(s, SMALLEST, 1 - SMALLEST)
     return _ratio_over_users(np.bincount(g, -(y * np.log(p) + (1 - y) * np.log(1 - p))), np.bincount(g))
 
 
 @Metric
-def calibration(y: Floats, s: Floats, g: Ints) -> WeightedMetric:
+def calibration(y: Floats, s: Floats, g: Int64s) -> WeightedMetric:
     """Predicted positives over observed positives: 1 is right, above 1 promises too much; NaN without positives."""
     return _ratio_over_users(np.bincount(g, s), np.bincount(g, y))
 
@@ -140,7 +140,7 @@ def _interval(values: Floats) -> Interval:
     return float(low), float(high)
 
 
-def _keep_known_labels(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None) -> tuple[Floats, Floats, Ints]:
+def _keep_known_labels(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None) -> tuple[Floats, Floats, Int64s]:
     """Labels, scores and user numbers from 0 of the rows whose label is known."""
     y, s = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     if np.isnan(s).any():
@@ -150,11 +150,11 @@ def _keep_known_labels(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike |
     return y[known], s[known], np.unique(g[known], return_inverse=True)[1].astype(np.int64)
 
 
-def _count_users(g: Ints) -> int:
+def _count_users(g: Int64s) -> int:
     return int(g.max()) + 1 if len(g) else 0
 
 
-def _auc_per_user(y: Floats, s: Floats, g: Ints) -> Floats:
+def _auc_per_user(y: Floats, s: Floats, g: Int64s) -> Floats:
     """The AUC [users] of each group, NaN if it has one class. Ties count half. One sort, no loop."""
     users = _count_users(g)
     order = np.lexsort((s, g))

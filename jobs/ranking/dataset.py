@@ -16,12 +16,11 @@ from jobs.lake.arrow import distinct_strings, file_backed_zeros
 from jobs.ranking.histories import load_histories, load_histories_of, load_histories_with_impressions, load_rates
 from jobs.ranking.items import ItemFeatures, ItemIndex
 from jobs.settings.tree import Settings
-from models.ranker.histories import Histories
+from models.ranker.histories import Histories, Int64s
 from models.ranker.rates import Rates
 
 TASKS = ("click", "purchase", "like")
 KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day")
-Int64s = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

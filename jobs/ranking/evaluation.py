@@ -16,6 +16,7 @@ from jobs.ranking.model_inputs import build_model_inputs, build_search, search_v
 from jobs.release.model_store import load_card, load_model
 from jobs.settings.tree import Settings
 from models import metrics
+from models.ranker.histories import Ints
 from models.ranker.model import Ranker
 from models.ranker.training import predict
 
@@ -29,7 +30,6 @@ HISTORY_LENGTHS = {
 }
 SEARCHED_ROWS = 2000  # largest number of rows for which two searches are compared
 Floats = NDArray[np.floating]
-Ints = NDArray[np.integer]
 
 
 class Slice(NamedTuple):

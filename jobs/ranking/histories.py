@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from numpy.typing import NDArray
 
 from jobs.lake import Lake, arrow_dataset
 from jobs.lake.arrow import distinct_strings, file_backed_zeros, merge_stream
@@ -21,7 +20,6 @@ POSITIVE = ("click", "purchase", "rating")
 EVENT_KINDS = {"click": 0, "purchase": 1, "like": 2, "impression": 3}  # numbers of event types in histories
 SHOWN_BY = {"click": "impression", "purchase": "impression", "like": "rating"}  # task: event that shows an item
 TAKEN_BY = {"click": "click", "purchase": "purchase", "like": "rating"}  # task: event that takes an item
-Ints = NDArray[np.int64]
 ReadEvents = Callable[[list[str]], Iterator[pa.RecordBatch]]  # batches of the given columns
 
 

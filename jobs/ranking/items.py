@@ -7,15 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from numpy.typing import NDArray
 
 from jobs.encoders.vectors import current_vectors, semantic_ids
 from jobs.lake import Lake
 from jobs.lake.arrow import distinct_strings
 from jobs.settings.tree import Settings
 from models.ranker import gsu
-
-Ints = NDArray[np.int64]
+from models.ranker.histories import Int64s
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class ItemIndex:
 
     ids: pa.Array
 
-    def index_of(self, item_ids: pa.Array | pa.ChunkedArray) -> Ints:
+    def index_of(self, item_ids: pa.Array | pa.ChunkedArray) -> Int64s:
         """The index of each item, -1 for an unknown item."""
         index = pc.fill_null(pc.index_in(item_ids, self.ids), -1)
         return np.asarray(index.to_numpy(zero_copy_only=False), dtype=np.int64)

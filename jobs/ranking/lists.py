@@ -7,7 +7,6 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
-from numpy.typing import NDArray
 
 from jobs.lake import Lake
 from jobs.ranking.items import ItemFeatures
@@ -15,15 +14,14 @@ from jobs.ranking.scoring import Scorer
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
 from models.candidates import find_neighbours, select_candidates
-from models.ranker.histories import Histories
+from models.ranker.histories import Histories, Int64s
 from models.ranker.training import predict
 
-Ints = NDArray[np.int64]
 EVENTS_AT_ONCE = 1 << 22  # most events searched at once, to limit memory
 TRIGGERS, NEIGHBOURS = 10, 50  # QARM V2, section 6
 
 
-def find_active_users(histories: Histories, settings: Settings, day: date) -> Ints:
+def find_active_users(histories: Histories, settings: Settings, day: date) -> Int64s:
     """Indices of the users who acted in the last `[recommend] active_days` days."""
     if not len(histories.ts):
         return np.zeros(0, np.int64)
@@ -32,7 +30,7 @@ def find_active_users(histories: Histories, settings: Settings, day: date) -> In
     return np.flatnonzero(has_events & (last >= _first_active_moment(settings, day)))
 
 
-def find_candidates(lake: Lake, settings: Settings, day: date, scorer: Scorer, users: Ints) -> Iterator[Ints]:
+def find_candidates(lake: Lake, settings: Settings, day: date, scorer: Scorer, users: Int64s) -> Iterator[Int64s]:
     """The items to rank for each user in turn."""
     return select_candidates(
         scorer.histories,
@@ -47,7 +45,7 @@ def find_candidates(lake: Lake, settings: Settings, day: date, scorer: Scorer, u
 
 
 def rank_candidates(
-    scorer: Scorer, users: Ints, candidates: Iterator[Ints], max_candidates: int, k: int
+    scorer: Scorer, users: Int64s, candidates: Iterator[Int64s], max_candidates: int, k: int
 ) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
     """User index, rank, item index and score of the K best candidates of each user; ties by item index.
 
@@ -78,14 +76,14 @@ def _first_active_moment(settings: Settings, day: date) -> int:
     return int(np.datetime64(first, "us").astype(np.int64))
 
 
-def _order_by_popularity(histories: Histories, settings: Settings, day: date) -> Ints:
+def _order_by_popularity(histories: Histories, settings: Settings, day: date) -> Int64s:
     """Items by their number of events in the last `[recommend] active_days` days, most popular first."""
     recent = histories.items[histories.ts >= _first_active_moment(settings, day)]
     items, counts = np.unique(recent, return_counts=True)
     return items[np.lexsort((items, -counts))].astype(np.int64)
 
 
-def _load_kept_pairs(lake: Lake, items: ItemFeatures, day: date) -> tuple[Ints, Ints]:
+def _load_kept_pairs(lake: Lake, items: ItemFeatures, day: date) -> tuple[Int64s, Int64s]:
     """The day's pairs that the judge kept, in both directions: Swing's pairs, then two-tower's, best score first."""
     is_kept = (ds.field("day") == day) & (ds.field("verdict") == "yes")
     rows = lake.arrow("silver.item_pairs", ["item_a", "item_b", "source", "score"], is_kept)

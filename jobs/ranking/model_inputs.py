@@ -5,20 +5,18 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from jobs.lake.arrow import file_backed_zeros
-from jobs.ranking.dataset import Dataset, Int64s, Rows
+from jobs.ranking.dataset import Dataset, Rows
 from jobs.ranking.histories import EVENT_KINDS
 from jobs.ranking.items import ItemFeatures
 from jobs.settings.tree import Settings
 from models.ranker.design import Design
-from models.ranker.histories import Histories
+from models.ranker.histories import Histories, Int64s, Ints
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples, build_samples, search_histories
 from models.ranker.search_result import SearchResult
 
-Ints = NDArray[np.integer]
 Search = Callable[[Histories, Ints, Ints, Int64s], SearchResult]  # of histories, user, target and end [rows]
 EVENTS_AT_ONCE = 1 << 24  # most events searched at once, to limit memory
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.encoder.pair_batches import Ints, Partners
+from models.encoder.pair_batches import Int64s, Partners
 
 ROWS_AT_ONCE = 1024  # most items that are searched for at once
 SCORES_AT_ONCE = 250_000_000  # most scores in memory; a large catalogue is searched for fewer items at once
@@ -12,7 +12,7 @@ NO_PAIRS = np.zeros((0, 2), np.int64)
 
 
 def hit_rates(
-    vectors: NDArray[np.float32], pairs: Ints, ks: tuple[int, ...], *, known: Ints = NO_PAIRS
+    vectors: NDArray[np.float32], pairs: Int64s, ks: tuple[int, ...], *, known: Int64s = NO_PAIRS
 ) -> dict[int, float]:
     """HR@k: how often one item of a pair is among the k items that are most similar to the other item.
 
@@ -36,7 +36,7 @@ def hit_rates(
         rows = np.arange(len(queries))
         target_scores = scores[rows, targets].clone()
         scores[rows, queries] = -torch.inf
-        scores[known_partners.of_each(queries)] = -torch.inf
+        scores[known_partners.partners_of_each(queries)] = -torch.inf
         scores[rows, targets] = target_scores
         before = (~(scores < target_scores[:, None])).sum(dim=1) - 1
         for k in ks:

@@ -11,7 +11,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from models.encoder.contrastive_loss import Encoded
 from models.encoder.embedder import Tokens
-from models.encoder.pair_batches import Ints
+from models.encoder.pair_batches import Int64s
 from models.precision import device, fast_bfloat16
 from models.pretrained import check_tokenizer
 from models.token_batches import token_batches
@@ -80,7 +80,7 @@ class TunableSentence(nn.Module):
         self.layers = self.sentence.model
         self.tokens = self.sentence.items(texts)
 
-    def collate(self, items: Ints) -> Tokens:
+    def collate(self, items: Int64s) -> Tokens:
         return [self.tokens[item] for item in items]
 
     def anneal(self, done: float) -> None:

@@ -10,7 +10,7 @@ from transformers import AutoConfig
 from models.encoder import three_segment_files
 from models.encoder.contrastive_loss import Encoded
 from models.encoder.item_reader import Item, ItemReader
-from models.encoder.pair_batches import Ints
+from models.encoder.pair_batches import Int64s
 from models.encoder.segments import Batch, QuestionAnswer
 from models.precision import device, fast_bfloat16
 
@@ -94,7 +94,7 @@ class TunableThreeSegment(nn.Module):
         answer_tokens = self.reader.tokens([f" {answer}" for _, answer in questions])
         return list(zip(question_tokens, answer_tokens, strict=True))
 
-    def collate(self, items: Ints) -> Batch:
+    def collate(self, items: Int64s) -> Batch:
         return self.reader.pack(
             [self.items[item] for item in items], [self.questions[item] for item in items],
             embs=len(self.encoder.emb), max_questions=2 * self.reader.max_tokens,

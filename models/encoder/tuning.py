@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from models.distributed import sum_gradients, worker_count, worker_index
 from models.encoder.contrastive_loss import Losses, backward
 from models.encoder.embedder import NotFiniteError
-from models.encoder.pair_batches import Ints, Partners, draw_batches
+from models.encoder.pair_batches import Int64s, Partners, draw_batches
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
 WARM_UP = 0.1  # share of the steps
@@ -48,8 +48,8 @@ class Plan:
 
 def tune(
     model: nn.Module,
-    collate: Callable[[Ints], Any],
-    pairs: Ints,
+    collate: Callable[[Int64s], Any],
+    pairs: Int64s,
     items: int,
     plan: Plan,
     *,
@@ -108,7 +108,7 @@ def tune(
     return curve
 
 
-def _shared_batches(partners: Partners, plan: Plan) -> Iterator[Ints]:
+def _shared_batches(partners: Partners, plan: Plan) -> Iterator[Int64s]:
     """Batches that all workers can share evenly, one epoch after the other, until an epoch has no such batch."""
     workers = worker_count()
     for epoch in count():
@@ -123,7 +123,7 @@ def _shared_batches(partners: Partners, plan: Plan) -> Iterator[Ints]:
             return
 
 
-def _chunks(batch: Ints, size: int) -> list[Ints]:
+def _chunks(batch: Int64s, size: int) -> list[Int64s]:
     """This worker's part of a batch, in chunks of at most `size` items."""
     part = np.split(batch, worker_count())[worker_index()]
     return [part[start : start + size] for start in range(0, len(part), size)]

@@ -16,7 +16,7 @@ from torch import Tensor
 from models.quantizers.res_kmeans import ResKmeans
 from models.quantizers.res_kmeans_fsq import ResKmeansFSQ
 
-Ints = NDArray[np.int64]
+Int64s = NDArray[np.int64]
 Refitted = TypeVar("Refitted", ResKmeans, ResKmeansFSQ)
 
 
@@ -45,7 +45,7 @@ def match_codebook(old: Refitted, new: Refitted, x: Tensor) -> Refitted:
     return new.renumber(numbers, order, reverse)
 
 
-def match_codes(before: Ints, after: Ints, codes: int) -> Ints:
+def match_codes(before: Int64s, after: Int64s, codes: int) -> Int64s:
     """Find the number for each new code such that as many items as possible keep theirs.
 
     before, after  [items] old and new code of the same items
@@ -56,11 +56,11 @@ def match_codes(before: Ints, after: Ints, codes: int) -> Ints:
     counts = np.zeros((codes, codes), np.float32)
     np.add.at(counts, (after[has_number], before[has_number]), 1)
     counts[np.arange(codes), np.arange(codes)] += 0.5  # between equals, a code keeps its number
-    numbers: Ints = linear_sum_assignment(counts, maximize=True)[1].astype(np.int64)
+    numbers: Int64s = linear_sum_assignment(counts, maximize=True)[1].astype(np.int64)
     return numbers
 
 
-def match_digits(before: Ints, after: Ints, values: Ints) -> tuple[list[int], list[bool]]:
+def match_digits(before: Int64s, after: Int64s, values: Int64s) -> tuple[list[int], list[bool]]:
     """Find the new digit that takes the place of each old one, and whether it is counted backwards.
 
     before, after  [items, digits] of the same items
@@ -74,7 +74,7 @@ def match_digits(before: Ints, after: Ints, values: Ints) -> tuple[list[int], li
     return order.tolist(), (agreement[np.arange(len(values)), order] < 0).tolist()
 
 
-def measure_moves(before: Ints, after: Ints) -> dict[str, float]:
+def measure_moves(before: Int64s, after: Int64s) -> dict[str, float]:
     """The share of the items whose c1 changed, whose c1 or c2 changed, and whose ID changed.
 
     before, after  [items, 3] codes of the same items, at least one item

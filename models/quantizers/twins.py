@@ -7,10 +7,10 @@ given twice, so that an item's number stays the same as long as the codebook liv
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+Int64s = NDArray[np.int64]
 
 
-def number_twins(codes: Ints, known_codes: Ints, known_twins: Ints) -> Ints:
+def number_twins(codes: Int64s, known_codes: Int64s, known_twins: Int64s) -> Int64s:
     """Give new items their twin numbers, in the order that they come in.
 
     codes        [new, levels] semantic IDs of the new items

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from models.simulator.rows import CLEAN, CLICK, IMPRESSION, LATE, PURCHASE, Rows, concatenate
 from models.simulator.truth import Truth, measure_truth
 from models.simulator.words import BRANDS_PER_TOP, LEAVES_PER_MID, MIDS_PER_TOP
-from models.simulator.world import FAVOURITE_SHARES, PARTNERS, Catalogue, Floats, Ints, People
+from models.simulator.world import FAVOURITE_SHARES, PARTNERS, Catalogue, Floats, Int32s, People
 
 WIDTH, SHORTEST = 16, 8  # a request shows 8 to 16 items
 EVENTS_PER_REQUEST = 14.5  # measured: the mean number of events that a request leaves in the log
@@ -24,11 +24,11 @@ BASKET = 0.45  # chance that a purchase includes a partner item
 class Visits:
     """The requests of a day. The first four arrays are [requests], the others [requests, WIDTH]."""
 
-    user: Ints
+    user: Int32s
     is_known: NDArray[np.bool_]  # False: the log does not name the user
-    second: Ints  # in the day
-    days_late: Ints  # how many days before this one the request happened
-    items: Ints  # candidates to show
+    second: Int32s  # in the day
+    days_late: Int32s  # how many days before this one the request happened
+    items: Int32s  # candidates to show
     is_partner: NDArray[np.bool_]  # the candidate is a partner of the item that the user clicked last
     is_shown: NDArray[np.bool_]
 
@@ -99,8 +99,8 @@ def _draw_visits(
 
 
 def _draw_candidates(
-    rng: np.random.Generator, catalogue: Catalogue, people: People, user: Ints, new_items: int
-) -> tuple[Ints, NDArray[np.bool_]]:
+    rng: np.random.Generator, catalogue: Catalogue, people: People, user: Int32s, new_items: int
+) -> tuple[Int32s, NDArray[np.bool_]]:
     shape = (len(user), WIDTH)
     source, place = rng.random(shape, np.float32), rng.random(shape)
     items = catalogue.draw(place)  # by popularity; the other sources replace some of them
@@ -119,7 +119,7 @@ def _draw_candidates(
     return items, is_partner
 
 
-def _is_first_in_row(items: Ints) -> NDArray[np.bool_]:
+def _is_first_in_row(items: Int32s) -> NDArray[np.bool_]:
     """True where no earlier column of the same row has the same item."""
     order = np.argsort(items, axis=1, kind="stable")
     ordered = np.take_along_axis(items, order, axis=1)
@@ -128,7 +128,7 @@ def _is_first_in_row(items: Ints) -> NDArray[np.bool_]:
     return is_first
 
 
-def _compute_liking(catalogue: Catalogue, people: People, user: Ints, item: Ints) -> Floats:
+def _compute_liking(catalogue: Catalogue, people: People, user: Int32s, item: Int32s) -> Floats:
     leaf = catalogue.leaf[item]
     leaves_per_top = LEAVES_PER_MID * MIDS_PER_TOP
     favourite_brand = (people.brand[user] + leaf // leaves_per_top) % BRANDS_PER_TOP  # differs by top category
@@ -142,7 +142,7 @@ def _draw_outcomes(rng: np.random.Generator, logit: Floats) -> NDArray[np.bool_]
 
 
 def _build_rows(
-    rng: np.random.Generator, catalogue: Catalogue, visits: Visits, day: int, request: Ints, item: Ints,
+    rng: np.random.Generator, catalogue: Catalogue, visits: Visits, day: int, request: Int32s, item: Int32s,
     position: NDArray[np.int8], clicked: NDArray[np.bool_], bought: NDArray[np.bool_],
 ) -> Rows:  # fmt: skip
     """Impressions, clicks and purchases as rows in order of time; request to bought are [impressions]."""
@@ -154,7 +154,7 @@ def _build_rows(
     partner = catalogue.partners[item, rng.integers(0, PARTNERS, len(item))]
 
     def build_part(
-        mask: NDArray[np.bool_] | slice, event: int, second: Ints, items: Ints, has_request: bool = True
+        mask: NDArray[np.bool_] | slice, event: int, second: Int32s, items: Int32s, has_request: bool = True
     ) -> Rows:
         visit = request[mask]
         absent = np.full(len(visit), -1, np.int32)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics import auc, gauc
-from models.simulator.world import Floats, Ints
+from models.simulator.world import Floats, Int32s
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,9 @@ class Truth:
     best_gauc: float  # over known users
 
 
-def measure_truth(user: Ints, clicked: NDArray[np.bool_], *, with_position: Floats, without_position: Floats) -> Truth:
+def measure_truth(
+    user: Int32s, clicked: NDArray[np.bool_], *, with_position: Floats, without_position: Floats
+) -> Truth:
     """Measure how well two scores rank the clicks.
 
     user                             [impressions]; -1: unknown

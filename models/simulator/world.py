@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.simulator.words import BRANDS_PER_TOP, LEAVES, LEAVES_PER_MID, MIDS_PER_TOP
 
-Ints = NDArray[np.int32]
+Int32s = NDArray[np.int32]
 Floats = NDArray[np.float32]
 
 PARTNERS = 3  # items that are bought together with an item
@@ -26,13 +26,13 @@ class Catalogue:
     """All items so far: leaf, brand, price, quality, popularity [items], partners [items, PARTNERS]."""
 
     def __init__(self) -> None:
-        self.leaf: Ints = np.empty(0, np.int32)
-        self.brand: Ints = np.empty(0, np.int32)
+        self.leaf: Int32s = np.empty(0, np.int32)
+        self.brand: Int32s = np.empty(0, np.int32)
         self.price = np.empty(0, np.float64)
         self.quality: Floats = np.empty(0, np.float32)
         self.popularity: Floats = np.empty(0, np.float32)
-        self.partners: Ints = np.empty((0, PARTNERS), np.int32)
-        self._by_leaf: Ints = self.leaf
+        self.partners: Int32s = np.empty((0, PARTNERS), np.int32)
+        self._by_leaf: Int32s = self.leaf
 
     def __len__(self) -> int:
         return len(self.leaf)
@@ -61,7 +61,7 @@ class Catalogue:
         self._mass = np.concatenate([[0.0], np.cumsum(self.popularity[self._by_leaf].astype(np.float64))])
         self._edges = np.searchsorted(self.leaf[self._by_leaf], np.arange(len(LEAVES) + 1))
 
-    def draw_in_leaf(self, uniform: NDArray[np.float64], leaf: NDArray[Any]) -> Ints:
+    def draw_in_leaf(self, uniform: NDArray[np.float64], leaf: NDArray[Any]) -> Int32s:
         """Draw an item of the leaf by popularity, or of any leaf if the leaf is empty.
 
         uniform, leaf  shapes that broadcast; uniform in [0, 1)
@@ -72,13 +72,13 @@ class Catalogue:
         place = np.searchsorted(self._mass, low + uniform * (high - low), side="right") - 1
         return self._items_at(place)
 
-    def draw(self, uniform: NDArray[np.float64]) -> Ints:
+    def draw(self, uniform: NDArray[np.float64]) -> Int32s:
         """Draw an item by popularity, for each number in [0, 1)."""
         place = np.searchsorted(self._mass, uniform * self._mass[-1], side="right") - 1
         return self._items_at(place)
 
-    def _items_at(self, place: NDArray[np.intp]) -> Ints:
-        items: Ints = self._by_leaf[np.minimum(place, len(self) - 1)]  # rounding may step past the end
+    def _items_at(self, place: NDArray[np.intp]) -> Int32s:
+        items: Int32s = self._by_leaf[np.minimum(place, len(self) - 1)]  # rounding may step past the end
         return items
 
 
@@ -111,8 +111,8 @@ class People:
             total += share * kinship[self.favourites[:, slot]]
         return total
 
-    def draw(self, rng: np.random.Generator, count: int) -> Ints:
+    def draw(self, rng: np.random.Generator, count: int) -> Int32s:
         """Draw the users of `count` requests; active users come more often."""
         place = np.searchsorted(self.activity, rng.random(count) * self.activity[-1], side="right")
-        users: Ints = np.minimum(place, len(self) - 1).astype(np.int32)
+        users: Int32s = np.minimum(place, len(self) - 1).astype(np.int32)
         return users

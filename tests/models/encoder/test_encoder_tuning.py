@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from models.distributed import sum_gradients
 from models.encoder import retrieval
 from models.encoder.contrastive_loss import Encoded, backward, contrastive_loss
-from models.encoder.pair_batches import Ints, Partners, draw_batches
+from models.encoder.pair_batches import Int64s, Partners, draw_batches
 from models.encoder.retrieval import hit_rates
 from models.encoder.tuning import Plan, _shared_batches, tune
 
@@ -39,11 +39,11 @@ class Toy(nn.Module):
         return Encoded(vectors, nll, int(has_answers.sum()))
 
 
-def collate(items: Ints) -> torch.Tensor:
+def collate(items: Int64s) -> torch.Tensor:
     return torch.from_numpy(items)
 
 
-def pairs() -> Ints:
+def pairs() -> Int64s:
     """Items with the same remainder by 8 belong together."""
     return np.array([(a, b) for a in range(ITEMS) for b in range(a + 1, ITEMS) if a % 8 == b % 8], np.int64)
 
@@ -53,7 +53,7 @@ def plan(**changes: float) -> Plan:
     return Plan(**(settings | {"answer_weight": 0.5, "seed": 3} | changes))  # type: ignore[arg-type]  # a test's shorthand
 
 
-def gradients(model: nn.Module, items: Ints, chunk: int) -> list[torch.Tensor]:
+def gradients(model: nn.Module, items: Int64s, chunk: int) -> list[torch.Tensor]:
     chunks = [collate(items[start : start + chunk]) for start in range(0, len(items), chunk)]
     positive = torch.from_numpy(Partners(pairs(), ITEMS).matrix(items))
     model.zero_grad()
@@ -195,13 +195,13 @@ def test_a_hit_rate_does_not_depend_on_how_many_scores_are_computed_at_once(monk
     vectors = F.normalize(torch.randn(ITEMS, 4, generator=torch.Generator().manual_seed(0)), dim=1).numpy()
     whole = hit_rates(vectors, pairs(), (1, 10), known=pairs()[::2])
     monkeypatch.setattr(retrieval, "SCORES_AT_ONCE", 3 * ITEMS)
-    sizes, of_each = list[int](), Partners.of_each
+    sizes, partners_of_each = list[int](), Partners.partners_of_each
 
-    def record_size(self: Partners, items: Ints) -> tuple[Ints, Ints]:
+    def record_size(self: Partners, items: Int64s) -> tuple[Int64s, Int64s]:
         sizes.append(len(items))
-        return of_each(self, items)
+        return partners_of_each(self, items)
 
-    monkeypatch.setattr(Partners, "of_each", record_size)
+    monkeypatch.setattr(Partners, "partners_of_each", record_size)
     assert hit_rates(vectors, pairs(), (1, 10), known=pairs()[::2]) == whole
     assert max(sizes) == 3
 

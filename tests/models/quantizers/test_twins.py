@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from models.quantizers.twins import Ints, number_twins
+from models.quantizers.twins import Int64s, number_twins
 
 A, B, C = [1, 2, 3], [1, 2, 4], [9, 9, 9]
 NONE = np.zeros((0, 3), np.int64)
 
 
-def codes(*ids: list[int]) -> Ints:
+def codes(*ids: list[int]) -> Int64s:
     return np.array(ids, np.int64).reshape(-1, 3)
 
 
