@@ -14,8 +14,8 @@ from datetime import date
 
 from jobs.item_pairs.askers import Asker, load_asker
 from jobs.item_pairs.item_questions import KEY, TABLE, find_items_without_questions, question_rows, stream_items
+from jobs.item_pairs.row_saver import RowSaver
 from jobs.lake import JobResult, Lake
-from jobs.lake.row_saver import RowSaver
 from jobs.runtime.entry import main
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings

@@ -7,10 +7,9 @@ import numpy as np
 import pyarrow.dataset as ds
 from torch import Tensor
 
-from jobs.codebooks.ids import PublishedIDs
+from jobs.codebooks.ids import PublishedIDs, load_semantic_ids
 from jobs.codebooks.settings import Quantizer
 from jobs.codebooks.store import FittedCodebook, find_live_codebook
-from jobs.encoders.vectors import semantic_ids
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows, replace_metrics
 from models.quantizers import Codebook, measure_health
@@ -48,8 +47,8 @@ def _measure_refit(lake: Lake, old: FittedCodebook, new: FittedCodebook) -> list
     """The share of the items with an ID before the refit whose ID changed. No rows if `new` was no refit of `old`."""
     if old.day >= new.day:
         return []
-    old_items, old_codes = semantic_ids(lake, old.version, ds.field("day") < new.day)
-    new_items, new_codes = semantic_ids(lake, new.version, ds.field("day") == new.day)
+    old_items, old_codes = load_semantic_ids(lake, old.version, ds.field("day") < new.day)
+    new_items, new_codes = load_semantic_ids(lake, new.version, ds.field("day") == new.day)
     both, in_old, in_new = np.intersect1d(old_items, new_items, assume_unique=True, return_indices=True)
     if not len(both):
         return []

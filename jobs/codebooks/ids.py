@@ -72,6 +72,20 @@ def _code_matrix(rows: pa.Table) -> NDArray[np.int64]:
     return np.stack([rows[code].to_numpy() for code in CODES], axis=1).astype(np.int64)
 
 
+def load_semantic_ids(
+    lake: Lake, codebook_version: str, where: ds.Expression | None = None
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Load the codes of all items in a codebook version, sorted by item_id.
+
+    where    read only the rows of which this is true
+    returns  item ids, and [items, 3] int64
+    """
+    of_version = ds.field("codebook_version") == codebook_version
+    rows = lake.arrow(IDS, ["item_id", *CODES], of_version if where is None else of_version & where)
+    rows = rows.sort_by("item_id")
+    return rows["item_id"].to_pylist(), _code_matrix(rows)
+
+
 class PublishedIDs(NamedTuple):
     """The IDs of a catalogue's items in a codebook version. An item's vector may be newer than its ID."""
 

@@ -5,7 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from jobs.settings.types import Count, Parts, Section, Seed, Share, Size
+from jobs.settings.types import Count, Parts, Section, Seed, Share
+
+LevelSize = Annotated[int, Field(ge=1, le=65_536)]  # number of codes of a level
 
 
 class Quantizer(Section):
@@ -17,7 +19,7 @@ class Quantizer(Section):
     kind: Literal["res_kmeans_fsq", "res_kmeans", "res_kmeans_balanced", "rq_vae", "parallel_kmeans"] = "res_kmeans_fsq"
     # Codes of each of the three levels. For "res_kmeans_fsq" the last one must be a power of two, unless fsq_values is
     # set. Fewer codes group more items together; more codes collide less.
-    sizes: tuple[Size, Size, Size] = (256, 256, 256)
+    sizes: tuple[LevelSize, LevelSize, LevelSize] = (256, 256, 256)
     kmeans_iterations: Count = 20  # at most, for each level of k-means; it stops earlier when no item changes its code
     fsq_steps: Count = 600  # training steps of the last level; only for "res_kmeans_fsq"
     # How many values each digit of the last level takes; their product must be the last of sizes. Empty: two values

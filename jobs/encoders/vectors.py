@@ -1,4 +1,4 @@
-"""Read the vectors and the semantic IDs of items from their tables."""
+"""Item vectors: as Arrow columns and as matrices, and read from gold.item_embeddings."""
 
 from datetime import date
 
@@ -70,19 +70,3 @@ def dated_vectors(
         first += batch.num_rows
     days = present["day"].to_numpy()[is_newest]
     return [item for item, newest in zip(ids, is_newest, strict=True) if newest], vectors, days
-
-
-def semantic_ids(
-    lake: Lake, codebook_version: str, where: ds.Expression | None = None
-) -> tuple[list[str], NDArray[np.int64]]:
-    """The codes of all items in a codebook version, sorted by item_id.
-
-    where    read only the rows of which this is true
-    returns  item ids, and [items, 3] int64
-    """
-    columns = ["item_id", "c1", "c2", "c3"]
-    of_version = ds.field("codebook_version") == codebook_version
-    rows = lake.arrow("gold.semantic_ids", columns, of_version if where is None else of_version & where)
-    rows = rows.sort_by("item_id")
-    codes = np.stack([rows[c].to_numpy().astype(np.int64) for c in columns[1:]], axis=1)
-    return rows["item_id"].to_pylist(), codes

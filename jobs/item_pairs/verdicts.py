@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from jobs.item_pairs.row_saver import RowSaver
 from jobs.lake import Lake
 from jobs.lake.arrow import rows_with_keys
 from jobs.lake.contracts import contracts
-from jobs.lake.row_saver import RowSaver
 from jobs.runtime.progress import progress
 
 PAIRS, VERDICTS = "silver.item_pairs", "silver.item_verdicts"

@@ -1,4 +1,4 @@
-"""Write the metrics of a job to gold.metrics, and read which days ingest wrote."""
+"""Write the metrics of a job to gold.metrics."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
@@ -46,9 +45,3 @@ def replace_metrics(lake: Lake, job: str, day: date, rows: list[dict[str, Any]])
     """Replace the metrics of a job and day by `rows`, which `metric_rows` makes."""
     complete = [row | {"job": job, "day": day} for row in rows]
     lake.replace(TABLE, pa.Table.from_pylist(complete, contracts()[TABLE].arrow), day=day, job=job)
-
-
-def touched_days(lake: Lake, day: date) -> set[date]:
-    """The event days that the last ingest of `day` wrote."""
-    event_days = (ds.field("day") == day) & (ds.field("job") == "ingest") & (ds.field("model") == "event_days")
-    return {date.fromisoformat(text) for text in lake.arrow(TABLE, ["slice"], event_days)["slice"].to_pylist()}

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import pyarrow.dataset as ds
+
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import ROOT
+from jobs.lake.metrics import TABLE as METRICS
 from jobs.lake.metrics import metric_rows
 from jobs.landing.files import KINDS
 
@@ -32,10 +35,12 @@ def count_lines(lake: Lake, kind: str, span: dict[str, date]) -> list[LineCount]
 
 
 def count_all(counts: list[LineCount]) -> int:
+    """All lines, good or rejected."""
     return sum(count.lines for count in counts)
 
 
 def count_rejected(counts: list[LineCount]) -> int:
+    """The lines that have a reason to be rejected."""
     return sum(count.lines for count in counts if count.reason is not None)
 
 
@@ -113,5 +118,11 @@ def list_metrics(
     for count in counts["events"]:
         if count.reason is None and count.day is not None:
             good_lines[count.day] += count.lines
-    # The samples job reads which event days were written again, so that late lines reach their samples.
+    # `load_touched_days` reads these rows.
     return rows + [row for day in event_days for row in metric_rows("event_days", str(day), {"lines": good_lines[day]})]
+
+
+def load_touched_days(lake: Lake, day: date) -> set[date]:
+    """Load the event days that the last ingest of `day` wrote. Late lines change the samples of these days."""
+    event_days = (ds.field("day") == day) & (ds.field("job") == "ingest") & (ds.field("model") == "event_days")
+    return {date.fromisoformat(text) for text in lake.arrow(METRICS, ["slice"], event_days)["slice"].to_pylist()}

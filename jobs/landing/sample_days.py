@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 
 from jobs.lake import Lake
-from jobs.lake.metrics import touched_days
+from jobs.landing.accounting import load_touched_days
 from jobs.landing.labels import find_first_day
 
 TABLE = "gold.samples"
@@ -17,7 +17,7 @@ def list_day_ranges(lake: Lake, since: date, day: date) -> list[tuple[date, date
     began before midnight.
     """
     built = {date.fromisoformat(partition["day"]) for partition in lake.delta(TABLE).partitions()}
-    touched = touched_days(lake, day)
+    touched = load_touched_days(lake, day)
     stale = built & (touched | {touched_day + DAY for touched_day in touched})
     first_days = touched & {find_first_day(lake, event) for event in ("impression", "rating", "click", "purchase")}
     if first_days:  # a kind of event now begins earlier: labels of later days that were unknown become known

@@ -3,13 +3,13 @@
 from datetime import date
 
 from jobs.lake import Lake
-from jobs.lake.metrics import touched_days
+from jobs.landing.accounting import load_touched_days
 
 
 def find_rewritten_days(lake: Lake, span: dict[str, date]) -> set[date]:
     """The event days that an earlier run of `since` to `day` wrote, and that must therefore be written again."""
     text = "SELECT DISTINCT day FROM silver.events WHERE landed_day BETWEEN :since AND :day"
-    return set(lake.query(text, **span)["day"].to_pylist()) | touched_days(lake, span["day"])
+    return set(lake.query(text, **span)["day"].to_pylist()) | load_touched_days(lake, span["day"])
 
 
 def replace_events(lake: Lake, days: list[date]) -> None:

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from jobs.encoders.vectors import current_vectors, semantic_ids
+from jobs.codebooks.ids import load_semantic_ids
+from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake
 from jobs.lake.arrow import distinct_strings
 from jobs.settings.tree import Settings
@@ -70,7 +71,7 @@ def _number_categories(ids: pa.Array, rows: pa.Table) -> torch.Tensor:
 
 def load_codes(lake: Lake, ids: pa.Array, codebook_version: str) -> torch.Tensor:
     """The codes [items, 3] of the items in a codebook version, -1 for an item without codes."""
-    coded_ids, codes = semantic_ids(lake, codebook_version)
+    coded_ids, codes = load_semantic_ids(lake, codebook_version)
     item_codes = torch.full((len(ids), 3), -1, dtype=torch.int64)
     places = pc.index_in(pa.array(coded_ids, pa.string()), ids)
     is_known = pc.is_valid(places).to_numpy(zero_copy_only=False)

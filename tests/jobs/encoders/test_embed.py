@@ -10,12 +10,13 @@ import pyarrow as pa
 import pytest
 
 from jobs import embed, quantize
+from jobs.codebooks.ids import load_semantic_ids
 from jobs.codebooks.settings import Quantizer
 from jobs.encoders import embedding
 from jobs.encoders.location import EncoderRef
 from jobs.encoders.settings import Align, Encoder
 from jobs.encoders.tuned_encoders import base_encoder, encoder_folder, tuned_encoder
-from jobs.encoders.vectors import current_vectors, semantic_ids
+from jobs.encoders.vectors import current_vectors
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.release.model_store import store_folder
@@ -61,7 +62,7 @@ def test_the_champion_keeps_vectors_and_ids_of_new_items_after_a_switch(
     book = quantize.run(lake, settings, DAY).notes["codebook_version"]
     release = {"codebook_version": book, "encoder_version": champion.version}
     put(lake, "gold.releases", [release_row(1, DAY) | release])
-    before = semantic_ids(lake, book)
+    before = load_semantic_ids(lake, book)
 
     if switch == "tuned again":
         go_live(lake, settings, "two")
@@ -72,7 +73,7 @@ def test_the_champion_keeps_vectors_and_ids_of_new_items_after_a_switch(
     result = quantize.run(lake, settings, NEXT)
     assert result.notes["codebook_version"] != book
     assert result.rows_in == result.rows_out == 41
-    items, codes = semantic_ids(lake, book)
+    items, codes = load_semantic_ids(lake, book)
     assert items == current_vectors(lake, champion.version)[0] == [f"i{n:02}" for n in range(41)]
     assert (items[:40], codes[:40].tolist()) == (before[0], before[1].tolist())
 

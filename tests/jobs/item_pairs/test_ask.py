@@ -11,9 +11,10 @@ import pytest
 
 from jobs import ask
 from jobs.encoders.tuning_data import load_tuning_items
+from jobs.item_pairs import row_saver
 from jobs.item_pairs.askers import Item
 from jobs.item_pairs.settings import Ask, AskLlm
-from jobs.lake import Lake, row_saver
+from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.settings.tree import Settings
 from models.llm.question_prompt import Question

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from jobs.lake import Lake, row_saver
-from jobs.lake.row_saver import RowSaver
+from jobs.item_pairs import row_saver
+from jobs.item_pairs.row_saver import RowSaver
+from jobs.lake import Lake
 from tests.jobs.lake_rows import DAY
 
 TABLE = "silver.item_verdicts"
