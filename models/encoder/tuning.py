@@ -88,24 +88,30 @@ def tune(
             group["lr"] = plan.lr * _pace(step, plan.steps)
         positive = torch.from_numpy(partners.matrix(batch)).to(parameters[0].device)
         chunks = [collate(part) for part in _chunks(batch, plan.items_per_chunk)]
-        curve.append(
-            backward(
-                model, chunks, positive, temperature=plan.temperature, answer_weight=plan.answer_weight,
-                seed=plan.seed * 1_000_003 + step,
-            )
-        )  # fmt: skip
-        for parameter in parameters:  # one at a time: a copy of the whole gradient may not fit into memory
-            sum_gradients([parameter])
-        if not nn.utils.clip_grad_norm_(parameters, MAX_NORM).isfinite():
-            raise NotFiniteError(f"the gradient of step {step + 1} is not finite")
-        optimizer.step()
-        optimizer.zero_grad()
+        curve.append(_add_gradient(model, chunks, positive, plan, step))
+        _update_weights(parameters, optimizer, step)
         if checkpoint and (step + 1) % SAVE_EVERY == 0 and worker_index() == 0:
             _save(checkpoint, parameters, optimizer, step + 1)
         if progress:
             progress(step + 1, plan.steps)
     model.eval()
     return curve
+
+
+def _add_gradient(model: nn.Module, chunks: list[Any], positive: Tensor, plan: Plan, step: int) -> Losses:
+    """Add this worker's part of the gradient of a step. returns the losses of the whole batch"""
+    seed = plan.seed * 1_000_003 + step
+    return backward(model, chunks, positive, temperature=plan.temperature, answer_weight=plan.answer_weight, seed=seed)
+
+
+def _update_weights(parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Take one step along the gradients of all workers. raises NotFiniteError if these contain NaN or infinity"""
+    for parameter in parameters:  # one at a time: a copy of the whole gradient may not fit into memory
+        sum_gradients([parameter])
+    if not nn.utils.clip_grad_norm_(parameters, MAX_NORM).isfinite():
+        raise NotFiniteError(f"the gradient of step {step + 1} is not finite")
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 def _shared_batches(partners: Partners, plan: Plan) -> Iterator[Int64s]:

@@ -86,21 +86,10 @@ class ResKmeansFSQ:
         with TemporaryDirectory() as scratch:
             residual, weights = write_distinct_rows(_read_batches(x), Path(scratch))
             old_codes = start.encode(residual) if start else None
-            codes: list[Tensor] = []
-            centroids = []
-            for level in (0, 1):
-                fitted = kmeans(
-                    residual,
-                    weights,
-                    codes=sizes[level],
-                    iterations=kmeans_iterations,
-                    seed=seed + level,
-                    tick=tick,
-                    start=start.centroids[level] if start else None,
-                    residual=level > 0,
-                ).double()
-                codes.append(_subtract(residual, partial(assign, centroids=fitted), fitted))
-                centroids.append(fitted)
+            old_centroids = start.centroids if start else (None, None)
+            codes, centroids = _fit_kmeans_levels(
+                residual, weights, sizes, old_centroids, iterations=kmeans_iterations, seed=seed, tick=tick
+            )
             fsq = fit_fsq(
                 residual,
                 codes[0] * sizes[1] + codes[1],
@@ -212,6 +201,39 @@ def _choose_values(sizes: Sequence[int], values: Sequence[int]) -> list[int]:
 
 def _read_batches(x: Tensor) -> Iterator[NDArray[np.float32]]:
     return (part.detach().cpu().float().numpy() for part in torch.split(x, _ROWS))
+
+
+def _fit_kmeans_levels(
+    residual: Tensor,
+    weights: Tensor,
+    sizes: Sequence[int],
+    old_centroids: Sequence[Tensor | None],
+    *,
+    iterations: int,
+    seed: int,
+    tick: Callable[[int], None],
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Fit the first two levels, each on what the levels before it leave of the rows.
+
+    residual       [items, dim] the vectors; in place, they become what the two levels leave of them
+    old_centroids  per level, to start from; None: none
+    returns        per level the codes [items], and the centroids [used, dim] float64
+    """
+    codes, centroids = [], []
+    for level, old in enumerate(old_centroids):
+        fitted = kmeans(
+            residual,
+            weights,
+            codes=sizes[level],
+            iterations=iterations,
+            seed=seed + level,
+            tick=tick,
+            start=old,
+            residual=level > 0,
+        ).double()
+        codes.append(_subtract(residual, partial(assign, centroids=fitted), fitted))
+        centroids.append(fitted)
+    return codes, centroids
 
 
 def _subtract(residual: Tensor, encode: Callable[[Tensor], Tensor], table: Tensor) -> Tensor:

@@ -78,17 +78,9 @@ class Ranker(nn.Module):
             for table in (self.ids, *self.levels):
                 nn.init.normal_(table.weight, std=0.01)
             self.attentions = nn.ModuleList(TargetAttention(dim, design.attention, k) for k in design.ks)
-            list_width = 2 * dim + TIERS * ("simtier" in design.extras)
-            list_width += (len(sizes) + 1) * ("prefix" in design.features)
-            width = dim + 1 + RATES * ("rates" in design.extras) + len(design.ks) * list_width
-            width += HIDDEN * (design.attention == "quadratic")
+            width = _head_width(design, dim, levels=len(sizes))
             self.head = build_head(design.heads, width, self.tasks, experts, HIDDEN, dropout)
-            lengths = {"time": DOUBLINGS, "event": kinds, "position": DOUBLINGS}
-            self.told = nn.ModuleDict(  # tables of event features
-                {name: nn.Embedding(lengths[name], dim) for name in design.extras if name in lengths}
-            )
-            if "prefix" in design.features:
-                self.told["prefix"] = nn.Embedding(len(sizes) + 1, dim)
+            self.told = _build_event_tables(design, dim, kinds, levels=len(sizes))
             if "nearest_items" in design.features:
                 self.near = nn.EmbeddingBag(nearest_of + 1, dim, mode="mean", padding_idx=nearest_of, sparse=True)
             if design.attention == "quadratic":
@@ -96,6 +88,11 @@ class Ranker(nn.Module):
             for name, module in self.named_modules():
                 if name.startswith(("told.", "near")) and isinstance(module, nn.Embedding | nn.EmbeddingBag):
                     nn.init.normal_(module.weight, std=0.01)
+        self._register_item_buffers(sizes, nearest_of, dim)
+
+    def _register_item_buffers(self, sizes: tuple[int, ...], nearest_of: int, dim: int) -> None:
+        """What the model stores of each item beside weights. The last row is the unknown item."""
+        design, n_items = self.design, self.n_items
         self.register_buffer("known", torch.zeros(n_items + 1, dtype=torch.bool))
         self.register_buffer("codes", torch.tensor(sizes, dtype=torch.int64).repeat(n_items + 1, 1))
         places = NEAREST if "nearest_items" in design.features else 0
@@ -235,3 +232,20 @@ class Ranker(nn.Module):
                 raise ValueError(f"the design reads {name}, which the batch lacks")
             features = table(values) if features is None else features + table(values)
         return features
+
+
+def _head_width(design: Design, dim: int, *, levels: int) -> int:
+    """Number of inputs of the head: target, history length, rates, and what each list of events says."""
+    list_width = 2 * dim + TIERS * ("simtier" in design.extras)
+    list_width += (levels + 1) * ("prefix" in design.features)
+    width = dim + 1 + RATES * ("rates" in design.extras) + len(design.ks) * list_width
+    return width + HIDDEN * (design.attention == "quadratic")
+
+
+def _build_event_tables(design: Design, dim: int, kinds: int, *, levels: int) -> nn.ModuleDict:
+    """The embeddings of event features, by the name of the extra or feature that reads them."""
+    lengths = {"time": DOUBLINGS, "event": kinds, "position": DOUBLINGS}
+    tables: dict[str, nn.Module] = {name: nn.Embedding(lengths[name], dim) for name in design.extras if name in lengths}
+    if "prefix" in design.features:
+        tables["prefix"] = nn.Embedding(levels + 1, dim)
+    return nn.ModuleDict(tables)

@@ -56,16 +56,11 @@ def fit(
         raise ValueError("no training row has a label")
     optimizers = build_optimizers(model, lr)
     state = TrainingState() if checkpoint is None else resume(checkpoint, model, optimizers)
-    if not model.known.any():  # a new model: it starts at the mean of the labels
-        known = np.isfinite(labels).sum(axis=0)
-        shares = np.where(known, np.nansum(labels, axis=0) / np.maximum(known, 1), 0.5)
-        model.head.init_biases(torch.from_numpy(shares).float().clamp(1e-4, 1 - 1e-4))
+    if not model.known.any():  # a new model
+        _start_at_mean_labels(model, labels)
     elif not state.curve:  # the model it starts from may remain the best
         _validate_epoch(model, data, valid, 0, math.nan, state)
-    seen = np.zeros(model.n_items + 1, bool)
-    for rows in np.array_split(train, len(train) // PREDICT_ROWS + 1):
-        seen[data.target[rows]] = seen[data.topk[rows]] = True  # PADDING, -1, is the unknown item's place
-    model.known[:-1] |= torch.from_numpy(seen[:-1]).to(model.known.device)
+    _mark_known_items(model, data, train)
     with torch.random.fork_rng():
         for epoch in range(state.epochs_done + 1, epochs + 1):
             if epoch > state.best_epoch + patience and state.curve:
@@ -137,6 +132,21 @@ def build_optimizers(model: Ranker, lr: float) -> list[torch.optim.Optimizer]:
     table_ids = {id(table) for table in tables}
     dense = [weights for weights in model.parameters() if id(weights) not in table_ids]
     return [torch.optim.SparseAdam(tables, lr=lr), torch.optim.AdamW(dense, lr=lr, weight_decay=0.0)]
+
+
+def _start_at_mean_labels(model: Ranker, labels: NDArray[np.float32]) -> None:
+    """Let the model predict the mean label of each task before it is trained. labels: [rows, tasks], NaN: unknown"""
+    known = np.isfinite(labels).sum(axis=0)
+    shares = np.where(known, np.nansum(labels, axis=0) / np.maximum(known, 1), 0.5)
+    model.head.init_biases(torch.from_numpy(shares).float().clamp(1e-4, 1 - 1e-4))
+
+
+def _mark_known_items(model: Ranker, data: Samples, train: Int64s) -> None:
+    """Items that occur in the training rows, as targets or in histories, become known to the model."""
+    seen = np.zeros(model.n_items + 1, bool)
+    for rows in np.array_split(train, len(train) // PREDICT_ROWS + 1):
+        seen[data.target[rows]] = seen[data.topk[rows]] = True  # PADDING, -1, is the unknown item's place
+    model.known[:-1] |= torch.from_numpy(seen[:-1]).to(model.known.device)
 
 
 def _train_epoch(
