@@ -26,6 +26,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
 
 
 def ask_items(lake: Lake, asker: Asker, day: date) -> JobResult:
+    """Ask about the items that this asker has not asked about yet, and save the answers while they arrive."""
     items = lake.arrow("silver.items", KEY)
     unasked = find_items_without_questions(lake, items, asker.version)
     counts = {"asked": 0, "questions": 0, "without": 0, "unparsed": 0}
@@ -48,6 +49,7 @@ def ask_items(lake: Lake, asker: Asker, day: date) -> JobResult:
 
 
 def warn_if_mostly_unparsed(counts: dict[str, int]) -> None:
+    """Print what to check if more than half of the replies could not be read."""
     if 2 * counts["unparsed"] > counts["asked"]:
         print(
             f"{counts['unparsed']:,} of {counts['asked']:,} replies are not questions with answers in the expected"

@@ -49,10 +49,11 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
         lake.restore_version(TABLE)
         raise
     replace_metrics(lake, "pairs", day, checks)
-    return build_result(lake, after, day)
+    return _build_result(lake, after, day)
 
 
-def build_result(lake: Lake, after: date, day: date) -> JobResult:
+def _build_result(lake: Lake, after: date, day: date) -> JobResult:
+    """Count the events of the window, the pairs of the day, and the pairs that kept a verdict."""
     window = (ds.field("day") > after) & (ds.field("day") <= day)
     events = arrow_dataset(lake.delta("silver.events")).count_rows(filter=window)
     written = (ds.field("day") == day) & (ds.field("source") == SOURCE)

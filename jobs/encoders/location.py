@@ -40,6 +40,10 @@ def explain_load_errors(location: str) -> Iterator[None]:
 
 
 def load_embedder(encoder: EncoderRef, settings: Encoder) -> "Embedder":
+    """Load the encoder, with the token limit and the image folder of the settings.
+
+    raises  UserError if it cannot be loaded
+    """
     from models.encoder.loading import load  # slow to import: only if there is something to embed
 
     with explain_load_errors(encoder.location):

@@ -68,6 +68,7 @@ def encoder_folder(version: str) -> str:
 
 
 def tuned_encoder(lake: Lake, version: str) -> EncoderRef:
+    """The tuned encoder of this version, in a local folder: that of the lake, or a copy of it."""
     return EncoderRef(str(local_folder(lake, encoder_folder(version))), version)
 
 

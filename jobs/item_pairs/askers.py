@@ -61,4 +61,5 @@ class LlmAsker:
 
 
 def load_asker(settings: Settings) -> Asker:
+    """The asker of the settings. A language model is opened when the first question is asked."""
     return LlmAsker(settings.ask.llm) if settings.ask.kind == "llm" else TemplateAsker()

@@ -46,6 +46,7 @@ class LakeCheckpoint:
         return cls(lake.uri, f"models/unfinished/{day}/{digest.hexdigest()[:16]}.safetensors")
 
     def read(self) -> bytes | None:
+        """The bytes of the last `write`; None if the file is missing or damaged."""
         store, root = pafs.FileSystem.from_uri(self.uri)
         if store.get_file_info(f"{root}/{self.file}").type == pafs.FileType.NotFound:
             return None
@@ -57,6 +58,7 @@ class LakeCheckpoint:
         return content
 
     def write(self, content: bytes) -> None:
+        """Replace the file, completely or not at all."""
         store, root = pafs.FileSystem.from_uri(self.uri)
         store.create_dir(f"{root}/{self.file}".rpartition("/")[0], recursive=True)
         part = f"{root}/{self.file}.{uuid.uuid4().hex}"

@@ -44,6 +44,7 @@ class Rows:
     labels: NDArray[np.float32]
 
     def take(self, keep: NDArray[np.bool_] | Int64s) -> "Rows":
+        """The rows where `keep` [rows] is true, or the rows at these positions."""
         return Rows(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
     @classmethod
@@ -53,6 +54,7 @@ class Rows:
         return cls(*[*columns, file_backed_zeros((rows, len(TASKS)), np.dtype(np.float32))])
 
     def put(self, span: slice, part: "Rows") -> None:
+        """Copy all rows of `part` into the rows of `span`, in place."""
         for name in self.__dataclass_fields__:
             getattr(self, name)[span] = getattr(part, name)
 

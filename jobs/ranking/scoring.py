@@ -41,6 +41,10 @@ class Scorer:
 
     @classmethod
     def load(cls, lake: Lake, settings: Settings, day: date, uri: str) -> "Scorer":
+        """Load a model of the lake, with the settings that it was trained with and everything until the end of the day.
+
+        raises  UserError if the model is missing or damaged
+        """
         card = load_card(lake, uri)
         settings = card.apply_to(settings)
         items = load_item_features(lake, settings, card.encoder_version, card.codebook_version)

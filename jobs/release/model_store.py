@@ -85,6 +85,7 @@ def store_folder(lake: Lake, folder: Path, uri: str) -> None:
 
 
 def is_stored(lake: Lake, uri: str) -> bool:
+    """Whether the lake has a file or folder at this path."""
     store, root = pafs.FileSystem.from_uri(lake.uri)
     return bool(store.get_file_info(f"{root}/{uri}").type != pafs.FileType.NotFound)
 
@@ -102,7 +103,10 @@ def local_folder(lake: Lake, uri: str) -> Path:
 
 
 def load_card(lake: Lake, uri: str) -> ModelCard:
-    """raises  UserError if the model is missing, damaged or from another version of this code"""
+    """Load the card of a stored model.
+
+    raises  UserError if the model is missing, damaged or from another version of this code
+    """
     store, root = pafs.FileSystem.from_uri(lake.uri)
     try:
         with store.open_input_stream(f"{root}/{uri}/card.json") as file:
