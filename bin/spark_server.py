@@ -32,6 +32,8 @@ def start_spark(services: Services, folder: Path) -> str:
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.shuffle.partitions": 4,
         "spark.databricks.delta.snapshotPartitions": 1,
+        # By default Spark keeps 100 compiled queries. A day has more, so each day compiled all of them again.
+        "spark.sql.codegen.cache.maxEntries": 2000,
         "spark.sql.session.timeZone": "UTC",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
