@@ -20,7 +20,7 @@ def start_spark(services: Services, folder: Path) -> str:
     """
     if remote := os.environ.get("SPARK_REMOTE"):
         return remote
-    memory = os.environ.get("SPARK_DRIVER_MEMORY") or "1500m"
+    memory = os.environ.get("SPARK_DRIVER_MEMORY") or "2g"
     master = os.environ.get("SPARK_MASTER") or "local[*]"
     port = free_port()
     config = {

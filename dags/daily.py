@@ -25,8 +25,8 @@ the same task of the other run has ended.
 **Parameters.**
 
 - `day`: the day to process, for example 2026-11-20. Empty: the start of the run's data interval.
-- `profile`: demo (simulated logs), small (real logs, CPU only) or gpu (large encoder, one GPU). Empty: the profile of
-  the last ingest.
+- `profile`: demo (simulated logs), small (real logs, CPU only), gpu (large encoder, one GPU), or one of your own in
+  `profiles/`. Empty: the profile of the last ingest.
 - `data`: the landing folder, which holds the files with events and items.
 - `since`: first date of the history to read together with the day. Empty: the run reads only the day itself.
 - `force`: embed every item again, including items whose text and encoder did not change.
@@ -53,6 +53,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RELEASE = Asset("sidereal://release")
+PROFILES = sorted(file.stem for file in (REPOSITORY / "profiles").glob("*.toml"))
 
 # Parameters reach the shell only as quoted environment variables, so that no value can become a command.
 ENVIRONMENT = {
@@ -124,9 +125,7 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": True},
     params={
         "day": Param(None, type=["null", "string"], format="date"),
-        "profile": Param(
-            os.environ.get("PROFILE") or None, type=["null", "string"], enum=[None, "demo", "small", "gpu"]
-        ),
+        "profile": Param(os.environ.get("PROFILE") or None, type=["null", "string"], enum=[None, *PROFILES]),
         "data": Param(os.environ.get("DATA") or "landing", type="string", minLength=1),
         "since": Param(None, type=["null", "string"], format="date"),
         "force": Param(False, type="boolean"),

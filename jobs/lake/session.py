@@ -20,7 +20,7 @@ CONFIG = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # Arrow reads it without a cast
     "spark.databricks.delta.snapshotPartitions": "1",  # the default of 50 makes small commits take seconds
     "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
-    "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY", "2g"),
+    "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY") or "2g",
     "spark.sql.variable.substitute": "false",  # text such as ${HOME} in a value stays text
     "spark.sql.sources.partitionOverwriteMode": "static",
 }

@@ -26,6 +26,7 @@ from deltalake import DeltaTable, write_deltalake
 from jobs.lake.contracts import contracts
 from jobs.lake.errors import UserError
 from jobs.lake.lake import JobResult, Lake, arrow_dataset, lake_root
+from jobs.runtime.progress import heartbeat
 from jobs.settings.tree import load_settings
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -121,7 +122,8 @@ def _run_job(name: str, run: RunJob, day: date, options: dict[str, Any]) -> None
     startup = time.time() - started
     with exclusive_lock(lake, name):
         lake.create()
-        result = run(lake, settings, day, **options)
+        with heartbeat(name):
+            result = run(lake, settings, day, **options)
     row = {
         "run_id": lake.run_id,
         "job": name,
@@ -144,6 +146,8 @@ def _run_job(name: str, run: RunJob, day: date, options: dict[str, Any]) -> None
         print(f"skipped: {reason}", file=sys.stderr, flush=True)
     last_line = {**row, **result.notes, "inputs": lake.inputs, "outputs": lake.outputs}
     print(json.dumps(last_line, default=str), flush=True)
+    # Airflow reads the last line of both streams: nothing that a library says at exit may follow it.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _choose_profile(lake: Lake, job: str) -> None:
@@ -205,6 +209,6 @@ def error_sentence(error: BaseException) -> str:
         text += f" ({error.__cause__})"
     for part, sentence in _SENTENCES.items():
         if part in text:
-            memory = os.environ.get("SPARK_DRIVER_MEMORY", "2g")
+            memory = os.environ.get("SPARK_DRIVER_MEMORY") or "2g"
             return sentence.format(memory=memory, lake=lake_root(), temporary=tempfile.gettempdir())
     return f"unexpected {text.splitlines()[0][:300]}; the lines above show where"

@@ -3,12 +3,16 @@
 A terminal shows a live bar. A log gets plain lines, not too many of them:
 
     training champion  1,200 of 4,000  30 %  about 12 s left
+
+While a job runs, a log that stays silent repeats its last step every few seconds, with the time so far.
 """
 
 import atexit
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
@@ -36,12 +40,12 @@ def progress(what: str, every: float = 3.0) -> Callable[[int, int], None]:
         now = time.monotonic()
         if done >= total:
             bar.stop()
-            print(f"{what}  {_how_far(task)}  in {_duration(now - started)}", file=sys.stderr, flush=True)
+            _print(f"{what}  {_how_far(task)}  in {_duration(now - started)}")
         elif is_terminal:
             _show(bar)
         elif now - last_line >= every:
             last_line = now
-            print(f"{what}  {_how_far(task)}{_time_left(task)}", file=sys.stderr, flush=True)
+            _print(f"{what}  {_how_far(task)}{_time_left(task)}")
 
     return report
 
@@ -51,9 +55,45 @@ def steps() -> Callable[[str], None]:
     started = time.monotonic()
 
     def report(step: str) -> None:
-        print(f"{step}  (after {_duration(time.monotonic() - started)})", file=sys.stderr, flush=True)
+        _pulse.step = step
+        _print(f"{step}  (after {_duration(time.monotonic() - started)})")
 
     return report
+
+
+@contextmanager
+def heartbeat(job: str, every: float = 10.0) -> Iterator[None]:
+    """While the block runs, repeat the job's current step whenever nothing was printed for `every` seconds."""
+    started = time.monotonic()
+    _pulse.step, _pulse.last_line = f"{job} is running", started
+    stopped = threading.Event()
+
+    def repeat() -> None:
+        while not stopped.wait(every / 10):
+            now = time.monotonic()
+            if now - _pulse.last_line >= every and not _shown:
+                _print(f"{_pulse.step}  (after {_duration(now - started)})")
+
+    threading.Thread(target=repeat, daemon=True).start()
+    try:
+        yield
+    finally:
+        stopped.set()
+
+
+class _Pulse:
+    """What this process last printed: the current step, and when any line came (monotonic seconds)."""
+
+    step = ""
+    last_line = 0.0
+
+
+_pulse = _Pulse()
+
+
+def _print(line: str) -> None:
+    _pulse.last_line = time.monotonic()
+    print(line, file=sys.stderr, flush=True)
 
 
 class _FarColumn(ProgressColumn):

@@ -38,6 +38,7 @@ print(json.dumps({
     "catchup": dag.catchup,
     "scheduled_day": rendered_day({"day": None}, midnight),
     "chosen_day": rendered_day({"day": "2026-10-01"}, midnight),
+    "profiles": dag.params.get_param("profile").schema["enum"],
     "heavy_modules": sorted({"torch", "pyspark", "pandas", "pyarrow", "deltalake"} & set(sys.modules)),
 }))
 """
@@ -88,6 +89,10 @@ def test_a_run_at_midnight_processes_the_day_that_just_ended(dag: dict[str, Any]
 
 def test_the_parameter_day_overrides_the_data_interval(dag: dict[str, Any]) -> None:
     assert dag["chosen_day"] == "2026-10-01"
+
+
+def test_every_profile_in_the_folder_can_be_chosen(dag: dict[str, Any]) -> None:
+    assert dag["profiles"] == [None, *sorted(file.stem for file in (REPOSITORY / "profiles").iterdir())]
 
 
 def test_days_run_one_at_a_time_and_missed_ones_are_not_caught_up(dag: dict[str, Any]) -> None:

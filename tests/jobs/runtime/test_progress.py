@@ -4,11 +4,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from jobs.runtime.progress import progress, steps
+from jobs.runtime.progress import heartbeat, progress, steps
 
 SCRIPT = """
 import sys
@@ -50,6 +51,18 @@ def test_nothing_to_do_is_done(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_step_is_named_with_the_time_so_far(capfd: pytest.CaptureFixture[str]) -> None:
     steps()("reading 16 files")
     assert re.fullmatch(r"reading 16 files  \(after \d+ s\)\n", capfd.readouterr().err)
+
+
+def test_a_long_step_is_repeated_with_the_time_so_far(capfd: pytest.CaptureFixture[str]) -> None:
+    with heartbeat("ingest", every=0.1):
+        time.sleep(0.3)
+        steps()("reading 16 files")
+        time.sleep(0.3)
+    time.sleep(0.3)  # after the job it stays silent
+    lines = [line.split("  ")[0] for line in capfd.readouterr().err.splitlines()]
+    assert lines[0] == "ingest is running"
+    assert set(lines) == {"ingest is running", "reading 16 files"}
+    assert 2 <= lines.count("reading 16 files") <= 4
 
 
 def test_a_terminal_shows_one_bar_which_is_gone_at_the_end_also_after_an_error() -> None:
