@@ -77,6 +77,8 @@ def run(state: LakeState, services: Services, console: Console) -> None:
     data = os.environ.get("DATA")
     profile = os.environ.get("PROFILE") or ("small" if data else "demo")
     first, last = read_day("FROM"), read_day("TO")
+    if first and last and first > last:
+        raise UserError(f"FROM={first} is after TO={last}; exchange them")
     landing = Path(data).resolve() if data else state.landing
     if data and not landing.is_dir():
         raise UserError(f"DATA={data} is not a folder; choose a folder of logs in the landing format (see README)")

@@ -106,7 +106,7 @@ class RunProgress:
         output = last_output(task_log(self.logs, run_id, task))
         line = Text(no_wrap=True, overflow="ellipsis")
         line.append(f"{self._elapsed()}  {day}  ").append(f"{task['task_id']:<10}", "bold")
-        return line.append(f"{seconds_run(task):6.1f} s  ").append(output, "dim")
+        return line.append(f"{seconds_run(task):6.1f} s  ").append(output or "starting", "dim")
 
     def _print_running(self, day: str, run_id: str, running: list[Task], last_printed: dict[str, float]) -> None:
         """Print a line for each running task, at most one every LINE_SECONDS."""

@@ -24,6 +24,8 @@ def print_summary(rows: list[Row], console: Console) -> None:
     console.print()
     for row in rows:
         reason = row["reason"] or "no release; the log of its task promote says why"
+        if row["rolled_back_by"]:
+            reason += f"; rolled back since: release {row['rolled_back_by']} is live"
         console.print(f"{row['day']}: {reason}", soft_wrap=True, markup=False)
     console.print(f"\nReport: {rows[-1]['report']}", soft_wrap=True, markup=False)
 
@@ -37,7 +39,7 @@ def results_table(rows: list[Row]) -> Table:
         for model in MODELS:
             values = (_format_number((row[model] or {}).get(metric), ".4f") for row in rows)
             table.add_row(f"{metric.upper()} of {model}", *values)
-    table.add_row("promoted", *("yes" if row["promoted"] else "no" for row in rows))
+    table.add_row("promoted", *map(_describe_decision, rows))
     return table
 
 
@@ -56,6 +58,12 @@ def _empty_table(rows: list[Row]) -> Table:
     for row in rows:
         table.add_column(str(row["day"]), justify="right", no_wrap=True)
     return table
+
+
+def _describe_decision(row: Row) -> str:
+    if row["rolled_back_by"]:
+        return "rolled back"
+    return "yes" if row["promoted"] else "no"
 
 
 def _format_number(value: float | None, form: str) -> str:

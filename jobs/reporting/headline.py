@@ -11,10 +11,12 @@ def build_headline(metrics: Metrics, release: Row | None, live: Row | None, day:
     release   the release that the run of the day wrote, if any
     live      the release that is live today, if any
     """
-    if release and release["kind"] == "promote":
-        return f"The challenger was promoted. {_as_sentence(release['reason'])}"
     if release:
-        return f"The champion stays. {_as_sentence(release['reason'])}"
+        decision = "The challenger was promoted" if release["kind"] == "promote" else "The champion stays"
+        headline = f"{decision}. {_as_sentence(release['reason'])}"
+        if live and live["kind"] == "rollback" and live["day"] == day:
+            headline += f" It was then rolled back: release {live['release']} is live."
+        return headline
     if metrics.value(day, "ingest", "rows", "events", "rows_in") == 0:
         return "There were no events on this day, so no model changed."
     if live and live["day"] > day:

@@ -13,6 +13,7 @@ from typing import Any
 
 from jobs.lake import Lake, UserError
 from jobs.lake.lake import lake_root
+from jobs.release.releases import live_release
 from jobs.reporting.metrics import Metrics, load_metrics
 from jobs.reporting.publishing import find_report
 from jobs.reporting.queries import load_last_runs, load_release_of_day
@@ -37,6 +38,7 @@ def _summarize_day(lake: Lake, day: date) -> dict[str, Any]:
         "collision_rate": metrics.codebook_value(day, "collision_rate"),
         **{model: _model_metrics(metrics, day, model) for model in ("champion", "challenger", "din")},
         "promoted": bool(release and release["kind"] == "promote"),
+        "rolled_back_by": _find_rollback(lake, day),
         "reason": release["reason"] if release else _refusal(metrics, day),
         "seconds": {job: round(run["seconds"], 1) for job, run in runs.items()},
         "startup": {job: round(run["startup_seconds"], 1) for job, run in runs.items()},
@@ -48,6 +50,12 @@ def _model_metrics(metrics: Metrics, day: date, model: str) -> dict[str, float |
     """The metrics of a model, None if it was not evaluated."""
     values = {metric: metrics.value(day, "evaluate", model, "all", metric) for metric in SUMMARY_METRICS}
     return values if any(value is not None for value in values.values()) else None
+
+
+def _find_rollback(lake: Lake, day: date) -> int | None:
+    """The number of the live release if it took the release of `day` back."""
+    live = live_release(lake)
+    return live["release"] if live and live["kind"] == "rollback" and live["day"] == day else None
 
 
 def _refusal(metrics: Metrics, day: date) -> str | None:

@@ -48,7 +48,7 @@ def test_a_backfilled_day_says_that_a_later_release_is_live(lake: Lake, settings
 def test_a_rollback_of_the_day_does_not_hide_what_the_run_decided(lake: Lake, settings: Settings) -> None:
     put(lake, "gold.releases", [release_row(1, DAY), release_row(2, DAY, "rollback", "by hand")])
     html = page(lake, settings)
-    assert "The challenger was promoted. AUC 0.71 beats 0.70." in html
+    assert "The challenger was promoted. AUC 0.71 beats 0.70. It was then rolled back: release 2 is live." in html
     assert "release 2 (rollback" in html
 
 

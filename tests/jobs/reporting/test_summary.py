@@ -36,6 +36,12 @@ def test_a_kept_champion_is_not_promoted_and_says_why(lake: Lake) -> None:
     assert rows[1]["reason"] == "AUC fell"
 
 
+def test_a_day_that_was_rolled_back_names_the_live_release(lake: Lake) -> None:
+    before = DAY - timedelta(1)
+    put(lake, "gold.releases", [release_row(1, before), release_row(2, DAY), release_row(3, DAY, "rollback")])
+    assert [row["rolled_back_by"] for row in summarize(lake, [before, DAY])] == [None, 3]
+
+
 def test_a_day_without_a_release_says_why(lake: Lake) -> None:
     assert summarize(lake, [DAY])[0]["reason"] is None
     replace_metrics(lake, "promote", DAY, metric_rows("challenger", "refused", {"only 85 rows": 1.0}))
