@@ -26,7 +26,7 @@ ui: setup ## start Airflow's web UI on 127.0.0.1 (or HOST=)
 sql: setup ## open a Spark SQL shell on the tables
 	@$(JOBS_PYTHON) -m jobs.lake.shell
 
-rollback: setup ## publish the previous release again
+rollback: setup ## make the model before the live one live again
 	@$(JOBS_PYTHON) -m jobs.promote --rollback --day $$(date -u +%F) >/dev/null
 
 bench: setup ## run one benchmark: B=etl ARGS="--data <folder>"
@@ -40,10 +40,11 @@ lint: setup ## check style and types
 	@.venv/jobs/bin/ruff format --check .
 	@.venv/jobs/bin/mypy
 
-docs: setup ## build the documentation as a site in .state/site
+docs: setup ## build the pages of docs/ into .state/site
 	@$(MKDOCS) build --quiet --strict
+	@echo "Site: .state/site/index.html"
 
-docs-serve: setup ## show that site on 127.0.0.1:8000, and build it again when a page changes
+docs-serve: setup ## show the pages of docs/ on 127.0.0.1:8000 and rebuild them when a file changes
 	@$(MKDOCS) serve --quiet
 
 clean: ## remove the tables in LAKE and the state of its runs (Airflow, simulated logs), but not the environments
