@@ -28,7 +28,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     encoder = live_encoder(lake, settings, day).version
     codebook = find_live_codebook(lake, settings.quantizer, encoder, day)
     if codebook is None:
-        return _skip(lake, day, "there is no codebook: no item was embedded yet")
+        return _skip(lake, day, "there is no codebook of these [quantizer] settings: run quantize of this day first")
     items = load_item_features(lake, settings, encoder, codebook.version)
     dataset = load_dataset(lake, settings, items, day)
     if not len(dataset.test) or not len(dataset.train):

@@ -73,7 +73,11 @@ class Lake:
                     mode="ignore",
                     description=contract.comment,
                 )
-            _update_table(DeltaTable(self.path(name), without_files=True), contract)
+            try:
+                table = DeltaTable(self.path(name), without_files=True)
+            except DeltaError as error:
+                raise UserError(self._damage_message(name, error)) from None
+            _update_table(table, contract)
 
     # --- Arrow and DuckDB: small or streamed, no JVM ---
 
@@ -271,10 +275,12 @@ def lake_root() -> str:
     """
     root = os.environ.get("LAKE") or "lake"
     if "://" not in root:
-        if odd := sorted(set(str(Path(root).resolve())) & set("%?#")):
-            raise UserError(
-                f"LAKE={root}: {' '.join(odd)} in a path has a special meaning in addresses; choose another folder"
-            )
-        if Path(root).exists() and not Path(root).is_dir():
-            raise UserError(f"LAKE={root} is not a folder")
+        if odd := sorted(set(str(Path(root).resolve())) & set("%?#$")):
+            raise UserError(f"LAKE={root}: {' '.join(odd)} in a path has a special meaning; choose another folder")
+        folder = Path(root).resolve()
+        parent = next(path for path in (folder, *folder.parents) if path.exists())
+        if not parent.is_dir():
+            raise UserError(f"LAKE={root}: {parent} is not a folder")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise UserError(f"LAKE={root}: {parent} cannot be written; choose another folder, or change its owner")
     return root

@@ -6,14 +6,26 @@ parameters (`spark.sql(text, args=...)`) unbound, therefore sqlglot writes the v
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from typing import ClassVar
 
-from sqlglot import Dialect, TokenType, exp
+from sqlglot import TokenType, exp
+from sqlglot.dialects.spark import Spark
 from sqlglot.errors import TokenError
 
 Value = date | str | int | float | Sequence[date]
 
 LAYERS = ("bronze", "silver", "gold", "ops")  # in the order in which a day fills them
-_SPARK = Dialect.get_or_raise("spark")
+
+
+class _SparkText(Spark):
+    """Spark's SQL, in which X'1G' is text: Spark itself says what is wrong with a number."""
+
+    class Tokenizer(Spark.Tokenizer):
+        HEX_STRINGS: ClassVar[list[str | tuple[str, str]]] = []
+        BIT_STRINGS: ClassVar[list[str | tuple[str, str]]] = []
+
+
+_SPARK = _SparkText()
 
 
 def spark_literal(value: Value) -> str:

@@ -24,7 +24,7 @@ def read_text_files(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatc
             blocks = _read_csv(file["path"]) if file["format"] == "csv" else _read_json_lines(file["path"])
             for line_numbers, raw in blocks:
                 columns = [
-                    pa.array([file["name"]] * len(raw)),
+                    pa.array([file["name"]] * len(raw), pa.string()),
                     line_numbers,
                     raw,
                     pa.array([file["day"]] * len(raw), pa.date32()),

@@ -88,8 +88,8 @@ def load_settings() -> Settings:
             raise UserError(f"setting {name} is unknown; sections are: {', '.join(sorted(sections))}")
     try:
         settings = Settings()
-    except TOMLDecodeError as error:
-        raise UserError(f"{path} is not readable as TOML: {error}") from None
+    except (TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not readable as TOML in UTF-8: {error}") from None
     except SettingsError as error:
         raise UserError(
             f"{error}: lists and tables are written as JSON, for example SIDEREAL_QUANTIZER__SIZES=[64,64,256] or"

@@ -1,28 +1,28 @@
-"""Reading a table as a stream."""
+"""Where a lake can be, and what is said about a damaged one."""
 
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
 
-from jobs.lake import Lake
-
-REPOSITORY = Path(__file__).parents[3]
-ROWS, FILES = 40_000, 12
+from jobs.lake import Lake, UserError
+from jobs.lake.lake import lake_root
 
 
-@pytest.mark.parametrize("name", ["lake", "a lake of é"])
-def test_a_process_that_ends_in_the_middle_of_a_stream_ends(tmp_path: Path, name: str) -> None:
-    lake = Lake(tmp_path / name)
-    for part in range(FILES):  # Arrow reads one file and fetches the next ones
-        ids = pa.array(np.arange(ROWS) + part * ROWS).cast(pa.string())
-        write_deltalake(lake.path("silver.events"), pa.table({"item_id": ids}), mode="append")
-    assert sum(map(len, lake.batches("silver.events", ["item_id"]))) == FILES * ROWS
-    script = "import sys\nfrom jobs.lake import Lake\nfor _ in Lake(sys.argv[1]).batches('silver.events', ['item_id']):"
-    for _ in range(3):
-        process = subprocess.run([sys.executable, "-c", f"{script} sys.exit(2)", lake.root], cwd=REPOSITORY, timeout=60)
-        assert process.returncode == 2
+@pytest.mark.parametrize("place", ["a file", "a file/lake", "la$x", "50%"])
+def test_a_place_that_cannot_hold_a_lake_is_named(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("LAKE", str(tmp_path / place))
+    with pytest.raises(UserError, match="LAKE="):
+        lake_root()
+
+
+def test_a_new_folder_can_hold_a_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKE", str(tmp_path / "new" / "lake"))
+    assert lake_root() == str(tmp_path / "new" / "lake")
+
+
+def test_a_table_whose_log_is_cut_off_is_named(lake: Lake) -> None:
+    commit = max(Path(lake.path("silver.items"), "_delta_log").glob("*.json"))
+    commit.write_bytes(commit.read_bytes()[:40])
+    with pytest.raises(UserError, match=r"table silver\.items in .* is damaged"):
+        Lake(lake.root).create()

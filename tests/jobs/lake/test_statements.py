@@ -84,6 +84,7 @@ def test_names_in_quotes_and_comments_are_not_filled_in() -> None:
         (r"SELECT 'it\'s;', ';'';', /* a; */ ';' ; x", [r"SELECT 'it\'s;', ';'';', /* a; */ ';'"], " x"),
         ("SELECT 1; SELECT 'open;", [], "SELECT 1; SELECT 'open;"),
         ("SELECT 1; /* open;", [], "SELECT 1; /* open;"),
+        ("SELECT X'1G'; SELECT 3;", ["SELECT X'1G'", "SELECT 3"], ""),  # Spark says what is wrong with the number
         ("; -- nothing\n;;", [], ""),
     ],
 )

@@ -84,6 +84,7 @@ def test_every_rejected_line_is_set_aside_with_file_line_and_reason(
         json.dumps(build_event(8, DAY1, event="rating")): "a rating without a value",
     }
     write_log(tmp_path / str(DAY1), "events.jsonl.gz", [build_event(0, DAY1), "", *reasons])
+    write_log(tmp_path / str(DAY1), "events-blank.jsonl.gz", ["", ""])
     with pytest.raises(UserError, match=r"16 of 17 lines of events are rejected"):
         ingest.run(lake, settings, DAY1, data=tmp_path)
     assert lake.arrow("silver.events").num_rows == lake.arrow("bronze.raw_events").num_rows == 0
