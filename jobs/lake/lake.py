@@ -281,6 +281,6 @@ def lake_root() -> str:
         parent = next(path for path in (folder, *folder.parents) if path.exists())
         if not parent.is_dir():
             raise UserError(f"LAKE={root}: {parent} is not a folder")
-        if not os.access(parent, os.W_OK | os.X_OK):
+        if parent != folder and not os.access(parent, os.W_OK | os.X_OK):  # a lake that is there may be read-only
             raise UserError(f"LAKE={root}: {parent} cannot be written; choose another folder, or change its owner")
     return root

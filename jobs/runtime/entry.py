@@ -50,7 +50,6 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
     "ConcurrentModification": _OTHER_WRITER,
     "Failed to commit transaction": _OTHER_WRITER,
     "Permission denied": "a file or folder cannot be written: check who owns LAKE and the temporary folder",
-    "FAILED_READ_FILE": "a data file in {lake} is damaged or missing: restore it, or run all days into a new lake",
     "OutOfMemoryError": "Spark ran out of memory: raise SPARK_DRIVER_MEMORY, which is {memory}",
 }
 

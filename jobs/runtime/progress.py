@@ -40,11 +40,13 @@ def progress(what: str, every: float = 3.0) -> Callable[[int, int], None]:
         now = time.monotonic()
         if done >= total:
             bar.stop()
+            _pulse.step = _pulse.job
             _print(f"{what}  {_how_far(task)}  in {_duration(now - started)}")
         elif is_terminal:
             _show(bar)
         elif now - last_line >= every:
             last_line = now
+            _pulse.step = f"{what}  {_how_far(task)}"
             _print(f"{what}  {_how_far(task)}{_time_left(task)}")
 
     return report
@@ -65,7 +67,8 @@ def steps() -> Callable[[str], None]:
 def heartbeat(job: str, every: float = 10.0) -> Iterator[None]:
     """While the block runs, repeat the job's current step whenever nothing was printed for `every` seconds."""
     started = time.monotonic()
-    _pulse.step, _pulse.last_line = f"{job} is running", started
+    _pulse.job = _pulse.step = f"{job} is running"
+    _pulse.last_line = started
     stopped = threading.Event()
 
     def repeat() -> None:
@@ -74,16 +77,19 @@ def heartbeat(job: str, every: float = 10.0) -> Iterator[None]:
             if now - _pulse.last_line >= every and not _shown:
                 _print(f"{_pulse.step}  (after {_duration(now - started)})")
 
-    threading.Thread(target=repeat, daemon=True).start()
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
     try:
         yield
     finally:
         stopped.set()
+        thread.join()  # its line must not follow the job's last line
 
 
 class _Pulse:
-    """What this process last printed: the current step, and when any line came (monotonic seconds)."""
+    """The job of this process, its current step, and when it last printed a line (monotonic seconds)."""
 
+    job = ""
     step = ""
     last_line = 0.0
 

@@ -65,6 +65,19 @@ def test_a_long_step_is_repeated_with_the_time_so_far(capfd: pytest.CaptureFixtu
     assert 2 <= lines.count("reading 16 files") <= 4
 
 
+def test_a_long_pause_repeats_how_far_the_work_is(capfd: pytest.CaptureFixture[str]) -> None:
+    with heartbeat("train", every=0.1):
+        report = progress("training", every=0)
+        report(1, 4)
+        time.sleep(0.3)
+        report(4, 4)
+        time.sleep(0.3)
+    lines = [re.split(r"  \(|  about|  in", line)[0] for line in capfd.readouterr().err.splitlines()]
+    assert lines.count("training  1 of 4  25 %") >= 2
+    assert lines.count("training  4 of 4  100 %") == 1
+    assert lines[-1] == "train is running"
+
+
 def test_a_terminal_shows_one_bar_which_is_gone_at_the_end_also_after_an_error() -> None:
     terminal, stderr = os.openpty()
     root = Path(__file__).parents[3]
