@@ -13,7 +13,7 @@ from services import ServiceError, Services
 def start_airflow(
     services: Services, state: LakeState, host: str, port: int, extra_env: dict[str, str]
 ) -> AirflowClient:
-    """Start API server, DAG processor and scheduler. Return when they answer and have read the DAG.
+    """Start API server, DAG processor, scheduler and triggerer. Return when they answer and have read the DAG.
 
     raises  ServiceError if one of them does not start, or if the DAG cannot be imported
     """
@@ -24,6 +24,7 @@ def start_airflow(
     services.start("api-server", [str(AIRFLOW), "api-server"], env)
     services.start("dag-processor", [str(AIRFLOW), "dag-processor"], env)
     services.start("scheduler", [str(AIRFLOW), "scheduler", "--skip-serve-logs"], env)
+    services.start("triggerer", [str(AIRFLOW), "triggerer", "--skip-serve-logs"], env)
     services.wait_until_ready("Airflow's API server", client.is_up)
     client.warm_up()
     services.wait_until_ready("Airflow's DAG processor", lambda: _has_read_dag(client, started_at))

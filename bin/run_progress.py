@@ -72,7 +72,7 @@ class RunProgress:
                 tasks = self.airflow.task_instances(run_id)
                 for task in tasks:
                     self._print_new_state(day, run_id, task, printed)
-                running = [task for task in tasks if task["state"] == "running"]
+                running = [task for task in tasks if task["state"] in ("running", "deferred")]
                 if self.console.is_terminal:
                     live.update(Group(*(self._running_line(day, run_id, task) for task in running)), refresh=True)
                 else:

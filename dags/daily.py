@@ -2,7 +2,7 @@
 
 **What a run does.**
 
-1. `ingest` reads the day's log files, sets bad lines aside and checks the tables.
+1. `wait` waits until the day's log files are complete. `ingest` reads them, sets bad lines aside and checks the tables.
 2. `pairs` and `two_tower` find pairs of items that belong together; `judge` keeps the meaningful ones.
 3. `ask` writes questions about new items, `embed` turns new and changed items into vectors, and `align` tunes the
    encoder that makes these vectors (it is off by default). `quantize` gives each item its semantic ID.
@@ -31,6 +31,14 @@ the same task of the other run has ended.
 - `since`: first date of the history to read together with the day. Empty: the run reads only the day itself.
 - `force`: embed every item again, including items whose text and encoder did not change.
 
+**Waiting.** The files of a day are complete if none of them changed in the last minute, or if the folder of the day
+holds a file `_SUCCESS`. `wait` looks once a minute and is deferred in between, so it keeps no worker busy. It fails 12
+hours after the end of the day (UTC) if the day has no events until then. Both limits are settings: `[landing]
+settle_seconds` and `wait_hours`. If a day may have no events at all, set `may_be_empty`.
+
+**Limits.** A try of a task may take 6 hours, and a run 24 hours, so that a task that hangs does not stop the days after
+it. What a stopped task has saved is not lost: clear the task, and it goes on.
+
 **When a task is red.** The last line of its log names the cause. Correct the cause, then clear the task: Airflow runs
 it and all tasks after it again. Airflow tries each task three times and waits longer each time, except if the error is
 one that only you can correct. If the challenger does not beat the champion, no task fails: the champion stays live.
@@ -48,6 +56,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable, Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
@@ -62,11 +71,21 @@ ENVIRONMENT = {
     "DATA": "{{ params.data or '' }}",
     "SINCE": "{{ params.since or '' }}",
     "FORCE": "{{ '1' if params.force else '' }}",
+    "WAITING_SINCE": "{{ dag_run.start_date.isoformat() }}",
     "OMP_WAIT_POLICY": "PASSIVE",  # torch's idle threads sleep, so that another task can use the core
 }
 SINCE_OPTION = '${SINCE:+--since "$SINCE"}'
-JOB_OPTIONS = {"ingest": f'--data "$DATA" {SINCE_OPTION}', "samples": SINCE_OPTION}
+JOB_OPTIONS = {
+    "wait": '--data "$DATA" --waiting-since "$WAITING_SINCE"',
+    "ingest": f'--data "$DATA" {SINCE_OPTION}',
+    "samples": SINCE_OPTION,
+}
 GPU_TASKS = ("align", "ask", "embed", "evaluate", "judge", "quantize", "recommend", "train", "two_tower")
+
+# A task of a usual day takes minutes, and a large model's training hours. Three tries of 6 hours fit into a run.
+TASK_LIMIT = timedelta(hours=6)
+# A run starts every 24 hours, one at a time: a longer run would make the next day late.
+RUN_LIMIT = timedelta(hours=24)
 
 
 class JobOperator(BashOperator):
@@ -76,6 +95,10 @@ class JobOperator(BashOperator):
     """
 
     def execute(self, context: Context) -> str:
+        return self.run_job(context)
+
+    def run_job(self, context: Context) -> str:
+        """Run the job and return its last line."""
         command = ["bash", "-c", str(self.bash_command)]
         outcome = self.subprocess_hook.run_command(command, env=self.get_env(context), cwd=self.cwd)
         last_line = outcome.output  # of standard output and standard error together
@@ -86,6 +109,21 @@ class JobOperator(BashOperator):
         result = parse_result(last_line)
         if result.get("released") is False or "skipped" in result:
             raise AirflowSkipException(last_line)
+        return last_line
+
+
+class WaitOperator(JobOperator):
+    """Run a check again and again until its result says `ready`. In between the task is deferred: no worker is busy."""
+
+    def execute(self, context: Context) -> str:
+        return self.look(context)
+
+    def look(self, context: Context, event: Any = None) -> str:
+        """Run the check once. Airflow calls this method again after the wait, with the trigger's event."""
+        last_line = self.run_job(context)
+        result = parse_result(last_line)
+        if not result["ready"]:
+            self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=result["seconds"])), method_name="look")
         return last_line
 
 
@@ -100,10 +138,10 @@ def parse_result(last_line: str) -> dict[str, Any]:
     return result
 
 
-def job(name: str) -> JobOperator:
+def job(name: str, module: str = "", operator: type[JobOperator] = JobOperator) -> JobOperator:
     """Make the task that runs one job with the jobs' Python, which is not Airflow's."""
-    command = f'exec .venv/jobs/bin/python -m jobs.{name} --day "$DAY" {JOB_OPTIONS.get(name, "")}'
-    return JobOperator(
+    command = f'exec .venv/jobs/bin/python -m jobs.{module or name} --day "$DAY" {JOB_OPTIONS.get(name, "")}'
+    return operator(
         task_id=name,
         bash_command=command.rstrip(),
         cwd=str(REPOSITORY),
@@ -122,7 +160,13 @@ with DAG(
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": True},
+    dagrun_timeout=RUN_LIMIT,
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "execution_timeout": TASK_LIMIT,
+    },
     params={
         "day": Param(None, type=["null", "string"], format="date"),
         "profile": Param(os.environ.get("PROFILE") or None, type=["null", "string"], enum=[None, *PROFILES]),
@@ -131,12 +175,13 @@ with DAG(
         "force": Param(False, type="boolean"),
     },
 ) as dag:
+    wait = job("wait", "landing.ready", WaitOperator)
     ingest, samples, pairs, two_tower = job("ingest"), job("samples"), job("pairs"), job("two_tower")
     judge, embed, train, evaluate = job("judge"), job("embed"), job("train"), job("evaluate")
     ask, align, quantize = job("ask"), job("align"), job("quantize")
     recommend, promote, report = job("recommend"), job("promote"), job("report")
 
-    ingest >> [pairs, samples, embed, ask]
+    wait >> ingest >> [pairs, samples, embed, ask]
     [pairs, samples] >> two_tower
     [two_tower, embed] >> judge
     [embed, ask] >> align >> quantize

@@ -1,6 +1,5 @@
 """Check tables with Great Expectations inside a Spark job. The results are pages (Data Docs) beside the tables."""
 
-import fcntl
 import logging
 import os
 import shutil
@@ -23,8 +22,10 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows
+from jobs.runtime.locks import lock_file
 
 logging.getLogger("great_expectations").setLevel(logging.ERROR)
+LOCK_LIMIT = 1800.0  # seconds; one check takes some seconds
 
 
 def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = None) -> list[dict[str, Any]]:
@@ -61,17 +62,13 @@ def docs_folder(lake: Lake) -> Path:
 def _lock_project(root: Path) -> Iterator[None]:
     """Use the files of Great Expectations, `root`/gx, for one check at a time.
 
-    A check that is killed or fails may leave half a file behind. The lock file is then not empty, and the next check
-    deletes the folder and starts with a new one.
+    A check that is killed or fails may leave half a file behind. The next check then deletes the folder and starts
+    with a new one.
     """
-    (root / "locks").mkdir(parents=True, exist_ok=True)
-    with open(root / "locks" / "gx", "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if file.tell() and (root / "gx").exists():
+    with lock_file(root / "locks" / "gx", f"check of the tables in {root}", LOCK_LIMIT) as was_left_behind:
+        if was_left_behind and (root / "gx").exists():
             shutil.rmtree(root / "gx")
-        print("a check began", file=file, flush=True)
         yield
-        file.truncate(0)
 
 
 def _make_context(lake: Lake) -> Any:

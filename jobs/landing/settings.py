@@ -1,8 +1,21 @@
-"""Settings of the landing stage: how events become labels, and which samples are for training and for testing."""
+"""Settings of the landing stage: when a day's files are complete, how events become labels, and what is tested on."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from jobs.settings.types import Count, Days, Part, Section, Share
+
+
+class Landing(Section):
+    """When the log files of a day are complete."""
+
+    # The DAG reads a day's files once all of them have been unchanged for this many seconds. A file `_SUCCESS` in the
+    # folder of the day says the same at once.
+    settle_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
+    # Hours after the end of the day (UTC) until which the DAG waits for its files. Then the task `wait` fails.
+    wait_hours: Annotated[float, Field(ge=0, le=18)] = 12.0
+    may_be_empty: bool = False  # whether a day without any event file is a success instead of a failure
 
 
 class Logs(Section):

@@ -1,7 +1,6 @@
 """The entry point of all jobs: arguments, settings, the row in ops.runs, the last JSON line, error sentences."""
 
 import argparse
-import fcntl
 import json
 import logging
 import os
@@ -12,8 +11,7 @@ import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from deltalake import DeltaTable, write_deltalake
 from jobs.lake.contracts import contracts
 from jobs.lake.errors import UserError
 from jobs.lake.lake import JobResult, Lake, arrow_dataset, lake_root
+from jobs.runtime.locks import lock_job
 from jobs.runtime.progress import heartbeat
 from jobs.settings.tree import load_settings
 
@@ -117,10 +116,12 @@ def _run_job(name: str, run: RunJob, day: date, options: dict[str, Any]) -> None
     """Run the job on the lake, record the run in ops.runs and print its result as one JSON line."""
     started = psutil.Process().create_time()
     lake = Lake(lake_root(), run_id=uuid.uuid4().hex[:12])
-    _choose_profile(lake, name)
+    if name != "ingest" and not DeltaTable.is_deltatable(lake.path(RUNS)):
+        raise UserError(f"there is no lake at {lake.root}: run ingest first, or check LAKE")
+    use_last_profile(lake)
     settings = load_settings()
     startup = time.time() - started
-    with exclusive_lock(lake, name):
+    with lock_job(lake.root, name):
         lake.create()
         with heartbeat(name):
             result = run(lake, settings, day, **options)
@@ -150,12 +151,11 @@ def _run_job(name: str, run: RunJob, day: date, options: dict[str, Any]) -> None
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def _choose_profile(lake: Lake, job: str) -> None:
-    """Set PROFILE to that of the last ingest, unless it is set. raises UserError if only ingest can begin the lake"""
-    if not DeltaTable.is_deltatable(lake.path(RUNS)):
-        if job != "ingest":
-            raise UserError(f"there is no lake at {lake.root}: run ingest first, or check LAKE")
-    elif not os.environ.get("PROFILE") and (profile := last_ingest_profile(lake)):
+def use_last_profile(lake: Lake) -> None:
+    """Set PROFILE to that of the last ingest, unless it is set."""
+    if os.environ.get("PROFILE") or not DeltaTable.is_deltatable(lake.path(RUNS)):
+        return
+    if profile := last_ingest_profile(lake):
         os.environ["PROFILE"] = profile
 
 
@@ -170,26 +170,6 @@ def last_ingest_profile(lake: Lake) -> str | None:
     ingests = runs.to_table(["profile", "started_at"], pc.field("job") == "ingest")
     ingests = ingests.sort_by([("started_at", "descending")])
     return ingests["profile"][0].as_py() if ingests.num_rows else None
-
-
-@contextmanager
-def exclusive_lock(lake: Lake, name: str) -> Iterator[None]:
-    """Wait until no other run of this job works on the lake, so that runs of two days do not collide.
-
-    An object store has no such lock. There Delta refuses the second of two commits that collide.
-    """
-    if "://" in lake.root:
-        yield
-        return
-    folder = Path(lake.root) / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / name, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another run of {name} on {lake.root}", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _code_commit() -> str | None:

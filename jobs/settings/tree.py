@@ -23,7 +23,7 @@ from jobs.codebooks.settings import Quantizer
 from jobs.encoders.settings import Align, Encoder
 from jobs.item_pairs.settings import Ask, Judge, Pairs, TwoTower
 from jobs.lake.errors import UserError
-from jobs.landing.settings import Logs
+from jobs.landing.settings import Landing, Logs
 from jobs.ranking.settings import Ranker, Recommend
 from jobs.release.settings import Gate
 
@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="SIDEREAL_", env_nested_delimiter="__")
 
     profile: str  # name of the profile; must be the name of its file
+    landing: Landing = Landing()
     logs: Logs = Logs()
     pairs: Pairs = Pairs()
     two_tower: TwoTower = TwoTower()

@@ -29,7 +29,7 @@ def write_landing(
     out: Path, *, days: list[date], items: int, users: int, events_per_day: int, new_items_per_day: int,
     seed: int, faults: float = 0.002, format: Format = "jsonl",  # noqa: A002 (the name of the command's flag)
 ) -> list[dict[str, int | str]]:  # fmt: skip
-    """Simulate the days and write <out>/<day>/events and items, and <out>/truth.json.
+    """Simulate the days and write <out>/<day>/events, items and _SUCCESS, and <out>/truth.json.
 
     The arguments after `out` and before `format` are those of `models.simulator.simulate`.
 
@@ -48,6 +48,7 @@ def write_landing(
             day.events = day.events.take(day.events.fate != MALFORMED)  # Parquet cannot hold broken lines
         _write_items(folder, day, format)
         _write_events(folder, day, format)
+        (folder / "_SUCCESS").touch()  # says that the day is complete
         truth[day.day.isoformat()] = asdict(day.truth)
         summary.append(_count_fates(day))
         seconds = time.perf_counter() - started

@@ -34,6 +34,8 @@ print(json.dumps({
     "outlets": {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks if task.outlets},
     "commands": [task.bash_command for task in dag.tasks],
     "retries": [task.retries for task in dag.tasks],
+    "task_limits": [task.execution_timeout.total_seconds() for task in dag.tasks if task.execution_timeout],
+    "run_limit": dag.dagrun_timeout.total_seconds() if dag.dagrun_timeout else None,
     "max_active_runs": dag.max_active_runs,
     "catchup": dag.catchup,
     "scheduled_day": rendered_day({"day": None}, midnight),
@@ -49,10 +51,10 @@ sys.path.insert(0, "dags")
 import daily
 
 def outcome(command):
-    operator = daily.JobOperator(task_id="job", bash_command=command, env={}, append_env=True)
+    operator = getattr(daily, sys.argv[2])(task_id="job", bash_command=command, env={}, append_env=True)
     try:
         return ["success", operator.execute({})]
-    except Exception as error:
+    except BaseException as error:
         return [type(error).__name__, str(error)]
 
 print(json.dumps([outcome(command) for command in json.loads(sys.argv[1])]))
@@ -100,6 +102,15 @@ def test_days_run_one_at_a_time_and_missed_ones_are_not_caught_up(dag: dict[str,
     assert dag["catchup"] is False
 
 
+def test_a_task_that_hangs_ends_before_the_run_and_a_run_that_hangs_ends_before_the_next_day(
+    dag: dict[str, Any],
+) -> None:
+    assert len(dag["task_limits"]) == len(dag["commands"])
+    assert dag["run_limit"] == 24 * 3600
+    tries = 1 + max(dag["retries"])
+    assert tries * max(dag["task_limits"]) < dag["run_limit"]
+
+
 def test_every_task_is_tried_again(dag: dict[str, Any]) -> None:
     assert min(dag["retries"]) >= 1
 
@@ -129,13 +140,24 @@ def test_the_last_line_of_a_job_decides_whether_its_task_succeeds_or_is_skipped_
         "echo 'the disk is full'; exit 2": "AirflowException",
         "echo 'there is no lake'; exit 1": "AirflowFailException",
     }
-    outcomes = run_in_airflow(RUN_COMMANDS, tmp_path, json.dumps(list(commands_and_states)))
+    outcomes = run_in_airflow(RUN_COMMANDS, tmp_path, json.dumps(list(commands_and_states)), "JobOperator")
     assert [state for state, _ in outcomes] == list(commands_and_states.values())
     messages = [message for _, message in outcomes]
     assert messages[0] == '{"rows_in": 3}'
     assert "must be a JSON object; it was: 'something else'" in messages[4]
     assert "the last line was: the disk is full" in messages[7]
     assert messages[8] == "there is no lake"
+
+
+def test_a_wait_gives_its_worker_back_until_the_check_says_ready(tmp_path: Path) -> None:
+    commands_and_states = {
+        """echo 'waiting'; echo '{"ready": false, "reason": "no events", "seconds": 60}'""": "TaskDeferred",
+        """echo '{"ready": true, "reason": "unchanged", "seconds": 0}'""": "success",
+        "echo 'wait failed: the wait is over'; exit 1": "AirflowFailException",
+    }
+    outcomes = run_in_airflow(RUN_COMMANDS, tmp_path, json.dumps(list(commands_and_states)), "WaitOperator")
+    assert [state for state, _ in outcomes] == list(commands_and_states.values())
+    assert outcomes[2][1] == "wait failed: the wait is over"
 
 
 @pytest.mark.timeout(600)
@@ -148,3 +170,5 @@ def test_a_day_goes_through_a_real_scheduler_to_a_release(tmp_path: Path) -> Non
     assert process.returncode == 0, process.stdout + process.stderr
     assert "Report: " in process.stdout
     assert (tmp_path / "lake/gold/releases/_delta_log").is_dir()
+    assert "wait" in process.stdout
+    assert list(tmp_path.glob("state/*/logs/triggerer.log"))
