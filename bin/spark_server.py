@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,10 +12,14 @@ from lake_state import REPOSITORY
 from services import Services, free_port
 
 SPARK_SUBMIT = REPOSITORY / ".venv/jobs/bin/spark-submit"
+TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # Spark's server and its clients read it
 
 
 def start_spark(services: Services, folder: Path) -> str:
     """Return the value of SPARK_REMOTE if it is set. Otherwise start a server and return its address.
+
+    A server that we start answers only clients with its token, because every user of this machine can reach its port.
+    The token is put into this process's environment, which all processes that it starts inherit.
 
     folder  for the server's temporary files
     """
@@ -23,6 +28,7 @@ def start_spark(services: Services, folder: Path) -> str:
     memory = os.environ.get("SPARK_DRIVER_MEMORY") or "2g"
     master = os.environ.get("SPARK_MASTER") or "local[*]"
     port = free_port()
+    os.environ[TOKEN] = secrets.token_urlsafe(32)
     config = {
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": port,
@@ -46,7 +52,7 @@ def start_spark(services: Services, folder: Path) -> str:
     command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
     python = str(REPOSITORY / ".venv/jobs/bin/python")
     services.start("spark", command, {**os.environ, "PYSPARK_PYTHON": python, "SPARK_LOCAL_IP": "127.0.0.1"})
-    return f"sc://127.0.0.1:{port}"
+    return f"sc://localhost:{port}"  # to any other name PySpark sends a token only over TLS
 
 
 def is_listening(remote: str) -> bool:

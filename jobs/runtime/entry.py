@@ -49,6 +49,9 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
     "ConcurrentModification": _OTHER_WRITER,
     "Failed to commit transaction": _OTHER_WRITER,
     "Permission denied": "a file or folder cannot be written: check who owns LAKE and the temporary folder",
+    "UNAUTHENTICATED": (
+        "the Spark server refused this client: set SPARK_CONNECT_AUTHENTICATE_TOKEN to the token of the server"
+    ),
     "OutOfMemoryError": "Spark ran out of memory: raise SPARK_DRIVER_MEMORY, which is {memory}",
 }
 
