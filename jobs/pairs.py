@@ -19,6 +19,7 @@ from jobs.item_pairs.swing_batches import ITEMS_PER_BATCH, SCORES_DDL, make_swin
 from jobs.lake import JobResult, Lake, arrow_dataset
 from jobs.lake.checks import check
 from jobs.lake.metrics import replace_metrics
+from jobs.lake.staging import Staging
 from jobs.runtime.entry import main
 from jobs.runtime.progress import steps
 from jobs.settings.tree import Settings
@@ -40,14 +41,11 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     )
     users.mapInArrow(make_swing_scorer(caps), SCORES_DDL).createOrReplaceTempView("swing_scores")
     report_step("scoring pairs")
-    lake.replace(TABLE, lake.transform("swing_pairs", day=day), day=day, source=SOURCE)
-    items.unpersist()
-    report_step("checking pairs")
-    try:
+    with Staging(lake) as staging:
+        staging.replace(TABLE, lake.transform("swing_pairs", day=day), day=day, source=SOURCE)
+        items.unpersist()
+        report_step("checking pairs")
         checks = check(lake, TABLE, silver_item_pairs, [day])
-    except BaseException:
-        lake.restore_version(TABLE)
-        raise
     replace_metrics(lake, "pairs", day, checks)
     return _build_result(lake, after, day)
 

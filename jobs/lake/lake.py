@@ -20,7 +20,8 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.lake.contracts import ROOT, Contract, contracts
 from jobs.lake.duckdb_connection import open_duckdb
 from jobs.lake.errors import UserError
-from jobs.lake.statements import fill_in, partition_predicate, spark_literal
+from jobs.lake.staged_table import StagedTable
+from jobs.lake.statements import fill_in, partition_predicate, spark_literal, spark_table
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Lake:
         self.inputs: dict[str, int] = {}
         self.outputs: dict[str, int] = {}
         self.versions_before: dict[str, int] = {}
+        self.staged: dict[str, StagedTable] = {}  # see jobs.lake.staging
         self.spark_seconds = 0.0
 
     @property
@@ -108,15 +110,29 @@ class Lake:
     ) -> pa.Table:
         """Read rows into one Arrow table. For tables that grow with the catalogue, not with the events."""
         with self._report_damage(name):
-            return arrow_dataset(self.delta(name, version)).to_table(columns=columns, filter=where)
+            parts = [
+                dataset.to_table(columns=columns, filter=rows) for dataset, rows in self._parts(name, where, version)
+            ]
+            return pa.concat_tables(parts)
 
     def batches(
         self, name: str, columns: list[str], where: ds.Expression | None = None, version: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Read rows as a stream of Arrow batches."""
         with self._report_damage(name):
-            dataset = arrow_dataset(self.delta(name, version))
-            yield from dataset.to_batches(columns=columns, filter=where, batch_readahead=2, fragment_readahead=1)
+            for dataset, rows in self._parts(name, where, version):
+                yield from dataset.to_batches(columns=columns, filter=rows, batch_readahead=2, fragment_readahead=1)
+
+    def _parts(
+        self, name: str, where: ds.Expression | None, version: int | None
+    ) -> list[tuple[ds.Dataset, ds.Expression | None]]:
+        """The datasets that make up a table, with the rows to read of each: the table, and what this run staged."""
+        live = arrow_dataset(self.delta(name, version))
+        if version is not None or name not in self.staged:
+            return [(live, where)]
+        staged = self.staged[name]
+        kept = staged.kept_rows() if where is None else staged.kept_rows() & where
+        return [(live, kept), (arrow_dataset(DeltaTable(staged.path)), where)]
 
     def query(self, text: str, /, **args: Any) -> pa.Table:
         """Answer SQL over any tables with DuckDB, which streams their files and needs no JVM. For small answers.
@@ -128,7 +144,11 @@ class Lake:
             def register(name: str) -> str:
                 view = name.replace(".", "_")
                 connection.register(view, arrow_dataset(self.delta(name)))
-                return view
+                if name not in self.staged:
+                    return view
+                staged = self.staged[name]
+                connection.register(f"{view}_staged", arrow_dataset(DeltaTable(staged.path)))
+                return staged.overlay(view, f"{view}_staged")
 
             filled = fill_in(text, register, {name: f"${name}" for name in args})
             (statement,) = connection.extract_statements(filled)
@@ -157,7 +177,7 @@ class Lake:
                 rows.select(contract.names).cast(contract.arrow),
                 mode="overwrite",
                 predicate=where or partition_predicate("", partition),
-                commit_properties=CommitProperties(custom_metadata={"run_id": self.run_id}),
+                commit_properties=self.commit_properties(),
             )
         else:
             writer = rows.select(contract.names).write.format("delta").mode("overwrite")
@@ -166,8 +186,7 @@ class Lake:
             if predicate := where or partition_predicate("spark", partition):
                 writer = writer.option("replaceWhere", predicate)
             writer.save(self.path(name))
-        self.outputs[name] = self.version(name)
-        return self.outputs[name]
+        return self.record_write(name)
 
     def append(self, name: str, rows: pa.Table | DataFrame) -> None:
         """Add rows in one atomic commit."""
@@ -177,12 +196,21 @@ class Lake:
                 self.path(name),
                 rows.select(contract.names).cast(contract.arrow),
                 mode="append",
-                commit_properties=CommitProperties(custom_metadata={"run_id": self.run_id}),
+                commit_properties=self.commit_properties(),
             )
         else:
             writer = rows.select(contract.names).write.format("delta").mode("append")
             writer.option("userMetadata", self.run_id).save(self.path(name))
+        self.record_write(name)
+
+    def commit_properties(self, **options: Any) -> CommitProperties:
+        """Properties of a commit with deltalake, which say which run wrote it."""
+        return CommitProperties(custom_metadata={"run_id": self.run_id}, **options)
+
+    def record_write(self, name: str) -> int:
+        """Count the newest version of a table as an output of this run, and return it."""
         self.outputs[name] = self.version(name)
+        return self.outputs[name]
 
     # --- Spark: rows by the million ---
 
@@ -204,7 +232,8 @@ class Lake:
 
         def path_of(name: str) -> str:
             self.delta(name)
-            return f"delta.`{self.path(name).replace('`', '``')}`"
+            live = spark_table(self.path(name))
+            return self.staged[name].overlay(live, spark_table(self.staged[name].path)) if name in self.staged else live
 
         return self.spark.sql(fill_in(text, path_of, {name: spark_literal(value) for name, value in args.items()}))
 

@@ -35,6 +35,12 @@ def spark_literal(value: Value) -> str:
     return exp.convert(value).sql(_SPARK)
 
 
+def spark_table(path: str, version: int | None = None) -> str:
+    """Name the Delta table at a path in Spark SQL, at a version or at its newest one."""
+    suffix = "" if version is None else f"@v{version}"
+    return f"delta.`{path.replace('`', '``')}{suffix}`"
+
+
 def fill_in(text: str, path_of: Callable[[str], str], parameters: Mapping[str, str]) -> str:
     """Replace the table names (`silver.events`) and the parameters (`:day`) of a statement.
 
