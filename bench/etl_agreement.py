@@ -23,7 +23,8 @@ EVENT_COLUMNS = (
     "event_id, user_id, item_id, event, ts, value, price, request_id, position, order_id, seq, landed_day, day"
 )
 SAMPLE_COLUMNS = (
-    'sample_id, user_id, item_id, ts, history_until, request_id, position, click, purchase, "like", sampled, day'
+    'sample_id, user_id, item_id, ts, history_until, request_id, position, click, purchase, "like", clicked_at,'
+    " bought_at, sampled, day"
 )
 QUERIES = {  # what is compared to a query with the engine's name for {}
     "rows of events": "SELECT count(*) FROM {}_events",
@@ -31,6 +32,7 @@ QUERIES = {  # what is compared to a query with the engine's name for {}
     "rejects by reason": "SELECT reason, count(*) FROM {}_rejects GROUP BY reason ORDER BY reason",
     "rows of samples": "SELECT count(*) FROM {}_samples",
     "clicks in samples": "SELECT sum(click) FROM {}_samples",
+    "purchases in samples": "SELECT sum(purchase) FROM {}_samples",
     "hash of all columns of events": f"SELECT sum(hash({EVENT_COLUMNS})) FROM {{}}_events",
     "hash of all columns of samples": f"SELECT sum(hash({SAMPLE_COLUMNS})) FROM {{}}_samples",
 }

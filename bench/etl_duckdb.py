@@ -26,7 +26,9 @@ from etl_duckdb_lines import build_lines_query
 
 from jobs.item_pairs.settings import Pairs
 from jobs.item_pairs.swing_batches import SCORES, make_swing_scorer
+from jobs.landing.cancels import QUERY, match_cancels
 from jobs.landing.files import list_landing_files
+from jobs.landing.labels import count_days_ahead
 from jobs.settings.tree import load_settings
 
 SQL = Path(__file__).parent / "etl_sql"
@@ -84,7 +86,13 @@ class DuckdbRun:
 
     def pairs(self) -> None:
         caps = self.settings.pairs
-        window = {"after": self.day - timedelta(days=caps.window_days), **caps.model_dump()}
+        after = self.day - timedelta(days=caps.window_days)
+        window = {"after": after, **caps.model_dump()}
+        self.register_cancelled(after + timedelta(days=1), self.day)
+        without = (
+            "CREATE TEMP VIEW standing_events AS FROM events ANTI JOIN cancelled USING (event, day, event_id, item_id)"
+        )
+        self.db.execute(without)
         self.db.execute("CREATE TEMP TABLE swing_items AS " + self.fill_query("swing_items", **window))
         with self._start_workers() as pool:
             users = self.db.sql(self.fill_query("swing_users", **window)).to_arrow_reader(ITEMS_PER_BATCH)
@@ -102,8 +110,19 @@ class DuckdbRun:
     def samples(self) -> None:
         first_day = "SELECT coalesce(min(day), DATE '9999-12-31') FROM events WHERE user_id IS NOT NULL AND event ="
         days = {kind: self.db.execute(f"{first_day} '{kind}'").fetchall()[0][0] for kind in ("click", "purchase")}
-        query = self.fill_query("samples", clicks_from=days["click"], purchases_from=days["purchase"])
+        ahead = timedelta(days=count_days_ahead(self.settings.logs, "impression"))
+        self.register_cancelled(self.since - ahead, self.day + ahead)
+        query = self.fill_query(
+            "samples", clicks_from=days["click"], purchases_from=days["purchase"], until=self.day + ahead,
+            window=self.settings.logs.attribution_hours * 3_600_000_000,
+        )  # fmt: skip
         self.write(query, "samples")
+
+    def register_cancelled(self, first: date, last: date) -> None:
+        """Register the cancelled purchases as the view `cancelled`. The job's own function matches the cancels."""
+        query = QUERY.format(events="events").replace(":first", "$first").replace(":last", "$last")
+        rows = self.db.execute(query, {"first": first, "last": last}).to_arrow_table()
+        self.db.register("cancelled", match_cancels(rows))
 
 
 def _score_batches(pool: ProcessPoolExecutor, users: pa.RecordBatchReader, caps: Pairs) -> Iterator[pa.RecordBatch]:

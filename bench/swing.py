@@ -49,7 +49,7 @@ class EventLog:
 
     def find_pairs(self, where: str, caps: Pairs) -> list[tuple[str, str]]:
         """Pairs of item IDs that Swing finds in the events for which the SQL condition `where` holds, on any day."""
-        self.db.execute(f"CREATE OR REPLACE TEMP VIEW events AS SELECT * FROM log WHERE {where}")
+        self.db.execute(f"CREATE OR REPLACE TEMP VIEW standing_events AS SELECT * FROM log WHERE {where}")
         values = {"after": "1900-01-01", "day": "9999-12-31", "like_from": 4, **caps.model_dump()}
         self.db.execute("CREATE OR REPLACE TEMP TABLE swing_items AS " + _fill_query("swing_items", values))
         user_batches = self.db.sql(_fill_query("swing_users", values)).to_arrow_reader(2048)

@@ -2,8 +2,8 @@
 
     python -m jobs.pairs --day 2026-11-20
 
-Reads silver.events. Writes silver.item_pairs of the day and source swing. If such a pair has a verdict already, the
-pair keeps it.
+Reads silver.events, without purchases that were cancelled until the day. Writes silver.item_pairs of the day and source
+swing. If such a pair has a verdict already, the pair keeps it.
 
 Work is linear in the events: of a user only the latest `items_per_user` items count, of an item only
 `users_per_item` of its users (chosen by hash). An item's score with another item is therefore a part of Swing's sum.
@@ -20,6 +20,7 @@ from jobs.lake import JobResult, Lake, arrow_dataset
 from jobs.lake.checks import check
 from jobs.lake.metrics import replace_metrics
 from jobs.lake.staging import Staging
+from jobs.landing.cancels import register_cancelled
 from jobs.runtime.entry import main
 from jobs.runtime.progress import steps
 from jobs.settings.tree import Settings
@@ -34,6 +35,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     report_step = steps()
     report_step("finding who acted on what")
     lake.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", ITEMS_PER_BATCH)
+    register_cancelled(lake, after + timedelta(days=1), day)
     items = lake.transform("swing_items", **window).persist()
     items.createOrReplaceTempView("swing_items")
     users = lake.transform(

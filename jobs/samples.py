@@ -2,21 +2,23 @@
 
     python -m jobs.samples --day 2026-11-20 [--since 2026-11-01]
 
-Reads silver.events. Writes gold.samples: the days from --since to --day, and built days that late lines changed. A
-label looks at events of the sample's own UTC day only: a click after midnight on an item that was shown before midnight
-is lost. The history of a sample ends strictly before its `history_until`. Negatives are drawn from all items that were
-bought on the day. They only serve as wrong answers, so they tell the model nothing about the future.
+Reads silver.events. Writes gold.samples: the days from --since to --day, and built days that their events change, such
+as the days before, on which an item was shown that was bought today. A label looks at most two `attribution_hours`
+ahead: one to the click, and one from there to the purchase. The history of a sample ends strictly before its
+`history_until`. Negatives are drawn from all items that were bought on the day. They only serve as wrong answers, so
+they tell the model nothing about the future.
 """
 
 import argparse
-from datetime import date
+from datetime import date, timedelta
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from jobs.lake import JobResult, Lake, UserError, arrow_dataset, day_range_predicate
-from jobs.landing.labels import Label, choose_label, label_parameters
+from jobs.landing.cancels import register_cancelled
+from jobs.landing.labels import Label, choose_label, count_days_ahead, label_parameters
 from jobs.landing.sample_days import TABLE, list_day_ranges
 from jobs.runtime.entry import main, parse_day
 from jobs.runtime.progress import steps
@@ -28,10 +30,13 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
     if since > day:
         raise UserError(f"--since {since} is after --day {day}; give a day up to --day")
     report_step = steps()
-    for first, last in list_day_ranges(lake, since, day):
+    days_ahead = count_days_ahead(settings.logs, choose_label(lake, settings.logs, day))
+    for first, last in list_day_ranges(lake, since, day, days_ahead):
         report_step(f"building samples of {first} to {last}")
         label = choose_label(lake, settings.logs, max(last, day))
-        parameters = label_parameters(lake, settings.logs, label)
+        parameters = label_parameters(lake, settings.logs, label, last)
+        if label != "rating":
+            register_cancelled(lake, first - timedelta(days=days_ahead), last + timedelta(days=days_ahead))
         samples = lake.transform(f"samples_{label}", since=first, day=last, **parameters)
         lake.replace(TABLE, samples, where=day_range_predicate(first, last))
     return _count_samples(lake, choose_label(lake, settings.logs, day), since, day)

@@ -1,7 +1,7 @@
 -- As sql/transforms/swing_users.sql. If an item has too many users, DuckDB's hash chooses other users than Spark's.
 WITH acted AS (
   SELECT user_id, item, max(ts) AS latest
-  FROM events JOIN swing_items USING (item_id)
+  FROM standing_events JOIN swing_items USING (item_id)
   WHERE day > DATE '$after' AND day <= DATE '$day' AND user_id IS NOT NULL
     AND (event IN ('click', 'purchase') OR (event = 'rating' AND value >= $like_from))
   GROUP BY user_id, item

@@ -10,8 +10,9 @@ import pyarrow.dataset as ds
 from jobs.lake import Lake, UserError
 from jobs.lake.arrow import distinct_strings
 from jobs.lake.metrics import metric_rows
-from jobs.ranking.dataset import TASKS, build_rows
-from jobs.ranking.histories import load_histories, read_positive_events
+from jobs.ranking.dataset import LABEL_TIMES, TASKS, build_rows
+from jobs.ranking.event_log import read_positive_events
+from jobs.ranking.histories import load_histories
 from jobs.ranking.items import ItemIndex
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
@@ -33,12 +34,14 @@ def load_positives(lake: Lake, settings: Settings, day: date) -> tuple[ItemIndex
     items = ItemIndex(distinct_strings(batch["item_id"] for batch in events))
     window = (ds.field("day") > day - timedelta(days=settings.pairs.window_days)) & (ds.field("day") <= day)
     is_positive = (ds.field("click") == 1) | (ds.field("purchase") == 1) | (ds.field("like") == 1)
-    samples = lake.arrow("gold.samples", ["user_id", "item_id", "ts", "history_until", *TASKS], window & is_positive)
+    columns = ["user_id", "item_id", "ts", "history_until", *TASKS, *LABEL_TIMES.values()]
+    samples = lake.arrow("gold.samples", columns, window & is_positive)
     main_task = next((task for task in TASKS if pc.any(pc.equal(samples[task], 1)).as_py()), TASKS[0])
     samples = samples.filter(ds.field(main_task) == 1)
     users, histories = load_histories(lake, settings, items, day, samples["user_id"])
-    rows = build_rows(samples, users, items, histories)
-    rows = rows.take((rows.length > 0) & (rows.target >= 0))
+    rows = build_rows(samples, users, items, histories, known_until=np.datetime64(day) + 1)
+    is_positive_yet = rows.labels[:, TASKS.index(main_task)] == 1
+    rows = rows.take(is_positive_yet & (rows.length > 0) & (rows.target >= 0))
     return items, Positives(histories, rows.user, rows.target, rows.end, rows.ts)
 
 

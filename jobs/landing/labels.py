@@ -1,6 +1,7 @@
 """Which kind of event labels the training samples, and what each kind of sample needs to know."""
 
-from datetime import date
+import math
+from datetime import date, timedelta
 from typing import Any, Literal
 
 import pyarrow.compute as pc
@@ -34,12 +35,28 @@ def find_first_day(lake: Lake, event: str) -> date:
     return date.max
 
 
-def label_parameters(lake: Lake, logs: Logs, label: Label) -> dict[str, Any]:
-    """The parameters of `sql/transforms/samples_<label>.sql`, apart from the days."""
+def count_days_ahead(logs: Logs, label: Label) -> int:
+    """How many days after its own day an event can still change the label of a sample.
+
+    A click may come `attribution_hours` after the impression, and the purchase as long after the click.
+    """
+    return 0 if label == "rating" else math.ceil(2 * logs.attribution_hours / 24)
+
+
+def label_parameters(lake: Lake, logs: Logs, label: Label, last: date) -> dict[str, Any]:
+    """The parameters of `sql/transforms/samples_<label>.sql`, apart from the days to build.
+
+    last  the last of these days
+    """
+    window = logs.attribution_hours * 3_600_000_000  # microseconds
     match label:
         case "impression":
-            return {"clicks_from": find_first_day(lake, "click"), "purchases_from": find_first_day(lake, "purchase")}
+            first_days = {
+                "clicks_from": find_first_day(lake, "click"),
+                "purchases_from": find_first_day(lake, "purchase"),
+            }
+            return {**first_days, "until": last + timedelta(days=count_days_ahead(logs, label)), "window": window}
         case "rating":
             return {"like_from": logs.like_from}
         case "purchase":
-            return {"negatives": logs.negatives}
+            return {"negatives": logs.negatives, "window": window}

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from jobs.settings.types import Count, Days, Part, Section, Share
+from jobs.settings.types import Count, Days, Hours, Part, Section, Share
 
 
 class Landing(Section):
@@ -25,6 +25,10 @@ class Logs(Section):
     # rating: what was rated. purchase: what was bought, and items drawn as negatives. auto: the first of these three
     # events that the log holds up to the day.
     label: Literal["auto", "impression", "rating", "purchase"] = "auto"
+    # A click counts for an impression that was at most this many hours before it, a purchase for an impression or a
+    # click at most this many hours before it. With 24, who comes back the next day to buy still counts. More hours find
+    # more purchases, but labels are final later, and each run builds more days of samples again.
+    attribution_hours: Hours = 24
     like_from: float = 4.0  # lowest rating that counts as a like
     negatives: Count = 4  # items drawn as negatives for each purchase; only used if purchases are the label
     # How test rows are separated from training rows. day: test on the day of the run, train on the days before it.

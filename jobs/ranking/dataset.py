@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 from jobs.lake import Lake, arrow_dataset
 from jobs.lake.arrow import distinct_strings, file_backed_zeros
-from jobs.ranking.histories import load_histories, load_histories_of, load_histories_with_impressions, load_rates
+from jobs.ranking.event_log import microseconds
+from jobs.ranking.histories import load_histories, load_histories_of, load_histories_with_impressions
 from jobs.ranking.items import ItemFeatures, ItemIndex
+from jobs.ranking.rates import load_rates
 from jobs.settings.tree import Settings
 from models.ranker.histories import Histories, Int64s
 from models.ranker.rates import Rates
 
 TASKS = ("click", "purchase", "like")
-KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day")
+LABEL_TIMES = {"click": "clicked_at", "purchase": "bought_at"}  # task: when the event happened that is its label
+KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day", *LABEL_TIMES.values())
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ def load_dataset(lake: Lake, settings: Settings, items: ItemFeatures, day: date)
     """The day's test rows, the rows of the days before to train on, and all histories until the end of the day.
 
     The tasks are those with a label in the training rows; tasks that also have a label in the test rows come first.
-    Training rows without any label are skipped.
+    Training rows without any label are skipped. Nothing that happened on the day itself is a label of a training row of
+    the days before, and nothing that happened after the day is a label of a test row.
     """
     first = day - timedelta(days=settings.logs.train_days)
     where = (ds.field("day") >= first) & (ds.field("day") <= day)
@@ -109,8 +113,9 @@ def load_dataset(lake: Lake, settings: Settings, items: ItemFeatures, day: date)
     is_test, requests, start = np.zeros(len(rows), bool), [pa.array([], pa.string())], 0
     for batch in stream([*KEY, *TASKS]):
         span = slice(start, start + batch.num_rows)
-        rows.put(span, build_rows(batch, users, items, histories))
         is_test[span] = batch["day"].to_numpy(zero_copy_only=False) == np.datetime64(day)
+        known_until = np.where(is_test[span], np.datetime64(day) + 1, np.datetime64(day))
+        rows.put(span, build_rows(batch, users, items, histories, known_until))
         requests += [pc.coalesce(batch["request_id"], batch["sample_id"])] if split == "request" else []
         start = span.stop
     if split == "request":
@@ -170,16 +175,24 @@ def _select_last_requests(requests: list[pa.Array], ts: Int64s, share: float) ->
     return np.asarray(place[request] >= len(names) * (1 - share))
 
 
-def build_rows(samples: pa.Table | pa.RecordBatch, users: pa.Array, items: ItemIndex, histories: Histories) -> Rows:
-    """Samples with the indices of their users and items, and where their histories end."""
+def build_rows(
+    samples: pa.Table | pa.RecordBatch,
+    users: pa.Array,
+    items: ItemIndex,
+    histories: Histories,
+    known_until: NDArray[np.datetime64] | np.datetime64,
+) -> Rows:
+    """Samples with the indices of their users and items, and where their histories end.
 
-    def microseconds(name: str) -> Int64s:
-        column = samples[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-        return np.asarray(column.to_numpy(zero_copy_only=False))
-
+    known_until  of each sample or of all: a click or purchase from this moment on is not known, its label is 0
+    """
     user = pc.index_in(samples["user_id"], users).to_numpy(zero_copy_only=False).astype(np.int64)
-    until = microseconds("history_until")
+    until = microseconds(samples["history_until"])
     end = histories.ends(user, until)
     labels = [samples[task].cast(pa.float32()).to_numpy(zero_copy_only=False) for task in TASKS]
+    for task, moment in LABEL_TIMES.items():
+        is_unknown = samples[moment].to_numpy(zero_copy_only=False) >= known_until  # false if there is no such moment
+        place = TASKS.index(task)
+        labels[place] = np.where(is_unknown, np.float32(0), labels[place])
     length, target = histories.lengths(user, end), items.index_of(samples["item_id"])
-    return Rows(user, target, until, end, length, microseconds("ts"), np.stack(labels, axis=1))
+    return Rows(user, target, until, end, length, microseconds(samples["ts"]), np.stack(labels, axis=1))

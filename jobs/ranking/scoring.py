@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.lake import Lake
-from jobs.ranking.histories import EVENT_KINDS, load_histories, load_histories_with_impressions, load_totals
+from jobs.ranking.histories import EVENT_KINDS, load_histories, load_histories_with_impressions
 from jobs.ranking.items import ItemFeatures, load_item_features
 from jobs.ranking.model_inputs import Search, build_search, search_vectors, searches_impressions
+from jobs.ranking.rates import load_totals
 from jobs.release.model_store import load_card, load_model
 from jobs.settings.tree import Settings
 from models.ranker.histories import Histories, Ints
@@ -49,10 +50,10 @@ class Scorer:
         settings = card.apply_to(settings)
         items = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
         model = load_model(lake, uri, items)
-        users, histories = load_histories(lake, settings, items, day, pa.chunked_array([], pa.string()))
+        users, histories = load_histories(lake, settings, items, day, pa.chunked_array([], pa.string()), at_end=True)
         searched = histories
         if searches_impressions(model.design):
-            searched = load_histories_with_impressions(lake, settings, items, day, users)
+            searched = load_histories_with_impressions(lake, settings, items, day, users, at_end=True)
         totals = load_totals(lake, settings, users, items, day, model.tasks[0])
         search = build_search(items, settings, model.design, search_vectors(model, items))
         return cls(model, card.model_version, items, users, histories, searched, totals, day, search)

@@ -9,24 +9,33 @@ from numpy.typing import NDArray
 
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
+from jobs.landing.cancels import load_cancelled
 from jobs.settings.tree import Settings
 
 LENGTHS = (10, 20)  # how much of a list is measured
-_ACTED = """SELECT DISTINCT user_id, item_id FROM silver.events
+_ACTED = """SELECT DISTINCT user_id, item_id
+  FROM silver.events ANTI JOIN {cancelled} USING (event, day, event_id, item_id)
   WHERE day >= :{first} AND day <= :{last} AND event IN ('click', 'purchase', 'rating')
     AND (event <> 'rating' OR value >= :like_from) AND user_id IS NOT NULL"""
+_CANCELLED = """{table} AS (
+  SELECT 'purchase' AS event, unnest(CAST(:{table}_days AS DATE[])) AS day,
+    unnest(CAST(:{table}_ids AS VARCHAR[])) AS event_id, unnest(CAST(:{table}_items AS VARCHAR[])) AS item_id
+)"""
 # One row for each item that a user with a list acted on: its rank in the user's list (live) and among the most popular
 # items (popular). If lists leave out items that the user acted on before, such items cannot be hits: they are not
 # counted, and they get no rank among the popular items.
 _RANKS = f"""
-WITH lists AS (SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before),
-wanted AS ({_ACTED.format(first="day", last="day")} AND user_id IN (SELECT user_id FROM lists)),
-seen AS (
-  {_ACTED.format(first="beginning", last="before")} AND user_id IN (SELECT user_id FROM wanted) AND :exclude_seen
+WITH {_CANCELLED.format(table="cancelled_today")}, {_CANCELLED.format(table="cancelled_before")},
+lists AS (SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before),
+wanted AS (
+  {_ACTED.format(cancelled="cancelled_today", first="day", last="day")} AND user_id IN (SELECT user_id FROM lists)
+), seen AS (
+  {_ACTED.format(cancelled="cancelled_before", first="beginning", last="before")}
+    AND user_id IN (SELECT user_id FROM wanted) AND :exclude_seen
 ),
 popular AS (
   SELECT item_id, row_number() OVER (ORDER BY count(*) DESC, item_id) AS place
-  FROM ({_ACTED.format(first="since", last="before")}) GROUP BY item_id
+  FROM ({_ACTED.format(cancelled="cancelled_before", first="since", last="before")}) GROUP BY item_id
 ), placed AS (
   SELECT w.user_id, w.item_id, l.rank AS live, p.place, 0 AS seen FROM wanted w ANTI JOIN seen USING (user_id, item_id)
   LEFT JOIN lists l USING (user_id, item_id) LEFT JOIN popular p USING (item_id)
@@ -42,18 +51,21 @@ def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[
     """Rows for gold.metrics about yesterday's lists (`live`) and about the most popular items (`popular`).
 
     hit_rate_at_K  of all items that users with a list acted on, the share that was among the first K. Items that a user
-                   acted on before count only if lists contain such items
+                   acted on before count only if lists contain such items. A purchase that was cancelled does not count
     ndcg_at_K      the same, where a hit counts less by the logarithm of its rank, divided by the best possible value;
                    mean over users
     """
+    beginning, before = date(1970, 1, 1), day - timedelta(days=1)
     ranks = lake.query(
         _RANKS,
         day=day,
-        before=day - timedelta(days=1),
+        before=before,
         since=day - timedelta(days=settings.recommend.active_days),
-        beginning=date(1970, 1, 1),
+        beginning=beginning,
         like_from=settings.logs.like_from,
         exclude_seen=settings.recommend.exclude_seen,
+        **_list_cancelled("cancelled_today", load_cancelled(lake, day, day)),
+        **_list_cancelled("cancelled_before", load_cancelled(lake, beginning, before)),
     )
     if not ranks.num_rows:
         return []
@@ -66,6 +78,12 @@ def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[
             values |= {f"hit_rate_at_{k}": float((rank <= k).mean()), f"ndcg_at_{k}": _mean_ndcg(user, rank, k)}
         rows += metric_rows(source, "all", values, rows=len(user))
     return rows
+
+
+def _list_cancelled(table: str, cancelled: pa.Table) -> dict[str, list[Any]]:
+    """The parameters of _CANCELLED."""
+    columns = {"days": "day", "ids": "event_id", "items": "item_id"}
+    return {f"{table}_{name}": cancelled[column].to_pylist() for name, column in columns.items()}
 
 
 def _mean_ndcg(user: NDArray[np.int64], rank: NDArray[np.float64], k: int) -> float:

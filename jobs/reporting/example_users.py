@@ -33,7 +33,7 @@ def load_example_users(lake: Lake, day: date, history_days: int) -> list[Row]:
     history = query(
         lake, "silver.events",
         """SELECT user_id, item_id, arg_max(event, ts) AS event, max(ts) AS ts FROM t
-           WHERE day > ? AND day <= ? AND user_id IN ? AND event IN ('click', 'purchase', 'rating')
+           WHERE day > ? AND day <= ? AND user_id IN ? AND event IN ('click', 'purchase', 'cancel', 'rating')
            GROUP BY user_id, item_id ORDER BY ts DESC, item_id""",
         day - timedelta(history_days), day, users,
     )  # fmt: skip

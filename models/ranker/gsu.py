@@ -71,10 +71,24 @@ def search_latest(
     if distinct:
         targets, device = np.zeros_like(user), torch.device("cpu")
         return select_best(histories, user, targets, end, _score_equally, device, k, max_history, distinct)
-    positions = end[:, None] - 1 - np.arange(k)
     begin = np.maximum(histories.offsets[user], end - max_history)
-    events = np.where(positions >= begin[:, None], positions, PADDING)
-    return SearchResult(look_up_items(histories, events), np.zeros(positions.shape, np.float32), events)
+    events = _find_latest(histories, begin, end, k)
+    return SearchResult(look_up_items(histories, events), np.zeros(events.shape, np.float32), events)
+
+
+def _find_latest(histories: Histories, begin: Int64s, end: Int64s, k: int) -> Int64s:
+    """Positions [samples, k] of the last k events that are not taken back, newest first, then PADDING."""
+    back = k
+    while True:
+        positions = end[:, None] - 1 - np.arange(back)
+        is_found = positions >= begin[:, None]
+        if histories.hidden_by is None:
+            return np.where(is_found, positions, PADDING)
+        is_found &= ~histories.is_hidden(np.maximum(positions, 0), end[:, None])
+        if ((is_found.sum(axis=1) >= k) | (positions[:, -1] <= begin)).all():
+            first = np.argsort(~is_found, axis=1, kind="stable")[:, :k]
+            return np.take_along_axis(np.where(is_found, positions, PADDING), first, axis=1)
+        back *= 2
 
 
 def _score_equally(target: Tensor, history: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
 """The histories of all users. Each is stored once per user; a sample only stores where its history ends."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.ranker.sorting import EVENTS_AT_ONCE, sort_by_key, split_into_ranges
 
 Ints = NDArray[np.integer]
 Int64s = NDArray[np.int64]
@@ -15,7 +16,6 @@ Int32s = NDArray[np.int32]
 Int8s = NDArray[np.int8]
 EventPart = tuple[Ints, Ints, Ints, Ints, Ints]  # user, ts, seq, item and kind of some events
 Allocate = Callable[[int, np.dtype[Any]], NDArray[Any]]  # makes an array of that length and type
-EVENTS_AT_ONCE = 1 << 21  # sorted in memory at a time
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Histories:
     ts        [events] int64, microseconds since 1970, ascending within a user
     kinds     [events] int8, the type of each event; None if types are not distinguished
     allocate  makes further arrays of as many events, in memory or in files
+    hidden_by  [events] int64, the position of the event that takes this one back, such as the cancel of a purchase;
+               the number of events if there is none. None if nothing is taken back, see `take_back`
     """
 
     offsets: Int64s
@@ -34,6 +36,7 @@ class Histories:
     ts: Int64s
     kinds: Int8s | None = None
     allocate: Allocate = np.empty
+    hidden_by: Int64s | None = None
 
     @classmethod
     def from_arrays(
@@ -70,6 +73,46 @@ class Histories:
             raise ValueError("an item index is negative")
         return cls(offsets, items, ts, kinds, allocate)
 
+    def take_back(self, users: Ints, items: Ints, ts: Ints, taken_back_at: Ints, kind: int) -> "Histories":
+        """The same histories, in which some events [taken back] count only until they are taken back.
+
+        For each of them the histories also hold an event of type ~kind with the same user and item, at `taken_back_at`.
+        Nobody sees these. They mark where in the order of events the other event disappears.
+        """
+        all_items, all_kinds = self.items, self.kinds
+        assert all_kinds is not None
+        hidden_by = self.allocate(len(all_items), np.dtype(np.int64))
+        hidden_by[:] = len(all_items)
+
+        def find(event_kind: int, n: int) -> int:
+            """The first event of that type, user, item and time that was not found before."""
+            places = range(int(first_at[event_kind][n]), len(all_items))
+            wanted = items[n], event_kind
+            return next(p for p in places if (all_items[p], all_kinds[p]) == wanted and hidden_by[p] == len(all_items))
+
+        first_at = {kind: self.ends(users, ts), ~kind: self.ends(users, taken_back_at)}
+        for n in range(len(users)):
+            event, marker = find(kind, n), find(~kind, n)
+            hidden_by[event] = hidden_by[marker] = marker
+        return replace(self, hidden_by=hidden_by)
+
+    def is_hidden(self, events: Ints, ends: Ints) -> NDArray[np.bool_]:
+        """Whether events do not count any more for histories that end there; the shapes are broadcast."""
+        if self.hidden_by is None:
+            return np.zeros(np.broadcast_shapes(events.shape, ends.shape), bool)
+        return self.hidden_by[events] < ends
+
+    def is_repeated(self, events: Ints, ends: Ints) -> NDArray[np.bool_]:
+        """Whether the item of an event happens again before the history ends; the shapes are broadcast."""
+        later = self.next_occurrence[events]
+        if self.hidden_by is not None:
+            later, ends = (part.copy() for part in np.broadcast_arrays(later, ends))
+            while (
+                is_skipped := (later < ends) & (self.hidden_by[np.minimum(later, len(self.items) - 1)] < ends)
+            ).any():
+                later[is_skipped] = self.next_occurrence[later[is_skipped]]
+        return later < ends
+
     def ends(self, users: Ints, until: Ints) -> Int64s:
         """Where each sample's history ends: after its user's last event strictly before `until`.
 
@@ -86,8 +129,18 @@ class Histories:
         return low
 
     def lengths(self, users: Ints, ends: Int64s) -> Int64s:
-        """Number of events [samples] before each end."""
-        return ends - self.offsets[users]
+        """Number of events [samples] before each end, without those that are taken back."""
+        begins = self.offsets[users]
+        if self.hidden_by is None:
+            return ends - begins
+        markers = self._markers  # each of them hides itself and one event before it
+        return ends - begins - 2 * (np.searchsorted(markers, ends) - np.searchsorted(markers, begins))
+
+    @cached_property
+    def _markers(self) -> Int64s:
+        """Positions of the events that take others back, ascending."""
+        assert self.hidden_by is not None
+        return np.flatnonzero(self.hidden_by == np.arange(len(self.hidden_by)))
 
     def select_kind(self, kind: int) -> tuple["Histories", Int64s]:
         """The histories of one kind of event, without times, and the position of each event [its events] in these.
@@ -99,14 +152,23 @@ class Histories:
             raise ValueError("the histories do not distinguish types of events: build them with kinds")
         if kind not in self._by_kind:
             parts = [slice(start, start + EVENTS_AT_ONCE) for start in range(0, len(self.items), EVENTS_AT_ONCE)]
-            counts = [int(np.count_nonzero(self.kinds[part] == kind)) for part in parts]
+            counts = [int(np.count_nonzero(self._is_kind(part, kind))) for part in parts]
             positions, items = (self.allocate(sum(counts), np.dtype(dtype)) for dtype in (np.int64, np.int32))
             for part, stop, count in zip(parts, np.cumsum(counts), counts, strict=True):
-                positions[stop - count : stop] = part.start + np.flatnonzero(self.kinds[part] == kind)
+                positions[stop - count : stop] = part.start + np.flatnonzero(self._is_kind(part, kind))
                 items[stop - count : stop] = self.items[positions[stop - count : stop]]
             offsets = np.searchsorted(positions, self.offsets)
-            self._by_kind[kind] = Histories(offsets, items, np.zeros(0, np.int64), allocate=self.allocate), positions
+            hidden_by = None if self.hidden_by is None else np.searchsorted(positions, self.hidden_by[positions])
+            no_times = np.zeros(0, np.int64)
+            histories = Histories(offsets, items, no_times, allocate=self.allocate, hidden_by=hidden_by)
+            self._by_kind[kind] = histories, positions
         return self._by_kind[kind]
+
+    def _is_kind(self, part: slice, kind: int) -> NDArray[np.bool_]:
+        """Which events are of that kind, or take back an event of that kind."""
+        assert self.kinds is not None
+        kinds = self.kinds[part]
+        return np.equal(kinds, kind) if self.hidden_by is None else np.isin(kinds, (kind, ~kind))
 
     @cached_property
     def _by_kind(self) -> dict[int, tuple["Histories", Int64s]]:
@@ -123,43 +185,3 @@ class Histories:
             same = (np.diff(users[order]) == 0) & (np.diff(items[order]) == 0)
             following[events.start + order[:-1][same]] = events.start + order[1:][same]
         return following
-
-
-def split_into_ranges(offsets: Int64s) -> Iterator[tuple[Int64s, slice]]:
-    """Split events sorted by key into ranges of about EVENTS_AT_ONCE, each with whole keys.
-
-    yields  the key of each event in the range, and the range
-    """
-    at = np.searchsorted(offsets, np.arange(0, offsets[-1], EVENTS_AT_ONCE))
-    for first, stop in pairwise(np.unique([0, *at, len(offsets) - 1]).tolist()):
-        keys = np.repeat(np.arange(first, stop), np.diff(offsets[first : stop + 1]))
-        yield keys, slice(int(offsets[first]), int(offsets[stop]))
-
-
-def sort_by_key(counts: Ints, parts: Iterable[tuple[Ints, ...]], columns: list[NDArray[Any]]) -> Int64s:
-    """Fill columns [events] with the values of all parts, sorted by key, and within a key by the columns.
-
-    counts   [keys], number of events of each key
-    parts    keys, and a value for each column [part], in any order
-    returns  where each key begins [keys + 1]
-    raises   ValueError if the events do not match the counts
-    """
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    free = offsets[:-1].copy()  # the next free place of each key
-    for keys, *values in parts:
-        order = np.argsort(keys, kind="stable")
-        part_keys, first, key_counts = np.unique(keys[order], return_index=True, return_counts=True)
-        if (free[part_keys] + key_counts > offsets[part_keys + 1]).any():
-            raise ValueError("there are more events than were counted")
-        places = np.repeat(free[part_keys] - first, key_counts) + np.arange(len(keys))
-        for column, value in zip(columns, values, strict=True):
-            column[places] = value[order]
-        free[part_keys] += key_counts
-    if (free < offsets[1:]).any():
-        raise ValueError("there are fewer events than were counted")
-    for keys, events in split_into_ranges(offsets):
-        order = np.lexsort((*(column[events] for column in columns[::-1]), keys))
-        for column in columns:
-            column[events] = column[events][order]
-    return offsets

@@ -11,13 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ranker.histories import EVENTS_AT_ONCE, Allocate, Histories, Ints, sort_by_key
+from models.ranker.histories import Allocate, Histories, Ints
+from models.ranker.sorting import EVENTS_AT_ONCE, sort_by_key
 
 RATES = 4
 PRIOR = 5.0  # every rate starts with this many impressions at the mean rate of all
 MAX_MEAN_RATE = 0.9
-_NO_ITEMS = np.zeros(0, np.int32)
+_NO_ITEMS, _NO_TIMES = np.zeros(0, np.int32), np.zeros(0, np.int64)
 Events = tuple[Ints, Ints, Ints]  # user [events], -1: unknown user; item [events]; ts [events] in microseconds
+Times = tuple[Histories, Histories, Histories]  # times of events: of all users together, by user, by item
 
 
 class Counts(NamedTuple):
@@ -33,19 +35,43 @@ class Rates:
     """When items were shown and taken: for all users together, by user and by item.
 
     Events older than `window` microseconds do not count.
+
+    cancelled  the events of `taken` that were taken back later
+    left       when each of them ceased to count: when it was taken back, or when it became too old
     """
 
-    shown: tuple[Histories, Histories, Histories]
-    taken: tuple[Histories, Histories, Histories]
+    shown: Times
+    taken: Times
+    cancelled: Times
+    left: Times
     window: int
 
     @classmethod
     def from_arrays(
-        cls, shown: Events, taken: Events, n_users: int, n_items: int, window: int, allocate: Allocate = np.empty
+        cls,
+        shown: Events,
+        taken: Events,
+        n_users: int,
+        n_items: int,
+        window: int,
+        allocate: Allocate = np.empty,
+        *,
+        cancelled: Events = (_NO_ITEMS, _NO_ITEMS, _NO_TIMES),
+        cancelled_at: Ints = _NO_TIMES,
     ) -> "Rates":
-        """Events in any order. allocate: makes arrays, in memory or in files"""
-        sorted_events = (_sort_times(events, n_users, n_items, allocate) for events in (shown, taken))
-        return cls(next(sorted_events), next(sorted_events), window)
+        """Events in any order.
+
+        allocate      makes arrays, in memory or in files
+        cancelled     the events of `taken` that were taken back
+        cancelled_at  [cancelled] when, in microseconds
+        """
+        user, item, ts = cancelled
+        left = user, item, np.minimum(cancelled_at, ts + window)
+
+        def sort(events: Events) -> Times:
+            return _sort_times(events, n_users, n_items, allocate)
+
+        return cls(sort(shown), sort(taken), sort(cancelled), sort(left), window)
 
     def at(self, user: Ints, item: Ints, until: Ints) -> NDArray[np.float32]:
         """Rates [rows, RATES] float32 of the window before `until`, see `compute_rates`.
@@ -55,11 +81,14 @@ class Rates:
         """
         keys = (np.zeros_like(user), user, item)
 
-        def count(events: tuple[Histories, Histories, Histories]) -> Counts:
-            pairs = zip(events, keys, strict=True)
-            return Counts(*(times.ends(key, until) - times.ends(key, until - self.window) for times, key in pairs))
+        def count(entered: Times, left: Times) -> Counts:
+            """The events that entered the window before `until`, without those that left it."""
+            columns = zip(entered, left, keys, strict=True)
+            return Counts(*(come.ends(key, until) - gone.ends(key, until - self.window) for come, gone, key in columns))
 
-        return compute_rates(count(self.shown), count(self.taken))
+        shown, taken = count(self.shown, self.shown), count(self.taken, self.taken)
+        left_early = count(self.left, self.cancelled)  # those that left the window, without those that were too old
+        return compute_rates(shown, Counts(*(a - b for a, b in zip(taken, left_early, strict=True))))
 
 
 @dataclass(frozen=True)
@@ -107,9 +136,7 @@ def compute_rates(shown: Counts, taken: Counts) -> NDArray[np.float32]:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _sort_times(
-    events: Events, n_users: int, n_items: int, allocate: Allocate
-) -> tuple[Histories, Histories, Histories]:
+def _sort_times(events: Events, n_users: int, n_items: int, allocate: Allocate) -> Times:
     """Times of all events, by user and by item."""
     user, item, ts = events
     everyone = allocate(len(ts), np.dtype(np.int64))

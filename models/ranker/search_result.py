@@ -45,7 +45,6 @@ def select_best(
            with score -inf are never selected
     """
     begin = np.maximum(histories.offsets[user], end - max_history)
-    next_occurrence = histories.next_occurrence if distinct else None
     result = SearchResult(
         np.full((len(target), k), PADDING, np.int32),
         np.zeros((len(target), k), np.float32),
@@ -63,9 +62,11 @@ def select_best(
         )
         place = torch.from_numpy(back).to(device)
         scores.masked_fill_((place < first) | (place >= beyond), -torch.inf)
-        if next_occurrence is not None:  # only an item's last event before the end of the sample's history counts
-            repeated = next_occurrence[np.maximum(events, 0)][:, None] < end[rows][:, :, None]
-            scores.masked_fill_(torch.from_numpy(repeated).to(device), -torch.inf)
+        places_and_ends = np.maximum(events, 0)[:, None], end[rows][:, :, None]
+        if distinct:  # only an item's last event before the end of the sample's history counts
+            scores.masked_fill_(torch.from_numpy(histories.is_repeated(*places_and_ends)).to(device), -torch.inf)
+        if histories.hidden_by is not None:
+            scores.masked_fill_(torch.from_numpy(histories.is_hidden(*places_and_ends)).to(device), -torch.inf)
         best, places = _top_k_newest_first(scores.flatten(0, 1), min(k, len(back)))
         selected = np.repeat(newest, rows.shape[1])[:, None] - 1 - places.cpu().numpy()
         sims, samples = best.cpu().numpy(), rows.ravel()

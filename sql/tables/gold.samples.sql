@@ -7,8 +7,10 @@ CREATE TABLE gold.samples (
   request_id    STRING             COMMENT 'request that the sample belongs to; the samples of a request are ranked against each other',
   position      INT                COMMENT 'place on the page, from 0',
   click         INT                COMMENT 'label: 1 clicked, 0 not clicked, null unknown',
-  purchase      INT                COMMENT 'label: 1 bought, 0 not bought, null unknown',
+  purchase      INT                COMMENT 'label: 1 bought and not cancelled, 0 not bought, null unknown',
   `like`        INT                COMMENT 'label: 1 rated at least [logs] like_from, 0 rated lower, null unknown',
+  clicked_at    TIMESTAMP          COMMENT 'time of the first click that makes the label click 1, UTC; null otherwise',
+  bought_at     TIMESTAMP          COMMENT 'time of the first purchase that makes the label purchase 1, UTC; null otherwise',
   sampled       BOOLEAN   NOT NULL COMMENT 'true: a negative that was drawn at random, not shown to the user',
   day           DATE      NOT NULL COMMENT 'UTC day of ts'
 ) USING DELTA PARTITIONED BY (day)

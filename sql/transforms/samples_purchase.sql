@@ -1,19 +1,21 @@
 -- Each purchase of a known user, and negatives: items drawn in proportion to the purchases of the UTC day.
+-- A purchase that is cancelled at most 2 * :window microseconds (`attribution_hours`) later is no purchase.
 -- The day's purchases lie on a line, item after item. The stretches of items that the user bought that day are cut out.
 -- The hash of the event and of the draw's number picks a place on what is left. So every draw is a valid negative, and
 -- no draw depends on the order of rows.
-WITH bought AS (
+WITH purchases AS (
+  SELECT * FROM silver.events
+    LEFT ANTI JOIN (SELECT * FROM cancelled WHERE unix_micros(cancelled_at) - unix_micros(ts) <= 2 * :window)
+    USING (event, day, event_id, item_id)
+  WHERE event = 'purchase' AND day >= :since AND day <= :day
+), bought AS (
   SELECT event_id, user_id, item_id, ts, coalesce(request_id, order_id, event_id) AS request_id, position, day,
     min(ts) OVER (PARTITION BY day, user_id, coalesce(request_id, order_id, event_id)) AS began
-  FROM silver.events
-  WHERE event = 'purchase' AND user_id IS NOT NULL AND day >= :since AND day <= :day
+  FROM purchases WHERE user_id IS NOT NULL
 ), stretches AS (
   SELECT day, item_id, amount, sum(amount) OVER (PARTITION BY day ORDER BY item_id) - amount AS start,
     sum(amount) OVER (PARTITION BY day) AS total
-  FROM (
-    SELECT day, item_id, count(*) AS amount FROM silver.events
-    WHERE event = 'purchase' AND day >= :since AND day <= :day GROUP BY day, item_id
-  )
+  FROM (SELECT day, item_id, count(*) AS amount FROM purchases GROUP BY day, item_id)
 ), line AS (
   SELECT day, item_id, explode(sequence(start, start + amount - 1)) AS place FROM stretches
 ), user_cuts AS (
@@ -27,11 +29,13 @@ WITH bought AS (
   JOIN user_cuts o USING (day, user_id)
   WHERE o.others > 0
 ), samples AS (
-  SELECT event_id AS sample_id, user_id, item_id, began, request_id, position, 1 AS purchase, day FROM bought
+  SELECT event_id AS sample_id, user_id, item_id, began, request_id, position, 1 AS purchase, ts AS bought_at, day
+  FROM bought
   UNION ALL
-  SELECT concat(event_id, '#', number), user_id, l.item_id, began, request_id, CAST(NULL AS INT), 0, day
+  SELECT concat(event_id, '#', number), user_id, l.item_id, began, request_id, CAST(NULL AS INT), 0, NULL, day
   FROM draws JOIN line l USING (day, place)
 )
 SELECT sample_id, user_id, item_id, began AS ts, began AS history_until, request_id, position,
-  CAST(NULL AS INT) AS click, purchase, CAST(NULL AS INT) AS like, purchase = 0 AS sampled, day
+  CAST(NULL AS INT) AS click, purchase, CAST(NULL AS INT) AS like, CAST(NULL AS TIMESTAMP) AS clicked_at, bought_at,
+  purchase = 0 AS sampled, day
 FROM samples

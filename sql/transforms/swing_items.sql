@@ -1,8 +1,8 @@
--- Number the items of the window's positive events, in the order of their IDs.
+-- Number the items of the window's positive events, in the order of their IDs. Cancelled purchases are none of them.
 SELECT item_id, CAST(row_number() OVER (ORDER BY item_id) AS INT) AS item
 FROM (
   SELECT DISTINCT item_id
-  FROM silver.events
+  FROM silver.events LEFT ANTI JOIN cancelled USING (event, day, event_id, item_id)
   WHERE day > :after AND day <= :day AND user_id IS NOT NULL
     AND (event IN ('click', 'purchase') OR (event = 'rating' AND value >= :like_from))
 )

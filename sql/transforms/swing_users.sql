@@ -1,8 +1,9 @@
 -- For each item at most :users_per_item of its users, chosen by a hash. Each user comes with a weight, 1/sqrt(items),
--- and with the latest :items_per_user items.
+-- and with the latest :items_per_user items. Cancelled purchases do not count.
 WITH positives AS (
   SELECT /*+ REPARTITION(user_id) */ e.user_id, n.item, e.ts
-  FROM silver.events e JOIN swing_items n USING (item_id)
+  FROM silver.events e LEFT ANTI JOIN cancelled USING (event, day, event_id, item_id)
+  JOIN swing_items n USING (item_id)
   WHERE e.day > :after AND e.day <= :day AND e.user_id IS NOT NULL
     AND (e.event IN ('click', 'purchase') OR (e.event = 'rating' AND e.value >= :like_from))
 ), acted AS (

@@ -7,6 +7,7 @@ SELECT
   count_if(event = 'impression') AS impressions,
   count_if(event = 'click') AS clicks,
   count_if(event = 'purchase') AS purchases,
+  count_if(event = 'cancel') AS cancels,
   count_if(event = 'rating') AS ratings,
   try_divide(count_if(event = 'click'), count_if(event = 'impression')) AS ctr
 FROM silver.events

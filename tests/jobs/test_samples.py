@@ -74,7 +74,7 @@ SHOWN = [
     build_event("v-c", "click", "u9", "i1", at("10:00:01", 19)),
 ]
 LATER = [
-    build_event("l1", "click", "u1", "i2", at("00:00:00", 21), request_id="r1"),
+    build_event("l1", "click", "u1", "i2", at("10:00:04", 21), request_id="r1"),
     build_event("l2", "purchase", "u1", "i7", at("00:00:00", 21)),
     build_event("l3", "impression", "u1", "i1", at("00:00:00", 21), request_id="r1"),
     build_event("l4", "rating", "u1", "i1", at("00:00:00", 21), value=5.0),
@@ -129,8 +129,8 @@ def test_a_purchase_without_request_labels_what_was_shown_to_its_user(shown: Row
     assert [key for key, row in shown.items() if row["purchase"]] == ["h"]
 
 
-def test_a_click_on_the_next_day_is_lost(shown: Rows) -> None:
-    assert shown["x"]["click"] == 0
+def test_a_click_after_midnight_answers_the_impression_of_the_day_before(shown: Rows) -> None:
+    assert (shown["x"]["click"], shown["x"]["clicked_at"]) == (1, at("00:00:02"))
 
 
 def test_the_history_of_all_samples_of_a_request_ends_at_its_earliest_impression(
@@ -148,7 +148,7 @@ def test_impressions_of_unknown_visitors_are_skipped(shown: Rows) -> None:
     assert "".join(sorted(shown)) == "abcdefghvxy"
 
 
-def test_a_single_day_in_any_order_with_later_days_present_gives_the_same_rows(
+def test_single_days_in_any_order_with_later_events_present_give_the_same_rows(
     lake: Lake, settings: Settings, shown: Rows
 ) -> None:
     rows = [*SHOWN, *LATER]

@@ -80,6 +80,13 @@ def test_without_caps_the_scores_are_swings_sum_and_only_positive_events_of_the_
     assert build(lake, settings, rows + NOISE, pairs_per_item=1000) == pytest.approx(expected)
 
 
+def test_a_cancelled_purchase_makes_no_pair(lake: Lake, settings: Settings) -> None:
+    rows = [event(user, item, "purchase") for user in ("u1", "u2") for item in ("i1", "i2", "i3", "i4")]
+    cancelled = [event("u1", "i1", "cancel", hour=13), event("u2", "i2", "cancel", day=DAY + timedelta(days=1))]
+    clicked = [event("u1", "i4"), event("u1", "i4", "cancel", hour=13)]  # takes the purchase back, not the click
+    assert set(build(lake, settings, [*rows, *cancelled, *clicked])) == {("i2", "i3"), ("i2", "i4"), ("i3", "i4")}
+
+
 def test_a_pair_is_kept_if_it_is_among_the_first_of_either_item(lake: Lake, settings: Settings) -> None:
     kept = build(lake, settings, log(), pairs_per_item=2)
     scores = {pair: round(score, 10) for pair, score in by_definition(log(), settings.pairs.alpha).items()}

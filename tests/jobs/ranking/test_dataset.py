@@ -36,6 +36,24 @@ def test_tasks_with_labels_in_the_test_rows_come_first(lake: Lake, settings: Set
     assert data.train.labels[:, 1].tolist() == [1, 0]
 
 
+def test_no_row_is_trained_by_what_happened_on_the_test_day_or_tested_by_what_happened_later(
+    lake: Lake, settings: Settings
+) -> None:
+    before, after = DAY - timedelta(days=1), DAY + timedelta(days=1)
+
+    def bought(name: str, day: date, on: date, second: int = 0) -> dict[str, Any]:
+        return sample(name, day, click=1, purchase=1, clicked_at=moment(day, 9), bought_at=moment(on, second))
+
+    rows = [bought("1", before, before, 86_399), bought("2", before, DAY), sample("3", before, click=0, purchase=0)]
+    put(lake, "gold.samples", [*rows, bought("4", DAY, DAY, 86_399), bought("5", DAY, after)])
+    data = load_dataset(lake, settings, ITEMS, DAY)
+    assert data.tasks == ("click", "purchase")
+    assert data.train.labels.tolist() == [[1, 1], [1, 0], [0, 0]]
+    assert data.test.labels.tolist() == [[1, 1], [1, 0]]
+    trained_later = load_dataset(lake, settings, ITEMS, after)
+    assert trained_later.train.labels.tolist() == [[1, 1], [1, 1], [0, 0], [1, 1], [1, 0]]
+
+
 def test_parts_are_merged_when_they_outgrow_the_result_so_far() -> None:
     merged_sizes = []
 

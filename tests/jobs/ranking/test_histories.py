@@ -8,9 +8,11 @@ import pyarrow as pa
 import pytest
 
 from jobs.lake import Lake
-from jobs.ranking.histories import load_rates, load_totals
+from jobs.ranking.histories import load_histories_of
 from jobs.ranking.items import ItemIndex
+from jobs.ranking.rates import load_rates, load_totals
 from jobs.settings.tree import Settings
+from models.ranker.gsu import search_latest
 from models.ranker.rates import Totals
 from tests.jobs.lake_rows import DAY, put
 
@@ -33,7 +35,14 @@ def put_log(lake: Lake) -> None:
     """All kinds of events of each user and item, shortly before and after both ends of the days of training."""
     last, first = TICK, timedelta(days=DAYS)
     moments = (last, timedelta(hours=5), timedelta(days=1), first - TICK, first, first + TICK, 2 * first, -TICK)
-    kinds = (("impression", None), ("click", None), ("purchase", None), ("rating", 5.0), ("rating", 1.0))
+    kinds = (
+        ("impression", None),
+        ("click", None),
+        ("purchase", None),
+        ("rating", 5.0),
+        ("rating", 1.0),
+        ("cancel", None),
+    )
     draw = np.random.default_rng(0)
     events = [event for event in product(moments, kinds, USERS, ITEMS[:3]) if draw.random() < 0.6]
     put(lake, "silver.events", [event(n, kind, user, item, before, value)
@@ -57,6 +66,28 @@ def test_a_row_at_midnight_has_the_rates_that_serving_computes(lake: Lake, setti
     assert len(np.unique(served[:, 0])) > 1
     other_days = [count_events(lake, settings, DAY + timedelta(days), task).at(user, item) for days in (-1, 1)]
     assert not any(np.array_equal(rates, served) for rates in other_days)
+
+
+def test_a_purchase_counts_in_rates_and_histories_until_its_cancel(lake: Lake, settings: Settings) -> None:
+    hours = [timedelta(hours=hour) for hour in range(25)]
+    rows = [("purchase", "i1", 20), ("purchase", "i2", 18), ("cancel", "i1", 10), ("click", "i3", 5)]
+    log = [event(n, kind, "u1", item, hours[hour]) for n, (kind, item, hour) in enumerate(rows)]
+    log.append(event(9, "cancel", "u1", "i2", -TICK))  # on the next day
+    put(lake, "silver.events", log)
+    users, items = pa.array(USERS), ItemIndex(pa.array(ITEMS))
+    histories, served = (
+        load_histories_of(lake, settings, items, DAY, users, at_end=at_end) for at_end in (False, True)
+    )
+    rates = load_rates(lake, settings, users, items, DAY, "purchase")
+    for hour, expected, bought in ((19, "i1", 1), (15, "i2i1", 2), (10, "i2i1", 2), (9, "i2", 1), (0, "i3i2", 1)):
+        until = np.array([int((MIDNIGHT - hours[hour]).timestamp()) * 10**6])
+        zero = np.zeros(1, np.int64)
+        found = search_latest(histories, zero, histories.ends(zero, until), k=4).items[0]
+        assert "".join(ITEMS[item] for item in found if item >= 0) == expected
+        counted = Totals.count([], [(zero.repeat(bought), zero.repeat(bought), until)], 3, 4)
+        assert rates.at(zero, zero + 3, until)[0, 0] == counted.at(zero, zero + 3)[0, 0]
+    assert [ITEMS[item] for item in served.items] == ["i2", "i3"]
+    assert count_events(lake, settings, DAY, "purchase").taken.item.tolist() == [0, 1, 0, 0]
 
 
 def test_totals_count_the_days_of_training_and_ratings_from_like_from_on(lake: Lake, settings: Settings) -> None:

@@ -72,6 +72,18 @@ def test_items_that_lists_leave_out_count_neither_for_lists_nor_for_popular_item
     assert with_seen["popular", "hit_rate_at_10"] == 1.0
 
 
+def test_a_cancelled_purchase_is_neither_a_hit_nor_seen_nor_popular(lake: Lake, settings: Settings) -> None:
+    put(lake, "gold.recommendations", list_rows("u", "abc"))
+    cancels = [event("u", "b", "cancel"), event("u", "a", "cancel", days=-2), event("r", "b", "cancel", days=-1)]
+    put(lake, "silver.events", [
+        event("u", "a", "purchase", days=-3), event("u", "a", "purchase"), event("u", "b", "purchase"),
+        event("r", "b", "purchase", days=-1), event("s", "a", "purchase", days=-1), *cancels,
+    ])  # fmt: skip
+    measured = measure(lake, settings)  # u bought and kept only a, which was not seen any more; only a was popular
+    assert measured["live", "hit_rate_at_10"] == measured["popular", "hit_rate_at_10"] == 1.0
+    assert measured["live", "ndcg_at_10"] == measured["popular", "ndcg_at_10"] == pytest.approx(1.0)
+
+
 def test_without_yesterdays_lists_nothing_is_measured(lake: Lake, settings: Settings) -> None:
     put(lake, "silver.events", [event("u", "c")])
     assert measure_yesterdays_lists(lake, settings, DAY) == []

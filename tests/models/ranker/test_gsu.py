@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.ranker import Histories, pca, round_to_grid, search_latest, search_similar
+from models.ranker import Histories, pca, round_to_grid, search_latest, search_similar, sorting
 from models.ranker import histories as histories_module
 from models.ranker.gsu import compute_similarities
 from models.ranker.search_result import _group_rows
@@ -188,7 +188,8 @@ def test_events_in_any_parts_give_the_histories_of_all_events(monkeypatch: pytes
     histories = Histories.from_arrays(users, items, ts, 10, seq, kinds)
     assert histories.kinds is not None
     assert (histories.next_occurrence < 500).any()
-    monkeypatch.setattr(histories_module, "EVENTS_AT_ONCE", 60)
+    for module in (histories_module, sorting):
+        monkeypatch.setattr(module, "EVENTS_AT_ONCE", 60)
     counts = np.bincount(users, minlength=10)
     for cuts in ([100, 101, 400], [], [0, 250]):
         parts = zip(*(np.split(column, cuts) for column in (users, ts, seq, items, kinds)), strict=True)

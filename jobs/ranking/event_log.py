@@ -1,0 +1,124 @@
+"""The events of silver.events that models read, and the purchases among them that were cancelled."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from jobs.lake import Lake
+from jobs.landing.cancels import load_cancelled
+from jobs.ranking.items import ItemIndex
+from jobs.settings.tree import Settings
+from models.ranker.histories import Int64s
+
+POSITIVE = ("click", "purchase", "rating")
+KEY = ("event", "day", "event_id", "item_id")  # names an event
+
+
+class ReadEvents(Protocol):
+    """Reads batches of the given columns."""
+
+    def __call__(self, columns: list[str]) -> Iterator[pa.RecordBatch]: ...
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """The events of histories.
+
+    read       reads them
+    cancelled  the purchases that count only until they are cancelled. `read` has a second row for each of them, of type
+               "cancel" and at the time of the cancel
+    """
+
+    read: ReadEvents
+    cancelled: pa.Table
+
+    @classmethod
+    def open(
+        cls, lake: Lake, settings: Settings, day: date, events: tuple[str, ...] = POSITIVE, *, at_end: bool
+    ) -> Self:
+        """The events of known users until the end of `day`.
+
+        at_end  how purchases are treated that were cancelled until then. True: they are left out, for lists that are
+                made at the end of the day. False: a history loses a purchase at the moment of its cancel, so that no
+                sample knows of a later cancel
+        """
+        version = lake.delta("silver.events").version()
+        read_all = partial(read_positive_events, lake, settings, day, events=events, version=version)
+        cancelled = load_cancelled(lake, date.min, day)
+        if at_end:
+            return cls(partial(read_without, read_all, cancelled), cancelled.slice(0, 0))
+        return cls(partial(_read_with_cancels, read_all, cancelled), cancelled)
+
+
+def read_positive_events(
+    lake: Lake,
+    settings: Settings,
+    day: date,
+    columns: list[str],
+    events: tuple[str, ...] = POSITIVE,
+    version: int | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """What known users clicked, bought or liked until the end of `day`, or other types of events."""
+    event = ds.field("event")
+    is_liked = (event != "rating") | (ds.field("value") >= settings.logs.like_from)
+    where = (ds.field("day") <= day) & event.isin(events) & is_liked & ds.field("user_id").is_valid()
+    return lake.batches("silver.events", columns, where, version)
+
+
+def read_without(read: ReadEvents, cancelled: pa.Table, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Read the events without the purchases that were cancelled, the rows of `load_cancelled`."""
+    if not cancelled.num_rows:
+        yield from read(columns)
+        return
+    keys = set(zip(*(cancelled[name].to_pylist() for name in KEY), strict=True))
+    for batch in read(list(dict.fromkeys([*columns, *KEY]))):
+        # Few rows have the ID of a cancelled purchase. Only these are looked up.
+        places = np.flatnonzero(pc.is_in(batch["event_id"], cancelled["event_id"]))
+        suspects = batch.take(pa.array(places))
+        is_cancelled = [key in keys for key in zip(*(suspects[name].to_pylist() for name in KEY), strict=True)]
+        is_kept = np.ones(batch.num_rows, bool)
+        is_kept[places[np.array(is_cancelled, bool)]] = False
+        yield batch.filter(pa.array(is_kept)).select(columns)
+
+
+def _read_with_cancels(read: ReadEvents, cancelled: pa.Table, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Read the events, and a second row of type "cancel" for each cancelled purchase."""
+    yield from read(columns)
+    cancels = {name: cancelled[name] for name in ("user_id", "item_id")} | {
+        "ts": cancelled["cancelled_at"],
+        "seq": pa.nulls(cancelled.num_rows, pa.int64()),
+        "event": pa.array(["cancel"] * cancelled.num_rows, pa.string()),
+    }
+    yield from pa.table(cancels).select(columns).to_batches()
+
+
+class CancelledPurchases(NamedTuple):
+    """Purchases [purchases] that were cancelled.
+
+    user, item        indices; -1: another user
+    ts, cancelled_at  microseconds
+    """
+
+    user: Int64s
+    item: Int64s
+    ts: Int64s
+    cancelled_at: Int64s
+
+    @classmethod
+    def from_rows(cls, cancelled: pa.Table, users: pa.Array, items: ItemIndex) -> Self:
+        """The rows of `load_cancelled` as arrays."""
+        user = pc.fill_null(pc.index_in(cancelled["user_id"], users), -1).to_numpy().astype(np.int64)
+        moments = (microseconds(cancelled[name]) for name in ("ts", "cancelled_at"))
+        return cls(user, items.index_of(cancelled["item_id"]), *moments)
+
+
+def microseconds(column: pa.Array | pa.ChunkedArray) -> Int64s:
+    """Times as microseconds since 1970."""
+    return np.asarray(column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(zero_copy_only=False))

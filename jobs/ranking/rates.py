@@ -1,0 +1,81 @@
+"""Loads the running rates of users and items: how often they were shown and taken."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from jobs.lake import Lake, arrow_dataset
+from jobs.lake.arrow import file_backed_zeros
+from jobs.landing.cancels import CANCELLED, load_cancelled
+from jobs.ranking.event_log import CancelledPurchases, microseconds, read_without
+from jobs.ranking.items import ItemIndex
+from jobs.settings.tree import Settings
+from models.ranker.rates import Events, Rates, Totals
+
+NOTHING_CANCELLED = CANCELLED.empty_table()
+SHOWN_BY = {"click": "impression", "purchase": "impression", "like": "rating"}  # task: event that shows an item
+TAKEN_BY = {"click": "click", "purchase": "purchase", "like": "rating"}  # task: event that takes an item
+
+
+def load_rates(lake: Lake, settings: Settings, users: pa.Array, items: ItemIndex, day: date, task: str) -> Rates:
+    """What was shown and taken, for one task, in the days that the ranker is trained on and as many before them."""
+    days = settings.logs.train_days
+    span = (day - timedelta(days=2 * days), day)
+
+    def read(event: str, only_liked: bool) -> Events:
+        table = lake.delta("silver.events")
+        where = _filter_events(settings, span, event, only_liked)
+        rows = arrow_dataset(table).count_rows(filter=where)
+        user, item, ts = (file_backed_zeros(rows, np.dtype(dtype)) for dtype in (np.int32, np.int32, np.int64))
+        start = 0
+        for part in _read_parts(lake, users, items, where, table.version()):
+            stop = start + len(part[0])
+            user[start:stop], item[start:stop], ts[start:stop] = part
+            start = stop
+        return user, item, ts
+
+    shown, taken = read(SHOWN_BY[task], only_liked=False), read(TAKEN_BY[task], only_liked=True)
+    cancelled = CancelledPurchases.from_rows(_load_cancelled(lake, span, task), users, items)
+    window = days * 86_400_000_000
+    sizes = len(users), len(items.ids)
+    return Rates.from_arrays(
+        shown, taken, *sizes, window, file_backed_zeros, cancelled=cancelled[:3], cancelled_at=cancelled.cancelled_at
+    )
+
+
+def load_totals(lake: Lake, settings: Settings, users: pa.Array, items: ItemIndex, day: date, task: str) -> Totals:
+    """The counts behind the rates at the end of `day`."""
+    span = (day - timedelta(days=settings.logs.train_days - 1), day)
+    shown = _read_parts(lake, users, items, _filter_events(settings, span, SHOWN_BY[task], only_liked=False))
+    where = _filter_events(settings, span, TAKEN_BY[task], only_liked=True)
+    taken = _read_parts(lake, users, items, where, cancelled=_load_cancelled(lake, span, task))
+    return Totals.count(shown, taken, len(users), len(items.ids))
+
+
+def _filter_events(settings: Settings, days: tuple[date, date], event: str, only_liked: bool) -> ds.Expression:
+    where = (ds.field("day") >= days[0]) & (ds.field("day") <= days[1]) & (ds.field("event") == event)
+    return where & (ds.field("value") >= settings.logs.like_from) if only_liked and event == "rating" else where
+
+
+def _load_cancelled(lake: Lake, days: tuple[date, date], task: str) -> pa.Table:
+    return load_cancelled(lake, *days) if TAKEN_BY[task] == "purchase" else NOTHING_CANCELLED
+
+
+def _read_parts(
+    lake: Lake,
+    users: pa.Array,
+    items: ItemIndex,
+    where: ds.Expression,
+    version: int | None = None,
+    cancelled: pa.Table = NOTHING_CANCELLED,
+) -> Iterator[Events]:
+    """Users, items and times of the events, without the cancelled purchases."""
+    read = partial(lake.batches, "silver.events", where=where, version=version)
+    for batch in read_without(read, cancelled, ["user_id", "item_id", "ts"]):
+        user = pc.fill_null(pc.index_in(batch["user_id"], users), -1).to_numpy(zero_copy_only=False)
+        yield user.astype(np.int32), items.index_of(batch["item_id"]).astype(np.int32), microseconds(batch["ts"])
