@@ -121,7 +121,7 @@ class DuckdbRun:
     def register_cancelled(self, first: date, last: date) -> None:
         """Register the cancelled purchases as the view `cancelled`. The job's own function matches the cancels."""
         query = QUERY.format(events="events").replace(":first", "$first").replace(":last", "$last")
-        rows = self.db.execute(query, {"first": first, "last": last}).to_arrow_table()
+        rows = self.db.sql(query, params={"first": first, "last": last}).to_arrow_table()
         self.db.register("cancelled", match_cancels(rows))
 
 

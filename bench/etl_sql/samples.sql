@@ -10,11 +10,22 @@ WITH shown AS (
   )
   WHERE on_day BETWEEN DATE '$since' AND DATE '$day'
   WINDOW w AS (PARTITION BY on_day, user_id, coalesce(request_id, event_id), request_id IS NULL)
+), without_user AS (
+  SELECT item_id, request_id, ts, event_id, CASE WHEN event = 'click' THEN 1 ELSE 2 END AS kind FROM events
+  WHERE event IN ('click', 'purchase') AND user_id IS NULL AND request_id IS NOT NULL
+    AND day BETWEEN DATE '$since' AND DATE '$until'
+), request_users AS (
+  SELECT request_id, item_id, min(user_id) AS user_id FROM events SEMI JOIN without_user USING (request_id, item_id)
+  WHERE event = 'impression' AND user_id IS NOT NULL AND day BETWEEN DATE '$since' AND DATE '$until'
+  GROUP BY request_id, item_id HAVING min(user_id) = max(user_id)
 ), answers AS (
   SELECT e.user_id, e.item_id, e.request_id, e.ts, e.event_id, CASE WHEN event = 'click' THEN 1 ELSE 2 END AS kind,
     c.cancelled_at
   FROM events e LEFT JOIN cancelled c USING (event, day, event_id, item_id)
   WHERE event IN ('click', 'purchase') AND e.user_id IS NOT NULL AND day BETWEEN DATE '$since' AND DATE '$until'
+  UNION ALL
+  SELECT user_id, item_id, request_id, ts, event_id, kind, NULL
+  FROM without_user JOIN request_users USING (request_id, item_id)
 ), log AS (
   SELECT user_id, item_id, request_id, ts, event_id, 0 AS kind, NULL::TIMESTAMPTZ AS cancelled_at
   FROM events SEMI JOIN answers USING (user_id, item_id)

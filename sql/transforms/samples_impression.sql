@@ -2,6 +2,7 @@
 -- A click belongs to the latest impression of the same user and item, and of the same request if both have one.
 -- A purchase belongs to the latest impression or click of the same user and item, whatever its request. If that is a
 -- click, the purchase counts for the click's impression.
+-- A click or purchase without a user is of the user to whom its request showed the item, if that was one user.
 -- Both must come at most :window microseconds (`attribution_hours`) later, at the earliest at the same moment.
 -- A purchase that is cancelled at most two windows after the impression does not count.
 -- A label is unknown (null) before the first day on which the log has such events.
@@ -18,10 +19,22 @@ WITH shown AS (
       AND day >= date_sub(:since, 1) AND day <= :day AND (day >= :since OR hour(ts) = 23)
   )
   WHERE on_day >= :since AND on_day <= :day
+), without_user AS (
+  SELECT item_id, request_id, ts, event_id, IF(event = 'click', 1, 2) AS kind FROM silver.events
+  WHERE event IN ('click', 'purchase') AND user_id IS NULL AND request_id IS NOT NULL
+    AND day >= :since AND day <= :until
+), request_users AS (
+  SELECT request_id, item_id, min(user_id) AS user_id
+  FROM silver.events LEFT SEMI JOIN without_user USING (request_id, item_id)
+  WHERE event = 'impression' AND user_id IS NOT NULL AND day >= :since AND day <= :until
+  GROUP BY request_id, item_id HAVING min(user_id) = max(user_id)
 ), answers AS (
   SELECT e.user_id, e.item_id, e.request_id, e.ts, e.event_id, IF(event = 'click', 1, 2) AS kind, c.cancelled_at
   FROM silver.events e LEFT JOIN cancelled c USING (event, day, event_id, item_id)
   WHERE event IN ('click', 'purchase') AND e.user_id IS NOT NULL AND day >= :since AND day <= :until
+  UNION ALL
+  SELECT user_id, item_id, request_id, ts, event_id, kind, NULL
+  FROM without_user JOIN request_users USING (request_id, item_id)
 ), log AS (
   -- kind: 0 impression, 1 click, 2 purchase, in the order in which they follow each other at the same moment
   SELECT user_id, item_id, request_id, ts, event_id, 0 AS kind, CAST(NULL AS TIMESTAMP) AS cancelled_at

@@ -14,8 +14,8 @@ def impression(event_id: str, clock: str, request: str | None, user: str = "u", 
     return build_event(event_id, "impression", user, item, at(clock, day), request_id=request)
 
 
-def click(clock: str, request: str | None, user: str = "u", item: str = "i", day: int = 20) -> Row:
-    return build_event(f"c{day}{clock}{user}{item}", "click", user, item, at(clock, day), request_id=request)
+def click(clock: str, request: str | None, user: str | None = "u", item: str = "i", day: int = 20) -> Row:
+    return build_event(f"c{day}{clock}{request}{user}{item}", "click", user, item, at(clock, day), request_id=request)
 
 
 def purchase(
@@ -48,6 +48,16 @@ def test_a_click_of_another_user_with_the_same_request_id_labels_nothing(lake: L
     rows = [impression("a", "10:00:00", "1"), impression("b", "10:00:00", "1", user="v"),
             click("10:00:09", "1", user="v"), purchase("10:01:00", "v", request="1")]  # fmt: skip
     assert label(lake, settings, rows) == (["b"], ["b"])
+
+
+def test_a_click_of_nobody_is_of_the_user_to_whom_its_request_showed_the_item(lake: Lake, settings: Settings) -> None:
+    nobody = [click("10:00:09", request, user=None) for request in ("1", "2", None)]
+    rows = [
+        impression("a", "10:00:00", "1"),
+        impression("b", "10:00:00", "2", "v"),
+        impression("c", "10:00:00", "2", "w"),
+    ]
+    assert label(lake, settings, [*rows, *nobody])[0] == ["a"]
 
 
 def test_two_users_with_the_same_request_id_have_histories_of_their_own(lake: Lake, settings: Settings) -> None:
