@@ -66,6 +66,7 @@ PROFILES = sorted(file.stem for file in (REPOSITORY / "profiles").glob("*.toml")
 
 # Parameters reach the shell only as quoted environment variables, so that no value can become a command.
 ENVIRONMENT = {
+    "DAG_RUN": "{{ run_id }}",  # the tasks of a run read the tables in one state
     "DAY": "{{ params.day or (data_interval_start | ds) }}",
     "PROFILE": "{{ params.profile or '' }}",
     "DATA": "{{ params.data or '' }}",

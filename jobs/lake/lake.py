@@ -17,11 +17,14 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.lake.contracts import ROOT, Contract, contracts
+from jobs.lake.contracts import ROOT, contracts
+from jobs.lake.creation import create_table
 from jobs.lake.duckdb_connection import open_duckdb
 from jobs.lake.errors import UserError
 from jobs.lake.staged_table import StagedTable
 from jobs.lake.statements import fill_in, partition_predicate, spark_literal, spark_table
+
+COMMITS_SEARCHED = 100  # newest commits among which a run looks for its own
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,17 @@ class Lake:
     run_id   identifies the run in ops.runs and in each Delta commit
     inputs   version of each table when this run first read it, by table name
     outputs  version of each table after this run last wrote it, by table name
+    pins     version at which this run reads each table, by table name (jobs.lake.run_state); other tables are read at
+             their newest version
     """
 
-    def __init__(self, root: str | Path, run_id: str = "by-hand") -> None:
+    def __init__(self, root: str | Path, run_id: str = "by-hand", dag_run: str | None = None) -> None:
         self.root = str(root) if "://" in str(root) else str(Path(root).resolve())
         self.run_id = run_id
+        self.dag_run = dag_run
         self.inputs: dict[str, int] = {}
         self.outputs: dict[str, int] = {}
+        self.pins: dict[str, int] = {}
         self.versions_before: dict[str, int] = {}
         self.staged: dict[str, StagedTable] = {}  # see jobs.lake.staging
         self.spark_seconds = 0.0
@@ -64,36 +71,28 @@ class Lake:
         """Where a table is."""
         return f"{self.root}/{name.replace('.', '/')}"
 
-    def create(self) -> None:
-        """Create the tables that are missing, and add the columns and constraints that older tables lack."""
-        for name, contract in contracts().items():
-            if not DeltaTable.is_deltatable(self.path(name)):
-                DeltaTable.create(
-                    self.path(name),
-                    schema=contract.delta,
-                    partition_by=list(contract.partitions),
-                    mode="ignore",
-                    description=contract.comment,
-                )
-            try:
-                table = DeltaTable(self.path(name), without_files=True)
-            except DeltaError as error:
-                raise UserError(self._damage_message(name, error)) from None
-            _update_table(table, contract)
+    def create(self) -> dict[str, int]:
+        """Create the tables that are missing, and add the columns and constraints that older tables lack.
+
+        returns  the version of each table
+        """
+        return {name: create_table(self, contract) for name, contract in contracts().items()}
 
     # --- Arrow and DuckDB: small or streamed, no JVM ---
 
     def delta(self, name: str, version: int | None = None) -> DeltaTable:
-        """Open a table, by default at its newest version, and count it as an input of this run.
+        """Open a table, by default at the version that this run reads, and count it as an input of this run.
 
         raises  UserError if the table is missing or damaged
         """
         if not DeltaTable.is_deltatable(self.path(name)):
             raise UserError(f"table {name} is not in {self.root}; run `python -m jobs.ingest` first, or check LAKE")
         try:
-            table = DeltaTable(self.path(name), version=version)
+            table = DeltaTable(self.path(name), version=self.pins.get(name) if version is None else version)
         except DeltaError as error:
-            raise UserError(self._damage_message(name, error)) from None
+            if version is None and name in self.pins and DeltaTable.is_deltatable(self.path(name)):
+                raise UserError(self._gone_message(name, error)) from None
+            raise UserError(self.damage_message(name, error)) from None
         self.inputs.setdefault(name, table.version())
         return table
 
@@ -181,7 +180,7 @@ class Lake:
             )
         else:
             writer = rows.select(contract.names).write.format("delta").mode("overwrite")
-            writer = writer.option("userMetadata", self.run_id)
+            writer = writer.option("userMetadata", self.commit_label)
             writer = writer.option("optimizeWrite", "true")  # one file for each day, not one for each day and task
             if predicate := where or partition_predicate("spark", partition):
                 writer = writer.option("replaceWhere", predicate)
@@ -200,16 +199,26 @@ class Lake:
             )
         else:
             writer = rows.select(contract.names).write.format("delta").mode("append")
-            writer.option("userMetadata", self.run_id).save(self.path(name))
+            writer.option("userMetadata", self.commit_label).save(self.path(name))
         self.record_write(name)
+
+    @property
+    def commit_label(self) -> str:
+        """What the `userMetadata` of each commit says about who wrote it."""
+        return self.run_id if self.dag_run is None else f"{self.dag_run}/{self.run_id}"
 
     def commit_properties(self, **options: Any) -> CommitProperties:
         """Properties of a commit with deltalake, which say which run wrote it."""
-        return CommitProperties(custom_metadata={"run_id": self.run_id}, **options)
+        return CommitProperties(custom_metadata={"userMetadata": self.commit_label}, **options)
 
     def record_write(self, name: str) -> int:
-        """Count the newest version of a table as an output of this run, and return it."""
-        self.outputs[name] = self.version(name)
+        """Count this run's newest version of a table as its output, read the table at it from now on, and return it."""
+        table = DeltaTable(self.path(name), without_files=True)
+        commits = (commit for limit in (1, COMMITS_SEARCHED) for commit in table.history(limit))
+        own = (commit["version"] for commit in commits if commit.get("userMetadata") == self.commit_label)
+        self.outputs[name] = int(next(own, table.version()))
+        if name in self.pins:
+            self.pins[name] = self.outputs[name]
         return self.outputs[name]
 
     # --- Spark: rows by the million ---
@@ -221,6 +230,7 @@ class Lake:
 
         started = time.perf_counter()
         session = spark_session(f"{self.root}/spark-warehouse")
+        session.conf.set("spark.databricks.delta.commitInfo.userMetadata", self.commit_label)
         self.spark_seconds = time.perf_counter() - started
         return session
 
@@ -232,7 +242,7 @@ class Lake:
 
         def path_of(name: str) -> str:
             self.delta(name)
-            live = spark_table(self.path(name))
+            live = spark_table(self.path(name), None if "MERGE INTO" in text else self.pins.get(name))
             return self.staged[name].overlay(live, spark_table(self.staged[name].path)) if name in self.staged else live
 
         return self.spark.sql(fill_in(text, path_of, {name: spark_literal(value) for name, value in args.items()}))
@@ -266,23 +276,17 @@ class Lake:
         except PermissionError:
             raise
         except (OSError, pa.ArrowInvalid) as error:  # a file is missing or truncated
-            raise UserError(self._damage_message(name, error)) from None
+            raise UserError(self.damage_message(name, error)) from None
 
-    def _damage_message(self, name: str, error: Exception) -> str:
+    def damage_message(self, name: str, error: Exception) -> str:
         reason = str(error).splitlines()[0][:200]
         return f"table {name} in {self.root} is damaged ({reason}); restore its folder, or run all days into a new lake"
 
-
-def _update_table(table: DeltaTable, contract: Contract) -> None:
-    """Add the columns and constraints of the contract that a table lacks."""
-    known_columns = {field.name for field in table.schema().fields}
-    if columns := [column.delta for column in contract.columns if column.name not in known_columns]:
-        table.alter.add_columns(columns)
-    if contract.checks:
-        known = table.metadata().configuration
-        missing = {key: check for key, check in contract.checks.items() if f"delta.constraints.{key}" not in known}
-        if missing:
-            table.alter.add_constraint(missing)
+    def _gone_message(self, name: str, error: Exception) -> str:
+        version = f"version {self.pins[name]} of table {name}, which this run reads, cannot be opened"
+        return (
+            f"{version} ({str(error).splitlines()[0][:200]}): clear ingest, so that the run begins with the newest one"
+        )
 
 
 def arrow_dataset(table: DeltaTable) -> ds.Dataset:

@@ -94,6 +94,7 @@ class StagedTable:
 
     def _merge(self, lake: "Lake") -> None:
         """Spark merges: it keeps what does not fit in memory on disk."""
+        lake.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", lake.commit_label)
         lake.spark.sql(
             f"MERGE INTO {spark_table(lake.path(self.name))} AS t USING {spark_table(self.path)} AS s"
             f" ON t.{self.key} = s.{self.key} WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"

@@ -24,6 +24,7 @@ from deltalake import DeltaTable, write_deltalake
 from jobs.lake.contracts import contracts
 from jobs.lake.errors import UserError
 from jobs.lake.lake import JobResult, Lake, arrow_dataset, lake_root
+from jobs.lake.run_state import pin_run
 from jobs.runtime.locks import lock_job
 from jobs.runtime.progress import heartbeat
 from jobs.settings.tree import load_settings
@@ -118,14 +119,14 @@ def parse_day(text: str) -> date:
 def _run_job(name: str, run: RunJob, day: date, options: dict[str, Any]) -> None:
     """Run the job on the lake, record the run in ops.runs and print its result as one JSON line."""
     started = psutil.Process().create_time()
-    lake = Lake(lake_root(), run_id=uuid.uuid4().hex[:12])
+    lake = Lake(lake_root(), run_id=uuid.uuid4().hex[:12], dag_run=os.environ.get("DAG_RUN") or None)
     if name != "ingest" and not DeltaTable.is_deltatable(lake.path(RUNS)):
         raise UserError(f"there is no lake at {lake.root}: run ingest first, or check LAKE")
     use_last_profile(lake)
     settings = load_settings()
     startup = time.time() - started
     with lock_job(lake.root, name):
-        lake.create()
+        pin_run(lake, lake.create(), name, day)
         with heartbeat(name):
             result = run(lake, settings, day, **options)
     row = {
