@@ -16,6 +16,7 @@ from jobs.item_pairs.askers import Asker, load_asker
 from jobs.item_pairs.item_questions import KEY, TABLE, find_items_without_questions, question_rows, stream_items
 from jobs.item_pairs.row_saver import RowSaver
 from jobs.lake import JobResult, Lake
+from jobs.lake.run_state import share
 from jobs.runtime.entry import main
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
@@ -27,6 +28,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
 
 def ask_items(lake: Lake, asker: Asker, day: date) -> JobResult:
     """Ask about the items that this asker has not asked about yet, and save the answers while they arrive."""
+    share(lake, day, TABLE)  # what another run has asked meanwhile must not be asked twice
     items = lake.arrow("silver.items", KEY)
     unasked = find_items_without_questions(lake, items, asker.version)
     counts = {"asked": 0, "questions": 0, "without": 0, "unparsed": 0}

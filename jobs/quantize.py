@@ -16,13 +16,14 @@ from datetime import date
 from jobs.codebooks.catalogue import Catalogue, load_catalogue
 from jobs.codebooks.fit import fit_codebook
 from jobs.codebooks.health_metrics import write_health_metrics
-from jobs.codebooks.ids import PublishedIDs, give_ids, load_published_ids
+from jobs.codebooks.ids import IDS, PublishedIDs, give_ids, load_published_ids
 from jobs.codebooks.refit import find_refit_reason
 from jobs.codebooks.settings import Quantizer
-from jobs.codebooks.store import find_live_codebook, load_codebook
+from jobs.codebooks.store import CODEBOOKS, find_live_codebook, load_codebook
 from jobs.encoders.tuned_encoders import live_encoder
 from jobs.lake import JobResult, Lake
 from jobs.lake.metrics import replace_metrics
+from jobs.lake.run_state import share
 from jobs.release.gate import superseded_by_later_release
 from jobs.release.releases import live_release
 from jobs.runtime.entry import main
@@ -32,6 +33,7 @@ from models.quantizers import Codebook
 
 def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     quantizer, encoder = settings.quantizer, live_encoder(lake, settings, day).version
+    share(lake, day, CODEBOOKS, IDS)  # an item to which another run has given an ID meanwhile must not get a second one
     # If a later day is live, the metrics of this day stay those of what it published.
     is_superseded = superseded_by_later_release(lake, day) is not None
     catalogue = load_catalogue(lake, encoder, day)

@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from jobs.lake import JobResult, Lake, UserError, arrow_dataset, day_range_predicate
+from jobs.lake.run_state import was_rewritten
 from jobs.landing.cancels import register_cancelled
 from jobs.landing.labels import Label, choose_label, count_days_ahead, label_parameters
 from jobs.landing.sample_days import TABLE, list_day_ranges
@@ -31,7 +32,10 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
         raise UserError(f"--since {since} is after --day {day}; give a day up to --day")
     report_step = steps()
     days_ahead = count_days_ahead(settings.logs, choose_label(lake, settings.logs, day))
-    for first, last in list_day_ranges(lake, since, day, days_ahead):
+    ranges = list_day_ranges(lake, since, day, days_ahead)
+    for first, last in ranges:
+        _check_nothing_newer_is_replaced(lake, first, last)
+    for first, last in ranges:
         report_step(f"building samples of {first} to {last}")
         label = choose_label(lake, settings.logs, max(last, day))
         parameters = label_parameters(lake, settings.logs, label, last)
@@ -40,6 +44,16 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
         samples = lake.transform(f"samples_{label}", since=first, day=last, **parameters)
         lake.replace(TABLE, samples, where=day_range_predicate(first, last))
     return _count_samples(lake, choose_label(lake, settings.logs, day), since, day)
+
+
+def _check_nothing_newer_is_replaced(lake: Lake, first: date, last: date) -> None:
+    """Stop if another run has built these samples since this run began, from events that this run does not see."""
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    if was_rewritten(lake, TABLE, days) and was_rewritten(lake, "silver.events", days):
+        raise UserError(
+            f"another run has landed events of {first} to {last}, and built their samples, since this run began:"
+            " clear ingest of this run, so that it begins with them"
+        )
 
 
 def _count_samples(lake: Lake, label: Label, since: date, day: date) -> JobResult:

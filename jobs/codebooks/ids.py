@@ -30,7 +30,8 @@ def give_ids(lake: Lake, catalogue: Catalogue, codebook: Codebook, version: str,
     returns      how many items got an ID
     """
     of_version = ds.field("codebook_version") == version
-    known = lake.arrow(IDS, ["item_id", *CODES, "twin"], of_version)
+    read_version = lake.delta(IDS).version()
+    known = lake.arrow(IDS, ["item_id", *CODES, "twin"], of_version, read_version)
     new = np.flatnonzero(~pc.is_in(pa.array(catalogue.item_ids), known["item_id"]).to_numpy(zero_copy_only=False))
     if not len(new):
         return 0
@@ -43,8 +44,9 @@ def give_ids(lake: Lake, catalogue: Catalogue, codebook: Codebook, version: str,
     twins = number_twins(codes, _code_matrix(known), known["twin"].to_numpy().astype(np.int64))
     new_rows = _build_rows([catalogue.item_ids[item] for item in new], codes, twins, version, day)
     # If the day ran before, its rows stay and the new ones join them.
-    days_rows = lake.arrow(IDS, where=of_version & (ds.field("day") == day)).cast(contracts()[IDS].arrow)
-    lake.replace(IDS, pa.concat_tables([days_rows, new_rows]), codebook_version=version, day=day)
+    days_rows = lake.arrow(IDS, where=of_version & (ds.field("day") == day), version=read_version)
+    rows = pa.concat_tables([days_rows.cast(contracts()[IDS].arrow), new_rows])
+    lake.replace(IDS, rows, computed_at=read_version, codebook_version=version, day=day)
     return len(new)
 
 

@@ -15,6 +15,7 @@ from jobs.encoders.vectors import vectors_column
 from jobs.lake import Lake, UserError
 from jobs.lake.arrow import rows_with_keys
 from jobs.lake.contracts import contracts
+from jobs.lake.run_state import share
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
 
@@ -30,6 +31,7 @@ def embed_missing(lake: Lake, settings: Settings, encoder: EncoderRef, day: date
 
     returns  the number of all items; the number of items that were embedded
     """
+    share(lake, day, TABLE)  # an item that another run has embedded meanwhile must not be embedded twice
     items = lake.arrow("silver.items", KEY)
     known = lake.arrow(TABLE, KEY, ds.field("encoder_version") == encoder.version)
     if os.environ.get("FORCE"):  # the DAG's parameter: embed everything again, into this day
@@ -99,8 +101,10 @@ def _stream_texts(lake: Lake, missing: pa.Table) -> Iterator[pa.Table]:
 def _delete_of_day(lake: Lake, items: pa.Table, encoder_version: str, day: date) -> None:
     """Delete the vectors that the day has of these items: a rerun replaces them."""
     of_day = (ds.field("encoder_version") == encoder_version) & (ds.field("day") == day)
-    present = lake.arrow(TABLE, ["item_id"], of_day)
+    version = lake.delta(TABLE).version()
+    present = lake.arrow(TABLE, ["item_id"], of_day, version)
     if pc.any(pc.is_in(present["item_id"], items["item_id"])).as_py():
-        rows = lake.arrow(TABLE, where=of_day)
+        rows = lake.arrow(TABLE, where=of_day, version=version)
         kept = rows.filter(pc.invert(pc.is_in(rows["item_id"], items["item_id"])))
-        lake.replace(TABLE, kept.cast(contracts()[TABLE].arrow), encoder_version=encoder_version, day=day)
+        kept = kept.cast(contracts()[TABLE].arrow)
+        lake.replace(TABLE, kept, computed_at=version, encoder_version=encoder_version, day=day)

@@ -70,5 +70,6 @@ class RowSaver:
         self.save()
         if kind is None and self.commits > 1:
             filters = [(name, "=", str(value)) for name, value in self.partition.items()]
-            DeltaTable(self.lake.path(self.table)).optimize.compact(partition_filters=filters)
-            self.lake.outputs[self.table] = self.lake.version(self.table)
+            optimizer = DeltaTable(self.lake.path(self.table)).optimize
+            optimizer.compact(partition_filters=filters, commit_properties=self.lake.commit_properties())
+            self.lake.record_write(self.table)

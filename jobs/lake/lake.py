@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.contracts import ROOT, contracts
@@ -159,20 +159,23 @@ class Lake:
         name: str,
         rows: pa.Table | DataFrame,
         where: str | None = None,
+        computed_at: int | None = None,
         **partition: date | str | Sequence[date],
     ) -> int:
         """Replace a partition, the rows that `where` describes, or the whole table with `rows`.
 
         It is one atomic commit. Returns the new version of the table.
 
-        where      an SQL condition, such as `day_range_predicate` writes
-        partition  columns and the value of each, or several days (`day=[...]`)
+        where        an SQL condition, such as `day_range_predicate` writes
+        computed_at  version of this table that Arrow `rows` were computed from: if another run has changed the rows to
+                     replace since, nothing is written
+        partition    columns and the value of each, or several days (`day=[...]`)
         """
         contract = contracts()[name]
         self.remember_version(name)
         if isinstance(rows, pa.Table):
             write_deltalake(
-                self.path(name),
+                DeltaTable(self.path(name), version=computed_at),
                 rows.select(contract.names).cast(contract.arrow),
                 mode="overwrite",
                 predicate=where or partition_predicate("", partition),
@@ -264,10 +267,14 @@ class Lake:
         """
         written, before = self.outputs.pop(name, None), self.versions_before.pop(name, None)
         if written is not None and before is not None and written != before:
-            table = DeltaTable(self.path(name))
-            if table.version() != written:
-                raise RuntimeError(f"another run wrote {name} after version {written}: run ingest of its day again")
-            table.restore(before)
+            table = DeltaTable(self.path(name), version=written)
+            try:  # the commit is version written + 1, or it fails: nothing that another run wrote is undone
+                table.restore(before, commit_properties=self.commit_properties(max_commit_retries=0))
+            except CommitFailedError:
+                message = f"another run wrote {name} after version {written}: run ingest of its day again"
+                raise RuntimeError(message) from None
+            if name in self.pins:
+                self.pins[name] = table.version()
 
     @contextmanager
     def _report_damage(self, name: str) -> Iterator[None]:

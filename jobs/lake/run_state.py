@@ -82,3 +82,10 @@ def _find_own_version(lake: Lake, name: str, begun: int, newest: int) -> int:
         if is_own and begun < commit["version"] <= newest:
             return int(commit["version"])
     return begun
+
+
+def was_rewritten(lake: Lake, name: str, days: list[date]) -> bool:
+    """Whether another run has written these days of a table after the version that this run reads."""
+    is_of_days = [("day", "in", list(map(str, days)))]
+    read, newest = DeltaTable(lake.path(name), version=lake.pins.get(name)), DeltaTable(lake.path(name))
+    return set(read.file_uris(is_of_days)) != set(newest.file_uris(is_of_days))

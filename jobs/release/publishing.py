@@ -5,9 +5,10 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
-from deltalake import CommitProperties, write_deltalake
+import pyarrow.dataset as ds
+from deltalake import write_deltalake
 
-from jobs.lake import Lake, UserError
+from jobs.lake import Lake, UserError, arrow_dataset
 from jobs.lake.contracts import contracts
 from jobs.release.gate import Decision
 from jobs.release.mlflow_registry import set_champion_alias
@@ -82,12 +83,20 @@ def roll_back(lake: Lake) -> dict[str, Any]:
 
 
 def _write_release(lake: Lake, row: dict[str, Any]) -> None:
-    """Write the release in one commit. It replaces a release of the same number."""
+    """Write the release in one commit. It replaces a release of its day that has the same number.
+
+    raises  RuntimeError if another run has taken the number since this run looked
+    """
+    table = lake.delta(TABLE)
+    has_number = ds.field("release") == int(row["release"])
+    for taken in arrow_dataset(table).to_table(["kind", "day"], has_number).to_pylist():
+        if "rollback" in (taken["kind"], row["kind"]) or taken["day"] != row["day"]:
+            raise RuntimeError(f"another run wrote release {row['release']} at the same time: run this again")
     write_deltalake(
-        lake.path(TABLE),
+        table,  # the commit fails if another run takes the number from now on
         pa.Table.from_pylist([row], contracts()[TABLE].arrow),
         mode="overwrite",
         predicate=f"release = {int(row['release'])}",
-        commit_properties=CommitProperties(custom_metadata={"run_id": lake.run_id}),
+        commit_properties=lake.commit_properties(),
     )
-    lake.outputs[TABLE] = lake.version(TABLE)
+    lake.record_write(TABLE)
