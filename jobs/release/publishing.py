@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import write_deltalake
+from deltalake.exceptions import CommitFailedError
 
 from jobs.lake import Lake, UserError, arrow_dataset
 from jobs.lake.contracts import contracts
@@ -85,13 +86,13 @@ def roll_back(lake: Lake) -> dict[str, Any]:
 def _write_release(lake: Lake, row: dict[str, Any]) -> None:
     """Write the release in one commit. It replaces a release of its day that has the same number.
 
-    raises  RuntimeError if another run has taken the number since this run looked
+    raises  CommitFailedError if another run has taken the number since this run looked
     """
     table = lake.delta(TABLE)
     has_number = ds.field("release") == int(row["release"])
     for taken in arrow_dataset(table).to_table(["kind", "day"], has_number).to_pylist():
         if "rollback" in (taken["kind"], row["kind"]) or taken["day"] != row["day"]:
-            raise RuntimeError(f"another run wrote release {row['release']} at the same time: run this again")
+            raise CommitFailedError(f"Failed to commit transaction: another run wrote release {row['release']}")
     write_deltalake(
         table,  # the commit fails if another run takes the number from now on
         pa.Table.from_pylist([row], contracts()[TABLE].arrow),

@@ -125,7 +125,7 @@ def test_a_release_does_not_replace_a_rollback_that_was_written_at_the_same_time
     monkeypatch.setattr(
         publishing, "set_champion_alias", lambda *_: put(lake, "gold.releases", [release_row(2, DAY), other_rollback])
     )
-    with pytest.raises(RuntimeError, match="run this again"):
+    with pytest.raises(CommitFailedError, match="another run wrote release 3"):
         publishing.roll_back(start(lake, "by hand", "promote"))
     assert lake.arrow("gold.releases").sort_by("release")["reason"].to_pylist()[-1] == other_rollback["reason"]
 
