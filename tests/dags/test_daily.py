@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from jobs.lake import Lake
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 AIRFLOW_PYTHON = REPOSITORY / ".venv/airflow/bin/python"
 LOGS = REPOSITORY / "tests/data/online_retail"
@@ -170,5 +172,7 @@ def test_a_day_goes_through_a_real_scheduler_to_a_release(tmp_path: Path) -> Non
     assert process.returncode == 0, process.stdout + process.stderr
     assert "Report: " in process.stdout
     assert (tmp_path / "lake/gold/releases/_delta_log").is_dir()
+    recorded = Lake(tmp_path / "lake").arrow("ops.run_versions")
+    assert len(set(recorded["dag_run"].to_pylist())) == 1  # all tasks read what this run began with
     assert "wait" in process.stdout
     assert list(tmp_path.glob("state/*/logs/triggerer.log"))
