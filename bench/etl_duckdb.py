@@ -66,7 +66,7 @@ class DuckdbRun:
         self.db.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({files})")
 
     def ingest(self) -> None:
-        files = list_landing_files(self.data)
+        files = list_landing_files(self.data).files
         lines = {kind: build_lines_query(self.db, kind, [f for f in files if f.kind == kind]) for kind in KINDS}
         parsed = {kind: self.fill_query(f"parse_{kind}", lines=query) for kind, query in lines.items()}
         first = self.since

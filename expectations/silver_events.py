@@ -7,9 +7,8 @@ CRITICAL = [
     gxe.ExpectColumnValuesToNotBeNull(column="item_id"),
     gxe.ExpectColumnValuesToNotBeNull(column="ts"),
     gxe.ExpectColumnValuesToBeInSet(column="event", value_set=["impression", "click", "purchase", "cancel", "rating"]),
-    gxe.UnexpectedRowsExpectation(
-        description="every event_id occurs once within its day",
-        unexpected_rows_query="SELECT day, event_id FROM {batch} GROUP BY day, event_id HAVING count(*) > 1",
+    gxe.ExpectCompoundColumnsToBeUnique(
+        description="every event_id occurs once within its day", column_list=["day", "event_id"]
     ),
 ]
 WARNING = [

@@ -2,13 +2,14 @@
 
     python -m jobs.ingest --day 2026-11-20 --data landing [--since 2026-11-01]
 
-Reads the landing folder. Writes bronze.raw_events, bronze.raw_items and bronze.rejects (the days on which the lines
-were due), silver.events (the days on which the events happened, so that a late line goes where it belongs) and
-silver.items.
-With --since it also lands the earlier days, as history, in the same run.
+Reads the files of the landing folder that are new or have changed. Writes bronze.raw_events, bronze.raw_items and
+bronze.rejects (the days on which the lines were due), silver.events (the days on which the events happened, so that a
+late line goes where it belongs), silver.items and bronze.landed_files. All but bronze.rejects are written only if the
+checks pass. With --since it also lands the earlier days, as history, in the same run.
 """
 
 import argparse
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -16,57 +17,67 @@ from expectations import silver_events, silver_items
 from jobs.lake import JobResult, Lake, UserError
 from jobs.lake.checks import check
 from jobs.lake.metrics import replace_metrics
+from jobs.lake.staging import Staging
 from jobs.landing.accounting import (
     FATES,
+    check_future_share,
     check_reject_share,
     count_all,
     count_fates,
     count_lines,
-    count_rejected,
     list_metrics,
+    load_touched_days,
 )
-from jobs.landing.bronze import find_first_event_day, land_lines, replace_rejects
-from jobs.landing.files import KINDS, list_landing_files, name_unreadable_file
-from jobs.landing.silver import find_rewritten_days, merge_items, replace_events
+from jobs.landing.bronze import check_day_has_events, check_refusals, land_lines, replace_rejects
+from jobs.landing.due import find_changed_event_days, find_due_days
+from jobs.landing.files import KINDS, list_landing_files
+from jobs.landing.landed import begin_reading, finish_reading, list_ignored, plan_reading
+from jobs.landing.silver import drop_items_without_lines, stage_events, stage_items
+from jobs.landing.toml import load_landing
 from jobs.runtime.entry import main, parse_day
 from jobs.runtime.progress import steps
 from jobs.settings.tree import Settings
 
 
 def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> JobResult:
-    span = {"since": since or day, "day": day}
-    if span["since"] > day:
+    since = since or day
+    if since > day:
         raise UserError(f"--since {since} is after --day {day}; give a day up to --day")
-    all_files = list_landing_files(data)
-    files = [file for file in all_files if file.day is None or span["since"] <= file.day <= day]
+    landing = load_landing(data, settings.landing)
+    listing = list_landing_files(data, landing)
+    plan = plan_reading(lake, listing, landing, since, day)
     report_step = steps()
-    report_step(f"reading {len(files)} files for {span['since']} to {day}")
-    rewritten_days = find_rewritten_days(lake, span)
-    try:
-        with name_unreadable_file(files):
-            land_lines(lake, files, span, find_first_event_day(all_files))
-        counts = {kind: count_lines(lake, kind, span) for kind in KINDS}
+    report_step(f"reading {len(plan.files)} of {len(listing.files)} files for {since} to {day}")
+    if plan.left_out:
+        print(f"warning: {len(plan.left_out):,} files of earlier days, such as {plan.left_out[0]}, were never landed;"
+              " land them as history with --since", file=sys.stderr)  # fmt: skip
+    changed_days = find_changed_event_days(lake, plan) | load_touched_days(lake, day)
+    begin_reading(lake, plan)
+    with Staging(lake) as staging:
+        land_lines(lake, staging, landing, plan, since, day)
+        due_days = find_due_days(lake, since, day)
+        counts = {kind: count_lines(lake, kind, due_days) for kind in KINDS}
         events, items = count_all(counts["events"]), count_all(counts["items"])
         report_step(f"landed {events:,} event and {items:,} item lines; setting bad ones aside")
-        replace_rejects(lake, span, counts)
+        replace_rejects(lake, due_days, counts)
+        check_refusals(lake)
+        check_day_has_events(lake, landing, listing, data, day)
+        check_future_share(counts["events"], landing, data)
         check_reject_share(counts, settings.logs.max_reject_share)
-        good_days = {count.day for count in counts["events"] if count.reason is None and count.day}
-        event_days = sorted(rewritten_days | good_days)
+        event_days = sorted(changed_days | {c.day for c in counts["events"] if c.reason is None and c.day})
         report_step(f"keeping each event of {len(event_days)} days once")
-        replace_events(lake, event_days)
-        report_step("merging items")
-        merge_items(lake, span, has_good_lines=items > count_rejected(counts["items"]))
+        stage_events(lake, staging, event_days)
+        report_step("finding the latest version of each item")
+        stage_items(lake, staging, due_days, last_day=max(due_days))
         report_step("checking the tables")
         checks = check(lake, "silver.events", silver_events, event_days) + check(lake, "silver.items", silver_items)
-        report_step("counting what became of every line")
-        fates = count_fates(lake, counts, span, event_days)
-    except BaseException:  # bronze.rejects stays: it says which lines were wrong
-        for table in ("silver.items", "silver.events", "bronze.raw_items", "bronze.raw_events"):
-            lake.restore_version(table)
-        raise
+    drop_items_without_lines(lake, due_days)
+    report_step("counting what became of every line")
+    fates = count_fates(lake, counts, due_days, event_days)
+    finish_reading(lake, plan, list_ignored(lake, listing, data, day))
     replace_metrics(lake, "ingest", day, list_metrics(counts, fates, event_days) + checks)
     totals = {fate: sum(fates[kind][fate] for kind in KINDS) for fate in FATES}
-    return JobResult(**totals, notes={"files": len(files), "event_days": len(event_days)})
+    return JobResult(**totals, notes={"files": len(plan.files), "event_days": len(event_days)})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,11 @@ import tempfile
 
 import duckdb
 
+# Functions that Spark has under other names, so that a query can be written for both.
+SPARK_FUNCTIONS = """
+CREATE MACRO sha2(text, bits) AS sha256(text);
+CREATE MACRO array_join(list, separator) AS array_to_string(list, separator);
+"""
 LIMITS: dict[str, str | int] = {"memory_limit": "4GB", "threads": 2}
 
 
@@ -12,4 +17,5 @@ def open_duckdb() -> "duckdb.DuckDBPyConnection":
     """Open an empty DuckDB in memory, in UTC. What does not fit in its memory goes to the temporary folder."""
     connection = duckdb.connect(config={**LIMITS, "temp_directory": tempfile.gettempdir()})
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(SPARK_FUNCTIONS)
     return connection

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,7 +29,7 @@ COMMITS_SEARCHED = 100  # newest commits among which a run looks for its own
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a job did. For jobs that move rows: rows_in = rows_out + rows_rejected + rows_duplicate.
+    """What a job did. For jobs that move rows: rows_in = rows_out + rows_rejected + rows_duplicate + rows_conflicting.
 
     notes  more values for the last JSON line; `skipped` holds the reason if the job had nothing to do
     """
@@ -39,6 +39,7 @@ class JobResult:
     rows_rejected: int = 0
     rows_duplicate: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
+    rows_conflicting: int = 0
 
 
 class Lake:
@@ -96,6 +97,10 @@ class Lake:
         self.inputs.setdefault(name, table.version())
         return table
 
+    def partition_days(self, name: str) -> set[date]:
+        """The days that a table partitioned by day has rows of."""
+        return {date.fromisoformat(partition["day"]) for partition in self.delta(name).partitions()}
+
     def version(self, name: str) -> int:
         """The newest version of a table."""
         return DeltaTable(self.path(name)).version()
@@ -133,12 +138,15 @@ class Lake:
         kept = staged.kept_rows() if where is None else staged.kept_rows() & where
         return [(live, kept), (arrow_dataset(DeltaTable(staged.path)), where)]
 
-    def query(self, text: str, /, **args: Any) -> pa.Table:
+    def query(self, text: str, views: Mapping[str, pa.Table] | None = None, /, **args: Any) -> pa.Table:
         """Answer SQL over any tables with DuckDB, which streams their files and needs no JVM. For small answers.
 
-        text  as for `sql`, in SQL that both Spark and DuckDB understand
+        text   as for `sql`, in SQL that both Spark and DuckDB understand
+        views  further tables that the text names
         """
         with open_duckdb() as connection:
+            for view, rows in (views or {}).items():
+                connection.register(view, rows)
 
             def register(name: str) -> str:
                 view = name.replace(".", "_")
@@ -160,7 +168,7 @@ class Lake:
         rows: pa.Table | DataFrame,
         where: str | None = None,
         computed_at: int | None = None,
-        **partition: date | str | Sequence[date],
+        **partition: date | str | Sequence[date] | Sequence[str],
     ) -> int:
         """Replace a partition, the rows that `where` describes, or the whole table with `rows`.
 
@@ -202,6 +210,7 @@ class Lake:
             )
         else:
             writer = rows.select(contract.names).write.format("delta").mode("append")
+            writer = writer.option("optimizeWrite", "true")  # one file for each day, not one for each day and task
             writer.option("userMetadata", self.commit_label).save(self.path(name))
         self.record_write(name)
 
@@ -223,6 +232,25 @@ class Lake:
         if name in self.pins:
             self.pins[name] = self.outputs[name]
         return self.outputs[name]
+
+    def delete(self, name: str, **partition: date | str | Sequence[date] | Sequence[str]) -> None:
+        """Delete the rows in which each column has its value, or one of its values."""
+        predicate = partition_predicate("", partition)
+        DeltaTable(self.path(name)).delete(predicate, commit_properties=self.commit_properties())
+        self.record_write(name)
+
+    def upsert(self, name: str, rows: pa.Table, key: str) -> None:
+        """Add rows, or put them in the place of those with the same key, in one atomic commit. For small tables."""
+        table = DeltaTable(self.path(name))
+        merge = table.merge(
+            rows.select(contracts()[name].names),
+            predicate=f"old.{key} = new.{key}",
+            source_alias="new",
+            target_alias="old",
+            commit_properties=self.commit_properties(),
+        )
+        merge.when_matched_update_all().when_not_matched_insert_all().execute()
+        self.record_write(name)
 
     # --- Spark: rows by the million ---
 
@@ -252,7 +280,11 @@ class Lake:
 
     def transform(self, name: str, /, **args: Any) -> DataFrame:
         """Run `sql/transforms/<name>.sql` with Spark."""
-        return self.sql((ROOT / "transforms" / f"{name}.sql").read_text(), **args)
+        return self.sql(read_transform(name), **args)
+
+    def compute(self, name: str, has_few_rows: bool, /, **args: Any) -> pa.Table | DataFrame:
+        """Run `sql/transforms/<name>.sql`: with DuckDB if it handles few rows, because Spark takes seconds to start."""
+        return self.query(read_transform(name), **args) if has_few_rows else self.transform(name, **args)
 
     # --- Going back after a failure ---
 
@@ -294,6 +326,11 @@ class Lake:
         return (
             f"{version} ({str(error).splitlines()[0][:200]}): clear ingest, so that the run begins with the newest one"
         )
+
+
+def read_transform(name: str) -> str:
+    """The text of `sql/transforms/<name>.sql`."""
+    return (ROOT / "transforms" / f"{name}.sql").read_text()
 
 
 def arrow_dataset(table: DeltaTable) -> ds.Dataset:

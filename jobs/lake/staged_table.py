@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -21,8 +21,10 @@ from jobs.lake.statements import partition_predicate, spark_table
 if TYPE_CHECKING:
     from jobs.lake.lake import Lake
 
+MANY_ROWS = 100_000  # Spark handles at least so many rows faster than one process does
 COMMIT_ATTEMPTS = 20  # an attempt fails only if another run commits to the table in the same milliseconds
-Partition = Mapping[str, date | str | Sequence[date]]
+Parts = date | str | Sequence[date] | Sequence[str]
+Partition = Mapping[str, Parts]
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class StagedTable:
 
     partition  which rows they replace: columns and the value of each, or several days; empty: all rows
     key        instead of a partition: they replace the rows with the same value in this column
+    is_append  instead of a partition: they replace no rows
     """
 
     name: str
     path: str
     partition: Partition
     key: str | None = None
+    is_append: bool = False
 
     @property
     def contract(self) -> Contract:
@@ -59,6 +63,8 @@ class StagedTable:
         columns = ", ".join(self.contract.names)
         if self.key:
             is_kept = f"NOT EXISTS (SELECT 1 FROM {staged} AS s WHERE s.{self.key} = t.{self.key})"
+        elif self.is_append:
+            is_kept = "true"
         else:
             is_kept = f"({partition_predicate('spark', self.partition) or 'true'}) IS NOT TRUE"
         return f"(SELECT {columns} FROM {live} AS t WHERE {is_kept} UNION ALL SELECT {columns} FROM {staged})"
@@ -68,6 +74,8 @@ class StagedTable:
         if self.key:
             keys = DeltaTable(self.path).to_pyarrow_table(columns=[self.key])[self.key]
             return ~ds.field(self.key).isin(keys.combine_chunks())
+        if self.is_append:
+            return ds.scalar(True)
         replaced = ds.scalar(True)
         for column, value in self.partition.items():
             values = [value] if isinstance(value, date | str) else list(value)
@@ -93,7 +101,11 @@ class StagedTable:
             )
 
     def _merge(self, lake: "Lake") -> None:
-        """Spark merges: it keeps what does not fit in memory on disk."""
+        """Spark merges many rows: it keeps what does not fit in memory on disk."""
+        rows = DeltaTable(self.path).to_pyarrow_dataset()
+        if rows.count_rows() < MANY_ROWS:
+            lake.upsert(self.name, rows.to_table(), self.key or "")
+            return
         lake.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", lake.commit_label)
         lake.spark.sql(
             f"MERGE INTO {spark_table(lake.path(self.name))} AS t USING {spark_table(self.path)} AS s"
@@ -122,12 +134,13 @@ class StagedTable:
             (column, "=", str(value)) if isinstance(value, date | str) else (column, "in", list(map(str, value)))
             for column, value in self.partition.items()
         ]
+        mode: Literal["append", "overwrite"] = "append" if self.is_append else "overwrite"
         properties = lake.commit_properties(max_commit_retries=0)
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
             table = DeltaTable(lake.path(self.name))  # the files to replace are those of its newest version
             try:
                 table.create_write_transaction(
-                    actions, "overwrite", table.schema(), list(self.contract.partitions), filters or None,
+                    actions, mode, table.schema(), list(self.contract.partitions), filters or None,
                     commit_properties=properties,
                 )  # fmt: skip
                 return

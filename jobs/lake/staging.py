@@ -12,9 +12,8 @@ error, or if the process is killed, the tables are as they were, and nothing mus
 import fcntl
 import os
 import uuid
-from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +23,7 @@ import pyarrow.fs as pafs
 from pyspark.sql import DataFrame
 
 from jobs.lake.lake import Lake
-from jobs.lake.staged_table import StagedTable
+from jobs.lake.staged_table import Parts, StagedTable
 
 ABANDONED_AFTER = timedelta(days=2)  # in an object store, where no lock says whether a run still lives
 
@@ -39,7 +38,7 @@ class Staging:
         self.name = f"{lake.run_id}-{uuid.uuid4().hex[:8]}"
         self.resources = ExitStack()
 
-    def replace(self, name: str, rows: pa.Table | DataFrame, **partition: date | str | Sequence[date]) -> None:
+    def replace(self, name: str, rows: pa.Table | DataFrame, **partition: Parts) -> None:
         """Stage rows that replace a partition, or the whole table if no partition is given.
 
         If `partition` names only partition columns of the table, publishing moves files and copies no row.
@@ -47,6 +46,10 @@ class Staging:
         partition  columns and the value of each, or several days (`day=[...]`)
         """
         self._stage(StagedTable(name, self._path(name), partition), rows)
+
+    def append(self, name: str, rows: pa.Table | DataFrame) -> None:
+        """Stage rows that join the table."""
+        self._stage(StagedTable(name, self._path(name), {}, is_append=True), rows)
 
     def merge(self, name: str, rows: pa.Table | DataFrame, key: str) -> None:
         """Stage rows that replace the rows with the same key or, if there are none, join the table.

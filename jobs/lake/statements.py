@@ -12,7 +12,7 @@ from sqlglot import TokenType, exp
 from sqlglot.dialects.spark import Spark
 from sqlglot.errors import TokenError
 
-Value = date | str | int | float | Sequence[date]
+Value = date | str | int | float | Sequence[date] | Sequence[str]
 
 LAYERS = ("bronze", "silver", "gold", "ops")  # in the order in which a day fills them
 
@@ -81,7 +81,9 @@ def split_statements(text: str) -> tuple[list[str], str]:
     return statements, text[start:]
 
 
-def partition_predicate(dialect: str, partition: Mapping[str, date | str | Sequence[date]]) -> str | None:
+def partition_predicate(
+    dialect: str, partition: Mapping[str, date | str | Sequence[date] | Sequence[str]]
+) -> str | None:
     """Write the condition that each column has its value, or one of its values. None for no columns.
 
     dialect  "spark", or "" for standard SQL, which deltalake reads

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
@@ -12,8 +13,13 @@ from jobs.lake.contracts import ROOT
 from jobs.lake.metrics import TABLE as METRICS
 from jobs.lake.metrics import metric_rows
 from jobs.landing.files import KINDS
+from jobs.landing.settings import Landing
+from jobs.landing.toml import FILE_NAME as LANDING_TOML
 
-FATES = ("rows_in", "rows_out", "rows_rejected", "rows_duplicate")
+FATES = ("rows_in", "rows_out", "rows_rejected", "rows_duplicate", "rows_conflicting")
+
+# More than wrong clocks explain. A folder of a day in Brazil has 12 % of its lines after midnight in UTC.
+MAX_FUTURE_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,12 @@ class LineCount:
     lines: int
 
 
-def count_lines(lake: Lake, kind: str, span: dict[str, date]) -> list[LineCount]:
-    """Count the lines that were due from `since` to `day`, by day and reason."""
+def count_lines(lake: Lake, kind: str, days: list[date]) -> list[LineCount]:
+    """Count the lines that were due on the days, by day and reason."""
     column = "event_day" if kind == "events" else "day"
     text = f"""SELECT {column} AS line_day, reason, count(*) AS lines FROM bronze.raw_{kind}
-               WHERE day BETWEEN :since AND :day GROUP BY {column}, reason"""
-    rows = lake.query(text, **span).to_pylist()
+               WHERE day IN :days GROUP BY {column}, reason"""
+    rows = lake.query(text, days=days).to_pylist()
     return [LineCount(row["line_day"], row["reason"], row["lines"]) for row in rows]
 
 
@@ -53,6 +59,20 @@ def count_reasons(counts: list[LineCount]) -> dict[str, int]:
     return dict(reasons)
 
 
+def check_future_share(counts: list[LineCount], landing: Landing, folder: Path) -> None:
+    """Stop if so many lines lie after the day of their folder that the folder's day is not a UTC day.
+
+    raises  UserError that names the setting
+    """
+    lines, future = count_all(counts), count_reasons(counts).get("ts is in the future", 0)
+    if future >= 10 and future / lines > MAX_FUTURE_SHARE:
+        raise UserError(
+            f"{future:,} of {lines:,} lines of events are in the future: they are of the UTC day after the day of their"
+            f" folder in time zone {landing.day_zone}. If the folders are days of another time zone, name it in"
+            f' {folder / LANDING_TOML}, such as day_zone = "America/New_York"'
+        )
+
+
 def check_reject_share(counts: dict[str, list[LineCount]], max_share: float) -> None:
     """Stop if so many lines are rejected that the files cannot be what they should be.
 
@@ -69,40 +89,42 @@ def check_reject_share(counts: dict[str, list[LineCount]], max_share: float) -> 
 
 
 def count_fates(
-    lake: Lake, counts: dict[str, list[LineCount]], span: dict[str, date], event_days: list[date]
+    lake: Lake, counts: dict[str, list[LineCount]], due_days: list[date], event_days: list[date]
 ) -> dict[str, dict[str, int]]:
     """Count for events and for items what became of the lines that were due: the numbers named in `FATES`.
 
-    raises  RuntimeError unless rows in = rows out + rejected + duplicate
+    raises  RuntimeError unless rows in = rows out + rejected + duplicate + conflicting
     """
-    events_out = _count_rows(lake, "silver.events", "landed_day", span)
-    items_out = _count_rows(lake, "silver.items", "day", span)
+    events_out = _count_rows(lake, "silver.events", "landed_day", due_days)
+    items_out = _count_rows(lake, "silver.items", "day", due_days)
     # An older version of an item, or the same version again, counts as a duplicate.
     good_items = count_all(counts["items"]) - count_rejected(counts["items"])
     return {
-        "events": _balance("events", counts["events"], events_out, _count_repeated_events(lake, span, event_days)),
-        "items": _balance("items", counts["items"], items_out, good_items - items_out),
+        "events": _balance("events", counts["events"], events_out, *_count_repeated_events(lake, due_days, event_days)),
+        "items": _balance("items", counts["items"], items_out, good_items - items_out, 0),
     }
 
 
-def _count_repeated_events(lake: Lake, span: dict[str, date], event_days: list[date]) -> int:
-    """Counted from bronze.raw_events alone, so that it is a check on silver.events."""
+def _count_repeated_events(lake: Lake, due_days: list[date], event_days: list[date]) -> tuple[int, int]:
+    """Duplicate and conflicting lines, from bronze.raw_events alone, so that it is a check on silver.events."""
     if not event_days:
-        return 0
+        return 0, 0
     text = (ROOT / "transforms" / "event_fates.sql").read_text()
-    return int(lake.query(text, **span, days=event_days)["rows_duplicate"][0].as_py())
+    row = lake.query(text, due_days=due_days, days=event_days).to_pylist()[0]
+    return int(row["rows_duplicate"]), int(row["rows_conflicting"])
 
 
-def _count_rows(lake: Lake, table: str, day_column: str, span: dict[str, date]) -> int:
-    text = f"SELECT count(*) AS n FROM {table} WHERE {day_column} BETWEEN :since AND :day"
-    return int(lake.query(text, **span)["n"][0].as_py())
+def _count_rows(lake: Lake, table: str, day_column: str, days: list[date]) -> int:
+    return int(lake.query(f"SELECT count(*) AS n FROM {table} WHERE {day_column} IN :days", days=days)["n"][0].as_py())
 
 
-def _balance(kind: str, counts: list[LineCount], rows_out: int, duplicates: int) -> dict[str, int]:
+def _balance(kind: str, counts: list[LineCount], rows_out: int, duplicates: int, conflicting: int) -> dict[str, int]:
     rows_in, rejected = count_all(counts), count_rejected(counts)
-    fates = dict(zip(FATES, (rows_in, rows_out, rejected, duplicates), strict=True))
-    if rows_in != rows_out + rejected + duplicates or duplicates < 0:
-        raise RuntimeError(f"{kind} do not add up: {fates}; rows in must be rows out + rejected + duplicate")
+    fates = dict(zip(FATES, (rows_in, rows_out, rejected, duplicates, conflicting), strict=True))
+    if rows_in != rows_out + rejected + duplicates + conflicting or duplicates < 0:
+        raise RuntimeError(
+            f"{kind} do not add up: {fates}; rows in must be rows out + rejected + duplicate + conflicting"
+        )
     return fates
 
 

@@ -1,70 +1,108 @@
 """Lines of log files into the bronze tables: each line once, on the day on which it is due."""
 
 from datetime import date
+from functools import reduce
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import Lake, day_range_predicate
+from jobs.lake import Lake, UserError
+from jobs.lake.contracts import contracts
+from jobs.lake.lake import read_transform
+from jobs.lake.staging import Staging
 from jobs.landing.accounting import LineCount, count_rejected
-from jobs.landing.files import KINDS, LandingFile
-from jobs.landing.lines import fields_type, read_lines
+from jobs.landing.files import KINDS, LandingFile, Listing
+from jobs.landing.landed import ReadingPlan
+from jobs.landing.lines import describe_reading, read_lines
+from jobs.landing.parse import REFUSED
+from jobs.landing.settings import Landing
 
-VIEWS = {"events": "event_lines", "items": "item_lines"}  # what sql/transforms/parse_<kind>.sql reads
 MANY_ROWS = 100_000  # Spark writes a table of at least so many rows faster than one process does
 
 
-def find_first_event_day(files: list[LandingFile]) -> date | None:
-    """The earliest day folder that holds events."""
-    return min((file.day for file in files if file.kind == "events" and file.day), default=None)
+def land_lines(lake: Lake, staging: Staging, landing: Landing, plan: ReadingPlan, since: date, day: date) -> None:
+    """Stage the lines of the files to read for bronze.raw_events and bronze.raw_items, each on its due day.
 
-
-def land_lines(lake: Lake, files: list[LandingFile], span: dict[str, date], first_event_day: date | None) -> None:
-    """Read each line once, and write those that are due from `since` to `day` to bronze.raw_events and raw_items.
-
-    A line in a day folder is due on that day, any other line on its own date. A line with neither is due on the first
-    day of the log, the earlier of `first_event_day` and the first date of an event outside day folders.
-
-    span  `since` and `day`, both included
+    A line in a day folder is due on that day, or on its own if the time zone of the folders makes that one later. Any
+    other line is due on its own date. An item without any date is due on the first day of the log, or on `day` if its
+    file was landed before.
     """
-    parsed = {kind: _parse_lines(lake, kind, [file for file in files if file.kind == kind]) for kind in KINDS}
-    has_loose_files = any(file.day is None for file in files)  # outside day folders
-    first_day = first_event_day
-    if has_loose_files:
-        parsed = {kind: lines.persist() for kind, lines in parsed.items()}
-        first_due = {kind: _find_first_due_day(lines) for kind, lines in parsed.items()}
-        event_days = [day for day in (first_event_day, first_due["events"]) if day]
-        first_day = min(event_days, default=first_due["items"])
-    first_day = first_day or span["day"]
-    for kind, lines in parsed.items():
-        due = F.coalesce("day", F.lit(first_day))
-        if kind == "items" and has_loose_files:
-            # Items that are older than the first event are due on its day: nothing lands before the log begins.
-            due = F.greatest(due, F.lit(first_day))
-        rows = lines.withColumn("day", due).withColumn("run_id", F.lit(lake.run_id))
-        rows = rows.where(F.col("day").between(span["since"], span["day"]))
-        lake.replace(f"bronze.raw_{kind}", rows, where=day_range_predicate(**span))
-        lines.unpersist()
+    first_day = min([since, *lake.partition_days("silver.events")])
+    values = {"since": since, "day": day, "run_id": lake.run_id, "first_day": first_day}
+    for kind in KINDS:
+        table, parts = f"bronze.raw_{kind}", []
+        for is_new in (True, False):
+            files = [file for file in plan.files if file.kind == kind and (file.name not in plan.again) == is_new]
+            if files:
+                undated_day = first_day if is_new else day
+                reading = describe_reading(kind, landing, values | {"undated_day": undated_day})
+                rows = read_lines(lake, reading, files, landing.local_mib)
+                parts.append(rows if is_new else _keep_older_lines(lake, kind, rows, files))
+        replaced = [file.name for file in plan.files if file.kind == kind and file.name in plan.again] + plan.abandoned
+        if replaced:
+            staging.replace(table, _concat(lake, table, parts), file=replaced)
+        elif parts:
+            staging.append(table, _concat(lake, table, parts))
 
 
-def _parse_lines(lake: Lake, kind: str, files: list[LandingFile]) -> DataFrame:
-    # Spark Connect looks a view up when the query runs. If both kinds shared a name, one kind would be read twice.
-    read_lines(lake.spark, kind, files).createOrReplaceTempView(VIEWS[kind])
-    return lake.transform(f"parse_{kind}", fields=f"ARRAY<{fields_type(kind)}>")
+def _keep_older_lines(
+    lake: Lake, kind: str, rows: DataFrame | pa.Table, files: list[LandingFile]
+) -> DataFrame | pa.Table:
+    """Add the lines that files outside day folders no longer have (see sql/transforms/merge_lines_<kind>.sql)."""
+    loose = [file.name for file in files if file.day is None]
+    if not loose:
+        return rows
+    if isinstance(rows, DataFrame):
+        rows = rows.persist()
+        is_of_loose = F.col("file").isin(loose)
+        rows.where(is_of_loose).createOrReplaceTempView("new_lines")
+        return rows.where(~is_of_loose).unionByName(lake.transform(f"merge_lines_{kind}", files=loose))
+    is_loose = pc.is_in(rows["file"], pa.array(loose))
+    merged = lake.query(read_transform(f"merge_lines_{kind}"), {"new_lines": rows.filter(is_loose)}, files=loose)
+    return pa.concat_tables([rows.filter(pc.invert(is_loose)), merged.cast(rows.schema)])
 
 
-def _find_first_due_day(lines: DataFrame) -> date | None:
-    row = lines.where("reason IS NULL").agg(F.min("day")).first()
-    return row[0] if row else None
+def _concat(lake: Lake, table: str, parts: list[DataFrame | pa.Table]) -> DataFrame | pa.Table:
+    """Rows that were read in several ways as one table. Spark takes what the job read itself, as it is small."""
+    tables = [part for part in parts if isinstance(part, pa.Table)]
+    if len(tables) == len(parts):
+        return pa.concat_tables(tables) if tables else contracts()[table].arrow.empty_table()
+    frames = [lake.spark.createDataFrame(part) if isinstance(part, pa.Table) else part for part in parts]
+    return reduce(DataFrame.unionByName, frames)
 
 
-def replace_rejects(lake: Lake, span: dict[str, date], counts: dict[str, list[LineCount]]) -> None:
+def check_refusals(lake: Lake) -> None:
+    """raises UserError if a file that this run read is not what it should be"""
+    text = " UNION ALL ".join(
+        f"SELECT file, reason FROM bronze.raw_{kind} WHERE run_id = :run AND reason LIKE :refused" for kind in KINDS
+    )
+    refused = lake.query(text + " ORDER BY file", run=lake.run_id, refused=f"{REFUSED}%").to_pylist()
+    if refused:
+        more = f" ({len(refused) - 1:,} more files are refused, too)" if len(refused) > 1 else ""
+        raise UserError(f"{refused[0]['file']}: {refused[0]['reason'].removeprefix(REFUSED)}{more}")
+
+
+def check_day_has_events(lake: Lake, landing: Landing, listing: Listing, folder: Path, day: date) -> None:
+    """raises UserError if no event of the day has ever come, unless the settings allow that"""
+    if landing.may_be_empty or any(file.kind == "events" and file.day == day for file in listing.files):
+        return
+    if not lake.query("SELECT 1 FROM bronze.raw_events WHERE day = :day LIMIT 1", day=day).num_rows:
+        raise UserError(
+            f"{folder} holds no events of {day}; land the files of that day, or set [landing] may_be_empty = true if a"
+            " day may have none"
+        )
+
+
+def replace_rejects(lake: Lake, days: list[date], counts: dict[str, list[LineCount]]) -> None:
     """Copy the rejected lines of the days to bronze.rejects."""
     text = " UNION ALL ".join(
         f"""SELECT '{kind}' AS source, file, line, raw, reason, run_id, day FROM bronze.raw_{kind}
-            WHERE reason IS NOT NULL AND day BETWEEN :since AND :day"""
+            WHERE reason IS NOT NULL AND day IN :days"""
         for kind in KINDS
     )
     has_few_rows = sum(count_rejected(counts[kind]) for kind in KINDS) < MANY_ROWS
-    rows = lake.query(text, **span) if has_few_rows else lake.sql(text, **span)
-    lake.replace("bronze.rejects", rows, where=day_range_predicate(**span))
+    rows = lake.query(text, days=days) if has_few_rows else lake.sql(text, days=days)
+    lake.replace("bronze.rejects", rows, day=days)

@@ -1,21 +1,24 @@
-"""The landing folder: which log files it holds, and whether they can be read.
+"""The landing folder: which log files it holds, which day each is of, and which files are not read.
 
-A log file is named `events*` or `items*` and ends in .jsonl, .json, .csv (each also .gz) or .parquet. It lies in a day
-folder, `2026-11-20/` or `day=2026-11-20/` (all its lines are due on that day), or in the landing folder itself (each
-line is due on its own date).
+A log file is named `events*` or `items*` and ends in .jsonl, .json, .csv (each also compressed) or .parquet. It lies in
+a day folder (each line is due on that day) or outside (each line is due on its own date). A day folder is called
+2026-11-20, day=2026-11-20, dt=..., 20261120 or 2026/11/20, and may have a folder for each hour.
 """
 
+import hashlib
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from jobs.lake import UserError
+from jobs.landing.dialect import Dialect
+from jobs.landing.settings import Landing
+from jobs.landing.toml import FILE_NAME
 
 KINDS = ("events", "items")
 FIELDS = {
@@ -24,8 +27,17 @@ FIELDS = {
     ),
     "items": ("item_id", "title", "description", "category", "attributes", "image", "price", "updated_at"),
 }  # fmt: skip
-FILE_NAME = re.compile(r"(events|items)[^/]*?\.(jsonl|json|csv|parquet)(\.gz)?$")
-DAY_FOLDER = re.compile(r"(?:day=)?(\d{4}-\d{2}-\d{2})")
+COMPRESSED = r"(?:\.(?:gz|bz2|zst))?"
+FORMATS = {"jsonl": "jsonl", "json": "jsonl", "ndjson": "jsonl", "csv": "csv", "tsv": "csv", "parquet": "parquet"}
+ENDING = re.compile(rf"\.({'|'.join(FORMATS)}){COMPRESSED}$", re.IGNORECASE)
+# Files that may hold log lines. One that is not read stops the run, so that nobody believes it was landed.
+DATA = re.compile(
+    rf"\.(?:{'|'.join(FORMATS)}|txt|log|dat|avro|orc|xml|xlsx?|gz|bz2|zst|zip|7z|tar|lz4|lzo|snappy)$", re.IGNORECASE
+)
+LITTER = re.compile(r"[._].*|.*\.(?:crc|md5|sha\d*|md|tmp|part|inprogress)|README.*|LICENSE.*", re.IGNORECASE)
+DAY = re.compile(r"(?:(?:day|dt|date|ds)=)?(\d{4})-?(\d{2})-?(\d{2})")
+NESTED_DAY = re.compile(r"(?:year=)?(\d{4})/(?:month=)?(\d{2})/(?:day=)?(\d{2})")
+HOUR = re.compile(r"(?:(?:hour|hh|h)=)?\d{2}")
 
 
 @dataclass(frozen=True)
@@ -34,65 +46,137 @@ class LandingFile:
     format: str  # jsonl, csv or parquet
     path: str  # absolute
     name: str  # relative to the landing folder
-    day: date | None  # the day of its day folder; None if it lies in the landing folder itself
+    day: date | None  # the day of its day folder; None if it lies outside
+
+    @cached_property
+    def size(self) -> int:
+        return os.stat(self.path).st_size
+
+    @cached_property
+    def modified(self) -> datetime:
+        return datetime.fromtimestamp(os.stat(self.path).st_mtime, UTC)
+
+    def hash(self) -> str:
+        """SHA-256 of the content, in hexadecimal."""
+        with open(self.path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def list_landing_files(folder: Path) -> list[LandingFile]:
-    """List the log files of a landing folder, sorted by path.
+@dataclass(frozen=True)
+class Listing:
+    files: list[LandingFile]  # sorted by path
+    ignored: dict[str, str]  # path inside the landing folder: why it is not read
 
-    raises  UserError if the folder is missing or holds no log file, if a day folder has an impossible date, or if a
-            log file is a link to nothing
+
+def list_landing_files(folder: Path, landing: Landing | None = None) -> Listing:
+    """List the files of a landing folder.
+
+    raises  UserError if the folder is missing or holds no log file, if a day folder has an impossible date, if a link
+            leads nowhere or out of the folder, or if a file looks like data but would not be read
     """
+    landing = landing or Landing()
     if not folder.is_dir():
         raise UserError(f"landing folder {folder} does not exist; give --data (or DATA=) a folder with events.jsonl.gz")
-    files = []
-    for path in sorted(p for p in [*folder.glob("*"), *folder.glob("*/*")] if p.is_file() or p.is_symlink()):
-        in_day_folder = path.parent != folder
-        name = FILE_NAME.fullmatch(path.name)
-        day_folder = DAY_FOLDER.fullmatch(path.parent.name) if in_day_folder else None
-        if name is None or (in_day_folder and day_folder is None):
-            continue
-        try:
-            day = date.fromisoformat(day_folder[1]) if day_folder else None
-        except ValueError:
-            raise UserError(f"{path.parent} is named like a day, but there is no such day; rename the folder") from None
-        if not path.is_file():
-            raise UserError(f"{path} is a link to a file that does not exist; land the file, or remove the link")
-        file_format = "jsonl" if name[2] == "json" else name[2]
-        files.append(LandingFile(name[1], file_format, str(path.resolve()), str(path.relative_to(folder)), day))
+    files, ignored, unread = [], {}, []
+    for path in _walk(folder):
+        name = path.relative_to(folder).as_posix()
+        if file := _recognise(folder, path, name, landing):
+            files.append(file)
+        elif any(fnmatchcase(name, pattern) for pattern in landing.ignore):
+            ignored[name] = "listed in [landing] ignore"
+        elif name == FILE_NAME or LITTER.fullmatch(path.name) or not DATA.search(path.name):
+            ignored[name] = "not a data file"
+        else:
+            unread.append(name)
+    if unread:
+        more = f" and {len(unread) - 1:,} more files look" if len(unread) > 1 else " looks"
+        raise UserError(
+            f"{unread[0]}{more} like data but would not be read: expected events* or items* that end in .jsonl, .csv"
+            " (each also .gz) or .parquet, in day folders such as 2026-11-20/ or outside. Rename, or name the files in"
+            f" {folder / FILE_NAME}: [events] files = [...], [items] files = [...] or ignore = [...]"
+        )
     if not files:
         raise UserError(
             f"{folder} holds no log file, nor do its day folders (such as 2026-11-20/): expected files named events* or"
             " items* that end in .jsonl, .csv (each also .gz) or .parquet; check --data (or DATA=)"
         )
-    return files
+    return Listing(files, ignored)
 
 
-@contextmanager
-def name_unreadable_file(files: list[LandingFile]) -> Iterator[None]:
-    """If Spark fails inside this block because a file cannot be read, name that file.
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below the folder, sorted. raises UserError for a link that leads nowhere, or out of the folder"""
+    root = folder.resolve()
+    for parent, folders, names in os.walk(folder):
+        # Spark writes unfinished files into _temporary. A lake may lie in the landing folder: its tables are no logs.
+        folders[:] = sorted(name for name in folders if name[0] not in "._" and not _is_lake(Path(parent, name)))
+        for name in sorted([*names, *(name for name in folders if Path(parent, name).is_symlink())]):
+            path = Path(parent, name)
+            if path.is_symlink():
+                target = path.resolve()
+                if not target.exists():
+                    raise UserError(
+                        f"{path} is a link to a file that does not exist; land the file, or remove the link"
+                    )
+                if not target.is_relative_to(root) or target.is_dir():
+                    raise UserError(
+                        f"{path} is a link to {'a folder' if target.is_dir() else 'a file outside the landing folder'},"
+                        " which is not followed; land the files themselves, or remove the link"
+                    )
+            if path.is_file():
+                yield path
 
-    Spark's own error says where in its code it failed, but not always in which file.
 
-    raises  UserError naming the first file that cannot be read to its end; if all can be read, the original error
-    """
+def _is_lake(folder: Path) -> bool:
+    return (folder / "ops" / "runs" / "_delta_log").is_dir()
+
+
+def _recognise(folder: Path, path: Path, name: str, landing: Landing) -> LandingFile | None:
+    """The log file at a path, or None if it is no log file."""
+    for kind in KINDS:
+        dialect: Dialect = getattr(landing, kind)
+        ending = ENDING.search(path.name)
+        file_format = dialect.format or (FORMATS[ending[1].lower()] if ending else "")
+        for pattern in dialect.files:
+            if file_format and (match := _pattern(pattern).fullmatch(name)):
+                text = match.groupdict().get("day")
+                return LandingFile(
+                    kind, file_format, str(path.resolve()), name, _parse_day(text, path) if text else None
+                )
+        if dialect.files or not ending or LITTER.fullmatch(path.name):
+            continue
+        day, rest = _split_day(path.relative_to(folder).parts, path)
+        if rest[0].lower().startswith(kind) and (len(rest) == 1 or "." not in kind):
+            return LandingFile(kind, file_format, str(path.resolve()), name, day)
+    return None
+
+
+def _pattern(pattern: str) -> re.Pattern[str]:
+    """A file pattern as a regular expression. Unlike **, * and ? stay within a folder."""
+    parts = {"**": ".*", "*": "[^/]*", "?": "[^/]", "{day}": r"(?P<day>\d{4}-?\d{2}-?\d{2})", "{hour}": r"\d{2}"}
+    return re.compile(
+        "".join(parts.get(text) or re.escape(text) for text in re.split(r"(\*\*|[*?]|\{day\}|\{hour\})", pattern))
+    )
+
+
+def _split_day(parts: tuple[str, ...], path: Path) -> tuple[date | None, tuple[str, ...]]:
+    """Take the day and hour folders out of the parts of a path: the day, and the parts that remain."""
+    folders = list(parts[:-1])
+    day = None
+    for start in range(len(folders)):
+        if nested := NESTED_DAY.fullmatch("/".join(folders[start : start + 3])):
+            day, taken = _parse_day("".join(nested.groups()), path), 3
+        elif single := DAY.fullmatch(folders[start]):
+            day, taken = _parse_day("".join(single.groups()), path), 1
+        else:
+            continue
+        taken += start + taken < len(folders) and bool(HOUR.fullmatch(folders[start + taken]))
+        del folders[start : start + taken]
+        break
+    return day, (*folders, parts[-1])
+
+
+def _parse_day(text: str, path: Path) -> date:
     try:
-        yield
-    except Exception:  # any error: it is raised again unless a file explains it
-        _check_readable(files)
-        raise
-
-
-def _check_readable(files: list[LandingFile]) -> None:
-    for file in files:
-        try:
-            if file.format == "parquet":
-                for _ in pq.ParquetFile(file.path).iter_batches():
-                    pass
-            else:
-                with pa.input_stream(file.path, compression="detect") as stream:
-                    while stream.read(1 << 23):
-                        pass
-        except (OSError, pa.ArrowInvalid) as error:
-            message = str(error).splitlines()[0]
-            raise UserError(f"{file.name} cannot be read to its end ({message}); land it again") from None
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"{path.parent} is named like a day, but there is no such day; rename the folder") from None

@@ -1,36 +1,68 @@
-"""The lines of all log files as one Spark table, whatever format the files have."""
+"""The lines of log files as rows of the bronze tables, read on Spark's executors or, if they are few, in the job."""
 
-from functools import reduce
+from datetime import date, timedelta
+from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame
 
+from jobs.lake import Lake
+from jobs.lake.contracts import ROOT, contracts
 from jobs.landing.files import FIELDS, LandingFile
-from jobs.landing.parquet import ParquetColumns, check_parquet_columns, read_parquet_lines
-from jobs.landing.text import LINE_COLUMNS, read_text_files
+from jobs.landing.parse import Reading, read_files
+from jobs.landing.settings import Landing
+
+FILE_COLUMNS = "path string, name string, format string, day date, first_group int, groups int"
+DAY = timedelta(days=1)
 
 
-def fields_type(kind: str) -> str:
-    """The Spark type of the fields of a line: a struct of `FIELDS`, all text."""
-    return f"STRUCT<{', '.join(f'{name}: STRING' for name in FIELDS[kind])}>"
+def describe_reading(kind: str, landing: Landing, values: dict[str, Any]) -> Reading:
+    """Say how the files of a kind are to be read.
 
-
-def read_lines(spark: SparkSession, kind: str, files: list[LandingFile]) -> DataFrame:
-    """Read every line of files of one kind: file, line (from 1), raw (JSON), folder_day, fields. Skips blank lines.
-
-    `fields` has the type `fields_type` for a line of Parquet. It is null for a line of JSON or CSV, which is yet to be
-    parsed.
+    values  of the parameters of sql/transforms/parse_<kind>.sql
     """
-    text_files = [file for file in files if file.format != "parquet"]
-    listed = spark.createDataFrame(
-        [(file.path, file.name, file.format, file.day) for file in text_files],
-        "path string, name string, format string, day date",
+    return Reading(
+        kind=kind,
+        fields=FIELDS[kind],
+        sql=(ROOT / "transforms" / f"parse_{kind}.sql").read_text(),
+        schema=contracts()[f"bronze.raw_{kind}"].arrow,
+        dialect=getattr(landing, kind).model_dump(),
+        time_zone=landing.time_zone,
+        day_zone=landing.day_zone,
+        values={"late_days": landing.late_days} | values,
     )
-    text_lines = listed.repartition(max(len(text_files), 1), "path").mapInArrow(read_text_files, LINE_COLUMNS)
-    parts = [text_lines.withColumn("fields", F.lit(None).cast(fields_type(kind)))]
-    files_by_columns: dict[ParquetColumns, list[LandingFile]] = {}
-    for file in files:
-        if file.format == "parquet":
-            files_by_columns.setdefault(check_parquet_columns(file), []).append(file)
-    parts += [read_parquet_lines(spark, kind, columns, group) for columns, group in files_by_columns.items()]
-    return reduce(DataFrame.unionAll, parts)
+
+
+def read_lines(lake: Lake, reading: Reading, files: list[LandingFile], local_mib: int) -> DataFrame | pa.Table:
+    """Read every line of files of one kind into rows of bronze.raw_<kind>. Skips blank lines.
+
+    Spark's executors read, unless the files have no more than `local_mib` MiB in all: Spark takes seconds to start.
+    """
+    parts = [part for file in files for part in split_file(file)]
+    if sum(file.size for file in files) < local_mib << 20:
+        return pa.Table.from_batches(read_files(reading, parts), reading.schema)
+    listed = lake.spark.createDataFrame([tuple(part.values()) for part in parts], FILE_COLUMNS)
+
+    def read(batches: Any) -> Any:
+        return read_files(reading, (file for batch in batches for file in batch.to_pylist()))
+
+    columns = ", ".join(f"{c.name} {c.type}" for c in contracts()[f"bronze.raw_{reading.kind}"].columns)
+    return listed.repartition(len(parts)).mapInArrow(read, columns)
+
+
+def split_file(file: LandingFile) -> list[dict[str, Any]]:
+    """A file as it is passed to `read_files`. A Parquet file with several row groups can be read in several parts."""
+    part = {"path": file.path, "name": file.name, "format": file.format, "day": file.day, "first_group": 0, "groups": 0}
+    if file.format != "parquet":
+        return [part]
+    try:
+        groups = pq.read_metadata(file.path).num_row_groups
+    except (OSError, ValueError):  # `read_files` says what is wrong with it
+        return [part]
+    return [part | {"first_group": n, "groups": 1} for n in range(groups)] or [part]
+
+
+def list_days(since: date, day: date) -> list[date]:
+    """The days from `since` to `day`."""
+    return [since + n * DAY for n in range((day - since).days + 1)]

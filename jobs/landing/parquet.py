@@ -1,97 +1,129 @@
-"""Lines of Parquet files as a Spark table, and which column types are allowed."""
+"""Parquet files in blocks of rows, and which column types are allowed. Runs on Spark's executors, or in the job."""
 
-import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DoubleType, FloatType, LongType, MapType, StructType
+import pyarrow.types as t
 
-from jobs.lake import UserError
-from jobs.landing.files import FIELDS, LandingFile
+from jobs.landing.text import Refusal
+from jobs.runtime.executors import send_with_tasks
 
-GLOB = re.compile(r"[\\{}\[\]*?]")  # characters of a path that Spark reads as a pattern
-TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
-NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_string)
-TIME = (pa.types.is_timestamp, pa.types.is_string, pa.types.is_large_string)
-ALLOWED_TYPES = {  # column: tests of its Arrow type, one of which must pass, and what they accept in words
-    **dict.fromkeys(("event_id", "user_id", "item_id", "event", "title", "description", "image"), (TEXT, "a string")),
+ROWS_AT_ONCE = 65_536
+ID = (t.is_string, t.is_large_string, t.is_integer, t.is_floating, t.is_decimal)
+TEXT = (t.is_string, t.is_large_string, t.is_integer)
+NUMBER = (t.is_integer, t.is_floating, t.is_decimal, t.is_string, t.is_large_string)
+TIME = (t.is_timestamp, t.is_date, t.is_string, t.is_large_string, t.is_integer)
+ALLOWED_TYPES = {  # field: tests of its Arrow type, one of which must pass, and what they accept in words
+    **dict.fromkeys(("event_id", "user_id", "item_id", "request_id", "order_id"), (ID, "a string or a whole number")),
+    **dict.fromkeys(("event", "title", "description", "image"), (TEXT, "a string")),
     **dict.fromkeys(("value", "price", "position", "seq"), (NUMBER, "a number")),
-    **dict.fromkeys(("ts", "updated_at"), (TIME, "a timestamp or an ISO 8601 string")),
+    **dict.fromkeys(("ts", "updated_at"), (TIME, "a timestamp, an ISO 8601 string or seconds since 1970")),
 }
+ID_FIELDS = ("event_id", "user_id", "item_id", "request_id", "order_id")
+EXACT_FLOAT = 2**53  # larger whole numbers are rounded in a float
 
 
-@dataclass(frozen=True)
-class ParquetColumns:
-    """What files must have in common so that Spark can read them as one table."""
+def find_columns(names: list[str], fields: tuple[str, ...], columns: dict[str, str]) -> dict[str, str]:
+    """Find the column of each field, without regard to capital letters and blanks around a name: field -> column."""
+    known = {name.strip().lower(): name for name in names}
+    wanted = {field: columns.get(field, field) for field in fields}
+    return {
+        field: name if name in names else known[name.lower()]
+        for field, name in wanted.items()
+        if name in names or name.lower() in known
+    }
 
-    types: tuple[tuple[str, str], ...]  # name and Arrow type of each column
-    stored: tuple[str, ...]  # how Parquet stores each value: to Arrow, INT96 and INT64 can both be timestamp[ns]
+
+def check_schema(schema: pa.Schema, fields: tuple[str, ...], columns: dict[str, str]) -> None:
+    """raises Refusal if column names repeat, or if a column has a type that is not allowed"""
+    lower = [name.strip().lower() for name in schema.names]
+    if not lower or len(set(lower)) < len(lower):
+        raise Refusal(
+            f"has the columns {schema.names}; expected at least one, and no name twice (capital and small letters count"
+            " as the same); rename the columns and land it again"
+        )
+    for field, name in find_columns(schema.names, fields, columns).items():
+        arrow_type = schema.field(name).type
+        tests, expected = ALLOWED_TYPES.get(field, ((), ""))
+        value_type = arrow_type.value_type if t.is_dictionary(arrow_type) else arrow_type
+        if t.is_binary(value_type) or t.is_large_binary(value_type):
+            value_type = pa.string()
+        if tests and not t.is_null(value_type) and not any(is_allowed(value_type) for is_allowed in tests):
+            raise Refusal(
+                f"has a column {name} of type {arrow_type}, expected {expected}; convert it and land it again"
+            )
 
 
-def check_parquet_columns(file: LandingFile) -> ParquetColumns:
-    """Read the columns of a Parquet file from its footer.
+def read_parquet_blocks(
+    path: str, first_group: int, groups: int, fields: tuple[str, ...], columns: dict[str, str]
+) -> Iterator[dict[str, pa.Array]]:
+    """Yield blocks of rows as columns: `line` (from 1), and each column under its own name.
 
-    raises  UserError if the file is not Parquet, if column names repeat, or if a column has a type that is not allowed
+    groups  read this many row groups, from `first_group` on; 0: all
+    raises  Refusal if the file cannot be read, or has a column of a type that is not allowed
     """
     try:
-        metadata = pq.read_metadata(file.path)
-        schema = metadata.schema.to_arrow_schema()
+        file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
+        check_schema(file.schema_arrow, fields, columns)
+        metadata = file.metadata
+        last = first_group + groups if groups else metadata.num_row_groups
+        number = 1 + sum(metadata.row_group(group).num_rows for group in range(first_group))
+        int96 = {
+            metadata.schema.column(n).path for n in range(len(metadata.schema))
+            if metadata.schema.column(n).physical_type == "INT96"
+        }  # fmt: skip
+        ids = set(find_columns(file.schema_arrow.names, ID_FIELDS, columns).values())
+        for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=range(first_group, last)):
+            block: dict[str, pa.Array] = {"line": pa.array(range(number, number + len(batch)))}
+            number += len(batch)
+            for name, array in zip(batch.schema.names, batch.columns, strict=True):
+                block[name] = _simplify(array, name, is_id=name in ids, is_utc=name in int96)
+            yield block
     except (OSError, pa.ArrowInvalid) as error:
-        message = str(error).splitlines()[0]
-        raise UserError(f"{file.name} cannot be read as Parquet ({message}); land it again") from None
-    names = [name.lower() for name in schema.names]
-    if not names or len(set(names)) < len(names) or "_metadata" in names:
-        raise UserError(
-            f"{file.name}: its columns are {schema.names}; expected at least one, no name twice (capital and small"
-            " letters count as the same) and none called _metadata; rename the columns and land it again"
-        )
-    for field in schema:
-        tests, expected = ALLOWED_TYPES.get(field.name, ((), ""))
-        arrow_type = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if tests and not any(is_allowed(arrow_type) for is_allowed in tests):
-            raise UserError(
-                f"{file.name}: column {field.name} is {field.type}, expected {expected}; convert it and land it again"
+        reason = str(error).splitlines()[0]
+        raise Refusal(f"cannot be read to its end as Parquet ({reason}); land it again") from None
+
+
+def _simplify(array: pa.Array, name: str, is_id: bool, is_utc: bool) -> pa.Array:
+    """A column in one of the types that DuckDB knows; NaN as null, and whole floats as whole numbers."""
+    if t.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if t.is_binary(array.type) or t.is_large_binary(array.type):
+        try:
+            return array.cast(pa.string())
+        except pa.ArrowInvalid:
+            return pa.array(
+                [None if v is None else v.decode("utf-8", "replace") for v in array.to_pylist()], pa.string()
             )
-    stored = tuple(metadata.schema.column(n).physical_type for n in range(len(metadata.schema)))
-    return ParquetColumns(tuple((field.name, str(field.type)) for field in schema), stored)
+    if t.is_float16(array.type):
+        array = array.cast(pa.float32())
+    if t.is_floating(array.type):
+        array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+        if is_id:
+            return _whole_floats(array, name)
+    if t.is_decimal(array.type):
+        array = _plain_decimals(array) if is_id or array.type.precision > 38 else array
+    if t.is_timestamp(array.type) and is_utc and array.type.tz is None:
+        array = array.cast(pa.timestamp(array.type.unit, "UTC"))  # INT96 has no zone, but Spark writes it in UTC
+    if t.is_null(array.type):
+        array = array.cast(pa.string())
+    return array
 
 
-def read_parquet_lines(spark: SparkSession, kind: str, columns: ParquetColumns, files: list[LandingFile]) -> DataFrame:
-    """Read files that have the same columns as one table: file, line, raw, folder_day, fields (see `read_lines`).
-
-    The fields are taken from the typed columns, so these lines need no parsing.
-    """
-    # Spark has no nanoseconds, but pandas writes them by default: read them as whole numbers.
-    spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")
-    rows = spark.read.parquet(*[GLOB.sub(r"\\\g<0>", file.path) for file in files])
-    for name, arrow_type in columns.types:
-        # INT96 is timestamp[ns] to Arrow, too, but Spark reads it as a timestamp. So ask for Spark's type as well.
-        if arrow_type.startswith("timestamp[ns") and isinstance(rows.schema[name].dataType, LongType):
-            quoted_name = f"`{name.replace('`', '``')}`"
-            rows = rows.withColumn(name, F.timestamp_micros(F.expr(f"{quoted_name} div 1000")))
-    fields = F.struct(*[_cast_to_text(rows, name) for name in FIELDS[kind]])
-    raw = F.to_json(F.struct("*"), {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"})
-    line = (F.col("_metadata.row_index") + 1).alias("line")
-    address = F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B"))  # url_decode turns "+" into a space
-    path = F.regexp_replace(F.url_decode(address), "^file:/+", "/").alias("path")
-    lines = rows.select(path, line, raw.alias("raw"), fields.alias("fields"))
-    listed = [(file.path, file.name, file.day) for file in files]
-    names = F.broadcast(spark.createDataFrame(listed, "path string, file string, folder_day date"))
-    unlisted = F.raise_error(F.concat(F.lit("Spark read a file that was not listed: "), "path"))
-    file = F.coalesce("file", unlisted).alias("file")
-    return lines.join(names, "path", "left").select(file, "line", "raw", "folder_day", "fields")
+def _whole_floats(array: pa.Array, name: str) -> pa.Array:
+    """IDs that pandas turned into floats, because one of them is missing, as text."""
+    if pc.any(pc.greater_equal(pc.abs(array), float(EXACT_FLOAT))).as_py():
+        raise Refusal(f"has a column {name} of floats above 2^53, which are rounded: write these IDs as strings")
+    if pc.any(pc.not_equal(pc.floor(array), array)).as_py():
+        raise Refusal(f"has a column {name} of floats that are no whole numbers: write these IDs as strings")
+    return array.cast(pa.int64()).cast(pa.string())
 
 
-def _cast_to_text(rows: DataFrame, name: str) -> Column:
-    if name not in rows.columns:
-        return F.lit(None).cast("string").alias(name)
-    data_type, column = rows.schema[name].dataType, F.col(name)
-    if isinstance(data_type, ArrayType | MapType | StructType):
-        return F.to_json(name).alias(name)
-    if isinstance(data_type, DoubleType | FloatType) and name in ("position", "seq"):
-        # pandas turns a column of whole numbers with gaps into floats: 2 becomes 2.0.
-        column = F.when(column == F.floor(column), F.floor(column)).otherwise(column)
-    return column.cast("string").alias(name)
+def _plain_decimals(array: pa.Array) -> pa.Array:
+    text = array.cast(pa.string())
+    return pc.replace_substring_regex(text, r"\.0+$", "")
+
+
+send_with_tasks(__name__)

@@ -20,6 +20,7 @@ from jobs.lake.lake import lake_root
 from jobs.landing.days import list_event_days
 from jobs.landing.files import LandingFile, list_landing_files
 from jobs.landing.settings import Landing
+from jobs.landing.toml import load_landing
 from jobs.runtime.entry import parse_day, use_last_profile
 from jobs.settings.tree import load_settings
 
@@ -53,7 +54,9 @@ def check_readiness(
     end_of_day = datetime.combine(day + timedelta(days=1), time(), UTC)
     deadline = end_of_day + timedelta(hours=landing.wait_hours)
     try:
-        files = [file for file in list_landing_files(folder) if file.day in (day, None)]
+        files = [
+            file for file in list_landing_files(folder, load_landing(folder, landing)).files if file.day in (day, None)
+        ]
     except UserError as error:  # no file has come, or one that is not complete has a name of its own
         return _wait_for_events(str(error), day, landing, now, deadline)
     ages = {file.name: _seconds_since_change(file, now) for file in files}
@@ -66,7 +69,7 @@ def check_readiness(
                 f" upload, or put an empty file {SUCCESS} into the folder of the day"
             )
         return Readiness(False, reason, min(landing.settle_seconds - ages[newest], SECONDS_BETWEEN_LOOKS))
-    if any(file.kind == "events" and file.day == day for file in files) or str(day) in list_event_days(folder):
+    if any(file.kind == "events" and file.day == day for file in files) or str(day) in list_event_days(folder, landing):
         return Readiness(True, f"no file of {day} has changed for {landing.settle_seconds} s")
     return _wait_for_events(f"{folder} holds no events of {day}", day, landing, now, deadline)
 

@@ -4,11 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from jobs.landing.dialect import Dialect, Zone
 from jobs.settings.types import Count, Days, Hours, Part, Section, Share
 
 
 class Landing(Section):
-    """When the log files of a day are complete."""
+    """How the files of the landing folder are written, and when those of a day are complete.
+
+    A file `landing.toml` in the landing folder has the same keys and comes first.
+    """
 
     # The DAG reads a day's files once all of them have been unchanged for this many seconds. A file `_SUCCESS` in the
     # folder of the day says the same at once.
@@ -16,6 +20,14 @@ class Landing(Section):
     # Hours after the end of the day (UTC) until which the DAG waits for its files. Then the task `wait` fails.
     wait_hours: Annotated[float, Field(ge=0, le=18)] = 12.0
     may_be_empty: bool = False  # whether a day without any event file is a success instead of a failure
+    late_days: Days = 30  # a line that comes more days after its event is rejected
+    day_zone: Zone = "UTC"  # time zone whose days the day folders are
+    time_zone: Zone = "UTC"  # time zone of times that name none
+    ignore: tuple[str, ...] = ()  # patterns of files that look like data but are not to be read, such as "backup/*"
+    # New files of no more MiB than this are read by the job itself, and more by Spark, which takes seconds to start.
+    local_mib: Annotated[int, Field(ge=0, le=1024)] = 16
+    events: Dialect = Dialect()
+    items: Dialect = Dialect()
 
 
 class Logs(Section):

@@ -3,29 +3,35 @@
 from datetime import date
 
 from jobs.lake import Lake
-from jobs.landing.accounting import load_touched_days
+from jobs.lake.staged_table import MANY_ROWS
+from jobs.lake.staging import Staging
 
 
-def find_rewritten_days(lake: Lake, span: dict[str, date]) -> set[date]:
-    """The event days that an earlier run of `since` to `day` wrote, and that must therefore be written again."""
-    text = "SELECT DISTINCT day FROM silver.events WHERE landed_day BETWEEN :since AND :day"
-    return set(lake.query(text, **span)["day"].to_pylist()) | load_touched_days(lake, span["day"])
+def stage_events(lake: Lake, staging: Staging, days: list[date]) -> None:
+    """Stage days of silver.events again, from all good lines of these days in bronze.raw_events."""
+    if not days:
+        return
+    of_days = {"days": days, "first_day": min(days)}
+    lines = "SELECT count(*) AS n FROM bronze.raw_events WHERE event_day IN :days AND day >= :first_day"
+    has_few_rows = lake.query(lines, **of_days)["n"][0].as_py() < MANY_ROWS
+    staging.replace("silver.events", lake.compute("clean_events", has_few_rows, **of_days), day=days)
 
 
-def replace_events(lake: Lake, days: list[date]) -> None:
-    """Write the days of silver.events again, from all good lines of these days in bronze.raw_events."""
-    if days:
-        lake.replace("silver.events", lake.transform("clean_events", days=days), day=days)
+def stage_items(lake: Lake, staging: Staging, days: list[date], last_day: date) -> None:
+    """Stage the items of the days that are new or have a new version, for silver.items.
 
-
-def merge_items(lake: Lake, span: dict[str, date], has_good_lines: bool) -> None:
-    """Put the latest version of each item of the days into silver.items.
-
-    Items whose only lines disappeared from the landing folder leave the table.
+    last_day  the last day that was run; lines that are due later wait
     """
-    known_items = lake.query("SELECT 1 FROM silver.items WHERE day BETWEEN :since AND :day LIMIT 1", **span)
-    if known_items.num_rows or has_good_lines:
-        lake.remember_version("silver.items")
-        lake.transform("latest_items", **span).createOrReplaceTempView("latest")
-        lake.transform("merge_items", **span).collect()
-        lake.outputs["silver.items"] = lake.version("silver.items")
+    text = "SELECT count(*) AS n FROM bronze.raw_items WHERE day IN :days AND reason IS NULL"
+    if lines := lake.query(text, days=days)["n"][0].as_py():
+        has_few_rows = lines < MANY_ROWS
+        rows = lake.compute("latest_items", has_few_rows, days=days, last_day=last_day)
+        staging.merge("silver.items", rows, key="item_id")
+
+
+def drop_items_without_lines(lake: Lake, days: list[date]) -> None:
+    """Delete the items whose only lines a corrected file no longer has."""
+    text = """SELECT item_id FROM silver.items WHERE day IN :days
+              EXCEPT SELECT item_id FROM bronze.raw_items WHERE reason IS NULL"""
+    if dropped := lake.query(text, days=days)["item_id"].to_pylist():
+        lake.delete("silver.items", item_id=dropped)

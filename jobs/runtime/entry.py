@@ -144,6 +144,7 @@ def _run_job(name: str, run: RunJob, day: date, options: dict[str, Any]) -> None
         "rows_out": result.rows_out,
         "rows_rejected": result.rows_rejected,
         "rows_duplicate": result.rows_duplicate,
+        "rows_conflicting": result.rows_conflicting,
         "profile": settings.profile,
     }
     write_deltalake(lake.path(RUNS), pa.Table.from_pylist([row], contracts()[RUNS].arrow), mode="append")

@@ -13,6 +13,7 @@ CREATE TABLE ops.runs (
   rows_out        BIGINT    NOT NULL           COMMENT 'number of rows written to the main output',
   rows_rejected   BIGINT    NOT NULL           COMMENT 'number of rows rejected, with their reasons in bronze.rejects',
   rows_duplicate  BIGINT    NOT NULL           COMMENT 'number of rows that were already known',
+  rows_conflicting BIGINT                      COMMENT 'number of rows that were known with other content: the one that was due first is kept',
   profile         STRING                       COMMENT 'profile of the settings; a job without PROFILE uses the profile of the last ingest'
 ) USING DELTA PARTITIONED BY (day)
   COMMENT 'One row for each run of a job that succeeded.'

@@ -1,21 +1,27 @@
--- The latest version of every item that this run may have changed: items that the days :since to :day have lines of,
--- and items whose version in silver.items is from these days (their lines may be gone from the landing folder).
+-- The items that the days :days have lines of, each in its latest version, in SQL of Spark and DuckDB. Without the items
+-- that silver.items holds in this version already.
 WITH touched AS (
-  SELECT item_id FROM bronze.raw_items WHERE reason IS NULL AND day BETWEEN :since AND :day
-  UNION
-  SELECT item_id FROM silver.items WHERE day BETWEEN :since AND :day
+  SELECT DISTINCT item_id AS touched_id FROM bronze.raw_items WHERE reason IS NULL AND day IN :days
 ), ranked AS (
-  SELECT r.*, row_number() OVER (
+  SELECT *, row_number() OVER (
            PARTITION BY item_id
            ORDER BY coalesce(updated_at, CAST(day AS TIMESTAMP)) DESC, day DESC, file DESC, line DESC) AS nth
-  FROM bronze.raw_items r LEFT SEMI JOIN touched USING (item_id)
-  WHERE r.reason IS NULL
+  FROM bronze.raw_items JOIN touched ON item_id = touched_id
+  WHERE reason IS NULL AND day <= :last_day -- later lines wait for their day
 ), newest AS (
-  SELECT *, concat_ws('. ', title, nullif(concat_ws(' > ', category), ''), description, attributes) AS described
+  SELECT *, concat_ws('. ', title, nullif(array_join(category, ' > '), ''), description, attributes) AS described
   FROM ranked WHERE nth = 1
 ), texts AS (
   SELECT *, CASE WHEN described = '' THEN item_id ELSE described END AS text FROM newest
+), latest AS (
+  SELECT item_id, title, description, category, attributes, image, price, updated_at, text,
+         sha2(concat_ws(chr(10), text, image), 256) AS content_hash, file, line, day
+  FROM texts
 )
-SELECT item_id, title, description, category, attributes, image, price, updated_at, text,
-       sha2(concat_ws(char(10), text, image), 256) AS content_hash, file, line, day
-FROM texts
+SELECT * FROM latest l WHERE NOT EXISTS (
+  SELECT 1 FROM silver.items t
+  WHERE t.item_id = l.item_id AND t.content_hash = l.content_hash AND t.file = l.file AND t.line = l.line AND t.day = l.day
+    AND t.title IS NOT DISTINCT FROM l.title AND t.description IS NOT DISTINCT FROM l.description
+    AND t.category IS NOT DISTINCT FROM l.category AND t.attributes IS NOT DISTINCT FROM l.attributes
+    AND t.image IS NOT DISTINCT FROM l.image AND t.price IS NOT DISTINCT FROM l.price
+    AND t.updated_at IS NOT DISTINCT FROM l.updated_at)

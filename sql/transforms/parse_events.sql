@@ -1,45 +1,46 @@
--- The view `event_lines` (landed lines) as fields, with the day on which each line was due and why it is rejected.
-WITH parsed AS (
-  SELECT file, line, raw, folder_day,
-         CASE WHEN fields IS NULL THEN from_json('[' || raw || ']', :fields) ELSE array(fields) END AS objects
-  FROM event_lines
-), fields AS (
-  SELECT *, get(objects, 0) AS f FROM parsed
-), typed AS (
-  SELECT file, line, raw, folder_day, objects, f,
-         -- Spark would read a time without a date as a time of today
-         CASE WHEN f.ts RLIKE '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN try_cast(f.ts AS TIMESTAMP) END AS at,
-         try_cast(f.value AS DOUBLE) AS value, try_cast(f.price AS DOUBLE) AS price,
-         try_cast(f.position AS INT) AS position, try_cast(f.seq AS BIGINT) AS seq,
-         lower(f.event) AS event
+-- Event lines as rows of bronze.raw_events, with the reason why a line is rejected. DuckDB runs it on blocks of lines:
+-- the view `fields` has line, raw, problem, id_problem and the fields as text.
+WITH typed AS (
+  SELECT *, read_time(f_ts) AS instant, try_cast(f_value AS DOUBLE) AS value_number, try_cast(f_price AS DOUBLE) AS price_number,
+         try_cast(f_position AS DOUBLE) AS position_number,
+         CASE WHEN regexp_full_match(f_seq, '[+-]?[0-9]+') THEN try_cast(f_seq AS BIGINT)
+              WHEN try_cast(f_seq AS DOUBLE) = floor(try_cast(f_seq AS DOUBLE)) THEN try_cast(f_seq AS BIGINT) END AS seq_number
   FROM fields
 ), timed AS (
-  SELECT *, CASE WHEN at >= TIMESTAMP'1970-01-01' AND at < TIMESTAMP'2262-01-01' THEN at END AS ts FROM typed
+  SELECT *, CASE WHEN instant >= TIMESTAMPTZ '1970-01-01 00:00:00+00' AND instant < TIMESTAMPTZ '2262-01-01 00:00:00+00' THEN instant END AS ts
+  FROM typed
 ), days AS (
-  SELECT *, to_date(ts) AS event_day, coalesce(folder_day, to_date(ts)) AS due FROM timed
+  SELECT *, CAST(ts AT TIME ZONE 'UTC' AS DATE) AS event_day, CAST(ts AT TIME ZONE $day_zone AS DATE) AS local_day FROM timed
 )
-SELECT file, line, raw,
+SELECT $file AS file, line, raw,
        CASE
-         WHEN raw LIKE 'more fields than the header: %' THEN 'more fields than the header'
-         WHEN coalesce(size(objects), 0) <> 1 OR f IS NULL OR raw NOT LIKE '{%}' THEN 'not a JSON object'
-         WHEN coalesce(f.event_id, '') = '' THEN 'event_id is missing'
-         WHEN coalesce(f.item_id, '') = '' THEN 'item_id is missing'
-         WHEN greatest(length(f.event_id), length(f.item_id), length(f.user_id)) > 256
-           OR instr(concat_ws('', f.event_id, f.item_id, f.user_id), char(0)) > 0
+         WHEN problem IS NOT NULL THEN problem
+         WHEN id_problem IS NOT NULL THEN id_problem
+         WHEN coalesce(f_event_id, '') = '' THEN 'event_id is missing'
+         WHEN coalesce(f_item_id, '') = '' THEN 'item_id is missing'
+         WHEN greatest(length(f_event_id), length(f_item_id), length(f_user_id)) > 256
+           OR contains(f_event_id || f_item_id || coalesce(f_user_id, ''), chr(0))
            THEN 'an id is longer than 256 characters or holds a NUL'
-         WHEN coalesce(f.event, '') = '' THEN 'event is missing'
-         WHEN event NOT IN ('impression', 'click', 'purchase', 'cancel', 'rating') THEN 'event is of an unknown type'
-         WHEN coalesce(f.ts, '') = '' THEN 'ts is missing'
-         WHEN at IS NULL THEN 'ts is not an ISO 8601 time'
+         WHEN is_word_for_missing(f_event_id) OR is_word_for_missing(f_item_id) OR is_word_for_missing(f_user_id)
+           THEN 'an id is a word for "missing", such as null'
+         WHEN coalesce(f_event, '') = '' THEN 'event is missing'
+         WHEN f_event NOT IN ('impression', 'click', 'purchase', 'cancel', 'rating') THEN 'event is of an unknown type'
+         WHEN coalesce(f_ts, '') = '' THEN 'ts is missing'
+         WHEN instant IS NULL THEN 'ts is not an ISO 8601 time'
          WHEN ts IS NULL THEN 'ts is not between 1970 and 2261'
-         WHEN event_day > due THEN 'ts is in the future'
-         WHEN f.value IS NOT NULL AND (value IS NULL OR isnan(value)) THEN 'value is not a number'
-         WHEN f.price IS NOT NULL AND (price IS NULL OR isnan(price)) THEN 'price is not a number'
-         WHEN f.position IS NOT NULL AND position IS NULL THEN 'position is not a whole number'
-         WHEN f.seq IS NOT NULL AND seq IS NULL THEN 'seq is not a whole number'
-         WHEN event = 'rating' AND value IS NULL THEN 'a rating without a value'
+         WHEN local_day > $folder_day THEN 'ts is in the future'
+         WHEN event_day < least($folder_day, $since) - $late_days THEN 'ts is too late'
+         WHEN f_value <> '' AND NOT coalesce(isfinite(value_number), false) THEN 'value is not a number'
+         WHEN f_price <> '' AND NOT coalesce(isfinite(price_number), false) THEN 'price is not a number'
+         WHEN f_position <> '' AND NOT coalesce(position_number = floor(position_number), false)
+           THEN 'position is not a whole number'
+         WHEN position_number < 0 OR position_number > 2147483647 THEN 'position is not between 0 and 2147483647'
+         WHEN f_seq <> '' AND seq_number IS NULL THEN 'seq is not a whole number'
+         WHEN f_event = 'rating' AND value_number IS NULL THEN 'a rating without a value'
        END AS reason,
-       f.event_id, nullif(f.user_id, '') AS user_id, f.item_id, event, ts, value, price,
-       nullif(f.request_id, '') AS request_id, position, nullif(f.order_id, '') AS order_id, seq,
-       event_day, due AS day
+       f_event_id AS event_id, nullif(f_user_id, '') AS user_id, f_item_id AS item_id, f_event AS event, ts,
+       value_number AS value, price_number AS price, nullif(f_request_id, '') AS request_id,
+       try_cast(position_number AS INTEGER) AS position, nullif(f_order_id, '') AS order_id, seq_number AS seq,
+       event_day, $run_id AS run_id,
+       CASE WHEN local_day > $folder_day THEN $folder_day ELSE coalesce(greatest($folder_day, event_day), $day) END AS day
 FROM days

@@ -1,6 +1,6 @@
 """Parquet files with times of every kind, read through Spark Connect and in a classic session."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,26 +9,28 @@ import pytest
 
 from jobs.lake import Lake
 from jobs.landing.files import list_landing_files
-from jobs.landing.lines import read_lines
+from jobs.landing.lines import describe_reading, read_lines
+from jobs.landing.settings import Landing
 
 SECONDS = int(datetime(2026, 11, 20, 10, 0, 7, tzinfo=UTC).timestamp())
 MICROSECONDS = SECONDS * 1_000_000 + 123_456
-TIMES = {  # file: what it holds, and the text that must be read
-    "events_s.parquet": (pa.array([SECONDS], pa.timestamp("s", "UTC")), "2026-11-20 10:00:07"),
-    "events_ms.parquet": (pa.array([MICROSECONDS // 1000], pa.timestamp("ms", "UTC")), "2026-11-20 10:00:07.123"),
-    "events_us.parquet": (pa.array([MICROSECONDS], pa.timestamp("us", "UTC")), "2026-11-20 10:00:07.123456"),
-    "events_us_no_zone.parquet": (pa.array([MICROSECONDS], pa.timestamp("us")), "2026-11-20 10:00:07.123456"),
+MIDNIGHT = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp()) * 1_000_000
+TIMES = {  # file: its times, and the microsecond that must be read
+    "events_s.parquet": (pa.array([SECONDS], pa.timestamp("s", "UTC")), SECONDS * 1_000_000),
+    "events_ms.parquet": (pa.array([MICROSECONDS // 1000], pa.timestamp("ms", "UTC")), MICROSECONDS // 1000 * 1000),
+    "events_us.parquet": (pa.array([MICROSECONDS], pa.timestamp("us", "UTC")), MICROSECONDS),
+    "events_us_no_zone.parquet": (pa.array([MICROSECONDS], pa.timestamp("us")), MICROSECONDS),
     "events_ns.parquet": (
         pa.array([MICROSECONDS * 1000 + 999], pa.timestamp("ns", "UTC")),
-        "2026-11-20 10:00:07.123456",  # cut, not rounded
+        MICROSECONDS,  # cut, not rounded
     ),
     "events_ns_no_zone.parquet": (
         pa.array([MICROSECONDS * 1000 + 999], pa.timestamp("ns")),
-        "2026-11-20 10:00:07.123456",
+        MICROSECONDS,
     ),
-    "events_int96.parquet": (pa.array([MICROSECONDS], pa.timestamp("us")), "2026-11-20 10:00:07.123456"),
-    "events_text.parquet": (pa.array(["2026-11-20T10:00:07.123456Z"]), "2026-11-20T10:00:07.123456Z"),
-    "events_date_text.parquet": (pa.array(["2026-11-20"]), "2026-11-20"),
+    "events_int96.parquet": (pa.array([MICROSECONDS], pa.timestamp("us")), MICROSECONDS),
+    "events_text.parquet": (pa.array(["2026-11-20T10:00:07.123456Z"]), MICROSECONDS),
+    "events_date_text.parquet": (pa.array(["2026-11-20"]), MIDNIGHT),
 }
 
 
@@ -44,6 +46,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.classic
-def test_every_kind_of_time_keeps_its_value(folder: Path, lake: Lake) -> None:
-    lines = read_lines(lake.spark, "events", list_landing_files(folder)).select("file", "line", "fields.ts")
-    assert sorted(map(tuple, lines.collect())) == sorted((name, 1, text) for name, (_, text) in TIMES.items())
+@pytest.mark.parametrize("local_mib", [0, 16], ids=["Spark", "in the job"])
+def test_every_kind_of_time_keeps_its_value(folder: Path, lake: Lake, local_mib: int) -> None:
+    day = date(2026, 11, 20)
+    reading = describe_reading("events", Landing(), {"since": day, "day": day, "run_id": "test"})
+    rows = read_lines(lake, reading, list_landing_files(folder).files, local_mib)
+    table = rows if isinstance(rows, pa.Table) else rows.toArrow()
+    table = table.set_column(table.column_names.index("ts"), "ts", table["ts"].cast(pa.int64()))
+    read = sorted((row["file"], row["line"], row["ts"]) for row in table.to_pylist())
+    assert read == sorted((name, 1, microsecond) for name, (_, microsecond) in TIMES.items())

@@ -1,0 +1,47 @@
+"""How log files are written: the keys of `[landing.events]` and `[landing.items]`."""
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field
+
+from jobs.settings.types import Section
+
+
+def _check_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("expected the name of a time zone, such as UTC or America/New_York") from None
+    return name
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError("expected the name of an encoding, such as utf-8, latin-1 or windows-1252") from None
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_check_zone)]
+Encoding = Annotated[str, AfterValidator(_check_encoding)]
+
+
+class Dialect(Section):
+    """How the event files, or the item files, are written."""
+
+    # Which files: patterns of paths inside the landing folder, such as "clicks/{day}/{hour}/*.json". Empty: files whose
+    # names begin with events (or items).
+    files: tuple[str, ...] = ()
+    format: Literal["", "jsonl", "csv", "parquet"] = ""  # empty: the ending of the file name says it
+    encoding: Encoding = "utf-8"  # of JSON and CSV
+    delimiter: str = ""  # of CSV; empty: a comma, or the ; tab or | that alone separates the needed columns
+    escape: Literal["", "\\"] = ""  # what stands before a quote inside a quoted CSV field; empty: a second quote
+    null: tuple[str, ...] = ("", "\\N")  # CSV fields that mean "not known"
+    decimal: Literal[".", ","] = "."  # what separates the decimals of a number in CSV and JSON texts
+    columns: dict[str, str] = Field(default={})  # field: its column, or the path to it, such as item_id = "product.sku"
+    fixed: dict[str, str] = Field(default={})  # field: its value in each line, such as event = "rating"
+    names: dict[str, str] = Field(default={})  # what the log calls an event: what it is, such as view = "impression"
+    # Fields that make two event lines the same event, for logs without event_id. Empty: event_id does.
+    same: tuple[str, ...] = ()

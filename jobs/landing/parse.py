@@ -1,0 +1,246 @@
+"""Files of one kind as rows of bronze.raw_events or bronze.raw_items. Runs on Spark's executors, or in the job itself.
+
+DuckDB parses whole blocks of lines. It cannot reach any file or address: it sees only the blocks that it is given.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pyarrow as pa
+from duckdb.func import SPECIAL
+
+from jobs.landing.parquet import find_columns, read_parquet_blocks
+from jobs.landing.text import Refusal, read_csv_blocks, read_json_blocks, split_objects
+from jobs.runtime.executors import send_with_tasks
+
+ID_FIELDS = ("event_id", "user_id", "item_id", "request_id", "order_id")
+NUMBER_FIELDS = ("value", "price", "position", "seq")
+REFUSED = "the file is refused: "
+NOT_AN_OBJECT = "not a JSON object"
+PARAMETER = re.compile(r"\$(\w+)")
+MACROS = """
+CREATE MACRO without_blanks(levels) AS
+  nullif(list_filter(list_transform(levels, lambda level: trim(level)), lambda level: level <> ''), []);
+CREATE MACRO is_word_for_missing(id) AS
+  coalesce(lower(id) IN ('null', '(null)', 'nan', 'undefined', '\\n', '<na>'), false);
+CREATE MACRO read_time(text) AS
+  coalesce(CASE WHEN text >= '0' AND text < ':' THEN try_cast(text AS TIMESTAMPTZ) END,
+           CASE WHEN text <> '' THEN to_timestamp(slow_time(text)) END);
+"""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read the files of one kind: a plain object, which travels to Spark's executors."""
+
+    kind: str  # events or items
+    fields: tuple[str, ...]
+    sql: str  # sql/transforms/parse_<kind>.sql
+    schema: pa.Schema  # of the rows to return
+    dialect: dict[str, Any]  # of `Dialect`
+    time_zone: str
+    day_zone: str
+    values: dict[str, Any]  # of the parameters of `sql`, apart from file and folder_day
+
+
+def read_files(reading: Reading, files: Iterable[dict[str, Any]]) -> Iterator[pa.RecordBatch]:
+    """Read files (path, name, format, day, first_group, groups) and yield rows of `reading.schema`, block by block.
+
+    A file that cannot be read yields one row whose reason begins with `REFUSED`.
+    """
+    with _connect(reading.time_zone) as connection:
+        for file in files:
+            values = {"file": file["name"], "folder_day": file["day"], **reading.values}
+            try:
+                for block in _read_blocks(reading, file):
+                    yield from _parse_block(connection, reading, block, file["format"], values)
+            except Refusal as refusal:
+                where = f"line {refusal.line:,} " if refusal.line else ""
+                reason = f"{REFUSED}{where}{refusal}"
+                row = {
+                    "file": file["name"], "line": max(refusal.line, 1), "raw": "", "reason": reason,
+                    "run_id": values["run_id"], "day": values["folder_day"] or values["day"],
+                }  # fmt: skip
+                yield pa.RecordBatch.from_pylist([row], reading.schema)
+
+
+# in quotes, so that no reference to DuckDB's type is left at exit: DuckDB reports such references as leaks
+def _connect(time_zone: str) -> "duckdb.DuckDBPyConnection":
+    connection = duckdb.connect(config={"threads": 1, "memory_limit": "1GB", "enable_external_access": "false"})
+    connection.execute(f"SET TimeZone = '{time_zone}'")
+    zone = ZoneInfo(time_zone)
+    connection.create_function(
+        "slow_time", lambda text: _parse_time(text, zone), ["VARCHAR"], "DOUBLE", null_handling=SPECIAL
+    )
+    connection.execute(MACROS)
+    return connection
+
+
+def _read_blocks(reading: Reading, file: dict[str, Any]) -> Iterator[dict[str, pa.Array]]:
+    if file["format"] == "parquet":
+        groups = file["first_group"], file["groups"]
+        yield from read_parquet_blocks(file["path"], *groups, reading.fields, reading.dialect["columns"])
+    elif file["format"] == "csv":
+        yield from read_csv_blocks(file["path"], reading.kind, reading.dialect)
+    else:
+        yield from read_json_blocks(file["path"], reading.dialect["encoding"])
+
+
+def _parse_block(
+    connection: "duckdb.DuckDBPyConnection",
+    reading: Reading,
+    block: dict[str, pa.Array],
+    file_format: str,
+    values: dict[str, Any],
+) -> Iterator[pa.RecordBatch]:
+    if not len(block["line"]):
+        return
+    connection.register("block", pa.table(block))
+    source = (
+        _column_fields(reading, block) if file_format == "parquet" else _json_fields(connection, reading, file_format)
+    )
+    values = values | {"day_zone": reading.day_zone}
+    used = {name: values[name] for name in set(PARAMETER.findall(reading.sql))}
+    rows = connection.sql(f"WITH fields AS ({source}) {reading.sql.replace('WITH ', ', ', 1)}", params=used)
+    table = rows.to_arrow_table().cast(reading.schema)
+    connection.unregister("block")
+    if file_format == "jsonl" and (split := _split_lines(table)):
+        is_split = pa.array(split["is_split"], pa.bool_())
+        table = table.filter(pa.compute.invert(is_split))
+        again = {"line": split["line"], "raw": split["raw"], "problem": [None] * len(split["line"])}
+        types = {"line": pa.int64(), "raw": pa.string(), "problem": pa.string()}
+        arrays = {name: pa.array(column, types[name]) for name, column in again.items()}
+        yield from _parse_block(connection, reading, arrays, "json", values)
+    yield from table.to_batches()
+
+
+def _split_lines(table: pa.Table) -> dict[str, list[Any]] | None:
+    """The lines that hold several JSON objects, one entry for each object. None if there is no such line."""
+    is_bad = pa.compute.equal(table["reason"], NOT_AN_OBJECT).fill_null(False)
+    if not pa.compute.any(is_bad).as_py():
+        return None
+    lines: list[int] = []
+    texts: list[str] = []
+    is_split = []
+    for bad, line, raw in zip(is_bad.to_pylist(), table["line"].to_pylist(), table["raw"].to_pylist(), strict=True):
+        objects = split_objects(raw) if bad else None
+        is_split.append(objects is not None)
+        lines += [line] * len(objects or [])
+        texts += objects or []
+    return {"is_split": is_split, "line": lines, "raw": texts} if lines else None
+
+
+def _json_fields(connection: "duckdb.DuckDBPyConnection", reading: Reading, file_format: str) -> str:
+    """The query `fields` over a block of JSON texts: the fields as text, whatever the capital letters of the keys."""
+    is_object = "raw LIKE '{%' AND json_valid(raw)"
+    valid = f"CASE WHEN problem IS NULL THEN CASE WHEN {is_object} THEN raw END END"
+    keys = [
+        key for (key,) in connection.sql(f"SELECT DISTINCT unnest(json_keys({valid})) FROM block").fetchall()
+    ]  # fmt: skip
+    found = find_columns(keys, reading.fields, reading.dialect["columns"])
+    paths = {
+        field: _json_path(found.get(field), reading.dialect["columns"].get(field, field)) for field in reading.fields
+    }
+    listed = ", ".join(map(_quote, paths.values()))
+    texts = [f"texts[{number}]" for number in range(1, len(paths) + 1)]
+    raw_fields = dict(zip(reading.fields, texts, strict=True))
+    id_problem = "NULL"
+    if file_format != "csv":
+        tests = "".join(
+            f"""WHEN {raw_fields[field]}[1] IN ('[', '{{')
+                THEN CASE WHEN json_type(object, {_quote(paths[field])}) IN ('ARRAY', 'OBJECT')
+                     THEN '{field} is an object or a list' END """
+            for field in reading.fields if field in ID_FIELDS
+        )  # fmt: skip
+        id_problem = f"CASE {tests}END"
+    return f"""
+        SELECT line, raw, coalesce(problem, CASE WHEN object IS NULL THEN '{NOT_AN_OBJECT}' END) AS problem,
+               {id_problem} AS id_problem, {_normalised_fields(reading, raw_fields)}
+        FROM (SELECT *, json_extract_string(object, [{listed}]) AS texts
+              FROM (SELECT line, raw, problem, {valid} AS object FROM block))"""
+
+
+def _json_path(key: str | None, path: str) -> str:
+    """The path to a field: a key of the object, or the parts between the dots of a path."""
+    parts = [key] if key is not None else path.split(".")
+    return "$" + "".join(f'."{part}"' for part in parts)
+
+
+def _column_fields(reading: Reading, block: dict[str, pa.Array]) -> str:
+    """The query `fields` over a block of Parquet columns."""
+    names = [name for name in block if name != "line"]
+    row = "to_json({" + ", ".join(f"{_quote(name)}: {_identifier(name)}" for name in names) + "})"
+    found = find_columns(names, reading.fields, reading.dialect["columns"])
+    raw_fields = {}
+    for field in reading.fields:
+        path = reading.dialect["columns"].get(field, field)
+        if field not in found:
+            is_nested = path.split(".")[0] in names and "." in path
+            raw_fields[field] = f"json_extract_string({row}, {_quote(_json_path(None, path))})" if is_nested else "NULL"
+        elif pa.types.is_nested(block[found[field]].type):
+            raw_fields[field] = f"to_json({_identifier(found[field])})::VARCHAR"
+        else:
+            raw_fields[field] = f"CAST({_identifier(found[field])} AS VARCHAR)"
+    return f"""SELECT line, CAST({row} AS VARCHAR) AS raw, NULL AS problem, NULL AS id_problem,
+                      {_normalised_fields(reading, raw_fields)} FROM block"""
+
+
+def _normalised_fields(reading: Reading, raw_fields: dict[str, str]) -> str:
+    """The fields as columns f_<name>: IDs and times without blanks around them, events by the names of this project."""
+    dialect = reading.dialect
+    expressions = {field: f"CAST({text} AS VARCHAR)" for field, text in raw_fields.items()}
+    expressions |= {field: _quote(value) for field, value in dialect["fixed"].items()}
+    for field, text in expressions.items():
+        if field in ID_FIELDS or field in ("ts", "updated_at"):
+            expressions[field] = f"trim({text}, ' \t\r\n')"
+        elif field in NUMBER_FIELDS and dialect["decimal"] == ",":
+            expressions[field] = f"replace(replace({text}, '.', ''), ',', '.')"
+        elif field == "event":
+            cases = "".join(f"WHEN {_quote(k.lower())} THEN {_quote(v)} " for k, v in dialect["names"].items())
+            name = f"lower(trim({text}))"
+            expressions[field] = f"CASE {name} {cases}ELSE {name} END" if cases else name
+    if dialect["same"]:
+        identity = ", ".join(f"coalesce({expressions[field]}, '')" for field in dialect["same"])
+        expressions["event_id"] = f"md5(concat_ws(chr(31), {identity}))"
+    return ", ".join(f"{text} AS f_{field}" for field, text in expressions.items())
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _parse_time(text: str | None, zone: ZoneInfo) -> float | None:
+    """Seconds since 1970 of a time that DuckDB does not read: other forms of ISO 8601, and numbers since 1970."""
+    if text is None:
+        return None
+    try:
+        return _since_1970(float(text))
+    except ValueError:
+        pass
+    text = text.partition("[")[0].strip().upper().removesuffix(" UTC").removesuffix(" GMT").replace(":60", ":59")
+    text = text.replace(" +", "+").replace(" -", "-").replace(" Z", "Z")
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC).timestamp()
+
+
+def _since_1970(number: float) -> float | None:
+    """Seconds, from a number of seconds, milliseconds, microseconds or nanoseconds between 2001 and 2286."""
+    for unit in (1, 1e3, 1e6, 1e9):
+        if 1e9 <= number / unit < 1e10:
+            return number / unit
+    return None
+
+
+send_with_tasks(__name__)
