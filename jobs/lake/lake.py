@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.contracts import ROOT, contracts
@@ -59,7 +59,6 @@ class Lake:
         self.inputs: dict[str, int] = {}
         self.outputs: dict[str, int] = {}
         self.pins: dict[str, int] = {}
-        self.versions_before: dict[str, int] = {}
         self.staged: dict[str, StagedTable] = {}  # see jobs.lake.staging
         self.spark_seconds = 0.0
 
@@ -180,7 +179,6 @@ class Lake:
         partition    columns and the value of each, or several days (`day=[...]`)
         """
         contract = contracts()[name]
-        self.remember_version(name)
         if isinstance(rows, pa.Table):
             write_deltalake(
                 DeltaTable(self.path(name), version=computed_at),
@@ -273,7 +271,7 @@ class Lake:
 
         def path_of(name: str) -> str:
             self.delta(name)
-            live = spark_table(self.path(name), None if "MERGE INTO" in text else self.pins.get(name))
+            live = spark_table(self.path(name), self.pins.get(name))
             return self.staged[name].overlay(live, spark_table(self.staged[name].path)) if name in self.staged else live
 
         return self.spark.sql(fill_in(text, path_of, {name: spark_literal(value) for name, value in args.items()}))
@@ -285,28 +283,6 @@ class Lake:
     def compute(self, name: str, has_few_rows: bool, /, **args: Any) -> pa.Table | DataFrame:
         """Run `sql/transforms/<name>.sql`: with DuckDB if it handles few rows, because Spark takes seconds to start."""
         return self.query(read_transform(name), **args) if has_few_rows else self.transform(name, **args)
-
-    # --- Going back after a failure ---
-
-    def remember_version(self, name: str) -> None:
-        """Remember the version of a table before this run writes it, for `restore_version`."""
-        self.versions_before[name] = self.version(name)
-
-    def restore_version(self, name: str) -> None:
-        """Bring back the version of a table before this run last wrote it. Does nothing if this run did not write it.
-
-        raises  RuntimeError if another run has written the table since
-        """
-        written, before = self.outputs.pop(name, None), self.versions_before.pop(name, None)
-        if written is not None and before is not None and written != before:
-            table = DeltaTable(self.path(name), version=written)
-            try:  # the commit is version written + 1, or it fails: nothing that another run wrote is undone
-                table.restore(before, commit_properties=self.commit_properties(max_commit_retries=0))
-            except CommitFailedError:
-                message = f"another run wrote {name} after version {written}: run ingest of its day again"
-                raise RuntimeError(message) from None
-            if name in self.pins:
-                self.pins[name] = table.version()
 
     @contextmanager
     def _report_damage(self, name: str) -> Iterator[None]:

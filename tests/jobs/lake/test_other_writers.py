@@ -128,13 +128,3 @@ def test_a_release_does_not_replace_a_rollback_that_was_written_at_the_same_time
     with pytest.raises(CommitFailedError, match="another run wrote release 3"):
         publishing.roll_back(start(lake, "by hand", "promote"))
     assert lake.arrow("gold.releases").sort_by("release")["reason"].to_pylist()[-1] == other_rollback["reason"]
-
-
-def test_undoing_a_write_never_undoes_what_another_run_wrote_after_it(lake: Lake) -> None:
-    task = start(lake, "daily")
-    task.remember_version("silver.items")
-    put(task, "silver.items", [item("mine")])
-    Lake(lake.root).append("silver.items", lake.arrow("silver.items"))
-    with pytest.raises(RuntimeError, match=r"another run wrote silver\.items"):
-        task.restore_version("silver.items")
-    assert lake.arrow("silver.items").num_rows == 2
