@@ -15,6 +15,7 @@ from great_expectations import expectations as gxe
 
 from jobs import ingest
 from jobs.lake import JobResult, Lake, UserError
+from jobs.lake.checks import docs_folder
 from jobs.settings.tree import Settings, load_settings
 
 DAY1, DAY2, DAY3 = date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)
@@ -253,11 +254,14 @@ def test_a_failed_check_leaves_the_table_unchanged(
     write_log(tmp_path / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1)])
     write_log(tmp_path / str(DAY1), "items.jsonl.gz", [{"item_id": "i", "title": "t"}])
     ingest.run(lake, settings, DAY1, data=tmp_path)
-    monkeypatch.setattr(ingest.silver_events, "CRITICAL", [gxe.ExpectColumnMaxToBeBetween(column="value", max_value=1)])
-    write_log(tmp_path / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1, value=7)])
-    with pytest.raises(UserError, match=r"silver\.events breaks column_max_to_be_between\(value\)"):
+    at_most_1 = gxe.ExpectColumnValuesToBeBetween(column="value", max_value=1)
+    monkeypatch.setattr(ingest.silver_events, "CRITICAL", [at_most_1])
+    write_log(tmp_path / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1, value=7.25)])
+    with pytest.raises(UserError, match=r"silver\.events breaks column_values_to_be_between\(value\)"):
         ingest.run(lake, settings, DAY1, data=tmp_path)
     assert lake.arrow("silver.events")["value"].to_pylist() == [None]
+    pages = docs_folder(lake).glob("validations/silver/events/**/*.html")
+    assert any("7.25" in page.read_text() for page in pages), "the page of the check shows no wrong value"
 
 
 def test_a_day_without_events_is_a_success(lake: Lake, settings: Settings, three_days: Path) -> None:
