@@ -9,7 +9,7 @@ Takes the newest day of a lake and the champion of the day before, and gives all
     carried over  a refit that starts from the champion's codebook and is matched to it. The champion's embeddings of
                   the codes stay with their code numbers.
     unmatched     a codebook fitted from scratch. The embeddings stay with code numbers that now mean something else.
-    retrained     a codebook fitted from scratch. The embeddings of the codes are drawn again at random.
+    redrawn       a codebook fitted from scratch. The embeddings of the codes are drawn again at random.
 
 Columns, mean and standard deviation over the seeds:
 
@@ -61,7 +61,7 @@ def fit_codebooks(old: ResKmeansFSQ, x: Tensor, settings: Settings, seed: int) -
     options |= {"fsq_values": q.fsq_values}
     refit = match_codebook(old, ResKmeansFSQ.fit(x, seed=seed, start=old, **options), x)
     scratch = ResKmeansFSQ.fit(x, seed=seed + 1, **options)
-    return {"no refit": old, "carried over": refit, "unmatched": scratch, "retrained": scratch}
+    return {"no refit": old, "carried over": refit, "unmatched": scratch, "redrawn": scratch}
 
 
 def replace_codes(catalogue: ItemFeatures, items: list[str], codes: Tensor) -> ItemFeatures:
@@ -109,7 +109,7 @@ def main() -> None:
         for way, book in fit_codebooks(old, x, settings, seed).items():
             codes = book.encode(x)
             model = load_model(lake, champion["model_uri"], replace_codes(catalogue, items, codes))
-            model = redraw_code_embeddings(model, seed) if way == "retrained" else model
+            model = redraw_code_embeddings(model, seed) if way == "redrawn" else model
             row = {"way": way, "seed": seed} | measure_moves(old.encode(x).numpy(), codes.numpy())
             row["auc_as_it_is"] = measure_auc(model, data, test)
             r = settings.ranker  # train on all rows: there is only one epoch, so no validation rows are needed

@@ -101,7 +101,7 @@ def _load_split(folder: Path, information: Information) -> LabelledLog:
 def _load_events(folder: Path, new: float) -> LabelledLog:
     """Ratings, of which 4 and more are positive, or impressions, of which those with a click are positive.
 
-    The last fifth is the test part: of time for ratings, of the requests for impressions. The tenth before it is the
+    The last fifth is the test part: of the ratings in the order of time, or of the requests. The tenth before it is the
     validation part.
     """
     items, texts, categories = _load_items(folder)

@@ -1,4 +1,4 @@
-"""What does a daily ranker gain when it trains on from the champion instead of from nothing?
+"""What does a daily ranker gain when training continues from the champion?
 
     make run                                                        # or any run of several days
     make bench B=warm_start ARGS="--lake lake [--seeds 0 1 2] [--json warm_start.json]"
@@ -10,7 +10,7 @@ Ways:
 
     champion  the champion unchanged
     warm      trained on from the champion's weights
-    nothing   trained from random weights
+    random    trained from random weights
 
 Columns, mean and standard deviation over the seeds:
 
@@ -76,7 +76,7 @@ def compare_starts(lake: Lake, settings: Settings, day: date, seeds: list[int]) 
         for max_epochs in (settings.ranker.epochs, MANY_EPOCHS):
             ranker_settings = settings.ranker.model_copy(update={"seed": seed, "epochs": max_epochs})
             changed = settings.model_copy(update={"ranker": ranker_settings})
-            for way in ("warm", "nothing"):
+            for way in ("warm", "random"):
                 model = (
                     copy.deepcopy(old)
                     if way == "warm"

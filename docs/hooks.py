@@ -50,28 +50,32 @@ class Setting(NamedTuple):
 def settings_part() -> str:
     """One heading and one table for each section."""
     parts = []
-    for section, model, settings in sections(Settings):
-        parts.append(f"## [{section}] {{ #{section.replace('.', '-')} }}\n\n{summary(model)}")
+    for section, about, settings in sections(Settings):
+        parts.append(f"## [{section}] {{ #{section.replace('.', '-')} }}\n\n{about}")
         rows = [(f"`{s.key}`\n`{s.variable}`", s.values, s.default, s.meaning) for s in settings]
         parts.append(table(("key and environment variable", "values", "default", "meaning"), rows))
     return "\n\n".join(parts)
 
 
-def sections(model: type[BaseModel], name: str = "") -> Iterator[tuple[str, type[BaseModel], list[Setting]]]:
-    """Every section below a model: its name, its class, and its own settings. Inner sections come after outer ones."""
+def sections(model: type[BaseModel], name: str = "", note: str = "") -> Iterator[tuple[str, str, list[Setting]]]:
+    """Every section below a model: its name, what it is, and its own settings. Inner sections come after outer ones.
+
+    note  the comment of the section where the outer section names it
+    """
     comments_by_setting = comments(model)
     settings, inner = [], []
     for key, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            inner.append((f"{name}.{key}".lstrip("."), kind))
+            inner.append((f"{name}.{key}".lstrip("."), kind, comments_by_setting.get(key, "")))
         elif name:
             meaning = comments_by_setting.get(key, "")
             settings.append(Setting(name, key, values(kind, field.metadata), default(field), meaning))
     if settings:
-        yield name, model, settings
-    for inner_name, kind in inner:
-        yield from sections(kind, inner_name)
+        about = summary(model) + (f"\n\n{note[0].upper()}{note[1:]}." if note else "")
+        yield name, about, settings
+    for inner_name, kind, inner_note in inner:
+        yield from sections(kind, inner_name, inner_note)
 
 
 def summary(model: type[BaseModel]) -> str:

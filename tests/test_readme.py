@@ -62,6 +62,12 @@ def flat(values: dict[str, object]) -> list[object]:
     return [*chain.from_iterable(leaves), *(["lists"] if "lists" in values else [])]
 
 
+def test_an_inner_section_shows_the_comment_that_the_outer_section_gives_it() -> None:
+    abouts = {name: about for name, about, _ in hooks.sections(Settings)}
+    assert abouts["judge.llm"].endswith('\n\nThe language models; only with kind = "llm".')
+    assert "\n" not in abouts["judge"]
+
+
 def test_comments_of_a_setting_are_found_beside_and_above_it() -> None:
     source = """class Example:
     beside: int = 1  # one

@@ -20,13 +20,14 @@ class Quantizer(Section):
     # Codes of each of the three levels. For "res_kmeans_fsq" the last one must be a power of two, unless fsq_values is
     # set. Fewer codes group more items together; more codes collide less.
     sizes: tuple[LevelSize, LevelSize, LevelSize] = (256, 256, 256)
-    kmeans_iterations: Count = 20  # at most, for each level of k-means; it stops earlier when no item changes its code
+    # Largest number of iterations for each level of k-means. It stops earlier when no item changes its code.
+    kmeans_iterations: Count = 20
     fsq_steps: Count = 600  # training steps of the last level; only for "res_kmeans_fsq"
     # How many values each digit of the last level takes; their product must be the last of sizes. Empty: two values
     # each. Only for "res_kmeans_fsq".
     fsq_values: tuple[Annotated[int, Field(ge=2)], ...] = ()
     rq_vae_steps: Count = 3000  # training steps; only for "rq_vae"
-    seed: Seed = 0  # of everything that a fit draws at random
+    seed: Seed = 0  # seed of everything that a fit draws at random
     # Encode new items on Spark's executors, in this many parts. 0: in the process of the job.
     spark_parts: Parts = 0
     # Processes that share a fit. 0: one for each GPU of the machine, or a single one without GPUs.

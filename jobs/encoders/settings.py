@@ -24,12 +24,13 @@ class Align(Section):
     items_per_batch: Count = 512  # items in a step, of all workers together; negatives come from the same batch
     items_per_chunk: Count = 512  # items encoded at once; a smaller number needs less memory, with the same gradient
     lr: float = Field(default=1e-3, gt=0)  # peak learning rate
-    temperature: float = Field(default=0.05, gt=0)  # of the contrastive loss; lower: the closest negatives count more
+    # Temperature of the contrastive loss. The lower it is, the more the closest negatives count.
+    temperature: float = Field(default=0.05, gt=0)
     embs: Count = 3  # <EMB> tokens of an item; only for language models
     answer_weight: float = Field(default=1.0, ge=0)  # weight of the answers' next-token loss; only for language models
     # Share of the steps in which answers see less and less of the input; only for language models.
     warm_start: Share = 0.3
     lora_rank: int = Field(default=0, ge=0)  # rank of LoRA adapters; 0: train all weights; only for language models
-    checkpointing: bool = False  # save memory and compute layers twice; only for language models
+    checkpointing: bool = False  # compute layers twice to save memory; only for language models
     workers: int = Field(default=0, ge=0)  # processes that share each batch; 0: one for each GPU, or one without GPUs
-    seed: Seed = 0  # of the initial weights, the batches and dropout
+    seed: Seed = 0  # seed of the initial weights, the batches and dropout

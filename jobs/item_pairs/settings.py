@@ -15,8 +15,8 @@ class Pairs(Section):
     # Days of events in which pairs are found, up to and including the day of the run. The encoder is tuned on the pairs
     # of the same number of days.
     window_days: Days = 30
-    users_per_item: Count = 40  # users of an item that count in Swing; work grows with the square of this number
-    items_per_user: Count = 100  # latest items of a user that count in Swing; work grows with the square of this number
+    users_per_item: Count = 40  # largest number of users of an item that Swing reads; work grows with its square
+    items_per_user: Count = 100  # largest number of a user's latest items that Swing reads; work grows with its square
     pairs_per_item: Count = 10  # pairs that each item keeps from each source, those with the highest scores
     # Swing's smoothing: the larger it is, the less it matters how many items two users have in common.
     alpha: float = Field(default=1.0, gt=0)
@@ -29,7 +29,7 @@ class TwoTower(Section):
     epochs: Count = 4  # passes over the training rows
     batch: Count = 512  # training rows in a step; an item's negatives are the other items of its batch
     lr: float = Field(1e-2, gt=0)  # learning rate
-    seed: Seed = 0  # of the initial weights and of the order of the rows
+    seed: Seed = 0  # seed of the initial weights and of the order of the rows
 
 
 def _has_host(url: str) -> bool:
@@ -48,7 +48,7 @@ def _check_endpoint(url: str) -> str:
 
 
 class Llm(Section):
-    """A language model: in this process, or behind an OpenAI-compatible endpoint, its key in OPENAI_API_KEY."""
+    """A language model in this process, or behind an OpenAI-compatible endpoint with its key in OPENAI_API_KEY."""
 
     # Hugging Face name or folder of the model; with an endpoint, the name that the endpoint knows.
     model: str = Field(default="Qwen/Qwen3-0.6B", min_length=1)
@@ -60,14 +60,14 @@ class Llm(Section):
 
 
 class LargerLlm(Llm):
-    """A language model as in Llm, with a larger default."""
+    """The same settings as [judge.llm.swing], with a larger model as the default."""
 
     # Hugging Face name or folder of the model; with an endpoint, the name that the endpoint knows.
     model: str = Field(default="Qwen/Qwen3-8B", min_length=1)
 
 
 class JudgeLlm(Section):
-    """A language model for each source of pairs (QARM V2: the larger one for the looser pairs)."""
+    """A language model for each source of pairs. As in QARM V2, the larger one judges the less certain pairs."""
 
     swing: Llm = Llm()  # judges the pairs that Swing finds
     two_tower: LargerLlm = LargerLlm()  # judges the pairs that the two-tower model finds
@@ -78,7 +78,7 @@ class Judge(Section):
     """The judge that decides whether the items of a pair belong together."""
 
     kind: Literal["similarity", "llm"] = "similarity"  # similarity: compare text vectors; llm: ask a language model
-    min_cosine: float = Field(default=0.5, ge=-1, le=1)  # similarity judge: from this cosine on the verdict is yes
+    min_cosine: float = Field(default=0.5, ge=-1, le=1)  # similarity judge: at this cosine or above, the verdict is yes
     # Similarity judge: the same limit for two items of the same broadest category; the lower one of the two counts.
     min_cosine_same_category: float = Field(default=0.3, ge=-1, le=1)
     llm: JudgeLlm = JudgeLlm()  # the language models; only with kind = "llm"
@@ -91,7 +91,8 @@ class AskLlm(LargerLlm):
 
 
 class Ask(Section):
-    """Who asks questions about items: the encoder is tuned to answer them."""
+    """What writes the questions about items. The encoder is tuned on the questions and their answers."""
 
-    kind: Literal["template", "llm"] = "template"  # template: from an item's own fields; llm: ask a language model
+    # template: templates write the questions from the item's own fields. llm: a language model writes them.
+    kind: Literal["template", "llm"] = "template"
     llm: AskLlm = AskLlm()  # the language model; only with kind = "llm"

@@ -9,15 +9,13 @@ from jobs.settings.types import Count, Days, Part, Section, Seed
 TopK = Annotated[int, Field(ge=1, le=10_000)]  # number of events that a search finds
 
 
+# The values of the options are repeated in this file: importing them would load PyTorch in every job.
 class Ranker(Section):
-    """The challenger and its training. models/ranker/design.py explains the options of a design.
-
-    The values of these options are repeated in this file: importing them would load PyTorch in every job.
-    """
+    """The challenger and its training. models/ranker/design.py explains the options from search to lists."""
 
     # Size of every embedding in the ranker, a multiple of four.
     dim: int = Field(default=16, ge=4, le=4096, multiple_of=4)
-    # The published model that the challenger follows. It reads running rates in addition.
+    # The published model that the challenger follows. The challenger also reads running rates.
     preset: Literal["din", "din_long", "sim_hard", "sim_soft", "muse", "qarm_v1", "qarm_v2"] = "qarm_v2"
     # Which events of the history the challenger reads. Not set: as in the preset.
     search: Literal["latest", "category", "id_embedding", "item_embedding"] | None = None
@@ -31,13 +29,13 @@ class Ranker(Section):
     heads: Literal["single", "experts", "entire_space"] | None = None
     # Read each item of a history once, at its last event, instead of as often as it occurs.
     distinct: bool = False
-    # Number of events for each type of event, searched for each type alone. Empty: one search over all types.
+    # For each type of event, the number of events that a search of its own finds. Empty: one search over all types.
     lists: dict[Literal["click", "purchase", "like", "impression"], TopK] = Field(default={})
     # Number of events that the search finds, if lists is empty. The preset din_long finds ten times as many.
     k: TopK = 50
     # Number of dimensions to which PCA reduces the item vectors for the search.
     gsu_dim: Count = 64
-    # Number of events, the latest of a user, that the search reads.
+    # The search reads at most this many events of a user, the latest ones.
     max_history: int = Field(default=10_000, ge=1, le=1_000_000)
     # Largest number of epochs.
     epochs: int = Field(default=6, ge=1, le=10_000)
@@ -47,9 +45,9 @@ class Ranker(Section):
     lr: float = Field(2e-3, gt=0, le=1)
     # Share of the experts' outputs that training hides.
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    # Share of the training rows, the latest, that measure the epochs and are not trained on.
+    # This share of the training rows, the latest ones, is not trained on: it measures which epoch is best.
     valid_share: Part = 0.1
-    # Training stops after this many epochs without a better one.
+    # Training stops when this many epochs in a row were not better than the best one before them.
     patience: Count = 1
     # Start from the champion of the days before. false: start from random weights every day.
     warm_start: bool = True

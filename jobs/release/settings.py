@@ -12,7 +12,7 @@ class Gate(Section):
 
     # The metric by which challenger and champion are compared on the day's test rows.
     metric: Literal["auc", "gauc"] = "auc"
-    # The challenger goes live if its metric is above the champion's minus this. 0: it must be better.
+    # The challenger goes live if its metric is above the champion's metric minus this number. 0: it must be better.
     max_drop: float = Field(default=0.0, ge=0)
     # Largest share of items that may share their semantic ID with another item.
     max_collision_rate: Share = 0.9

@@ -1,6 +1,6 @@
 CREATE TABLE gold.encoders (
   encoder_version STRING  NOT NULL COMMENT 'name of the tuned encoder; its weights are in <LAKE>/models/encoders/<encoder_version>',
-  base_version    STRING  NOT NULL COMMENT 'encoder of the settings that the tuning started from',
+  base_version    STRING  NOT NULL COMMENT 'untuned encoder, from the settings, with which the tuning started',
   pairs           BIGINT  NOT NULL COMMENT 'number of item pairs that it was tuned on',
   held_out        BIGINT  NOT NULL COMMENT 'number of item pairs kept out of tuning, to compare the two encoders on',
   hr_at_10        DOUBLE  NOT NULL COMMENT 'hit rate at 10: share of held-out pairs whose other item is among the 10 most similar items, not counting pairs that either encoder was tuned on',
