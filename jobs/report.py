@@ -3,7 +3,7 @@
     python -m jobs.report --day 2026-11-20 [--data landing]
 
 Reads gold.metrics, gold.releases, ops.runs and the tables behind the numbers. Writes <LAKE>/reports/<day>.html, and
-<day>-codes.html, which shows the items behind the semantic IDs. If the logs are simulated, <data>/truth.json holds the
+<day>-codes.html, which shows the items behind the semantic IDs. If the logs are simulated, <data>/_truth.json holds the
 best AUC that any model could reach, and the page shows it.
 """
 

@@ -3,7 +3,7 @@
     python -m jobs.simulate --day 2026-11-20 --days 10 --out landing
 
 --day is the last of the --days days. Writes <out>/<day>/events.jsonl.gz and items.jsonl.gz (or .parquet), and
-<out>/truth.json: the best AUC that any model could reach on each day. The same flags give the same bytes.
+<out>/_truth.json: the best AUC that any model could reach on each day. The same flags give the same bytes.
 This command writes no table, so it needs no lake and no profile.
 """
 

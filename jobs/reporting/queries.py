@@ -76,9 +76,9 @@ def load_best_auc(landing: str) -> dict[str, dict[str, float]]:
     """The best AUC that any model could reach, for each day of a simulated log. Empty for other logs.
 
     landing  the landing folder, or an empty string
-    raises   UserError if its truth.json is damaged
+    raises   UserError if its _truth.json is damaged
     """
-    truth = Path(landing) / "truth.json"
+    truth = Path(landing) / "_truth.json"
     if not landing or not truth.is_file():
         return {}
     try:

@@ -29,7 +29,7 @@ def write_landing(
     out: Path, *, days: list[date], items: int, users: int, events_per_day: int, new_items_per_day: int,
     seed: int, faults: float = 0.002, format: Format = "jsonl",  # noqa: A002 (the name of the command's flag)
 ) -> list[dict[str, int | str]]:  # fmt: skip
-    """Simulate the days and write <out>/<day>/events, items and _SUCCESS, and <out>/truth.json.
+    """Simulate the days and write <out>/<day>/events, items and _SUCCESS, and <out>/_truth.json.
 
     The arguments after `out` and before `format` are those of `models.simulator.simulate`.
 
@@ -53,7 +53,7 @@ def write_landing(
         summary.append(_count_fates(day))
         seconds = time.perf_counter() - started
         print(f"{day.day}  {len(day.events):>9,} lines  {seconds:6.1f} s", file=sys.stderr)
-    with open_atomically(out / "truth.json") as file:
+    with open_atomically(out / "_truth.json") as file:
         file.write(json.dumps(truth, indent=1).encode() + b"\n")
     return summary
 

@@ -62,7 +62,7 @@ def test_the_first_day_without_a_champion_has_a_page(lake: Lake, settings: Setti
 
 def test_the_best_possible_auc_is_shown_beside_the_models(lake: Lake, settings: Settings, tmp_path: Path) -> None:
     put_metrics(lake, DAY)
-    (tmp_path / "truth.json").write_text(f'{{"{DAY}": {{"best_auc": 0.8123, "best_auc_without_position": 0.8001}}}}')
+    (tmp_path / "_truth.json").write_text(f'{{"{DAY}": {{"best_auc": 0.8123, "best_auc_without_position": 0.8001}}}}')
     html = page(lake, settings, data=str(tmp_path))
     assert "0.8123" in html
     assert "0.8001" in html

@@ -66,7 +66,7 @@ def test_the_command_ends_with_the_counts_as_one_json_line(tmp_path: Path) -> No
     counts = json.loads(process.stdout.splitlines()[-1])
     written = sum(len(read_lines(path)) for path in tmp_path.rglob("events.jsonl.gz"))
     assert (counts["days"], counts["lines"]) == (2, written)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["2026-11-19", "2026-11-20", "truth.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2026-11-19", "2026-11-20", "_truth.json"]
 
 
 def test_a_full_disk_ends_in_one_sentence_and_no_half_file(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_the_true_probability_ranks_clicks_better_than_popularity_does(demo: lis
 def test_the_truth_counts_the_impressions_that_landed_on_their_day(
     landing: Landing,
 ) -> None:
-    truth = json.loads((landing[0] / "truth.json").read_text())
+    truth = json.loads((landing[0] / "_truth.json").read_text())
     for day in DAYS:
         rows = read_good_events(landing[0], day)
         assert truth[str(day)]["impressions"] == sum(row["event"] == "impression" for row in rows)
