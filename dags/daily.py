@@ -7,9 +7,9 @@
 3. `ask` writes questions about new items, `embed` turns new and changed items into vectors, and `align` tunes the
    encoder that makes these vectors (it is off by default). `quantize` gives each item its semantic ID.
 4. `samples` builds training examples, `train` trains a new model, the challenger, and `evaluate` compares it with the
-   live model, the champion.
-5. `recommend` computes a list of items for every active user, `promote` publishes the challenger if it passes the
-   gate, and `report` writes a page about the run.
+   live model, the champion, and decides which of them goes live.
+5. `recommend` computes a list of items for every active user by that model, `promote` publishes it, and `report` writes
+   a page about the run.
 
 You can clear a task and run it again at any time: a task replaces only the rows of its own day. A task is skipped if
 it had nothing to do; its log says why.

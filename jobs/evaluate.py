@@ -5,7 +5,7 @@
 Reads the tables that train reads, the models, and gold.recommendations. Writes gold.metrics: AUC, UAUC, GAUC, log loss
 and calibration with bootstrap intervals (users drawn again), over all rows, by slice, and for the other labels; the
 differences of AUC and GAUC; the share of the events found that a search by ID embeddings misses; hit rate and NDCG of
-yesterday's lists, beside the most popular items.
+yesterday's lists, beside the most popular items. Then it decides which model goes live, and writes gold.decisions.
 """
 
 import sys
@@ -24,7 +24,8 @@ from jobs.ranking.evaluation import (
 )
 from jobs.ranking.items import load_item_features
 from jobs.ranking.yesterdays_lists import measure_yesterdays_lists
-from jobs.release.gate import superseded_by_later_release
+from jobs.release.decisions import evaluated_versions, write_decision
+from jobs.release.gate import decide, superseded_by_later_release
 from jobs.release.model_store import load_card
 from jobs.release.releases import live_release
 from jobs.runtime.entry import main
@@ -34,6 +35,16 @@ from jobs.settings.tree import Settings
 def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     if reason := superseded_by_later_release(lake, day):
         return JobResult(notes={"skipped": reason})
+    versions = evaluated_versions(lake)
+    with lake.read_at(versions):
+        result = _measure(lake, settings, day)
+    decision = decide(lake, settings, day, versions)
+    if decision.kind != "superseded":
+        write_decision(lake, day, decision)
+    return result
+
+
+def _measure(lake: Lake, settings: Settings, day: date) -> JobResult:
     version = find_trained_version(lake, settings, day)
     if version is None:
         replace_metrics(lake, "evaluate", day, measure_yesterdays_lists(lake, settings, day))

@@ -3,9 +3,9 @@
     python -m jobs.promote --day 2026-11-20
     python -m jobs.promote --day 2026-11-20 --rollback
 
-Reads gold.metrics, gold.releases and the models. Writes gold.metrics (job promote) and gold.releases.
-The gate (`jobs.release.gate`) decides between challenger and champion. Either way the release names the exact versions
-of the tables in `jobs.release.publishing.PUBLISHED`. --rollback makes the release before the live one live again, as a
+Reads gold.decisions, gold.metrics, gold.releases and the models. Writes gold.metrics (job promote) and gold.releases.
+The release follows the decision that evaluate wrote down, which recommend has followed, too. It names the versions of
+the tables that these jobs read and wrote. --rollback makes the release before the live one live again, as a
 new row.
 """
 
@@ -14,7 +14,7 @@ from datetime import date
 
 from jobs.lake import JobResult, Lake
 from jobs.lake.metrics import metric_rows, replace_metrics
-from jobs.release.gate import decide
+from jobs.release.decisions import load_decision
 from jobs.release.mlflow_registry import register_release
 from jobs.release.publishing import publish_release, roll_back
 from jobs.runtime.entry import main
@@ -25,7 +25,7 @@ def run(lake: Lake, settings: Settings, day: date, rollback: bool = False) -> Jo
     if rollback:
         row = roll_back(lake)
         return JobResult(rows_out=1, notes={name: row[name] for name in ("release", "model_version", "reason")})
-    decision = decide(lake, settings, day)
+    decision = load_decision(lake, day)
     if decision.kind != "superseded":
         rows = metric_rows("challenger", "all", {"promoted": decision.kind == "promote"})
         if decision.uri is None:

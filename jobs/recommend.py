@@ -1,9 +1,10 @@
-"""Recommend K items to every active user, ranked by the model that goes live.
+"""Recommend K items to every active user, ranked by the model that goes live, as evaluate decided.
 
     python -m jobs.recommend --day 2026-11-20
 
-Reads the model, silver.events, silver.items, silver.item_pairs, gold.item_embeddings and gold.semantic_ids. Writes
-gold.recommendations, and gold.explanations for the few users that the report shows, partition day.
+Reads gold.decisions, the model, silver.events, silver.items, silver.item_pairs, gold.item_embeddings and
+gold.semantic_ids. Writes gold.recommendations, and gold.explanations for the few users that the report shows, partition
+day. It then adds their versions to gold.decisions.
 Candidates are the judged pairs of the user's last items, the nearest items to these by embedding (QARM V2, section 6:
 triggers x neighbours), and the most popular items.
 """
@@ -19,7 +20,7 @@ from jobs.lake.contracts import contracts
 from jobs.lake.metrics import metric_rows, replace_metrics
 from jobs.ranking.lists import find_active_users, find_candidates, rank_candidates
 from jobs.ranking.scoring import Scorer
-from jobs.release.gate import decide
+from jobs.release.decisions import PAIRS, load_decision, write_lists_versions
 from jobs.reporting.example_users import load_first_recommendations
 from jobs.runtime.entry import main
 from jobs.settings.tree import Settings
@@ -28,7 +29,7 @@ LISTS, EXPLANATIONS = "gold.recommendations", "gold.explanations"
 
 
 def run(lake: Lake, settings: Settings, day: date) -> JobResult:
-    decision = decide(lake, settings, day)
+    decision = load_decision(lake, day)
     if decision.kind == "superseded":
         return JobResult(notes={"skipped": decision.reason})
     if decision.uri is None:
@@ -36,7 +37,15 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
             lake.replace(table, pa.Table.from_pylist([], contracts()[table].arrow), day=day)
         replace_metrics(lake, "recommend", day, [])
         return JobResult(notes={"skipped": decision.reason})
-    scorer = Scorer.load(lake, settings, day, decision.uri)
+    pairs = lake.delta(PAIRS).version()
+    with lake.read_at(decision.tables | {PAIRS: pairs}):
+        result = _write_lists(lake, settings, day, decision.uri)
+    write_lists_versions(lake, day, decision, pairs)
+    return result
+
+
+def _write_lists(lake: Lake, settings: Settings, day: date, model_uri: str) -> JobResult:
+    scorer = Scorer.load(lake, settings, day, model_uri)
     users = find_active_users(scorer.histories, settings, day)
     candidates = find_candidates(lake, settings, day, scorer, users)
     user, rank, item, score = rank_candidates(

@@ -100,6 +100,16 @@ class Lake:
         """The days that a table partitioned by day has rows of."""
         return {date.fromisoformat(partition["day"]) for partition in self.delta(name).partitions()}
 
+    @contextmanager
+    def read_at(self, versions: dict[str, int]) -> Iterator[None]:
+        """Read these tables at these versions inside the block."""
+        before = {name: self.pins.pop(name) for name in versions if name in self.pins}
+        self.pins |= versions
+        try:
+            yield
+        finally:
+            self.pins = {name: version for name, version in self.pins.items() if name not in versions} | before
+
     def version(self, name: str) -> int:
         """The newest version of a table."""
         return DeltaTable(self.path(name)).version()

@@ -1,6 +1,6 @@
 """The promotion gate: decides between challenger and champion by what `evaluate` and `quantize` measured."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -20,14 +20,18 @@ Measured = dict[tuple[str, str, str, str], dict[str, Any]]  # rows of gold.metri
 class Decision:
     """What the day publishes.
 
-    kind   promote: the challenger goes live. keep: the champion stays live. none: there is nothing to publish yet.
-           superseded: a later release is live, so what this day published stays unchanged
-    uri    address of the model that is live after this decision, None if there is none
+    kind              promote: the challenger goes live. keep: the champion stays live. none: there is nothing to
+                      publish yet. superseded: a later release is live, so what this day published stays unchanged
+    uri               address of the model that is live after this decision, None if there is none
+    champion_release  release of the champion, None if there was none
+    tables            versions of the tables that the decision is based on, by table name
     """
 
     kind: str
     uri: str | None
     reason: str
+    champion_release: int | None = None
+    tables: dict[str, int] = field(default_factory=dict)
 
 
 def superseded_by_later_release(lake: Lake, day: date) -> str | None:
@@ -38,26 +42,35 @@ def superseded_by_later_release(lake: Lake, day: date) -> str | None:
     return f"a release of a later day ({newest['day']}) is live, and running an older day again does not change it"
 
 
-def decide(lake: Lake, settings: Settings, day: date) -> Decision:
-    """Decide whether the challenger goes live. If it does not, the champion stays, and the run still succeeds."""
+def why_closed(lake: Lake, day: date) -> str | None:
+    """Why nothing more is decided about this day: a later day is live, or the day was rolled back. None if it is."""
     newest = live_release(lake)
-    if reason := superseded_by_later_release(lake, day):
-        return Decision("superseded", None, reason)
     if newest and newest["day"] == day and newest["kind"] == "rollback":
         reason = f"release {newest['release']} rolled {day} back"
-        return Decision("superseded", None, f"{reason}; the next day is compared with the model that is live now")
+        return f"{reason}; the next day is compared with the model that is live now"
+    return superseded_by_later_release(lake, day)
+
+
+def decide(lake: Lake, settings: Settings, day: date, tables: dict[str, int] | None = None) -> Decision:
+    """Decide whether the challenger goes live. If it does not, the champion stays, and the run still succeeds.
+
+    tables  versions of the tables on which the models were compared
+    """
+    if reason := why_closed(lake, day):
+        return Decision("superseded", None, reason)
     champion = live_release(lake, before=str(day))
     uri = str(champion["model_uri"]) if champion else None
     measured: Measured = {
         (r["job"], r["model"], r["slice"], r["metric"]): r
         for r in lake.arrow("gold.metrics", where=ds.field("day") == day).to_pylist()
     }
-    keep = Decision("keep" if champion else "none", uri, "")
+    champion_release = int(champion["release"]) if champion else None
+    keep = Decision("keep" if champion else "none", uri, "", champion_release, tables or {})
     metric = settings.gate.metric
     challenger = measured.get(("evaluate", "challenger", "all", metric))
     if challenger is None:
         return replace(keep, reason="nothing was trained for this day, so no model changes")
-    promote = Decision("promote", f"models/{challenger['version']}/challenger", "")
+    promote = replace(keep, kind="promote", uri=f"models/{challenger['version']}/challenger")
     codebook = load_card(lake, str(promote.uri)).codebook_version
     if reason := _find_objection(measured, challenger, codebook, settings.gate):
         return replace(keep, reason=reason)

@@ -11,24 +11,26 @@ from deltalake.exceptions import CommitFailedError
 
 from jobs.lake import Lake, UserError, arrow_dataset
 from jobs.lake.contracts import contracts
+from jobs.release.decisions import LISTS
 from jobs.release.gate import Decision
 from jobs.release.mlflow_registry import set_champion_alias
 from jobs.release.model_store import load_card
 from jobs.release.releases import live_release
 
 TABLE = "gold.releases"
-PUBLISHED = (
-    "silver.events", "silver.items", "silver.item_pairs", "gold.item_embeddings", "gold.codebooks",
-    "gold.semantic_ids", "gold.samples", "gold.metrics", "gold.recommendations", "gold.explanations",
-)  # fmt: skip
+METRICS = "gold.metrics"
 
 
 def publish_release(lake: Lake, day: date, decision: Decision) -> int:
     """Write the release of the day. returns its number
 
     A rerun of the newest day replaces its row, so a day is published once.
+
+    raises  UserError if recommend has not made the lists of this decision
     """
     assert decision.uri is not None
+    if missing := [name for name in LISTS if name not in decision.tables]:
+        raise UserError(f"{missing[0]} of {day} was not made for this decision: run recommend of this day again")
     card = load_card(lake, decision.uri)
     newest = live_release(lake)
     is_rerun = newest is not None and newest["day"] == day and newest["kind"] != "rollback"
@@ -40,7 +42,7 @@ def publish_release(lake: Lake, day: date, decision: Decision) -> int:
         "model_uri": decision.uri,
         "codebook_version": card.codebook_version,
         "encoder_version": card.encoder_version,
-        "tables": [(name, lake.version(name)) for name in PUBLISHED],
+        "tables": [*decision.tables.items(), (METRICS, lake.outputs[METRICS])],
         "reason": decision.reason,
         "run_id": lake.run_id,
         "day": day,
