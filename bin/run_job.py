@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from lake_state import REPOSITORY
+from printable import printable
 
 PYTHON = str(REPOSITORY / ".venv/jobs/bin/python")
 
@@ -22,5 +23,5 @@ def run_job(name: str, *arguments: str) -> str:
     process = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     if process.returncode:
         errors = process.stderr.strip().splitlines()
-        raise UserError(errors[-1] if errors else f"jobs.{name} failed without a message")
+        raise UserError(printable(errors[-1]) if errors else f"jobs.{name} failed without a message")
     return process.stdout.strip().splitlines()[-1]

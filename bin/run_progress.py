@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_api import END_STATES, AirflowClient
+from printable import printable
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -44,7 +45,7 @@ def last_output(log: Path) -> str:
         if "SubprocessHook" in str(record.get("logger")) and not event.startswith(HOOK_MESSAGES):
             output = event.split("\r")[-1]
             if not output.startswith("{"):
-                return output
+                return printable(output)
     return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from printable import printable
 from rich.console import Console
 from rich.table import Table
 
@@ -26,8 +27,9 @@ def print_summary(rows: list[Row], console: Console) -> None:
         reason = row["reason"] or "no release; the log of its task promote says why"
         if row["rolled_back_by"]:
             reason += f"; rolled back since: release {row['rolled_back_by']} is live"
-        console.print(f"{row['day']}: {reason}", soft_wrap=True, markup=False)
-    console.print(f"\nReport: {rows[-1]['report']}", soft_wrap=True, markup=False)
+        console.print(printable(f"{row['day']}: {reason}"), soft_wrap=True, markup=False)
+    console.print()
+    console.print(printable(f"Report: {rows[-1]['report']}"), soft_wrap=True, markup=False)
 
 
 def results_table(rows: list[Row]) -> Table:

@@ -22,6 +22,7 @@ from jobs.ranking.scoring import Scorer
 from jobs.release.releases import live_release
 from jobs.reporting.queries import load_titles
 from jobs.runtime.entry import main
+from jobs.runtime.printable import printable
 from jobs.settings.tree import Settings
 from models.ranker.histories import Int64s
 from models.ranker.training import predict
@@ -40,14 +41,19 @@ def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> JobR
     score = float(predict(scorer.model, inputs)[0, 0])
     rows = scorer.explain(user_index, item_index)
     names = load_titles(lake, {row["history_item_id"] for row in rows} | {item})
-    table = Table(title=escape(f"{user}, {names[item]}: {scorer.model.tasks[0]} {score:.4f} by {scorer.model_version}"))
+    table = Table(title=_show(f"{user}, {names[item]}: {scorer.model.tasks[0]} {score:.4f} by {scorer.model_version}"))
     for column in ("", "item of the history", "event", "when", "similarity", "attention"):
         table.add_column(column)
     for row in rows[:SHOWN]:
         cells = row["event"], f"{row['ts']:%Y-%m-%d %H:%M}", f"{row['similarity']:.3f}", f"{row['attention']:.3f}"
-        table.add_row(str(row["rank"]), escape(names[row["history_item_id"]]), *cells)
+        table.add_row(str(row["rank"]), _show(names[row["history_item_id"]]), *cells)
     Console(stderr=True).print(table)
     return JobResult(len(rows), notes={"score": score})
+
+
+def _show(text: str) -> str:
+    """Text from the logs, so that rich and the terminal take nothing in it as a command."""
+    return escape(printable(text))
 
 
 def _find_index(ids: pa.Array, name: str, message: str) -> Int64s:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from datetime import date
+from html import escape
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,15 +18,17 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 import great_expectations as gx
 import pandas as pd
-from great_expectations.checkpoint import UpdateDataDocsAction
+from great_expectations.checkpoint.checkpoint import CheckpointResult
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
 from great_expectations.expectations import UnexpectedRowsExpectation
 
 from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows
 from jobs.lake.staged_table import MANY_ROWS
 from jobs.runtime.locks import lock_file
+from jobs.runtime.printable import printable_page
 
 logging.getLogger("great_expectations").setLevel(logging.ERROR)
 LOCK_LIMIT = 1800.0  # seconds; one check takes some seconds
@@ -106,15 +109,36 @@ def _validate(
     expected = gx.ExpectationSuite(name=table, expectations=[*map(copy, suite.CRITICAL), *warnings])
     definition = gx.ValidationDefinition(name=table, data=rows, suite=context.suites.add_or_update(expected))
     validation = context.validation_definitions.add_or_update(definition)
-    page = UpdateDataDocsAction(name="page", site_names=["local_site"])  # only this page, as there are more every day
     checkpoint = gx.Checkpoint(
         name=table,
         validation_definitions=[validation],
-        actions=[page],
+        actions=[],
         result_format={"result_format": "BASIC", "partial_unexpected_count": examples},
     )
     run = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": frame})
+    _write_page(context, table, run)
     return [result for validated in run.run_results.values() for result in validated.results]
+
+
+def _write_page(context: Any, table: str, run: CheckpointResult) -> None:
+    """Write the page of a run, and only this page, as there are more every day.
+
+    Great Expectations puts wrong values into the page as they are: markup in a log would run in the reader's browser.
+    """
+    for identifier, validated in run.run_results.items():
+        for result in validated.results:
+            result.result = _escape_texts(result.result)
+        context.validation_results_store.set(identifier, validated)
+        pages = [identifier, ExpectationSuiteIdentifier(name=table)]
+        context.build_data_docs(site_names=["local_site"], resource_identifiers=pages)
+
+
+def _escape_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escape_texts(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escape_texts(part) for part in value]
+    return escape(printable_page(value)) if isinstance(value, str) else value
 
 
 def _severity(result: ExpectationValidationResult) -> str:

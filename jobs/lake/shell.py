@@ -21,6 +21,7 @@ from jobs.lake import Lake, UserError
 from jobs.lake.contracts import ROOT, contracts
 from jobs.lake.lake import lake_root
 from jobs.lake.statements import spark_literal, split_statements
+from jobs.runtime.printable import printable
 
 HISTORY = ROOT.parent / ".state" / "sql_history"
 EXAMPLE = "SELECT * FROM gold.day_funnel ORDER BY day;"
@@ -65,7 +66,7 @@ def answer(spark: SparkSession, statement: str) -> str:
 def _first_sentence(message: str) -> str:
     """The first paragraph of Spark's message, without the place in the query plan."""
     lines = takewhile(lambda line: line.strip() and not line.startswith("=="), message.strip().splitlines())
-    return " ".join(" ".join(lines).split()).partition(" SQLSTATE:")[0]
+    return printable(" ".join(" ".join(lines).split()).partition(" SQLSTATE:")[0])
 
 
 def format_rows(frame: DataFrame) -> str:
@@ -99,7 +100,7 @@ def _row_count(rows: int) -> str:
 
 def _format_cell(value: object, max_width: int | None) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     return text if max_width is None or len(text) <= max_width else text[: max_width - 1] + "…"
 
 

@@ -22,6 +22,7 @@ from jobs.landing.files import LandingFile, list_landing_files
 from jobs.landing.settings import Landing
 from jobs.landing.toml import load_landing
 from jobs.runtime.entry import parse_day, use_last_profile
+from jobs.runtime.printable import printable
 from jobs.settings.tree import load_settings
 
 SUCCESS = "_SUCCESS"
@@ -105,8 +106,9 @@ def main() -> None:
         landing = load_settings().landing
         readiness = check_readiness(options.pop("data"), landing=landing, now=datetime.now(UTC), **options)
     except UserError as error:
-        sys.exit(f"wait failed: {error}")
-    print(readiness.reason if readiness.ready else f"waiting: {readiness.reason}", file=sys.stderr, flush=True)
+        sys.exit(printable(f"wait failed: {error}"))
+    state = "ready" if readiness.ready else "waiting"
+    print(printable(f"{state}: {readiness.reason}"), file=sys.stderr, flush=True)
     print(json.dumps(asdict(readiness)), flush=True)
 
 

@@ -9,22 +9,29 @@ from markupsafe import Markup
 
 from jobs.reporting.metrics import Row
 from jobs.reporting.terms import TERMS
+from jobs.runtime.printable import printable_page
 
 NO_VALUE = "\N{EN DASH}"
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill one of the files in templates/. Text is escaped, so that no data can become markup."""
+    """Fill one of the files in templates/. Text is escaped, so that no data can become markup or be hidden."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_show_control_characters,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {**FORMATS, "format_as": format_as, "interval": interval}
     environment.globals |= {"term": term, "terms": TERMS}
     return environment.get_template(template).render(**values)
+
+
+def _show_control_characters(value: Any) -> Any:
+    """Called by Jinja for each value: markup stays unchanged, because we made it."""
+    return printable_page(value) if type(value) is str else value
 
 
 def term(name: str, text: str = "") -> Markup:

@@ -26,6 +26,7 @@ from jobs.lake.errors import UserError
 from jobs.lake.lake import JobResult, Lake, arrow_dataset, lake_root
 from jobs.lake.run_state import pin_run
 from jobs.runtime.locks import lock_job
+from jobs.runtime.printable import printable
 from jobs.runtime.progress import heartbeat
 from jobs.settings.tree import load_settings
 
@@ -73,12 +74,12 @@ def main(run: RunJob, add_arguments: AddArguments | None = None) -> None:
     try:
         _run_job(name, run, options.pop("day"), options)
     except UserError as error:
-        sys.exit(f"{name} failed: {error}")
+        sys.exit(printable(f"{name} failed: {error}"))
     except Exception as error:
         sentence = error_sentence(error)
         if sentence.startswith("unexpected"):
             traceback.print_exc()
-        print(f"{name} failed: {sentence}", file=sys.stderr)
+        print(printable(f"{name} failed: {sentence}"), file=sys.stderr)
         sys.exit(2)
 
 
@@ -149,7 +150,7 @@ def _run_job(name: str, run: RunJob, day: date, options: dict[str, Any]) -> None
     }
     write_deltalake(lake.path(RUNS), pa.Table.from_pylist([row], contracts()[RUNS].arrow), mode="append")
     if reason := result.notes.get("skipped"):
-        print(f"skipped: {reason}", file=sys.stderr, flush=True)
+        print(printable(f"skipped: {reason}"), file=sys.stderr, flush=True)
     last_line = {**row, **result.notes, "inputs": lake.inputs, "outputs": lake.outputs}
     print(json.dumps(last_line, default=str), flush=True)
     # Airflow reads the last line of both streams: nothing that a library says at exit may follow it.

@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from jobs.runtime.printable import printable
+
 
 def progress(what: str, every: float = 3.0) -> Callable[[int, int], None]:
     """Make a callback `(done, total)` that reports how far `what` is.
@@ -30,7 +32,7 @@ def progress(what: str, every: float = 3.0) -> Callable[[int, int], None]:
         console=Console(stderr=True), transient=True, redirect_stdout=False, disable=not is_terminal,
         speed_estimate_period=600,  # a language model may take minutes from one call to the next
     )  # fmt: skip
-    bar.add_task(what)
+    bar.add_task(printable(what))
     (task,) = bar.tasks
     started = last_line = time.monotonic()
 
@@ -99,7 +101,7 @@ _pulse = _Pulse()
 
 def _print(line: str) -> None:
     _pulse.last_line = time.monotonic()
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 class _FarColumn(ProgressColumn):

@@ -66,7 +66,8 @@ sys.argv = [job, "--day", day]
 runpy.run_module(f"jobs.{job}", run_name="__main__")
 """
 # The jobs that write more than once (a single commit is all or nothing), and the number of writes after which they die.
-# Then pairs are not measured, vectors and IDs are not measured, and there is no DIN, no decision, no metrics, no release.
+# Then pairs are not measured, vectors and IDs are not measured, and there is no DIN, no decision, no metrics of lists,
+# no release.
 WRITES_BEFORE_KILL = {pairs: 1, two_tower: 1, embed: 1, quantize: 1, train: 1, evaluate: 1, recommend: 1, promote: 2}
 
 

@@ -100,6 +100,23 @@ def test_the_text_of_items_and_lines_cannot_become_markup(lake: Lake, settings: 
     assert html.count("&lt;script&gt;") >= 6
 
 
+def test_control_characters_in_logs_are_visible_on_the_pages(lake: Lake, settings: Settings) -> None:
+    codes = {"i1": (1, 2, 7), "i2": (1, 3, 7)}
+    put_catalogue(lake, {"i1": "kettle \x1b[2J", "i2": "tea\u202epot \x00"}, codes=codes)
+    put(lake, "bronze.rejects", [
+        {"source": "events", "file": "events\x1b]0;title\x07.jsonl", "line": 1, "raw": "{\t\x9b31m}",
+         "reason": "no\r JSON", "run_id": "r", "day": DAY},
+    ])  # fmt: skip
+    put_metrics(lake, DAY)
+    html = page(lake, settings)
+    for shown in (r"events\x1b]0;title\x07.jsonl", "{\t\\x9b31m}", r"no\r JSON"):
+        assert shown in html
+    tree = (Path(lake.root) / "reports" / f"{DAY}-codes.html").read_text()
+    for shown in (r"kettle \x1b[2J", r"tea\u202epot \x00"):
+        assert shown in tree
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", html + tree)
+
+
 def test_pairs_are_shown_with_the_share_that_was_dropped_and_examples_with_reasons(
     lake: Lake, settings: Settings
 ) -> None:
