@@ -25,8 +25,8 @@ from great_expectations.data_context.types.resource_identifiers import Expectati
 from great_expectations.expectations import UnexpectedRowsExpectation
 
 from jobs.lake import Lake, UserError
+from jobs.lake.lake import SPARK_FROM_ROWS
 from jobs.lake.metrics import metric_rows
-from jobs.lake.staged_table import MANY_ROWS
 from jobs.runtime.locks import lock_file
 from jobs.runtime.printable import printable_page
 
@@ -43,9 +43,9 @@ def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = N
     if days is not None and not days:
         return []
     rows = f"FROM {table}" + (" WHERE day IN :days" if days else "")
-    has_few_rows = lake.query(f"SELECT count(*) AS n {rows}", days=days or [])["n"][0].as_py() < MANY_ROWS
+    has_few_rows = lake.query(f"SELECT count(*) AS n {rows}", days=days or [])["n"][0].as_py() < SPARK_FROM_ROWS
     if has_few_rows and not any(isinstance(e, UnexpectedRowsExpectation) for e in suite.CRITICAL + suite.WARNING):
-        frame = lake.query(f"SELECT * {rows}", days=days or []).to_pandas()
+        frame = lake.query(f"SELECT * {rows}", days=days or []).to_pandas(types_mapper=pd.ArrowDtype)
     else:
         frame = lake.sql(f"SELECT * {rows}", days=days or [])
     with _lock_project(docs_folder(lake).parent):

@@ -27,6 +27,10 @@ from jobs.lake.statements import fill_in, partition_predicate, spark_literal, sp
 COMMITS_SEARCHED = 100  # newest commits among which a run looks for its own
 
 
+# DuckDB is faster for fewer rows: Spark takes seconds to start. Spark takes over before they fill the memory.
+SPARK_FROM_ROWS = 2_000_000
+
+
 @dataclass(frozen=True)
 class JobResult:
     """What a job did. For jobs that move rows: rows_in = rows_out + rows_rejected + rows_duplicate + rows_conflicting.

@@ -3,7 +3,7 @@
 from datetime import date
 
 from jobs.lake import Lake
-from jobs.lake.staged_table import MANY_ROWS
+from jobs.lake.lake import SPARK_FROM_ROWS
 from jobs.lake.staging import Staging
 
 
@@ -13,7 +13,7 @@ def stage_events(lake: Lake, staging: Staging, days: list[date]) -> None:
         return
     of_days = {"days": days, "first_day": min(days)}
     lines = "SELECT count(*) AS n FROM bronze.raw_events WHERE event_day IN :days AND day >= :first_day"
-    has_few_rows = lake.query(lines, **of_days)["n"][0].as_py() < MANY_ROWS
+    has_few_rows = lake.query(lines, **of_days)["n"][0].as_py() < SPARK_FROM_ROWS
     staging.replace("silver.events", lake.compute("clean_events", has_few_rows, **of_days), day=days)
 
 
@@ -24,7 +24,7 @@ def stage_items(lake: Lake, staging: Staging, days: list[date], last_day: date) 
     """
     text = "SELECT count(*) AS n FROM bronze.raw_items WHERE day IN :days AND reason IS NULL"
     if lines := lake.query(text, days=days)["n"][0].as_py():
-        has_few_rows = lines < MANY_ROWS
+        has_few_rows = lines < SPARK_FROM_ROWS
         rows = lake.compute("latest_items", has_few_rows, days=days, last_day=last_day)
         staging.merge("silver.items", rows, key="item_id")
 
