@@ -13,6 +13,7 @@ from jobs.lake.contracts import ROOT
 from jobs.lake.metrics import TABLE as METRICS
 from jobs.lake.metrics import metric_rows
 from jobs.landing.files import KINDS
+from jobs.landing.parse import IGNORED
 from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME as LANDING_TOML
 
@@ -79,7 +80,14 @@ def check_reject_share(counts: dict[str, list[LineCount]], max_share: float) -> 
     raises  UserError naming the kind of lines and the most frequent reason
     """
     for kind, kind_counts in counts.items():
-        lines, rejected, reasons = count_all(kind_counts), count_rejected(kind_counts), count_reasons(kind_counts)
+        reasons = count_reasons(kind_counts)
+        ignored = reasons.pop(IGNORED, 0)
+        lines, rejected = count_all(kind_counts) - ignored, sum(reasons.values())
+        if kind == "events" and ignored and not lines:
+            raise UserError(
+                f"all {ignored:,} lines of events are ignored: {LANDING_TOML} does not fit them. Check its preset and"
+                " its names of events, best with `make check-landing`"
+            )
         if lines and rejected / lines > max_share:
             raise UserError(
                 f"{rejected:,} of {lines:,} lines of {kind} are rejected, most often because"

@@ -24,6 +24,11 @@ def _check_encoding(name: str) -> str:
     return name
 
 
+EventName = Literal["impression", "click", "purchase", "cancel", "rating", "ignore"]
+Query = Literal[
+    "", "amazon_items", "ga4_events", "mind_events", "mind_items", "retailrocket_items", "segment_events",
+    "snowplow_events",
+]  # fmt: skip
 Zone = Annotated[str, AfterValidator(_check_zone)]
 Encoding = Annotated[str, AfterValidator(_check_encoding)]
 
@@ -34,7 +39,8 @@ class Dialect(Section):
     # Which files: patterns of paths inside the landing folder, such as "clicks/{day}/{hour}/*.json". Empty: files whose
     # names begin with events (or items).
     files: tuple[str, ...] = ()
-    format: Literal["", "jsonl", "csv", "parquet"] = ""  # empty: the ending of the file name says it
+    # Empty: the ending of the file name says it. lines: text that only a preset can take apart.
+    format: Literal["", "jsonl", "csv", "parquet", "lines"] = ""
     encoding: Encoding = "utf-8"  # of JSON and CSV
     delimiter: str = ""  # of CSV; empty: a comma, or the ; tab or | that alone separates the needed columns
     escape: Literal["", "\\"] = ""  # what stands before a quote inside a quoted CSV field; empty: a second quote
@@ -42,6 +48,9 @@ class Dialect(Section):
     decimal: Literal[".", ","] = "."  # what separates the decimals of a number in CSV and JSON texts
     columns: dict[str, str] = Field(default={})  # field: its column, or the path to it, such as item_id = "product.sku"
     fixed: dict[str, str] = Field(default={})  # field: its value in each line, such as event = "rating"
-    names: dict[str, str] = Field(default={})  # what the log calls an event: what it is, such as view = "impression"
+    # What the log calls an event: what it is, such as view = "impression". "*": all other names. Lines of an event that
+    # is "ignore" are counted as rejected, but do not stop a run.
+    names: dict[str, EventName] = Field(default={})
     # Fields that make two event lines the same event, for logs without event_id. Empty: event_id does.
     same: tuple[str, ...] = ()
+    query: Query = ""  # of `jobs/landing/presets`: makes rows of lines. A preset sets it

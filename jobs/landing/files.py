@@ -131,7 +131,8 @@ def _is_lake(folder: Path) -> bool:
 
 
 def _recognise(folder: Path, path: Path, name: str, landing: Landing) -> LandingFile | None:
-    """The log file at a path, or None if it is no log file."""
+    """The log file at a path, or None if it is no log file. If patterns of both kinds match, the longer one counts."""
+    candidates: list[tuple[int, LandingFile]] = []
     for kind in KINDS:
         dialect: Dialect = getattr(landing, kind)
         ending = ENDING.search(path.name)
@@ -139,15 +140,14 @@ def _recognise(folder: Path, path: Path, name: str, landing: Landing) -> Landing
         for pattern in dialect.files:
             if file_format and (match := _pattern(pattern).fullmatch(name)):
                 text = match.groupdict().get("day")
-                return LandingFile(
-                    kind, file_format, str(path.resolve()), name, _parse_day(text, path) if text else None
-                )
+                day = _parse_day(text, path) if text else None
+                candidates.append((len(pattern), LandingFile(kind, file_format, str(path.resolve()), name, day)))
         if dialect.files or not ending or LITTER.fullmatch(path.name):
             continue
         day, rest = _split_day(path.relative_to(folder).parts, path)
         if rest[0].lower().startswith(kind) and (len(rest) == 1 or "." not in kind):
-            return LandingFile(kind, file_format, str(path.resolve()), name, day)
-    return None
+            candidates.append((len(f"{kind}*"), LandingFile(kind, file_format, str(path.resolve()), name, day)))
+    return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 
 
 def _pattern(pattern: str) -> re.Pattern[str]:

@@ -9,9 +9,11 @@ from pyspark.sql import DataFrame
 
 from jobs.lake import Lake
 from jobs.lake.contracts import ROOT, contracts
+from jobs.landing.dialect import Dialect
 from jobs.landing.files import FIELDS, LandingFile
 from jobs.landing.parse import Reading, read_files
 from jobs.landing.settings import Landing
+from jobs.landing.toml import PRESETS
 
 FILE_COLUMNS = "path string, name string, format string, day date, first_group int, groups int"
 DAY = timedelta(days=1)
@@ -22,15 +24,17 @@ def describe_reading(kind: str, landing: Landing, values: dict[str, Any]) -> Rea
 
     values  of the parameters of sql/transforms/parse_<kind>.sql
     """
+    dialect: Dialect = getattr(landing, kind)
     return Reading(
         kind=kind,
         fields=FIELDS[kind],
         sql=(ROOT / "transforms" / f"parse_{kind}.sql").read_text(),
         schema=contracts()[f"bronze.raw_{kind}"].arrow,
-        dialect=getattr(landing, kind).model_dump(),
+        dialect=dialect.model_dump(),
         time_zone=landing.time_zone,
         day_zone=landing.day_zone,
         values={"late_days": landing.late_days} | values,
+        query=(PRESETS / f"{dialect.query}.sql").read_text() if dialect.query else "",
     )
 
 

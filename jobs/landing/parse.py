@@ -22,6 +22,7 @@ ID_FIELDS = ("event_id", "user_id", "item_id", "request_id", "order_id")
 NUMBER_FIELDS = ("value", "price", "position", "seq")
 REFUSED = "the file is refused: "
 NOT_AN_OBJECT = "not a JSON object"
+IGNORED = "ignored: it holds no event or item that is used"
 PARAMETER = re.compile(r"\$(\w+)")
 MACROS = """
 CREATE MACRO without_blanks(levels) AS
@@ -46,6 +47,7 @@ class Reading:
     time_zone: str
     day_zone: str
     values: dict[str, Any]  # of the parameters of `sql`, apart from file and folder_day
+    query: str  # of a preset: makes rows of lines, see jobs/landing/presets/README.md; empty: a line is a row
 
 
 def read_files(reading: Reading, files: Iterable[dict[str, Any]]) -> Iterator[pa.RecordBatch]:
@@ -88,7 +90,8 @@ def _read_blocks(reading: Reading, file: dict[str, Any]) -> Iterator[dict[str, p
     elif file["format"] == "csv":
         yield from read_csv_blocks(file["path"], reading.kind, reading.dialect)
     else:
-        yield from read_json_blocks(file["path"], reading.dialect["encoding"])
+        keeps_tabs = file["format"] == "lines"
+        yield from read_json_blocks(file["path"], reading.dialect["encoding"], keeps_tabs)
 
 
 def _parse_block(
@@ -101,10 +104,11 @@ def _parse_block(
     if not len(block["line"]):
         return
     connection.register("block", pa.table(block))
-    source = (
-        _column_fields(reading, block) if file_format == "parquet" else _json_fields(connection, reading, file_format)
-    )
-    values = values | {"day_zone": reading.day_zone}
+    if reading.query:
+        connection.register("block", connection.sql(_query_rows(reading, block, file_format)).to_arrow_table())
+    has_columns = file_format == "parquet" and not reading.query
+    source = _column_fields(reading, block) if has_columns else _json_fields(connection, reading, file_format)
+    values = values | {"day_zone": reading.day_zone, "ignored": IGNORED}
     used = {name: values[name] for name in set(PARAMETER.findall(reading.sql))}
     rows = connection.sql(f"WITH fields AS ({source}) {reading.sql.replace('WITH ', ', ', 1)}", params=used)
     table = rows.to_arrow_table().cast(reading.schema)
@@ -117,6 +121,20 @@ def _parse_block(
         arrays = {name: pa.array(column, types[name]) for name, column in again.items()}
         yield from _parse_block(connection, reading, arrays, "json", values)
     yield from table.to_batches()
+
+
+def _query_rows(reading: Reading, block: dict[str, pa.Array], file_format: str) -> str:
+    """The query of a preset over a block. A line of which it makes no row stays as a row that is ignored."""
+    source, is_read = "SELECT line, raw, problem FROM block", "problem IS NULL"
+    if file_format == "parquet":
+        source = f"SELECT line, CAST({_json_row(block)} AS VARCHAR) AS raw, NULL AS problem FROM block"
+    elif file_format != "lines":
+        is_read += " AND raw LIKE '{%' AND json_valid(raw)"
+    return f"""
+        WITH source AS ({source}), lines AS (SELECT line, raw FROM source WHERE {is_read}), made AS ({reading.query})
+        SELECT line, CAST(raw AS VARCHAR) AS raw, CAST(problem AS VARCHAR) AS problem FROM made
+        UNION ALL SELECT line, raw, '{IGNORED}' FROM lines WHERE line NOT IN (SELECT line FROM made)
+        UNION ALL SELECT line, raw, problem FROM source WHERE ({is_read}) IS NOT TRUE"""
 
 
 def _split_lines(table: pa.Table) -> dict[str, list[Any]] | None:
@@ -174,7 +192,7 @@ def _json_path(key: str | None, path: str) -> str:
 def _column_fields(reading: Reading, block: dict[str, pa.Array]) -> str:
     """The query `fields` over a block of Parquet columns."""
     names = [name for name in block if name != "line"]
-    row = "to_json({" + ", ".join(f"{_quote(name)}: {_identifier(name)}" for name in names) + "})"
+    row = _json_row(block)
     found = find_columns(names, reading.fields, reading.dialect["columns"])
     raw_fields = {}
     for field in reading.fields:
@@ -190,6 +208,11 @@ def _column_fields(reading: Reading, block: dict[str, pa.Array]) -> str:
                       {_normalised_fields(reading, raw_fields)} FROM block"""
 
 
+def _json_row(block: dict[str, pa.Array]) -> str:
+    names = [name for name in block if name != "line"]
+    return "to_json({" + ", ".join(f"{_quote(name)}: {_identifier(name)}" for name in names) + "})"
+
+
 def _normalised_fields(reading: Reading, raw_fields: dict[str, str]) -> str:
     """The fields as columns f_<name>: IDs and times without blanks around them, events by the names of this project."""
     dialect = reading.dialect
@@ -201,9 +224,12 @@ def _normalised_fields(reading: Reading, raw_fields: dict[str, str]) -> str:
         elif field in NUMBER_FIELDS and dialect["decimal"] == ",":
             expressions[field] = f"replace(replace({text}, '.', ''), ',', '.')"
         elif field == "event":
-            cases = "".join(f"WHEN {_quote(k.lower())} THEN {_quote(v)} " for k, v in dialect["names"].items())
+            names = dict(dialect["names"])
             name = f"lower(trim({text}))"
-            expressions[field] = f"CASE {name} {cases}ELSE {name} END" if cases else name
+            other = _quote(names.pop("*")) if "*" in names else name
+            cases = "".join(f"WHEN {name} = {_quote(k.lower())} THEN {_quote(v)} " for k, v in names.items())
+            empty = f"WHEN coalesce(trim({text}), '') = '' THEN NULL"
+            expressions[field] = f"CASE {empty} {cases}ELSE {other} END"
     if dialect["same"]:
         identity = ", ".join(f"coalesce({expressions[field]}, '')" for field in dialect["same"])
         expressions["event_id"] = f"md5(concat_ws(chr(31), {identity}))"

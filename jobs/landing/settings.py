@@ -14,6 +14,10 @@ class Landing(Section):
     A file `landing.toml` in the landing folder has the same keys and comes first.
     """
 
+    # The export that the files come from: it says what `events` and `items` would say. Keys set beside it count more.
+    preset: Literal["", "amazon", "ga4", "mind", "retailrocket", "segment", "snowplow"] = ""
+    # `make check-landing` writes true beside its guesses. No run reads the files until the line is deleted.
+    unchecked: bool = False
     # The DAG reads a day's files once all of them have been unchanged for this many seconds. A file `_SUCCESS` in the
     # folder of the day says the same at once.
     settle_seconds: Annotated[int, Field(ge=0, le=3600)] = 60

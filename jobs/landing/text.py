@@ -58,11 +58,11 @@ class BoundedInput(io.RawIOBase):
         return len(data)
 
 
-def read_json_blocks(path: str, encoding: str) -> Iterator[dict[str, pa.Array]]:
+def read_json_blocks(path: str, encoding: str, keeps_tabs: bool = False) -> Iterator[dict[str, pa.Array]]:
     """Yield blocks of lines: `line` (from 1), `raw` (text) and `problem` (why a line cannot be read, else null).
 
-    Skips blank lines. NumPy finds the line ends: Python sees blocks, not lines. Memory does not grow with the length of
-    a line.
+    Skips blank lines. Removes blanks around a line, but not with `keeps_tabs`. NumPy finds the line ends: Python sees
+    blocks, not lines. Memory does not grow with the length of a line.
     """
     unfinished_line, number = b"", 1
     with BoundedInput(path) as stream:
@@ -80,18 +80,18 @@ def read_json_blocks(path: str, encoding: str) -> Iterator[dict[str, pa.Array]]:
                 ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
                 if not len(ends) or ends[-1] != len(data):
                     ends = np.append(ends, len(data))
-                yield _build_block(data, ends, number, encoding)
+                yield _build_block(data, ends, number, encoding, keeps_tabs)
                 number += len(ends)
             if not block:
                 return
 
 
-def _build_block(data: bytes, ends: Any, first_number: int, encoding: str) -> dict[str, pa.Array]:
+def _build_block(data: bytes, ends: Any, first_number: int, encoding: str, keeps_tabs: bool) -> dict[str, pa.Array]:
     offsets = np.concatenate([[0], ends]).astype(np.int32)
     lines = pa.BinaryArray.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
     numbers = pa.array(np.arange(first_number, first_number + len(ends)))
     raw, is_readable = _decode(lines, encoding)
-    raw = pc.utf8_trim_whitespace(raw)
+    raw = pc.utf8_trim(raw, "\r\n") if keeps_tabs else pc.utf8_trim_whitespace(raw)
     is_short = pc.less_equal(pc.binary_length(lines), MAX_LINE_BYTES)
     problem = pc.if_else(is_short, pa.scalar(None, pa.string()), f"longer than {MAX_LINE_BYTES:,} bytes")
     problem = pc.if_else(is_readable, problem, f"not {encoding}")

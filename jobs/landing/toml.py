@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from tomllib import TOMLDecodeError, load
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -11,25 +12,43 @@ from jobs.landing.settings import Landing
 FILE_NAME = "landing.toml"
 
 
-def load_landing(folder: Path, landing: Landing) -> Landing:
-    """Put what `landing.toml` in the folder says over the settings of the profile.
+PRESETS = Path(__file__).parent / "presets"
 
-    raises  UserError that names the key, if the file cannot be read or has an unknown key or a wrong value
+
+def load_landing(folder: Path, landing: Landing, with_guesses: bool = False) -> Landing:
+    """Put what `landing.toml` in the folder says over its preset, and that over the settings of the profile.
+
+    raises  UserError that names the key, if the file cannot be read, has an unknown key or a wrong value, or, unless
+            `with_guesses`, if it holds guesses that nobody has checked
     """
     path = folder / FILE_NAME
-    if not path.is_file():
-        return landing
-    try:
-        with open(path, "rb") as file:
-            values = load(file)
-    except (TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable as TOML in UTF-8: {error}") from None
+    values = _read(path) if path.is_file() else {}
+    preset = values.get("preset", landing.preset)
     merged = landing.model_dump()
-    for key, value in values.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merged[key] | value if both else value
+    if isinstance(preset, str) and (preset_path := PRESETS / f"{Path(preset).name}.toml").is_file():
+        merged = _merge(merged, _read(preset_path))
     try:
-        return Landing.model_validate(merged)
+        landing = Landing.model_validate(_merge(merged, values))
     except ValidationError as error:
         mistakes = [f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
         raise UserError(f"{path}: {'; '.join(mistakes)}; docs/own-logs.md lists the keys") from None
+    if landing.unchecked and not with_guesses:
+        raise UserError(f"{path} holds guesses: check the lines marked GUESS, then delete the line `unchecked = true`")
+    return landing
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            return load(file)
+    except (TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not readable as TOML in UTF-8: {error}") from None
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Tables are merged key by key, such as [events.names]; any other value replaces the one below it."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged

@@ -15,6 +15,7 @@ WITH typed AS (
 SELECT $file AS file, line, raw,
        CASE
          WHEN problem IS NOT NULL THEN problem
+         WHEN f_event = 'ignore' THEN $ignored
          WHEN id_problem IS NOT NULL THEN id_problem
          WHEN coalesce(f_event_id, '') = '' THEN 'event_id is missing'
          WHEN coalesce(f_item_id, '') = '' THEN 'item_id is missing'
