@@ -9,16 +9,19 @@ export LAKE DATA FROM TO PROFILE HOST
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui sql test bench lint docs docs-serve rollback clean distclean
+.PHONY: help setup check-landing run ui sql test bench lint docs docs-serve rollback clean distclean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: ## install everything into .venv/ (other targets do this when needed); GPU=1 installs faiss for CUDA
 	@bin/setup $(if $(GPU),gpu)
 
 run: setup ## run the daily DAG for the last 3 days of simulated logs, or of DATA=<folder> [FROM= TO= PROFILE=]
 	@$(AIRFLOW_PYTHON) bin/run.py
+
+check-landing: setup ## show what ingest would make of the logs in DATA=<folder>; writes a first landing.toml if needed
+	@$(JOBS_PYTHON) -m jobs.landing.check --data $(or $(DATA),$(error say which folder: make check-landing DATA=landing))
 
 ui: setup ## start Airflow's web UI on 127.0.0.1 (or HOST=)
 	@$(AIRFLOW_PYTHON) bin/ui.py

@@ -24,6 +24,13 @@ def _check_encoding(name: str) -> str:
     return name
 
 
+def _check_pattern(pattern: str) -> str:
+    if pattern.count("{day}") > 1:
+        raise ValueError("expected {day} at most once in a pattern; write * for the second one")
+    return pattern
+
+
+FilePattern = Annotated[str, AfterValidator(_check_pattern)]
 EventName = Literal["impression", "click", "purchase", "cancel", "rating", "ignore"]
 Query = Literal[
     "", "amazon_items", "ga4_events", "mind_events", "mind_items", "retailrocket_items", "segment_events",
@@ -38,7 +45,7 @@ class Dialect(Section):
 
     # Which files: patterns of paths inside the landing folder, such as "clicks/{day}/{hour}/*.json". Empty: files whose
     # names begin with events (or items).
-    files: tuple[str, ...] = ()
+    files: tuple[FilePattern, ...] = ()
     # Empty: the ending of the file name says it. lines: text that only a preset can take apart.
     format: Literal["", "jsonl", "csv", "parquet", "lines"] = ""
     encoding: Encoding = "utf-8"  # of JSON and CSV

@@ -66,15 +66,39 @@ class LandingFile:
 class Listing:
     files: list[LandingFile]  # sorted by path
     ignored: dict[str, str]  # path inside the landing folder: why it is not read
+    unread: list[str]  # paths of files that look like data but would not be read
 
 
 def list_landing_files(folder: Path, landing: Landing | None = None) -> Listing:
     """List the files of a landing folder.
 
-    raises  UserError if the folder is missing or holds no log file, if a day folder has an impossible date, if a link
-            leads nowhere or out of the folder, or if a file looks like data but would not be read
+    raises  UserError if `scan_landing_folder` does, if the folder holds no log file, or if a file looks like data but
+            would not be read
     """
-    landing = landing or Landing()
+    listing = scan_landing_folder(folder, landing or Landing())
+    unread = listing.unread
+    if unread:
+        more = f" and {len(unread) - 1:,} more files look" if len(unread) > 1 else " looks"
+        raise UserError(
+            f"{unread[0]}{more} like data but would not be read: expected events* or items* that end in .jsonl, .csv"
+            " (each also .gz) or .parquet, in day folders such as 2026-11-20/ or outside. Rename, or name the files in"
+            f" {folder / FILE_NAME}: [events] files = [...], [items] files = [...] or ignore = [...]."
+            " `make check-landing` proposes what to write"
+        )
+    if not listing.files:
+        raise UserError(
+            f"{folder} holds no log file, nor do its day folders (such as 2026-11-20/): expected files named events* or"
+            " items* that end in .jsonl, .csv (each also .gz) or .parquet; check --data (or DATA=)"
+        )
+    return listing
+
+
+def scan_landing_folder(folder: Path, landing: Landing) -> Listing:
+    """List the files of a landing folder, also those that would not be read.
+
+    raises  UserError if the folder is missing, if a day folder has an impossible date, or if a link leads nowhere or
+            out of the folder
+    """
     if not folder.is_dir():
         raise UserError(f"landing folder {folder} does not exist; give --data (or DATA=) a folder with events.jsonl.gz")
     files, ignored, unread = [], {}, []
@@ -88,19 +112,7 @@ def list_landing_files(folder: Path, landing: Landing | None = None) -> Listing:
             ignored[name] = "not a data file"
         else:
             unread.append(name)
-    if unread:
-        more = f" and {len(unread) - 1:,} more files look" if len(unread) > 1 else " looks"
-        raise UserError(
-            f"{unread[0]}{more} like data but would not be read: expected events* or items* that end in .jsonl, .csv"
-            " (each also .gz) or .parquet, in day folders such as 2026-11-20/ or outside. Rename, or name the files in"
-            f" {folder / FILE_NAME}: [events] files = [...], [items] files = [...] or ignore = [...]"
-        )
-    if not files:
-        raise UserError(
-            f"{folder} holds no log file, nor do its day folders (such as 2026-11-20/): expected files named events* or"
-            " items* that end in .jsonl, .csv (each also .gz) or .parquet; check --data (or DATA=)"
-        )
-    return Listing(files, ignored)
+    return Listing(files, ignored, unread)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
