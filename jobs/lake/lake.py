@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -252,16 +253,22 @@ class Lake:
         self.record_write(name)
 
     def upsert(self, name: str, rows: pa.Table, key: str) -> None:
-        """Add rows, or put them in the place of those with the same key, in one atomic commit. For small tables."""
+        """Add rows, or put them in the place of those with the same key, in one atomic commit.
+
+        The table is written again as a stream. The MERGE of deltalake would write text as Arrow's `string_view`, and
+        Arrow cannot filter such files by a text.
+        """
+        contract = contracts()[name]
         table = DeltaTable(self.path(name))
-        merge = table.merge(
-            rows.select(contracts()[name].names),
-            predicate=f"old.{key} = new.{key}",
-            source_alias="new",
-            target_alias="old",
+        is_kept = ~ds.field(key).isin(rows[key].combine_chunks())
+        kept = arrow_dataset(table).to_batches(columns=list(contract.names), filter=is_kept)
+        batches = (batch.cast(contract.arrow) for batch in chain(rows.select(contract.names).to_batches(), kept))
+        write_deltalake(
+            table,  # the commit fails if another run has written the table since
+            pa.RecordBatchReader.from_batches(contract.arrow, batches),
+            mode="overwrite",
             commit_properties=self.commit_properties(),
         )
-        merge.when_matched_update_all().when_not_matched_insert_all().execute()
         self.record_write(name)
 
     # --- Spark: rows by the million ---

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 
 from jobs.lake import Lake, UserError
+from jobs.lake.contracts import contracts
 from jobs.lake.lake import lake_root
+from tests.jobs.lake_rows import DAY
 
 
 @pytest.mark.parametrize("place", ["a file", "a file/lake", "la$x", "50%"])
@@ -19,6 +23,24 @@ def test_a_place_that_cannot_hold_a_lake_is_named(place: str, tmp_path: Path, mo
 def test_a_new_folder_can_hold_a_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKE", str(tmp_path / "new" / "lake"))
     assert lake_root() == str(tmp_path / "new" / "lake")
+
+
+def test_rows_put_in_the_place_of_others_are_found_by_their_text(lake: Lake) -> None:
+    schema = contracts()["silver.items"].arrow
+    row = {
+        "item_id": "i1",
+        "title": "old",
+        "text": "old",
+        "content_hash": "x",
+        "file": "items.jsonl",
+        "line": 1,
+        "day": DAY,
+    }
+    lake.upsert("silver.items", pa.Table.from_pylist([row, row | {"item_id": "i2"}], schema), "item_id")
+    lake.upsert("silver.items", pa.Table.from_pylist([row | {"title": "new"}], schema), "item_id")
+    assert lake.query("SELECT title FROM silver.items WHERE item_id = :item", item="i1")["title"].to_pylist() == ["new"]
+    in_arrow = lake.arrow("silver.items", ["item_id", "title"], ds.field("title").isin(["old"]))
+    assert in_arrow.to_pylist() == [{"item_id": "i2", "title": "old"}]
 
 
 def test_a_table_whose_log_is_cut_off_is_named(lake: Lake) -> None:
