@@ -1,4 +1,4 @@
-"""Fill the pages Settings and Tables while mkdocs builds, so that git holds no second copy of what the code says.
+"""Fill pages while mkdocs builds (settings, tables, own logs), so that git holds no second copy of what the code says.
 
 `mkdocs.yml` names this file under `hooks`. A page says where a part goes with a comment such as `<!-- settings -->`.
 Settings come from the settings tree and the comments in its files; tables from `sql/tables` and `sql/views`.
@@ -19,6 +19,9 @@ from pydantic.fields import FieldInfo
 
 from jobs.lake.contracts import Contract, contracts
 from jobs.lake.statements import LAYERS
+from jobs.landing.dialect import Dialect
+from jobs.landing.settings import Landing
+from jobs.landing.toml import PRESETS
 from jobs.settings.tree import PROFILES, Settings
 
 VIEWS = PROFILES.parent / "sql" / "views"
@@ -120,7 +123,7 @@ def values(kind: Any, metadata: list[Any]) -> str:
     if origin is Annotated:
         return values(inner[0], [*inner[1:], *metadata])
     if origin is Literal:
-        return ", ".join(f"`{value}`" for value in inner)
+        return ", ".join(f"`{value}`" for value in inner if value != "")
     if origin in (Union, UnionType):
         return values(next(part for part in inner if part is not NoneType), metadata)
     if origin is tuple:
@@ -148,6 +151,27 @@ def default(field: FieldInfo) -> str:
     if isinstance(value, tuple):
         return f"`{list(value)}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def landing_part() -> str:
+    """The keys of `landing.toml`: those at its top, and those of [events] and [items]."""
+    parts = []
+    for model, head in ((Landing, "key"), (Dialect, "key in `[events]` or `[items]`")):
+        _, _, settings = next(sections(model, "landing"))
+        parts.append(table((head, "values", "default", "meaning"), [(f"`{s.key}`", *s[2:]) for s in settings]))
+    return "\n\n".join(parts)
+
+
+def presets_part() -> str:
+    """Each preset: its leading comment, and the events that it knows."""
+    rows = []
+    for path in sorted(PRESETS.glob("*.toml")):
+        text = path.read_text()
+        about = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
+        names = tomllib.loads(text)["events"].get("names", {})
+        events = "\n".join(f"{'all others' if name == '*' else name}: {event}" for name, event in names.items())
+        rows.append((f"`{path.stem}`", about, events))
+    return table(("preset", "export", "its events and what they are"), rows)
 
 
 def profiles_part() -> str:
@@ -214,6 +238,8 @@ def escape(text: str) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_part,
     "profiles": profiles_part,
+    "landing": landing_part,
+    "presets": presets_part,
     "tables": tables_part,
     "views": views_part,
 }

@@ -11,6 +11,9 @@ import pytest
 
 from docs import hooks
 from jobs.lake.contracts import Column, Contract, contracts
+from jobs.landing.dialect import Dialect
+from jobs.landing.settings import Landing
+from jobs.landing.toml import PRESETS
 from jobs.settings.tree import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -80,6 +83,18 @@ def test_comments_of_a_setting_are_found_beside_and_above_it() -> None:
     bare: int = 4
 """
     assert hooks.comments_in(source) == {"beside": "one", "lists": "two", "above": "three and four"}
+
+
+def test_the_page_of_own_logs_lists_each_key_of_landing_toml_and_each_preset() -> None:
+    page = hooks.landing_part() + hooks.presets_part()
+    assert [key for key in (*Landing.model_fields, *Dialect.model_fields) if f"| `{key}` |" not in page] == [
+        "events",
+        "items",
+    ]
+    assert [path.stem for path in PRESETS.glob("*.toml") if f"| `{path.stem}` |" not in page] == []
+    assert "view_item_list: impression" in page
+    text = (ROOT / "docs" / "own-logs.md").read_text()
+    assert all(f"<!-- {part} -->" in text for part in ("landing", "presets"))
 
 
 def test_every_column_of_every_table_has_a_meaning() -> None:
