@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as t
+from pyarrow.lib import ArrowException
 
 from jobs.landing.text import Refusal
 from jobs.runtime.executors import send_with_tasks
@@ -22,6 +23,7 @@ ALLOWED_TYPES = {  # field: tests of its Arrow type, one of which must pass, and
     **dict.fromkeys(("ts", "updated_at"), (TIME, "a timestamp, an ISO 8601 string or seconds since 1970")),
 }
 ID_FIELDS = ("event_id", "user_id", "item_id", "request_id", "order_id")
+MAX_TIMES = {"s": 9 * 10**12, "ms": 9 * 10**15}  # DuckDB counts microseconds in 64 bits
 EXACT_FLOAT = 2**53  # larger whole numbers are rounded in a float
 
 
@@ -48,7 +50,7 @@ def check_schema(schema: pa.Schema, fields: tuple[str, ...], columns: dict[str, 
         arrow_type = schema.field(name).type
         tests, expected = ALLOWED_TYPES.get(field, ((), ""))
         value_type = arrow_type.value_type if t.is_dictionary(arrow_type) else arrow_type
-        if t.is_binary(value_type) or t.is_large_binary(value_type):
+        if t.is_binary(value_type) or t.is_large_binary(value_type) or t.is_string_view(value_type):
             value_type = pa.string()
         if tests and not t.is_null(value_type) and not any(is_allowed(value_type) for is_allowed in tests):
             raise Refusal(
@@ -59,13 +61,13 @@ def check_schema(schema: pa.Schema, fields: tuple[str, ...], columns: dict[str, 
 def read_parquet_blocks(
     path: str, first_group: int, groups: int, fields: tuple[str, ...], columns: dict[str, str]
 ) -> Iterator[dict[str, pa.Array]]:
-    """Yield blocks of rows as columns: `line` (from 1), and each column under its own name.
+    """Yield blocks of rows: `line` (from 1), `row` (a struct of all columns) and `problem` (text that is not UTF-8).
 
     groups  read this many row groups, from `first_group` on; 0: all
     raises  Refusal if the file cannot be read, or has a column of a type that is not allowed
     """
     try:
-        file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
+        file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us", page_checksum_verification=True)
         check_schema(file.schema_arrow, fields, columns)
         metadata = file.metadata
         last = first_group + groups if groups else metadata.num_row_groups
@@ -74,16 +76,37 @@ def read_parquet_blocks(
             metadata.schema.column(n).path for n in range(len(metadata.schema))
             if metadata.schema.column(n).physical_type == "INT96"
         }  # fmt: skip
-        ids = set(find_columns(file.schema_arrow.names, ID_FIELDS, columns).values())
-        for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=range(first_group, last)):
-            block: dict[str, pa.Array] = {"line": pa.array(range(number, number + len(batch)))}
-            number += len(batch)
-            for name, array in zip(batch.schema.names, batch.columns, strict=True):
-                block[name] = _simplify(array, name, is_id=name in ids, is_utc=name in int96)
-            yield block
-    except (OSError, pa.ArrowInvalid) as error:
-        reason = str(error).splitlines()[0]
+        used = find_columns(file.schema_arrow.names, fields, columns)
+        ids = {name for field, name in used.items() if field in ID_FIELDS}
+        for group in range(first_group, last):
+            end = number + metadata.row_group(group).num_rows
+            for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group]):
+                numbers = pa.array(range(number, number + len(batch)))
+                number += len(batch)
+                arrays = [
+                    _simplify(array, name, is_id=name in ids, is_utc=name in int96)
+                    for name, array in zip(batch.schema.names, batch.columns, strict=True)
+                ]
+                row = pa.StructArray.from_arrays(arrays, batch.schema.names)
+                yield {"line": numbers, "row": row, "problem": _find_problems(batch, set(used.values()))}
+            if number != end:
+                raise Refusal(f"has other rows than its footer says in row group {group + 1}; land it again")
+    except (OSError, ValueError, MemoryError, ArrowException) as error:
+        reason = str(error).splitlines()[0][:200]
         raise Refusal(f"cannot be read to its end as Parquet ({reason}); land it again") from None
+
+
+def _find_problems(batch: pa.RecordBatch, names: set[str]) -> pa.Array:
+    """Which rows have text that is not UTF-8 in one of the columns."""
+    problems: list[str | None] = [None] * len(batch)
+    for name in names:
+        array = batch[name]
+        array = array.dictionary_decode() if t.is_dictionary(array.type) else array
+        if t.is_binary(array.type) or t.is_large_binary(array.type):
+            for place, value in enumerate(array.to_pylist()):
+                if value is not None and "\ufffd" in value.decode("utf-8", "replace"):
+                    problems[place] = f"{name} is not utf-8"
+    return pa.array(problems, pa.string())
 
 
 def _simplify(array: pa.Array, name: str, is_id: bool, is_utc: bool) -> pa.Array:
@@ -95,7 +118,7 @@ def _simplify(array: pa.Array, name: str, is_id: bool, is_utc: bool) -> pa.Array
             return array.cast(pa.string())
         except pa.ArrowInvalid:
             return pa.array(
-                [None if v is None else v.decode("utf-8", "replace") for v in array.to_pylist()], pa.string()
+                [None if v is None else v.decode("utf-8", "backslashreplace") for v in array.to_pylist()], pa.string()
             )
     if t.is_float16(array.type):
         array = array.cast(pa.float32())
@@ -104,12 +127,22 @@ def _simplify(array: pa.Array, name: str, is_id: bool, is_utc: bool) -> pa.Array
         if is_id:
             return _whole_floats(array, name)
     if t.is_decimal(array.type):
-        array = _plain_decimals(array) if is_id or array.type.precision > 38 else array
+        array = _plain_decimals(array) if is_id or t.is_decimal256(array.type) else array
     if t.is_timestamp(array.type) and is_utc and array.type.tz is None:
         array = array.cast(pa.timestamp(array.type.unit, "UTC"))  # INT96 has no zone, but Spark writes it in UTC
+    if t.is_timestamp(array.type) and array.type.unit in MAX_TIMES:
+        array = _limit_times(array, MAX_TIMES[array.type.unit])
     if t.is_null(array.type):
         array = array.cast(pa.string())
     return array
+
+
+def _limit_times(array: pa.Array, most: int) -> pa.Array:
+    """Times that DuckDB can hold. Later and earlier ones become its last and first year, and are rejected as such."""
+    numbers = array.cast(pa.int64())
+    numbers = pc.min_element_wise(numbers, most, skip_nulls=False)
+    numbers = pc.max_element_wise(numbers, -most, skip_nulls=False)
+    return numbers.cast(array.type)
 
 
 def _whole_floats(array: pa.Array, name: str) -> pa.Array:

@@ -14,8 +14,9 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import SPECIAL
 
+from jobs.landing.csv_rows import read_csv_blocks
 from jobs.landing.parquet import find_columns, read_parquet_blocks
-from jobs.landing.text import Refusal, read_csv_blocks, read_json_blocks, split_objects
+from jobs.landing.text import Refusal, read_json_blocks, split_objects
 from jobs.runtime.executors import send_with_tasks
 
 ID_FIELDS = ("event_id", "user_id", "item_id", "request_id", "order_id")
@@ -23,6 +24,7 @@ NUMBER_FIELDS = ("value", "price", "position", "seq")
 REFUSED = "the file is refused: "
 NOT_AN_OBJECT = "not a JSON object"
 IGNORED = "ignored: it holds no event or item that is used"
+BLANKS = "' \t\r\n\v\f\u00a0\u3000\ufeff'"  # around IDs and times: spreadsheets write spaces that do not break
 PARAMETER = re.compile(r"\$(\w+)")
 MACROS = """
 CREATE MACRO without_blanks(levels) AS
@@ -55,20 +57,32 @@ def read_files(reading: Reading, files: Iterable[dict[str, Any]]) -> Iterator[pa
 
     A file that cannot be read yields one row whose reason begins with `REFUSED`.
     """
-    with _connect(reading.time_zone) as connection:
-        for file in files:
-            values = {"file": file["name"], "folder_day": file["day"], **reading.values}
-            try:
-                for block in _read_blocks(reading, file):
-                    yield from _parse_block(connection, reading, block, file["format"], values)
-            except Refusal as refusal:
-                where = f"line {refusal.line:,} " if refusal.line else ""
-                reason = f"{REFUSED}{where}{refusal}"
-                row = {
-                    "file": file["name"], "line": max(refusal.line, 1), "raw": "", "reason": reason,
-                    "run_id": values["run_id"], "day": values["folder_day"] or values["day"],
-                }  # fmt: skip
-                yield pa.RecordBatch.from_pylist([row], reading.schema)
+    connection = _connect(reading.time_zone)
+    for file in files:
+        values = {"file": file["name"], "folder_day": file["day"], **reading.values}
+        try:
+            for block in _read_blocks(reading, file):
+                yield from _parse_block(connection, reading, block, file["format"], values)
+        except Refusal as refusal:
+            yield _build_refusal(reading, values, refusal)
+        except (duckdb.Error, pa.lib.ArrowException, UnicodeError) as error:
+            # No file that we know of leads to this. DuckDB may need a new connection after an error.
+            connection.close()
+            connection = _connect(reading.time_zone)
+            reason = str(error).partition("\n")[0][:200]
+            yield _build_refusal(
+                reading, values, Refusal(f"holds a value that cannot be read ({reason}); leave it out")
+            )
+    connection.close()
+
+
+def _build_refusal(reading: Reading, values: dict[str, Any], refusal: Refusal) -> pa.RecordBatch:
+    where = f"line {refusal.line:,} " if refusal.line else ""
+    row = {
+        "file": values["file"], "line": max(refusal.line, 1), "raw": "", "reason": f"{REFUSED}{where}{refusal}",
+        "run_id": values["run_id"], "day": values["folder_day"] or values["day"],
+    }  # fmt: skip
+    return pa.RecordBatch.from_pylist([row], reading.schema)
 
 
 # in quotes, so that no reference to DuckDB's type is left at exit: DuckDB reports such references as leaks
@@ -105,7 +119,7 @@ def _parse_block(
         return
     connection.register("block", pa.table(block))
     if reading.query:
-        connection.register("block", connection.sql(_query_rows(reading, block, file_format)).to_arrow_table())
+        connection.register("block", connection.sql(_query_rows(reading, file_format)).to_arrow_table())
     has_columns = file_format == "parquet" and not reading.query
     source = _column_fields(reading, block) if has_columns else _json_fields(connection, reading, file_format)
     values = values | {"day_zone": reading.day_zone, "ignored": IGNORED}
@@ -123,11 +137,11 @@ def _parse_block(
     yield from table.to_batches()
 
 
-def _query_rows(reading: Reading, block: dict[str, pa.Array], file_format: str) -> str:
+def _query_rows(reading: Reading, file_format: str) -> str:
     """The query of a preset over a block. A line of which it makes no row stays as a row that is ignored."""
     source, is_read = "SELECT line, raw, problem FROM block", "problem IS NULL"
     if file_format == "parquet":
-        source = f"SELECT line, CAST({_json_row(block)} AS VARCHAR) AS raw, NULL AS problem FROM block"
+        source = "SELECT line, CAST(to_json(row) AS VARCHAR) AS raw, problem FROM block"
     elif file_format != "lines":
         is_read += " AND raw LIKE '{%' AND json_valid(raw)"
     return f"""
@@ -160,22 +174,23 @@ def _json_fields(connection: "duckdb.DuckDBPyConnection", reading: Reading, file
     keys = [
         key for (key,) in connection.sql(f"SELECT DISTINCT unnest(json_keys({valid})) FROM block").fetchall()
     ]  # fmt: skip
-    found = find_columns(keys, reading.fields, reading.dialect["columns"])
-    paths = {
-        field: _json_path(found.get(field), reading.dialect["columns"].get(field, field)) for field in reading.fields
-    }
-    listed = ", ".join(map(_quote, paths.values()))
-    texts = [f"texts[{number}]" for number in range(1, len(paths) + 1)]
-    raw_fields = dict(zip(reading.fields, texts, strict=True))
-    id_problem = "NULL"
-    if file_format != "csv":
-        tests = "".join(
-            f"""WHEN {raw_fields[field]}[1] IN ('[', '{{')
-                THEN CASE WHEN json_type(object, {_quote(paths[field])}) IN ('ARRAY', 'OBJECT')
-                     THEN '{field} is an object or a list' END """
-            for field in reading.fields if field in ID_FIELDS
-        )  # fmt: skip
-        id_problem = f"CASE {tests}END"
+    paths: list[str] = []
+    raw_fields, id_problems = {}, []
+    for field in reading.fields:
+        name = reading.dialect["columns"].get(field, field)
+        own_paths = [_json_path([key]) for key in _find_keys(keys, name)] or [_json_path(name.split("."))]
+        texts = [f"texts[{len(paths) + number}]" for number in range(1, len(own_paths) + 1)]
+        paths += own_paths
+        raw_fields[field] = f"coalesce({', '.join(texts)})" if len(texts) > 1 else texts[0]
+        if field in ID_FIELDS and file_format != "csv":
+            id_problems += [
+                f"""WHEN {text}[1] IN ('[', '{{')
+                    THEN CASE WHEN json_type(object, {_quote(path)}) IN ('ARRAY', 'OBJECT')
+                         THEN '{field} is an object or a list' END"""
+                for text, path in zip(texts, own_paths, strict=True)
+            ]
+    id_problem = f"CASE {' '.join(id_problems)} END" if id_problems else "NULL"
+    listed = ", ".join(map(_quote, paths))
     return f"""
         SELECT line, raw, coalesce(problem, CASE WHEN object IS NULL THEN '{NOT_AN_OBJECT}' END) AS problem,
                {id_problem} AS id_problem, {_normalised_fields(reading, raw_fields)}
@@ -183,34 +198,36 @@ def _json_fields(connection: "duckdb.DuckDBPyConnection", reading: Reading, file
               FROM (SELECT line, raw, problem, {valid} AS object FROM block))"""
 
 
-def _json_path(key: str | None, path: str) -> str:
-    """The path to a field: a key of the object, or the parts between the dots of a path."""
-    parts = [key] if key is not None else path.split(".")
-    return "$" + "".join(f'."{part}"' for part in parts)
+def _find_keys(keys: list[str], name: str) -> list[str]:
+    """The keys of objects that mean a field, whatever their capital letters and blanks; its own name comes first."""
+    matching = (key for key in keys if key == name or key.strip().lower() == name.lower())
+    return sorted(matching, key=lambda key: (key != name, key))
+
+
+def _json_path(parts: list[str]) -> str:
+    """The path to a field: the keys from the outermost object to the innermost."""
+    quoted = (part.replace("\\", "\\\\").replace('"', '\\"') for part in parts)
+    return "$" + "".join(f'."{part}"' for part in quoted)
 
 
 def _column_fields(reading: Reading, block: dict[str, pa.Array]) -> str:
-    """The query `fields` over a block of Parquet columns."""
-    names = [name for name in block if name != "line"]
-    row = _json_row(block)
-    found = find_columns(names, reading.fields, reading.dialect["columns"])
+    """The query `fields` over a block of Parquet rows."""
+    types = {column.name: column.type for column in block["row"].type}
+    columns = reading.dialect["columns"]
+    found = find_columns(list(types), reading.fields, columns)
     raw_fields = {}
     for field in reading.fields:
-        path = reading.dialect["columns"].get(field, field)
+        path = columns.get(field, field)
         if field not in found:
-            is_nested = path.split(".")[0] in names and "." in path
-            raw_fields[field] = f"json_extract_string({row}, {_quote(_json_path(None, path))})" if is_nested else "NULL"
-        elif pa.types.is_nested(block[found[field]].type):
-            raw_fields[field] = f"to_json({_identifier(found[field])})::VARCHAR"
+            is_nested = path.split(".")[0] in types and "." in path
+            raw_fields[field] = f"json_extract_string(to_json(row), {_quote(_json_path(path.split('.')))})"
+            raw_fields[field] = raw_fields[field] if is_nested else "NULL"
+        elif pa.types.is_nested(types[found[field]]):
+            raw_fields[field] = f"to_json(row.{_identifier(found[field])})::VARCHAR"
         else:
-            raw_fields[field] = f"CAST({_identifier(found[field])} AS VARCHAR)"
-    return f"""SELECT line, CAST({row} AS VARCHAR) AS raw, NULL AS problem, NULL AS id_problem,
+            raw_fields[field] = f"CAST(row.{_identifier(found[field])} AS VARCHAR)"
+    return f"""SELECT line, CAST(to_json(row) AS VARCHAR) AS raw, problem, NULL AS id_problem,
                       {_normalised_fields(reading, raw_fields)} FROM block"""
-
-
-def _json_row(block: dict[str, pa.Array]) -> str:
-    names = [name for name in block if name != "line"]
-    return "to_json({" + ", ".join(f"{_quote(name)}: {_identifier(name)}" for name in names) + "})"
 
 
 def _normalised_fields(reading: Reading, raw_fields: dict[str, str]) -> str:
@@ -220,7 +237,7 @@ def _normalised_fields(reading: Reading, raw_fields: dict[str, str]) -> str:
     expressions |= {field: _quote(value) for field, value in dialect["fixed"].items()}
     for field, text in expressions.items():
         if field in ID_FIELDS or field in ("ts", "updated_at"):
-            expressions[field] = f"trim({text}, ' \t\r\n')"
+            expressions[field] = f"trim({text}, {BLANKS})"
         elif field in NUMBER_FIELDS and dialect["decimal"] == ",":
             expressions[field] = f"replace(replace({text}, '.', ''), ',', '.')"
         elif field == "event":
@@ -256,9 +273,9 @@ def _parse_time(text: str | None, zone: ZoneInfo) -> float | None:
     text = text.replace(" +", "+").replace(" -", "-").replace(" Z", "Z")
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):  # OverflowError: a time zone leads out of the years 1 to 9999
         return None
-    return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC).timestamp()
 
 
 def _since_1970(number: float) -> float | None:
