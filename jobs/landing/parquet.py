@@ -1,5 +1,6 @@
 """Parquet files in blocks of rows, and which column types are allowed. Runs on Spark's executors, or in the job."""
 
+import os
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -8,10 +9,12 @@ import pyarrow.parquet as pq
 import pyarrow.types as t
 from pyarrow.lib import ArrowException
 
-from jobs.landing.text import Refusal
+from jobs.landing.text import BLOCK_BYTES, MAX_RATIO, Refusal
 from jobs.runtime.executors import send_with_tasks
 
 ROWS_AT_ONCE = 65_536
+BATCH_BYTES = 16 << 20  # of text that is read at once
+LARGE_DICTIONARY = 64 << 10  # bytes of a column from which on its dictionary may hold texts that fill the memory
 ID = (t.is_string, t.is_large_string, t.is_integer, t.is_floating, t.is_decimal)
 TEXT = (t.is_string, t.is_large_string, t.is_integer)
 NUMBER = (t.is_integer, t.is_floating, t.is_decimal, t.is_string, t.is_large_string)
@@ -80,7 +83,7 @@ def read_parquet_blocks(
         ids = {name for field, name in used.items() if field in ID_FIELDS}
         for group in range(first_group, last):
             end = number + metadata.row_group(group).num_rows
-            for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group]):
+            for batch in file.iter_batches(_count_rows_at_once(path, metadata, group), row_groups=[group]):
                 numbers = pa.array(range(number, number + len(batch)))
                 number += len(batch)
                 arrays = [
@@ -94,6 +97,37 @@ def read_parquet_blocks(
     except (OSError, ValueError, MemoryError, ArrowException) as error:
         reason = str(error).splitlines()[0][:200]
         raise Refusal(f"cannot be read to its end as Parquet ({reason}); land it again") from None
+
+
+def _count_rows_at_once(path: str, metadata: pq.FileMetaData, group: int) -> int:
+    """How many rows of a row group to read at once, so that memory is bounded.
+
+    A few bytes of a file can become any number of long texts: once in the dictionary of a column, or compressed.
+    """
+    columns = [metadata.row_group(group).column(n) for n in range(metadata.num_columns)]
+    size = sum(column.total_uncompressed_size for column in columns)
+    if size > max(BLOCK_BYTES, MAX_RATIO * os.path.getsize(path)):
+        raise Refusal(f"becomes more than {MAX_RATIO:,} times as large when decompressed; land it uncompressed")
+    row_bytes: int = size // max(metadata.row_group(group).num_rows, 1)
+    large = [
+        column.path_in_schema for column in columns
+        if column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page
+        and column.total_uncompressed_size > LARGE_DICTIONARY
+    ]  # fmt: skip
+    if large:
+        file = pq.ParquetFile(path, read_dictionary=large)
+        first_row = next(file.iter_batches(1, row_groups=[group], columns=large), None)
+        row_bytes += sum(map(_measure_longest_text, first_row.columns)) if first_row else 0
+    return max(1, min(ROWS_AT_ONCE, BATCH_BYTES // max(row_bytes, 1)))
+
+
+def _measure_longest_text(array: pa.Array) -> int:
+    """Bytes of the longest text in the dictionaries of a column."""
+    if t.is_struct(array.type):
+        return sum(map(_measure_longest_text, array.flatten()))
+    if t.is_list(array.type):
+        return _measure_longest_text(array.values)
+    return int(pc.max(pc.binary_length(array.dictionary)).as_py() or 0) if t.is_dictionary(array.type) else 0
 
 
 def _find_problems(batch: pa.RecordBatch, names: set[str]) -> pa.Array:

@@ -16,7 +16,7 @@ from duckdb.func import SPECIAL
 
 from jobs.landing.csv_rows import read_csv_blocks
 from jobs.landing.parquet import find_columns, read_parquet_blocks
-from jobs.landing.text import Refusal, read_json_blocks, split_objects
+from jobs.landing.text import MAX_LINE_BYTES, Refusal, read_json_blocks, split_objects
 from jobs.runtime.executors import send_with_tasks
 
 ID_FIELDS = ("event_id", "user_id", "item_id", "request_id", "order_id")
@@ -226,8 +226,12 @@ def _column_fields(reading: Reading, block: dict[str, pa.Array]) -> str:
             raw_fields[field] = f"to_json(row.{_identifier(found[field])})::VARCHAR"
         else:
             raw_fields[field] = f"CAST(row.{_identifier(found[field])} AS VARCHAR)"
-    return f"""SELECT line, CAST(to_json(row) AS VARCHAR) AS raw, problem, NULL AS id_problem,
-                      {_normalised_fields(reading, raw_fields)} FROM block"""
+    return f"""
+        SELECT line, CASE WHEN is_long THEN text[:1000] ELSE text END AS raw, NULL AS id_problem,
+               CASE WHEN is_long THEN 'longer than {MAX_LINE_BYTES:,} bytes' ELSE problem END AS problem,
+               {_normalised_fields(reading, raw_fields)}
+        FROM (SELECT *, strlen(text) > {MAX_LINE_BYTES} AS is_long
+              FROM (SELECT *, CAST(to_json(row) AS VARCHAR) AS text FROM block))"""
 
 
 def _normalised_fields(reading: Reading, raw_fields: dict[str, str]) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.landing.csv_rows import DELIMITERS
 from jobs.landing.files import ENDING, FORMATS, LandingFile
 from jobs.landing.lines import describe_reading, split_file
 from jobs.landing.parse import REFUSED, read_files
 from jobs.landing.settings import Landing
-from jobs.landing.text import DELIMITERS, MAX_LINE_BYTES, BoundedInput, Refusal
+from jobs.landing.text import MAX_LINE_BYTES, BoundedInput, Refusal
 
 LINES = 2_000
 HEAD_BYTES = 1 << 20

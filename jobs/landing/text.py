@@ -45,10 +45,11 @@ class Refusal(Exception):
 class BoundedInput(io.RawIOBase):
     """The decompressed bytes of a file.
 
+    encoding  of its text, if it is known
     raises  Refusal if there are far more of them than a log can have, or if they are neither JSON nor CSV
     """
 
-    def __init__(self, path: str, encoding: str) -> None:
+    def __init__(self, path: str, encoding: str = "") -> None:
         compression = COMPRESSIONS.get(path.rpartition(".")[2].lower())
         self._stream = pa.input_stream(path, compression=compression)
         self._encoding = encoding
@@ -156,10 +157,11 @@ def split_objects(raw: str) -> list[str] | None:
     """Split JSON objects that share a line, as Firehose writes them, or in a list. None if it holds anything else."""
     is_list = raw.startswith("[") and raw.endswith("]")
     body = raw[1:-1].strip() if is_list else raw
+    decoder = json.JSONDecoder()  # not of the module, which travels to Spark's executors
     texts, place = [], 0
     try:
         while place < len(body):
-            value, end = DECODER.raw_decode(body, place)
+            value, end = decoder.raw_decode(body, place)
             between = (COMMA if is_list else BLANKS).match(body, end)
             if not isinstance(value, dict) or between is None:
                 return None
@@ -170,7 +172,6 @@ def split_objects(raw: str) -> list[str] | None:
     return texts if (is_list and texts) or len(texts) > 1 else None
 
 
-DECODER = json.JSONDecoder()
 BLANKS = re.compile(r"\s*")
 COMMA = re.compile(r"\s*(?:,\s*(?=\{)|$)")
 

@@ -13,6 +13,7 @@ import pytest
 
 from jobs.landing.files import list_landing_files
 from jobs.landing.lines import describe_reading, split_file
+from jobs.landing.parquet import read_parquet_blocks
 from jobs.landing.parse import REFUSED, read_files
 from jobs.landing.settings import Landing
 
@@ -115,6 +116,18 @@ def test_a_header_may_hold_a_line_end(tmp_path: Path) -> None:
 def test_a_second_header_with_a_byte_order_mark_is_no_event(tmp_path: Path) -> None:
     rows = read(tmp_path, "events.csv", (HEADER + LINE + "\ufeff" + HEADER + LINE).encode("utf-8-sig"))
     assert [row["reason"] for row in rows] == [None, "the header again", None]
+
+
+def test_a_dictionary_of_long_texts_is_read_in_small_parts(tmp_path: Path) -> None:
+    longest = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array(["x" * (1 << 20)]))
+    note = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array(["x" * (1 << 19)]))
+    for array, reason in ((longest, "longer than 1,048,576 bytes"), (note, None)):
+        content = write_parquet(note=array)
+        (tmp_path / "events.parquet").write_bytes(content)
+        blocks = list(read_parquet_blocks(str(tmp_path / "events.parquet"), 0, 0, tuple(EVENT), {}))
+        assert all(block["row"].nbytes <= 17 << 20 for block in blocks)
+        rows = read(tmp_path, "events.parquet", content)
+        assert [(row["line"], row["reason"]) for row in rows] == [(n, reason) for n in range(1, 301)]
 
 
 REFUSALS = {
