@@ -121,8 +121,14 @@ def _guess_columns(kind: str, heads: list[Head]) -> list[str]:
     names: list[str] = []
     if kind == "events":
         if "event" not in has:
-            event = _event_of_names(heads) or ("rating" if "value" in has else "click")
-            lines.append(f"fixed = {{ event = {json.dumps(event)} }}  # GUESS: no column says it")
+            events = {_event_of_name(head.name) for head in heads}
+            event = events.pop() or ("rating" if "value" in has else "click")
+            if events:
+                lines.append(
+                    "# No column says what kind of event a line is, and the files hold several: add such a column."
+                )
+            else:
+                lines.append(f"fixed = {{ event = {json.dumps(event)} }}  # GUESS: no column says it")
         if "event_id" not in has:
             same = [field for field in ("user_id", "item_id", "event", "ts") if field in has]
             lines.append(
@@ -139,9 +145,9 @@ def _guess_columns(kind: str, heads: list[Head]) -> list[str]:
     return lines
 
 
-def _event_of_names(heads: list[Head]) -> str | None:
-    words = [word for head in heads for word in re.split(r"[^a-z]+", head.name.rsplit("/", 1)[-1].lower())]
-    return next((event for word in words if (event := find_event(word))), None)
+def _event_of_name(name: str) -> str | None:
+    words = re.split(r"[^a-z]+", name.rsplit("/", 1)[-1].lower())
+    return next((event for word in words if (event := find_event(word.removesuffix("s")))), None)
 
 
 def _name_line(name: str) -> str:

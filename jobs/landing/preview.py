@@ -80,7 +80,7 @@ def read_head(path: Path, name: str) -> Head | None:
     try:
         if name.lower().endswith(".parquet"):
             batch = next(pq.ParquetFile(path).iter_batches(HEAD_ROWS), None)
-            return Head(name, "parquet", batch.to_pylist() if batch else [])
+            return Head(name, "parquet", [_flatten(row) for row in batch.to_pylist()] if batch else [])
         with BoundedInput(str(path)) as stream:
             data = stream.read(HEAD_BYTES) or b""
     except (OSError, Refusal, pa.ArrowInvalid):
@@ -95,7 +95,7 @@ def read_head(path: Path, name: str) -> Head | None:
     if not lines:
         return None
     if lines[0].lstrip()[0] in "{[":
-        return Head(name, "jsonl", [row for line in lines if (row := _parse_object(line))], encoding)
+        return Head(name, "jsonl", [_flatten(row) for line in lines if (row := _parse_object(line))], encoding)
     ending = ENDING.search(name)
     if ending and FORMATS[ending[1].lower()] == "jsonl":
         return None
@@ -120,6 +120,12 @@ def _decode(data: bytes) -> tuple[str, str]:
         if error.start > len(data) - 4 and len(data) == HEAD_BYTES:  # the last letter is cut
             return data[: error.start].decode("utf-8"), "utf-8"
         return data.decode("windows-1252", "replace"), "windows-1252"
+
+
+def _flatten(row: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a row, and those of the objects in it under their paths, such as product.id."""
+    inner = {f"{name}.{key}": v for name, value in row.items() if isinstance(value, dict) for key, v in value.items()}
+    return row | inner
 
 
 def _parse_object(text: str) -> dict[str, Any]:

@@ -118,6 +118,28 @@ def test_the_time_zone_of_the_folders_is_proposed(tmp_path: Path) -> None:
     assert load_landing(tmp_path, Landing(), with_guesses=True).day_zone == "America/Los_Angeles"
 
 
+def test_fields_inside_objects_are_found(tmp_path: Path) -> None:
+    row = {"messageId": "m", "user": {"id": "u"}, "product": {"id": "p"}, "action": "view", "timestamp": 1795168800}
+    (tmp_path / "events.jsonl").write_text((json.dumps(row) + "\n") * 3)
+    check(tmp_path)
+    columns = load_landing(tmp_path, Landing(), with_guesses=True).events.columns
+    assert (columns["user_id"], columns["item_id"], columns["event_id"]) == ("user.id", "product.id", "messageId")
+    confirm(tmp_path)
+    assert check(tmp_path) == []
+
+
+def test_the_name_of_a_file_says_its_event_unless_several_files_differ(tmp_path: Path) -> None:
+    text = "user,sku,time\nu,p,2026-11-20T10:00:00Z\n"
+    (tmp_path / "purchases.csv").write_text(text)
+    check(tmp_path)
+    proposal = tmp_path / "landing.toml"
+    assert 'fixed = { event = "purchase" }  # GUESS' in proposal.read_text()
+    proposal.unlink()
+    (tmp_path / "clicks.csv").write_text(text)
+    assert any("has no column event" in reason for reason in check(tmp_path))
+    assert "fixed" not in proposal.read_text()
+
+
 def test_unknown_event_types_are_named(tmp_path: Path) -> None:
     write_events(tmp_path / "events.jsonl", event="frobnicate")
     assert "events of unknown types: frobnicate 20: set [events.names]" in check(tmp_path)
