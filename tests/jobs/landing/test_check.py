@@ -167,7 +167,9 @@ def test_usual_exports_are_recognised(tmp_path: Path, preset: str, name: str, te
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x00\xff" * 999, b"{", b"[[[", b'"', b"a\tb\n\xff", gzip.compress(b"x")[:-3]]
+    "content",
+    [b"", b"\x00\xff" * 999, b"{", b"[[[", b'"', b"a\tb\n\xff", gzip.compress(b"x", mtime=0)[:-3]],
+    ids=["empty", "binary", "object", "lists", "quote", "tab", "cut gzip"],
 )
 @pytest.mark.parametrize("name", ["events.jsonl", "events.csv", "events.parquet", "clicks.gz", "items.tsv"])
 def test_no_file_breaks_it(tmp_path: Path, name: str, content: bytes) -> None:
