@@ -1,7 +1,7 @@
 CREATE TABLE bronze.landed_files (
   file         STRING    NOT NULL COMMENT 'path inside the landing folder',
   kind         STRING             COMMENT 'events or items; null for a file that is not read',
-  format       STRING             COMMENT 'jsonl, csv or parquet; null for a file that is not read',
+  format       STRING             COMMENT 'jsonl, csv, parquet or lines; null for a file that is not read',
   folder_day   DATE               COMMENT 'day of its day folder; null outside day folders',
   size         BIGINT    NOT NULL COMMENT 'bytes',
   modified     TIMESTAMP NOT NULL COMMENT 'when the file was last written, UTC',

@@ -1,8 +1,8 @@
 CREATE TABLE bronze.raw_events (
   file       STRING    NOT NULL COMMENT 'landing file, as a path inside the landing folder',
   line       BIGINT    NOT NULL COMMENT 'line number in the file (row number in a Parquet file), from 1',
-  raw        STRING    NOT NULL COMMENT 'the line, unchanged; a CSV or Parquet row as JSON',
-  reason     STRING             COMMENT 'why the line was rejected; null: the line is good',
+  raw        STRING    NOT NULL COMMENT 'the line, unchanged; a CSV or Parquet row, and a row that a preset makes of a line, as JSON',
+  reason     STRING             COMMENT 'why the line was rejected, or that it is ignored; null: the line is good',
   event_id   STRING             COMMENT 'field of silver.events; null if the line does not have it',
   user_id    STRING             COMMENT 'field of silver.events; null if the line does not have it',
   item_id    STRING             COMMENT 'field of silver.events; null if the line does not have it',
