@@ -24,7 +24,8 @@ NUMBER_FIELDS = ("value", "price", "position", "seq")
 REFUSED = "the file is refused: "
 NOT_AN_OBJECT = "not a JSON object"
 IGNORED = "ignored: it holds no event or item that is used"
-BLANKS = "' \t\r\n\v\f\u00a0\u3000\ufeff'"  # around IDs and times: spreadsheets write spaces that do not break
+# Around IDs and times. Spreadsheets write spaces that do not break, and joined files hold byte order marks.
+BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\ufeff"
 PARAMETER = re.compile(r"\$(\w+)")
 MACROS = """
 CREATE MACRO without_blanks(levels) AS
@@ -241,7 +242,8 @@ def _normalised_fields(reading: Reading, raw_fields: dict[str, str]) -> str:
     expressions |= {field: _quote(value) for field, value in dialect["fixed"].items()}
     for field, text in expressions.items():
         if field in ID_FIELDS or field in ("ts", "updated_at"):
-            expressions[field] = f"trim({text}, {BLANKS})"
+            is_odd = f"strlen({text}) > length({text}) OR {text}[1] <= ' ' OR {text}[-1] <= ' '"  # `trim` is slow
+            expressions[field] = f"CASE WHEN {is_odd} THEN trim({text}, '{BLANKS}') ELSE {text} END"
         elif field in NUMBER_FIELDS and dialect["decimal"] == ",":
             expressions[field] = f"replace(replace({text}, '.', ''), ',', '.')"
         elif field == "event":
