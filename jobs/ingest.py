@@ -29,7 +29,7 @@ from jobs.landing.accounting import (
     load_touched_days,
 )
 from jobs.landing.bronze import check_day_has_events, check_refusals, land_lines, replace_rejects
-from jobs.landing.due import find_changed_event_days, find_due_days
+from jobs.landing.due import find_changed_days, find_due_days
 from jobs.landing.files import KINDS, list_landing_files
 from jobs.landing.landed import begin_reading, finish_reading, list_ignored, plan_reading
 from jobs.landing.silver import drop_items_without_lines, stage_events, stage_items
@@ -49,13 +49,14 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
     report_step = steps()
     report_step(f"reading {len(plan.files)} of {len(listing.files)} files for {since} to {day}")
     if plan.left_out:
-        print(f"warning: {len(plan.left_out):,} files of earlier days, such as {plan.left_out[0]}, were never landed;"
-              " land them as history with --since", file=sys.stderr)  # fmt: skip
-    changed_days = find_changed_event_days(lake, plan) | load_touched_days(lake, day)
+        old_files = f"{len(plan.left_out):,} files of earlier days, such as {plan.left_out[0]}"
+        print(f"warning: {old_files}, are not read, although they are new or have changed; land them as history with"
+              " --since", file=sys.stderr)  # fmt: skip
+    changed = find_changed_days(lake, plan, landing.late_days)
     begin_reading(lake, plan)
     with Staging(lake) as staging:
         land_lines(lake, staging, landing, plan, since, day)
-        due_days = find_due_days(lake, since, day)
+        due_days = find_due_days(lake, plan, changed.due, since, day)
         counts = {kind: count_lines(lake, kind, due_days) for kind in KINDS}
         events, items = count_all(counts["events"]), count_all(counts["items"])
         report_step(f"landed {events:,} event and {items:,} item lines; setting bad ones aside")
@@ -64,18 +65,20 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         check_day_has_events(lake, landing, listing, data, day)
         check_future_share(counts["events"], landing, data)
         check_reject_share(counts, settings.logs.max_reject_share)
-        event_days = sorted(changed_days | {c.day for c in counts["events"] if c.reason is None and c.day})
+        good_days = {c.day for c in counts["events"] if c.reason is None and c.day}
+        event_days = sorted(changed.events | good_days | load_touched_days(lake, day))
         report_step(f"keeping each event of {len(event_days)} days once")
         stage_events(lake, staging, event_days)
         report_step("finding the latest version of each item")
-        stage_items(lake, staging, due_days, last_day=max(due_days))
+        stage_items(lake, staging, due_days, plan.last_day)
         report_step("checking the tables")
         checks = check(lake, "silver.events", silver_events, event_days) + check(lake, "silver.items", silver_items)
-    drop_items_without_lines(lake, due_days)
+    drop_items_without_lines(lake, due_days, plan.last_day)
     report_step("counting what became of every line")
     fates = count_fates(lake, counts, due_days, event_days)
-    finish_reading(lake, plan, list_ignored(lake, listing, data, day))
     replace_metrics(lake, "ingest", day, list_metrics(counts, fates, event_days) + checks)
+    # Last, so that a run that is killed before is done again, and builds the samples of the same days.
+    finish_reading(lake, plan, list_ignored(lake, listing, data, day))
     totals = {fate: sum(fates[kind][fate] for kind in KINDS) for fate in FATES}
     return JobResult(**totals, notes={"files": len(plan.files), "event_days": len(event_days)})
 

@@ -14,7 +14,7 @@ from jobs.lake.contracts import contracts
 from jobs.lake.lake import read_transform
 from jobs.lake.staging import Staging
 from jobs.landing.accounting import LineCount, count_rejected
-from jobs.landing.files import KINDS, LandingFile, Listing
+from jobs.landing.files import KINDS, Listing
 from jobs.landing.landed import ReadingPlan
 from jobs.landing.lines import describe_reading, read_lines
 from jobs.landing.parse import REFUSED
@@ -27,34 +27,29 @@ def land_lines(lake: Lake, staging: Staging, landing: Landing, plan: ReadingPlan
     """Stage the lines of the files to read for bronze.raw_events and bronze.raw_items, each on its due day.
 
     A line in a day folder is due on that day, or on its own if the time zone of the folders makes that one later. Any
-    other line is due on its own date. An item without any date is due on the first day of the log, or on `day` if its
-    file was landed before.
+    other line is due on its own date. An item without any date is due on `since`, or on `day` if its file was landed
+    before.
     """
     first_day = min([since, *lake.partition_days("silver.events")])
     values = {"since": since, "day": day, "run_id": lake.run_id, "first_day": first_day}
     for kind in KINDS:
         table, parts = f"bronze.raw_{kind}", []
-        for is_new in (True, False):
-            files = [file for file in plan.files if file.kind == kind and (file.name not in plan.again) == is_new]
+        for was_landed in (False, True):
+            files = [f for f in plan.files if f.kind == kind and (f.name in plan.landed_before) == was_landed]
             if files:
-                undated_day = first_day if is_new else day
-                reading = describe_reading(kind, landing, values | {"undated_day": undated_day})
+                reading = describe_reading(kind, landing, values | {"undated_day": day if was_landed else since})
                 rows = read_lines(lake, reading, files, landing.local_mib)
-                parts.append(rows if is_new else _keep_older_lines(lake, kind, rows, files))
-        replaced = [file.name for file in plan.files if file.kind == kind and file.name in plan.again] + plan.abandoned
-        if replaced:
-            staging.replace(table, _concat(lake, table, parts), file=replaced)
+                loose = [file.name for file in files if file.day is None and file.name in plan.again]
+                parts.append(_keep_older_lines(lake, kind, rows, loose) if loose else rows)
+        names = [file.name for file in plan.files if file.kind == kind]
+        if plan.again.intersection(names):
+            staging.replace(table, _concat(lake, table, parts), file=names)
         elif parts:
             staging.append(table, _concat(lake, table, parts))
 
 
-def _keep_older_lines(
-    lake: Lake, kind: str, rows: DataFrame | pa.Table, files: list[LandingFile]
-) -> DataFrame | pa.Table:
+def _keep_older_lines(lake: Lake, kind: str, rows: DataFrame | pa.Table, loose: list[str]) -> DataFrame | pa.Table:
     """Add the lines that files outside day folders no longer have (see sql/transforms/merge_lines_<kind>.sql)."""
-    loose = [file.name for file in files if file.day is None]
-    if not loose:
-        return rows
     if isinstance(rows, DataFrame):
         rows = rows.persist()
         is_of_loose = F.col("file").isin(loose)

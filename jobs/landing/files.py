@@ -104,10 +104,10 @@ def scan_landing_folder(folder: Path, landing: Landing) -> Listing:
     files, ignored, unread = [], {}, []
     for path in _walk(folder):
         name = path.relative_to(folder).as_posix()
-        if file := _recognise(folder, path, name, landing):
-            files.append(file)
-        elif any(fnmatchcase(name, pattern) for pattern in landing.ignore):
+        if any(fnmatchcase(name, pattern) for pattern in landing.ignore):
             ignored[name] = "listed in [landing] ignore"
+        elif file := _recognise(folder, path, name, landing):
+            files.append(file)
         elif name == FILE_NAME or LITTER.fullmatch(path.name) or not DATA.search(path.name):
             ignored[name] = "not a data file"
         else:

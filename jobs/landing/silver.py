@@ -18,20 +18,21 @@ def stage_events(lake: Lake, staging: Staging, days: list[date]) -> None:
 
 
 def stage_items(lake: Lake, staging: Staging, days: list[date], last_day: date) -> None:
-    """Stage the items of the days that are new or have a new version, for silver.items.
+    """Stage the items of the days that are new or have another version, for silver.items.
 
     last_day  the last day that was run; lines that are due later wait
     """
-    text = "SELECT count(*) AS n FROM bronze.raw_items WHERE day IN :days AND reason IS NULL"
-    if lines := lake.query(text, days=days)["n"][0].as_py():
+    text = """SELECT count(*) AS n FROM bronze.raw_items WHERE day IN :days AND reason IS NULL
+              UNION ALL SELECT count(*) AS n FROM silver.items WHERE day IN :days"""
+    if lines := sum(lake.query(text, days=days)["n"].to_pylist()):
         has_few_rows = lines < SPARK_FROM_ROWS
         rows = lake.compute("latest_items", has_few_rows, days=days, last_day=last_day)
         staging.merge("silver.items", rows, key="item_id")
 
 
-def drop_items_without_lines(lake: Lake, days: list[date]) -> None:
+def drop_items_without_lines(lake: Lake, days: list[date], last_day: date) -> None:
     """Delete the items whose only lines a corrected file no longer has."""
     text = """SELECT item_id FROM silver.items WHERE day IN :days
-              EXCEPT SELECT item_id FROM bronze.raw_items WHERE reason IS NULL"""
-    if dropped := lake.query(text, days=days)["item_id"].to_pylist():
+              EXCEPT SELECT item_id FROM bronze.raw_items WHERE reason IS NULL AND day <= :last_day"""
+    if dropped := lake.query(text, days=days, last_day=last_day)["item_id"].to_pylist():
         lake.delete("silver.items", item_id=dropped)

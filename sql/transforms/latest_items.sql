@@ -1,7 +1,8 @@
 -- The items that the days :days have lines of, each in its latest version, in SQL of Spark and DuckDB. Without the items
--- that silver.items holds in this version already.
+-- that silver.items holds in this version already. An item whose line of these days is gone goes back to an earlier one.
 WITH touched AS (
-  SELECT DISTINCT item_id AS touched_id FROM bronze.raw_items WHERE reason IS NULL AND day IN :days
+  SELECT item_id AS touched_id FROM bronze.raw_items WHERE reason IS NULL AND day IN :days
+  UNION SELECT item_id AS touched_id FROM silver.items WHERE day IN :days
 ), ranked AS (
   SELECT *, row_number() OVER (
            PARTITION BY item_id

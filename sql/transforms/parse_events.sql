@@ -30,7 +30,6 @@ SELECT $file AS file, line, raw,
          WHEN instant IS NULL THEN 'ts is not an ISO 8601 time'
          WHEN ts IS NULL THEN 'ts is not between 1970 and 2261'
          WHEN local_day > $folder_day THEN 'ts is in the future'
-         WHEN event_day < least($folder_day, $since) - $late_days THEN 'ts is too late'
          WHEN f_value <> '' AND NOT coalesce(isfinite(value_number), false) THEN 'value is not a number'
          WHEN f_price <> '' AND NOT coalesce(isfinite(price_number), false) THEN 'price is not a number'
          WHEN f_position <> '' AND NOT coalesce(position_number = floor(position_number), false)
@@ -38,6 +37,7 @@ SELECT $file AS file, line, raw,
          WHEN position_number < 0 OR position_number > 2147483647 THEN 'position is not between 0 and 2147483647'
          WHEN f_seq <> '' AND seq_number IS NULL THEN 'seq is not a whole number'
          WHEN f_event = 'rating' AND value_number IS NULL THEN 'a rating without a value'
+         WHEN event_day < least($folder_day, $since) - $late_days THEN 'ts is too late' -- last: merge_lines_events.sql may lift it
        END AS reason,
        f_event_id AS event_id, nullif(f_user_id, '') AS user_id, f_item_id AS item_id, f_event AS event, ts,
        value_number AS value, price_number AS price, nullif(f_request_id, '') AS request_id,

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def build_event(number: int, day: date, **fields: Any) -> dict[str, Any]:
     return base | fields
 
 
-def write_log(folder: Path, name: str, rows: list[dict[str, Any] | str]) -> None:
+def write_log(folder: Path, name: str, rows: Sequence[dict[str, Any] | str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     (folder / name).write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
