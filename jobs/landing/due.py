@@ -58,6 +58,10 @@ def find_due_days(lake: Lake, plan: ReadingPlan, changed_days: set[date], since:
 
     Lines that are due after the last day that was run wait for the run of their day.
     """
-    text = " UNION ".join(f"SELECT day FROM bronze.raw_{kind} WHERE run_id = :run" for kind in KINDS)
-    read_days = set(lake.query(text, run=lake.run_id)["day"].to_pylist())
+    read_days: set[date] = set()
+    if names := [file.name for file in plan.files]:
+        text = " UNION ".join(
+            f"SELECT day FROM bronze.raw_{kind} WHERE run_id = :run AND file IN :names" for kind in KINDS
+        )
+        read_days.update(lake.query(text, run=lake.run_id, names=names)["day"].to_pylist())
     return sorted({*list_days(since, day), *(due for due in read_days | changed_days if due <= plan.last_day)})

@@ -35,7 +35,7 @@ def guess_landing(heads: list[Head], unread: set[str], unusable: list[str], hour
     preset = _guess_preset(heads)
     if preset:
         lines.append(f'preset = "{preset}"  # GUESS: the files look like this export\n')
-    if unknown:
+    if unknown and not preset:  # a preset names its files
         patterns = json.dumps(sorted({_pattern(name) for name in unknown}))
         lines.append(f"ignore = {patterns}  # GUESS: neither events nor items\n")
     if hours_after > 0:

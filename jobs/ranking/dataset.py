@@ -193,6 +193,7 @@ def build_rows(
     for task, moment in LABEL_TIMES.items():
         is_unknown = samples[moment].to_numpy(zero_copy_only=False) >= known_until  # false if there is no such moment
         place = TASKS.index(task)
-        labels[place] = np.where(is_unknown, np.float32(0), labels[place])
+        is_hidden = is_unknown & ~np.isnan(labels[place])  # a label that nobody knows stays unknown
+        labels[place] = np.where(is_hidden, np.float32(0), labels[place])
     length, target = histories.lengths(user, end), items.index_of(samples["item_id"])
     return Rows(user, target, until, end, length, microseconds(samples["ts"]), np.stack(labels, axis=1))

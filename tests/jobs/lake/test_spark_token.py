@@ -34,9 +34,10 @@ def test_a_client_without_the_token_is_refused(token: str) -> None:
 
 
 def test_a_job_without_the_token_says_which_variable_is_missing(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text("\n")
+    event = '{"event_id": "e", "item_id": "i", "event": "click", "ts": "2026-11-20"}'
+    (tmp_path / "events.jsonl").write_text(event)
     command = [sys.executable, "-m", "jobs.ingest", "--day", "2026-11-20", "--data", str(tmp_path)]
-    env = {**os.environ, "LAKE": str(tmp_path / "lake"), TOKEN: "a guess"}
+    env = {**os.environ, "LAKE": str(tmp_path / "lake"), TOKEN: "a guess", "SIDEREAL_LANDING__LOCAL_MIB": "0"}
     failed = subprocess.run(command, env=env, capture_output=True, text=True)
     assert failed.stderr.splitlines()[-1].endswith(f"set {TOKEN} to the token of the server")
 
