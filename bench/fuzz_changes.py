@@ -100,7 +100,7 @@ TEXTS: dict[str, Change] = {
     "byte order mark": lambda text, rng: "\ufeff" + text, "byte order marks": _insert("\ufeff"),
     "line ends CR": _replace("\n", "\r"), "line ends CRLF": _replace("\n", "\r\n"),
     "line ends mixed": lambda text, rng: "".join(rng.choice("\n\r\n") if c == "\n" else c for c in text),
-    "blank lines": _insert("\n"), "lines joined": _replace("\n", "", 0.3),
+    "line ends inserted": _insert("\n"), "lines joined": _replace("\n", "", 0.3),
     "no line end": lambda text, rng: text.rstrip(),
     "huge field": lambda text, rng: _insert("x" * rng.choice([70_000, 1_048_576, 3_000_000]))(text, rng),
     "empty": lambda text, rng: rng.choice(["", "\n", " ", "\ufeff", text.splitlines()[0]]),

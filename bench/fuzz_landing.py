@@ -131,10 +131,9 @@ def main() -> None:
         rows.append(row | {"outcome": fate.outcome, "message": fate.message})
         if fate.outcome in OUTCOMES[-2:]:
             console.print(f"{file.name} ({row['change']}): {fate.outcome}: {fate.message}", markup=False)
-    if not flags.no_bomb:
-        for row in land_bomb():
-            rows.append(row)
-            console.print(f"{row['change']}: {row['outcome']}, {row['mib']:,} MiB more memory", markup=False)
+    for bomb in [] if flags.no_bomb else land_bomb():
+        rows.append(bomb)
+        console.print(f"{bomb['change']}: {bomb['outcome']}, {bomb['mib']:,} MiB more memory", markup=False)
     if flags.json:
         flags.json.write_text(json.dumps(rows, indent=1) + "\n")
     console.print(build_table(rows))
