@@ -34,7 +34,9 @@ def print_summary(rows: list[Row], console: Console) -> None:
 
 def results_table(rows: list[Row]) -> Table:
     table = _empty_table(rows)
-    for key in ("rows_in", "rows_rejected", "rows_duplicate", "items_embedded"):
+    has_conflicts = any(row["rows_conflicting"] for row in rows)
+    row_counts = ["rows_in", "rows_rejected", "rows_duplicate", *(["rows_conflicting"] if has_conflicts else [])]
+    for key in (*row_counts, "items_embedded"):
         table.add_row(key.replace("_", " "), *(_format_number(row[key], ",.0f") for row in rows))
     table.add_row("semantic-ID collision rate", *(_format_number(row["collision_rate"], ".2%") for row in rows))
     for metric in ("auc", "uauc", "gauc"):

@@ -144,12 +144,16 @@ def list_metrics(
     for kind in KINDS:
         reasons = {f"reject:{reason}": lines for reason, lines in count_reasons(counts[kind]).items()}
         rows += metric_rows("rows", kind, reasons)
+    return rows + list_event_days(counts, event_days)
+
+
+def list_event_days(counts: dict[str, list[LineCount]], event_days: list[date]) -> list[dict[str, Any]]:
+    """The good lines of each event day as rows of gold.metrics, which `load_touched_days` reads."""
     good_lines = dict.fromkeys(event_days, 0)
     for count in counts["events"]:
         if count.reason is None and count.day is not None:
             good_lines[count.day] += count.lines
-    # `load_touched_days` reads these rows.
-    return rows + [row for day in event_days for row in metric_rows("event_days", str(day), {"lines": good_lines[day]})]
+    return [row for day in event_days for row in metric_rows("event_days", str(day), {"lines": good_lines[day]})]
 
 
 def load_touched_days(lake: Lake, day: date) -> set[date]:

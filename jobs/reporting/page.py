@@ -31,8 +31,13 @@ from jobs.reporting.publishing import data_docs_link
 from jobs.reporting.queries import load_last_runs, load_rejects, load_tuned_encoders
 from jobs.reporting.templates import render
 
-ROW_FATES = {"rows_out": "kept", "rows_duplicate": "duplicate", "rows_rejected": "rejected"}
-FATE_COLOURS = {"rows_out": 0, "rows_duplicate": 3, "rows_rejected": 1}
+ROW_FATES = {
+    "rows_out": "kept",
+    "rows_duplicate": "duplicate",
+    "rows_conflicting": "conflicting",
+    "rows_rejected": "rejected",
+}
+FATE_COLOURS = {"rows_out": 0, "rows_duplicate": 3, "rows_conflicting": 2, "rows_rejected": 1}
 
 
 def build_report(
@@ -83,10 +88,12 @@ def build_report(
 
 def _key_numbers(metrics: Metrics, day: date, seconds: float) -> list[tuple[str, str, float | None, str]]:
     """For each number: a term that the page explains (may be empty), its label, value and format."""
+    conflicting = metrics.value(day, "ingest", "rows", "events", "rows_conflicting")
     difference = metrics.value(day, "evaluate", "challenger_minus_champion", "all", "auc")
     return [
         ("", "events read", metrics.value(day, "ingest", "rows", "events", "rows_in"), "whole"),
         ("", "duplicate events", metrics.value(day, "ingest", "rows", "events", "rows_duplicate"), "whole"),
+        *([("", "conflicting events", conflicting, "whole")] if conflicting else []),
         ("", "rejected events", metrics.value(day, "ingest", "rows", "events", "rows_rejected"), "whole"),
         ("embedded", "items embedded", metrics.value(day, "embed", "encoder", "all", "items_embedded"), "whole"),
         ("collision rate", "collision rate", metrics.codebook_value(day, "collision_rate"), "percent"),
@@ -119,7 +126,7 @@ def _row_counts_by_day(metrics: Metrics) -> dict[str, Any]:
         {"day": day} | {metric: count(day, metric) for metric in ("rows_in", *ROW_FATES)} for day in metrics.days
     ]
     rows = [row for row in rows if row["rows_in"] is not None]
-    parts = [
-        Series(name, [row[metric] for row in rows], colour=FATE_COLOURS[metric]) for metric, name in ROW_FATES.items()
-    ]
-    return {"rows": rows, "plot": plot_bars("Rows kept, duplicate and rejected, day by day", day_labels(rows), parts)}
+    has_conflicts = any(row["rows_conflicting"] for row in rows)
+    fates = {metric: name for metric, name in ROW_FATES.items() if has_conflicts or metric != "rows_conflicting"}
+    parts = [Series(name, [row[metric] for row in rows], colour=FATE_COLOURS[metric]) for metric, name in fates.items()]
+    return {"rows": rows, "fates": fates, "plot": plot_bars("What became of rows, day by day", day_labels(rows), parts)}

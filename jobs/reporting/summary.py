@@ -33,7 +33,7 @@ def _summarize_day(lake: Lake, day: date) -> dict[str, Any]:
     ingest = runs.get("ingest", {})
     return {
         "day": str(day),
-        **{name: ingest.get(name) for name in ("rows_in", "rows_rejected", "rows_duplicate")},
+        **{name: ingest.get(name) for name in ("rows_in", "rows_rejected", "rows_duplicate", "rows_conflicting")},
         "items_embedded": _to_int(metrics.value(day, "embed", "encoder", "all", "items_embedded")),
         "collision_rate": metrics.codebook_value(day, "collision_rate"),
         **{model: _model_metrics(metrics, day, model) for model in ("champion", "challenger", "din")},

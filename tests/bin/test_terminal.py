@@ -35,12 +35,16 @@ def test_the_reason_of_a_day_is_shown_without_control_characters() -> None:
         "challenger": None,
         "promoted": False,
     }
-    row |= dict.fromkeys(("rows_in", "rows_rejected", "rows_duplicate", "items_embedded", "collision_rate"), 0)
+    counts = ("rows_in", "rows_rejected", "rows_duplicate", "rows_conflicting", "items_embedded", "collision_rate")
+    row |= dict.fromkeys(counts, 0)
     row |= {"reason": ESCAPES, "rolled_back_by": None, "report": f"/lake/{ESCAPES}"}
     output = io.StringIO()
     print_summary([row], Console(file=output, width=200))
     assert f"2026-11-20: {SHOWN}" in output.getvalue()
     assert "\x1b" not in output.getvalue()
+    assert "rows conflicting" not in output.getvalue()
+    print_summary([row | {"rows_conflicting": 2}], Console(file=output, width=200))
+    assert "rows conflicting" in output.getvalue()
 
 
 def test_the_error_of_a_job_is_shown_without_control_characters(

@@ -5,7 +5,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
+
+import pytest
 
 from jobs import align, embed, evaluate, ingest, pairs, promote, quantize, recommend, samples, train, two_tower
 from jobs.encoders.settings import Align
@@ -13,6 +17,7 @@ from jobs.lake import JobResult, Lake
 from jobs.settings.tree import Settings
 from tests.chain import AFTER_SAMPLES, LAST, SMALL, Chain, content
 from tests.conftest import DATA, RETAIL_FIRST, RETAIL_LAST
+from tests.jobs.landing.test_ingest import DAY1, DAY2, DAY3, build_event, write_log
 
 
 def kill_ingest_at(step: str, lake: Lake) -> None:
@@ -41,6 +46,38 @@ def test_an_ingest_that_was_killed_and_runs_again_writes_the_tables_of_an_undist
     assert content(killed) == content(retail[0])
 
 
+PUBLISHED = ("bronze.raw_events", "bronze.raw_items", "silver.events", "silver.items")  # in this order
+KILLED_AFTER = {"metrics, with all rows staged": 2, "raw_events": 3, "raw_items": 4, "events": 5, "items": 6}
+
+
+@pytest.mark.parametrize("writes", KILLED_AFTER.values(), ids=KILLED_AFTER)
+def test_readers_of_an_ingest_that_was_killed_see_old_or_checked_rows_and_the_next_run_completes_them(
+    lake: Lake, settings: Settings, tmp_path: Path, writes: int
+) -> None:
+    folder, undisturbed = tmp_path / "landing", tmp_path / "undisturbed"
+    write_log(folder / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1)])
+    write_log(folder / str(DAY2), "events.jsonl.gz", [build_event(2, DAY2), build_event(3, DAY1), "bad"])
+    write_log(folder / str(DAY2), "items.jsonl.gz", [{"item_id": "i", "title": "old"}, {"item_id": "j"}])
+    for day in (DAY1, DAY2):
+        ingest.run(Lake(lake.root, run_id=f"run {day}"), settings, day, data=folder)
+    shutil.copytree(lake.root, undisturbed)
+    # The corrected files lack a late event and an item.
+    write_log(folder / str(DAY2), "events.jsonl.gz", [build_event(2, DAY2, value=5)])
+    write_log(folder / str(DAY2), "items.jsonl.gz", [{"item_id": "i", "title": "new"}])
+    write_log(folder / str(DAY3), "events.jsonl.gz", [build_event(4, DAY3)])
+    before = content(lake)
+    ingest.run(Lake(undisturbed), settings, DAY3, data=folder)
+    after = content(Lake(undisturbed))
+    kill_after(writes, "ingest", lake, DAY3, ["--data", str(folder)])
+    left = content(lake)
+    assert [name for name in PUBLISHED if left[name] not in (before[name], after[name])] in ([], ["silver.items"])
+    published = [name for name in PUBLISHED[:3] if left[name] == after[name]]
+    assert published == list(PUBLISHED[: min(writes - 2, 3)])
+    ingest.run(Lake(lake.root), settings, DAY3, data=folder)
+    tables = content(lake)
+    assert [name for name in tables if tables[name] != after[name]] == []
+
+
 DIE_AFTER_WRITES = """
 import os, runpy, signal, sys
 from jobs.release import model_store
@@ -62,7 +99,7 @@ Lake.replace, Lake.append = count_writes(Lake.replace), count_writes(Lake.append
 StagedTable.publish = count_writes(StagedTable.publish)
 model_store.save_model = count_writes(model_store.save_model)
 tracking.register_release = count_writes(tracking.register_release)
-sys.argv = [job, "--day", day]
+sys.argv = [job, "--day", day, *sys.argv[4:]]
 runpy.run_module(f"jobs.{job}", run_name="__main__")
 """
 # The jobs that write more than once (a single commit is all or nothing), and the number of writes after which they die.
@@ -71,10 +108,17 @@ runpy.run_module(f"jobs.{job}", run_name="__main__")
 WRITES_BEFORE_KILL = {pairs: 1, two_tower: 1, embed: 1, quantize: 1, train: 1, evaluate: 1, recommend: 1, promote: 2}
 
 
-def kill_after(writes: int, name: str, lake: Lake, **environment: str) -> None:
-    """Run a job of the last day in a process of its own, which dies after this number of writes."""
-    command = [sys.executable, "-c", DIE_AFTER_WRITES, name, str(LAST), str(writes)]
-    env = {**os.environ, **SMALL, **environment, "LAKE": lake.root}
+def kill_after(
+    writes: int,
+    name: str,
+    lake: Lake,
+    day: date = LAST,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run a job of a day in a process of its own, which dies after this number of writes."""
+    command = [sys.executable, "-c", DIE_AFTER_WRITES, name, str(day), str(writes), *options]
+    env = {**os.environ, **SMALL, **(environment or {}), "LAKE": lake.root}
     process = subprocess.run(command, env=env, start_new_session=True, capture_output=True, text=True)
     assert process.returncode == -signal.SIGKILL, process.stderr
 
@@ -101,7 +145,7 @@ def test_an_align_that_was_killed_before_it_wrote_its_row_writes_the_tables_of_a
     settings = ran.settings.model_copy(update={"align": Align.model_validate(align_settings)})
     undisturbed, killed = (Lake(shutil.copytree(ran.lake.root, tmp_path / name)) for name in ("undisturbed", "killed"))
     environment = {f"SIDEREAL_ALIGN__{name.upper()}": str(value) for name, value in align_settings.items()}
-    kill_after(1, "align", killed, **environment)
+    kill_after(1, "align", killed, environment=environment)
     assert not killed.arrow("gold.encoders").num_rows
     notes = align.run(undisturbed, settings, LAST).notes
     assert align.run(killed, settings, LAST).notes == notes

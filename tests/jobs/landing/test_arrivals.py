@@ -9,8 +9,11 @@ import pytest
 
 from jobs import ingest
 from jobs.lake import JobResult, Lake, UserError
+from jobs.lake.contracts import contracts
 from jobs.settings.tree import Settings
-from tests.jobs.landing.test_ingest import DAY1, DAY2, DAY3, build_event, write_log
+from jobs.simulation.arrivals import plan_deliveries
+from jobs.simulation.landing import write_landing
+from tests.jobs.landing.test_ingest import DAY1, DAY2, DAY3, build_event, hash_rows, write_log
 
 DAY4 = DAY3 + timedelta(days=1)
 
@@ -230,3 +233,26 @@ def test_lines_that_landing_toml_reads_differently_now_are_other_events_and_none
     land(lake, settings, DAY1, tmp_path)
     rows = lake.arrow("silver.events", ["event_id", "event"]).to_pylist()
     assert sorted((row["event_id"], row["event"]) for row in rows) == [("k0", "purchase"), ("k1", "purchase")]
+
+
+def test_days_that_arrive_disordered_late_twice_in_parts_and_are_deleted_give_the_rows_of_the_ordered_days(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    days = [DAY1 + timedelta(days=n) for n in range(5)]
+    sizes: dict[str, Any] = {"items": 60, "users": 30, "events_per_day": 300, "new_items_per_day": 5, "seed": 5}
+    write_landing(tmp_path / "simulated", days=days, faults=0.05, **sizes)
+    ordered, disordered = plan_deliveries(tmp_path / "simulated", days, seed=2)
+    assert disordered.lines.keys() >= {"in time", "late", "twice", "in parts", "overwritten"}
+    for _ in ordered.deliver(tmp_path / "ordered"):
+        pass
+    land(lake, settings, days[-1], tmp_path / "ordered", since=days[0])
+    other = Lake(tmp_path / "other")
+    other.create()
+    for day in disordered.deliver(tmp_path / "disordered", kept_days=2):
+        land(other, settings, day, tmp_path / "disordered")
+    delivered = {name for files in disordered.files.values() for name, _ in files}
+    assert len(list((tmp_path / "disordered").rglob("*.gz"))) < len(delivered)
+    assert lake.arrow("silver.events").num_rows > 900
+    for table in ("silver.events", "silver.items"):
+        columns = contracts()[table].names
+        assert hash_rows(other, table, columns) == hash_rows(lake, table, columns), table

@@ -33,6 +33,16 @@ def test_the_headline_says_that_a_day_had_no_events(lake: Lake, settings: Settin
     assert "There were no events on this day, so no model changed." in page(lake, settings)
 
 
+def test_conflicting_rows_are_shown_if_there_are_any(lake: Lake, settings: Settings) -> None:
+    counts = {"rows_in": 9, "rows_out": 7, "rows_rejected": 0, "rows_duplicate": 0, "rows_conflicting": 0}
+    replace_metrics(lake, "ingest", DAY, metric_rows("rows", "events", counts))
+    assert "conflicting" not in page(lake, settings)
+    replace_metrics(lake, "ingest", DAY, metric_rows("rows", "events", counts | {"rows_conflicting": 2}))
+    text = visible_text(page(lake, settings))
+    assert "conflicting events 2" in text
+    assert "read kept duplicate conflicting rejected 2026-11-20 9 7 0 2 0" in text
+
+
 def test_the_headline_says_why_the_champion_stays(lake: Lake, settings: Settings) -> None:
     put_metrics(lake, DAY)
     put(lake, "gold.releases", [release_row(1, DAY, "keep", "AUC fell by 0.0100")])

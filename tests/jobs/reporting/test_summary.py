@@ -10,8 +10,10 @@ from tests.jobs.lake_rows import DAY, put, put_metrics, release_row, run_row
 
 
 def test_row_counts_are_those_of_the_last_ingest_of_the_day(lake: Lake) -> None:
-    put(lake, "ops.runs", [run_row("ingest", DAY, 9, rows_in=7), run_row("ingest", DAY, 5, rows_in=100)])
-    assert summarize(lake, [DAY])[0]["rows_in"] == 7
+    last = run_row("ingest", DAY, 9, rows_in=7, rows_conflicting=2)
+    put(lake, "ops.runs", [last, run_row("ingest", DAY, 5, rows_in=100)])
+    (row,) = summarize(lake, [DAY])
+    assert (row["rows_in"], row["rows_conflicting"]) == (7, 2)
 
 
 def test_a_day_that_never_ran_is_a_row_without_numbers(lake: Lake) -> None:
