@@ -76,7 +76,8 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         checks = check(lake, "silver.events", silver_events, event_days) + check(lake, "silver.items", silver_items)
         # If this run is killed from now on, its next try still builds the samples of these days.
         replace_metrics(lake, "ingest", day, list_event_days(counts, event_days))
-    drop_items_without_lines(lake, due_days, plan.last_day)
+    if plan.again or plan.gone:
+        drop_items_without_lines(lake, due_days, plan.last_day)
     report_step("counting what became of every line")
     fates = count_fates(lake, counts, due_days, event_days)
     replace_metrics(lake, "ingest", day, list_metrics(counts, fates, event_days) + checks)

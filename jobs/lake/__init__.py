@@ -1,7 +1,8 @@
 """Everything that touches storage: the Delta tables and their contracts, Spark, DuckDB and the SQL shell."""
 
 from jobs.lake.errors import UserError
-from jobs.lake.lake import JobResult, Lake, arrow_dataset
+from jobs.lake.lake import JobResult, Lake
+from jobs.lake.reader import arrow_dataset
 from jobs.lake.statements import day_range_predicate
 
 __all__ = ["JobResult", "Lake", "UserError", "arrow_dataset", "day_range_predicate"]

@@ -157,7 +157,7 @@ def _recognise(folder: Path, path: Path, name: str, landing: Landing) -> Landing
         if dialect.files or not ending or LITTER.fullmatch(path.name):
             continue
         day, rest = _split_day(path.relative_to(folder).parts, path)
-        if rest[0].lower().startswith(kind) and (len(rest) == 1 or "." not in kind):
+        if rest[0].lower().startswith(kind):
             candidates.append((len(f"{kind}*"), LandingFile(kind, file_format, str(path.resolve()), name, day)))
     return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 

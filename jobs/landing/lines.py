@@ -16,6 +16,7 @@ from jobs.landing.settings import Landing
 from jobs.landing.toml import PRESETS
 
 FILE_COLUMNS = "path string, name string, format string, day date, first_group int, groups int"
+LOCAL_ROW_BYTES = 1 << 30  # of rows that the job itself holds in memory
 DAY = timedelta(days=1)
 
 
@@ -41,11 +42,19 @@ def describe_reading(kind: str, landing: Landing, values: dict[str, Any]) -> Rea
 def read_lines(lake: Lake, reading: Reading, files: list[LandingFile], local_mib: int) -> DataFrame | pa.Table:
     """Read every line of files of one kind into rows of bronze.raw_<kind>. Skips blank lines.
 
-    Spark's executors read, unless the files have no more than `local_mib` MiB in all: Spark takes seconds to start.
+    Spark's executors read, unless the files have no more than `local_mib` MiB in all: Spark takes seconds to start. If
+    files so small hold more rows than fit in `LOCAL_ROW_BYTES`, because they are compressed, Spark reads them again.
     """
     parts = [part for file in files for part in split_file(file)]
     if sum(file.size for file in files) < local_mib << 20:
-        return pa.Table.from_batches(read_files(reading, parts), reading.schema)
+        batches, row_bytes = [], 0
+        for batch in read_files(reading, parts):
+            batches.append(batch)
+            row_bytes += batch.nbytes
+            if row_bytes > LOCAL_ROW_BYTES:
+                break
+        else:
+            return pa.Table.from_batches(batches, reading.schema)
     listed = lake.spark.createDataFrame([tuple(part.values()) for part in parts], FILE_COLUMNS)
 
     def read(batches: Any) -> Any:

@@ -139,7 +139,7 @@ def _parse_block(
 
 
 def _query_rows(reading: Reading, file_format: str) -> str:
-    """The query of a preset over a block. A line of which it makes no row stays as a row that is ignored."""
+    """The query of a preset over a block. A line of which it makes no row counts as ignored."""
     source, is_read = "SELECT line, raw, problem FROM block", "problem IS NULL"
     if file_format == "parquet":
         source = "SELECT line, CAST(to_json(row) AS VARCHAR) AS raw, problem FROM block"

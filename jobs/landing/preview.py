@@ -111,7 +111,7 @@ def read_head(path: Path, name: str) -> Head | None:
 
 
 def _decode(data: bytes) -> tuple[str, str]:
-    """The text, and the encoding in which it can be read."""
+    """Decode bytes: the text, and the encoding that fits."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace"), "utf-16"
     try:

@@ -23,7 +23,8 @@ from deltalake import DeltaTable, write_deltalake
 
 from jobs.lake.contracts import contracts
 from jobs.lake.errors import UserError
-from jobs.lake.lake import JobResult, Lake, arrow_dataset, lake_root
+from jobs.lake.lake import JobResult, Lake, lake_root
+from jobs.lake.reader import arrow_dataset
 from jobs.lake.run_state import pin_run
 from jobs.runtime.locks import lock_job
 from jobs.runtime.printable import printable

@@ -13,6 +13,7 @@ from jobs.lake.contracts import contracts
 from jobs.settings.tree import Settings
 from jobs.simulation.arrivals import plan_deliveries
 from jobs.simulation.landing import write_landing
+from tests.jobs.landing.engines import ENGINES, Engine, use_engine
 from tests.jobs.landing.test_ingest import DAY1, DAY2, DAY3, build_event, hash_rows, write_log
 
 DAY4 = DAY3 + timedelta(days=1)
@@ -41,9 +42,11 @@ def status_of(lake: Lake, name: str) -> dict[str, Any]:
     return next(row for row in lake.arrow("bronze.landed_files").to_pylist() if row["file"] == name)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_late_line_in_a_file_outside_day_folders_lands_with_the_next_run(
-    lake: Lake, settings: Settings, tmp_path: Path
+    lake: Lake, settings: Settings, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings = use_engine(engine, settings, monkeypatch)
     write_log(tmp_path, "events.jsonl.gz", [build_event(1, DAY1)])
     land(lake, settings, DAY1, tmp_path)
     write_log(tmp_path, "events.jsonl.gz", [build_event(1, DAY1), build_event(2, DAY2)])
@@ -66,9 +69,11 @@ def test_a_day_that_is_landed_again_without_its_folder_keeps_its_lines(
     assert events_of(lake) == {"e0": DAY1, "e1": DAY2}
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 def test_an_undated_item_file_that_is_overwritten_every_day_brings_new_items_and_titles(
-    lake: Lake, settings: Settings, tmp_path: Path
+    lake: Lake, settings: Settings, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings = use_engine(engine, settings, monkeypatch)
     catalogues = [{"a": "old", "b": "b"}, {"a": "new", "c": "c"}, {"a": "newest", "c": "c"}]
     for number, (day, titles) in enumerate(zip((DAY1, DAY2, DAY3), catalogues, strict=True)):
         lines = "".join(f"{item},{title}\n" for item, title in titles.items())

@@ -7,23 +7,23 @@ import pytest
 
 from jobs import ingest
 from jobs.lake import JobResult, Lake
-from jobs.settings.tree import Settings, load_settings
+from jobs.settings.tree import load_settings
 from tests.jobs.landing import writers
+from tests.jobs.landing.engines import ENGINES, use_engine
 from tests.jobs.landing.writers import DAY, NINE
 
 Rows = dict[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=[0, 16], ids=["Spark", "in the job"])
+@pytest.fixture(scope="module", params=ENGINES)
 def landed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, JobResult]:
     """A lake with the files of all writers, and the result of ingest; no test writes to it."""
     folder = tmp_path_factory.mktemp("writers")
-    settings: Settings = load_settings()
-    landing = settings.landing.model_copy(update={"local_mib": request.param})
     lake = Lake(folder / "lake", run_id="test")
     lake.create()
-    settings = settings.model_copy(update={"landing": landing})
-    return lake, ingest.run(lake, settings, DAY, data=writers.write_all(folder / "landing"))
+    with pytest.MonkeyPatch.context() as patch:
+        settings = use_engine(request.param, load_settings(), patch)
+        return lake, ingest.run(lake, settings, DAY, data=writers.write_all(folder / "landing"))
 
 
 @pytest.fixture

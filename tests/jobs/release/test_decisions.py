@@ -3,6 +3,7 @@
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import pytest
@@ -26,7 +27,7 @@ def models_of_lists(lake: Lake) -> set[str]:
     return set(lists["model_version"].to_pylist())
 
 
-def release_of_last_day(lake: Lake) -> dict[str, object]:
+def release_of_last_day(lake: Lake) -> dict[str, Any]:
     release = live_release(lake)
     assert release
     assert release["day"] == LAST
@@ -83,7 +84,7 @@ def test_a_release_names_the_versions_that_its_run_used_not_newer_ones(ran: Chai
     lists = {name: lake.version(name) for name in ("gold.recommendations", "gold.explanations")}
     write_beside(("silver.item_pairs", *lists))
     promote.run(lake, ran.settings, LAST)
-    named = dict(release_of_last_day(lake)["tables"])  # type: ignore[call-overload]
+    named = dict(release_of_last_day(lake)["tables"])
     assert {name: named[name] for name in (*tables, *lists)} == versions | lists
     assert named["silver.item_pairs"] == lake.version("silver.item_pairs") - 1
     after = lake.arrow("gold.recommendations", where=pc.field("day") == LAST, version=named["gold.recommendations"])

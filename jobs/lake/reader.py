@@ -1,0 +1,170 @@
+"""Read the Delta tables with Arrow or DuckDB, without a JVM, at the versions that belong to a run."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from jobs.lake.duckdb_connection import open_duckdb
+from jobs.lake.errors import UserError
+from jobs.lake.staged_table import StagedTable
+from jobs.lake.statements import fill_in
+
+
+class LakeReader:
+    """The tables below one folder or address `root`: each table at `<root>/<layer>/<table>`.
+
+    run_id   identifies the run in ops.runs and in each Delta commit
+    inputs   version of each table when this run first read it, by table name
+    outputs  version of each table after this run last wrote it, by table name
+    pins     version at which this run reads each table, by table name (jobs.lake.run_state); other tables are read at
+             their newest version
+    """
+
+    def __init__(self, root: str | Path, run_id: str = "by-hand", dag_run: str | None = None) -> None:
+        self.root = str(root) if "://" in str(root) else str(Path(root).resolve())
+        self.run_id = run_id
+        self.dag_run = dag_run
+        self.inputs: dict[str, int] = {}
+        self.outputs: dict[str, int] = {}
+        self.pins: dict[str, int] = {}
+        self.staged: dict[str, StagedTable] = {}  # see jobs.lake.staging
+        self.spark_seconds = 0.0
+
+    @property
+    def uri(self) -> str:
+        """The root as an address, such as `file:///data/lake`."""
+        return self.root if "://" in self.root else Path(self.root).as_uri()
+
+    def path(self, name: str) -> str:
+        """Where a table is."""
+        return f"{self.root}/{name.replace('.', '/')}"
+
+    def delta(self, name: str, version: int | None = None) -> DeltaTable:
+        """Open a table, by default at the version that this run reads, and count it as an input of this run.
+
+        raises  UserError if the table is missing or damaged
+        """
+        if not DeltaTable.is_deltatable(self.path(name)):
+            raise UserError(f"table {name} is not in {self.root}; run `python -m jobs.ingest` first, or check LAKE")
+        try:
+            table = DeltaTable(self.path(name), version=self.pins.get(name) if version is None else version)
+        except DeltaError as error:
+            if version is None and name in self.pins and DeltaTable.is_deltatable(self.path(name)):
+                raise UserError(self._gone_message(name, error)) from None
+            raise UserError(self.damage_message(name, error)) from None
+        self.inputs.setdefault(name, table.version())
+        return table
+
+    def partition_days(self, name: str) -> set[date]:
+        """The days that a table partitioned by day has rows of."""
+        return {date.fromisoformat(partition["day"]) for partition in self.delta(name).partitions()}
+
+    @contextmanager
+    def read_at(self, versions: dict[str, int]) -> Iterator[None]:
+        """Read these tables at these versions inside the block."""
+        before = {name: self.pins.pop(name) for name in versions if name in self.pins}
+        self.pins |= versions
+        try:
+            yield
+        finally:
+            self.pins = {name: version for name, version in self.pins.items() if name not in versions} | before
+
+    def version(self, name: str) -> int:
+        """The newest version of a table."""
+        return DeltaTable(self.path(name)).version()
+
+    def arrow(
+        self,
+        name: str,
+        columns: list[str] | None = None,
+        where: ds.Expression | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """Read rows into one Arrow table. For tables that grow with the catalogue, not with the events."""
+        with self._report_damage(name):
+            parts = [
+                dataset.to_table(columns=columns, filter=rows) for dataset, rows in self._parts(name, where, version)
+            ]
+            return pa.concat_tables(parts)
+
+    def batches(
+        self, name: str, columns: list[str], where: ds.Expression | None = None, version: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Read rows as a stream of Arrow batches."""
+        with self._report_damage(name):
+            for dataset, rows in self._parts(name, where, version):
+                yield from dataset.to_batches(columns=columns, filter=rows, batch_readahead=2, fragment_readahead=1)
+
+    def _parts(
+        self, name: str, where: ds.Expression | None, version: int | None
+    ) -> list[tuple[ds.Dataset, ds.Expression | None]]:
+        """The datasets that make up a table, with the rows to read of each: the table, and what this run staged."""
+        live = arrow_dataset(self.delta(name, version))
+        if version is not None or name not in self.staged:
+            return [(live, where)]
+        staged = self.staged[name]
+        kept = staged.kept_rows() if where is None else staged.kept_rows() & where
+        return [(live, kept), (arrow_dataset(DeltaTable(staged.path)), where)]
+
+    def query(self, text: str, views: Mapping[str, pa.Table] | None = None, /, **args: Any) -> pa.Table:
+        """Answer SQL over any tables with DuckDB, which streams their files and needs no JVM. For small answers.
+
+        text   as for `sql`, in SQL that both Spark and DuckDB understand
+        views  further tables that the text names
+        """
+        with open_duckdb() as connection:
+            for view, rows in (views or {}).items():
+                connection.register(view, rows)
+
+            def register(name: str) -> str:
+                view = name.replace(".", "_")
+                connection.register(view, arrow_dataset(self.delta(name)))
+                if name not in self.staged:
+                    return view
+                staged = self.staged[name]
+                connection.register(f"{view}_staged", arrow_dataset(DeltaTable(staged.path)))
+                return staged.overlay(view, f"{view}_staged")
+
+            filled = fill_in(text, register, {name: f"${name}" for name in args})
+            (statement,) = connection.extract_statements(filled)
+            used = {name: args[name] for name in statement.named_parameters}
+            return connection.sql(statement, params=used).to_arrow_table()
+
+    @contextmanager
+    def _report_damage(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except PermissionError:
+            raise
+        except (OSError, pa.ArrowInvalid) as error:  # a file is missing or truncated
+            raise UserError(self.damage_message(name, error)) from None
+
+    def damage_message(self, name: str, error: Exception) -> str:
+        reason = str(error).splitlines()[0][:200]
+        return f"table {name} in {self.root} is damaged ({reason}); restore its folder, or run all days into a new lake"
+
+    def _gone_message(self, name: str, error: Exception) -> str:
+        version = f"version {self.pins[name]} of table {name}, which this run reads, cannot be opened"
+        return (
+            f"{version} ({str(error).splitlines()[0][:200]}): clear ingest, so that the run begins with the newest one"
+        )
+
+
+def arrow_dataset(table: DeltaTable) -> ds.Dataset:
+    """The rows of a table as an Arrow dataset. Arrow itself reads files that are on this machine.
+
+    By default deltalake gives Arrow a file system in Python. A process that ends while Arrow's threads read ahead,
+    such as after an error in the middle of a stream, then crashes or hangs.
+    """
+    if not table.table_uri.startswith("file:"):
+        return table.to_pyarrow_dataset()
+    store, root = pafs.FileSystem.from_uri(table.table_uri)
+    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(root, store))
