@@ -1,0 +1,1 @@
+"""Predicts which items a user acts on next."""

@@ -1,0 +1,197 @@
+"""The item graph: which items follow which in the histories. It needs no training, and it is hard to beat.
+
+`count_pairs` counts how often an item comes shortly after another one. The counts of several parts of a log can be
+added, so a day costs what the day holds. `ItemGraph.from_pairs` turns counts into steps from item to item, and
+`ItemGraph.top_items` walks one and two steps from the last items of each user.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from models.ranker.histories import Histories, Int64s, Ints
+from models.ranker.sorting import split_into_ranges
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Matrix = Any  # a scipy.sparse.csr_matrix; scipy has no types
+
+WINDOW = 8  # an item counts as a successor of at most this many items before it
+BACKWARDS = 0.7  # the weight of a step against the order of events
+ROW_POWER, COLUMN_POWER = 0.5, 0.3  # how much less each step counts from an item, or to an item, with many steps
+LAST, DECAY = 10, 0.6  # a walk begins at the user's last items; each counts DECAY times the one after it
+TWO_STEPS = 0.2  # the weight of a walk of two steps; one step has weight 1
+CONTENT = 0.15  # the weight of the cosine between contents
+SCORES_AT_ONCE = 1 << 25  # limits memory: to 128 MiB for dense float32 scores, about three times that for sparse ones
+
+
+class Pairs(NamedTuple):
+    """Items that follow each other, each pair once, sorted.
+
+    before, after  [pairs] int64, item indices
+    weight         [pairs] float64, the sum of 1 / (number of events from one to the other)
+    """
+
+    before: Int64s
+    after: Int64s
+    weight: NDArray[np.float64]
+
+
+def count_pairs(histories: Histories, ends: Int64s, window: int = WINDOW, *, since: Int64s | None = None) -> Pairs:
+    """Count the pairs of items that are at most `window` events apart in a history.
+
+    ends     [users] where the known history of each user ends
+    since    [users] count only pairs whose later event is at this position or after it; all pairs by default. The
+             counts of a history until `since` and from then on add up to those of the whole history.
+    """
+    first = histories.offsets[:-1] if since is None else since
+    n_items = int(histories.items.max(initial=-1)) + 1
+    total: Matrix = sparse.csr_matrix((n_items, n_items))
+    for users, events in split_into_ranges(histories.offsets):
+        positions = np.arange(events.start, events.stop)
+        known = positions < ends[users]
+        known[known] = ~histories.is_hidden(positions[known], ends[users[known]])
+        users, positions = users[known], positions[known]
+        items, is_counted = histories.items[positions], positions >= first[users]
+        before, after, weights = [], [], []
+        for distance in range(1, window + 1):
+            is_pair = (users[:-distance] == users[distance:]) & is_counted[distance:]
+            before.append(items[:-distance][is_pair])
+            after.append(items[distance:][is_pair])
+            weights.append(np.full(len(after[-1]), 1 / distance))
+        pairs = np.concatenate(before), np.concatenate(after)
+        total += sparse.csr_matrix((np.concatenate(weights), pairs), total.shape)
+    total.sum_duplicates()
+    counts = total.tocoo()
+    return Pairs(counts.row.astype(np.int64), counts.col.astype(np.int64), counts.data)
+
+
+@dataclass(frozen=True)
+class ItemGraph:
+    """Steps from item to item, weighted by how often and how closely the items follow each other.
+
+    steps    [items, items] float32 CSR, normalised
+    vectors  [items, dim] float32 of unit length, the items' contents; zeros for an item without content. None if the
+             graph does not look at contents. With vectors, items like the user's last items get a higher score.
+    """
+
+    steps: Matrix
+    vectors: Floats | None = None
+
+    @classmethod
+    def from_pairs(
+        cls, before: Ints, after: Ints, weight: NDArray[np.floating], *, n_items: int, vectors: Floats | None = None
+    ) -> "ItemGraph":
+        """Build the graph from counted pairs [pairs]. The weights of a pair that occurs twice are added.
+
+        raises  ValueError if an item index is not in [0, n_items), or there are not n_items vectors
+        """
+        if vectors is not None and len(vectors) != n_items:
+            raise ValueError(f"there are {len(vectors)} vectors of {n_items} items")
+        forward = sparse.csr_matrix((weight, (before, after)), (n_items, n_items))
+        steps = forward + BACKWARDS * forward.T
+        scale_rows = sparse.diags(_negative_power(steps.sum(axis=1), ROW_POWER))
+        scale_columns = sparse.diags(_negative_power(steps.sum(axis=0), COLUMN_POWER))
+        return cls((scale_rows @ steps @ scale_columns).tocsr().astype(np.float32), vectors)
+
+    @classmethod
+    def from_histories(
+        cls, histories: Histories, ends: Int64s, *, n_items: int, vectors: Floats | None = None
+    ) -> "ItemGraph":
+        """Build the graph from histories that end at `ends` [users]."""
+        return cls.from_pairs(*count_pairs(histories, ends), n_items=n_items, vectors=vectors)
+
+    @property
+    def n_items(self) -> int:
+        return int(self.steps.shape[0])
+
+    def score_items(self, histories: Histories, users: Int64s, ends: Int64s) -> Floats:
+        """Score all items, also those that the user has seen. Items out of reach have the score 0.
+
+        users    [rows], index of the user
+        ends     [rows], where the history of each row ends
+        returns  [rows, items] float32, so pass few rows at once
+        """
+        scores = self._score(*_known_items(histories, users, ends), len(users))
+        dense: Floats = scores.toarray() if sparse.issparse(scores) else scores
+        return dense
+
+    def top_items(
+        self, histories: Histories, users: Int64s, ends: Int64s, k: int, *, excluded: Bools | None = None
+    ) -> tuple[Int64s, Floats]:
+        """The best k items of each row that the user has not seen and whose score is above 0.
+
+        Memory does not grow with the number of rows, apart from the result.
+
+        users, ends  as for `score_items`
+        excluded     [items] items that nobody gets
+        returns      items [rows, k] int64, best first, ties by index, filled up with -1; scores [rows, k] float32,
+                     filled up with -inf
+        """
+        top, top_scores = np.full((len(users), k), -1), np.full((len(users), k), -np.inf, np.float32)
+        is_left_out = np.zeros(self.n_items, bool) if excluded is None else excluded.copy()
+        for row, seen, items, scores in self._score_rows(histories, users, ends):
+            was_left_out = is_left_out[seen]
+            is_left_out[seen] = True
+            is_candidate = ~is_left_out[items] & (scores > 0)
+            is_left_out[seen] = was_left_out
+            items, scores = items[is_candidate], scores[is_candidate]
+            best = _top_places(items, scores, k)
+            top[row, : len(best)], top_scores[row, : len(best)] = items[best], scores[best]
+        return top, top_scores
+
+    def _score_rows(
+        self, histories: Histories, users: Int64s, ends: Int64s
+    ) -> Iterator[tuple[int, Ints, Ints, Floats]]:
+        """Each row, the items that its user has seen, and the items that have a score, with their scores."""
+        rows_at_once = max(SCORES_AT_ONCE // max(self.n_items, 1), 1)
+        for start in range(0, len(users), rows_at_once):
+            part = slice(start, start + rows_at_once)
+            rows, items = _known_items(histories, users[part], ends[part])
+            scores = self._score(rows, items, len(users[part]))
+            first = np.searchsorted(rows, np.arange(len(users[part]) + 1))
+            for row in range(len(users[part])):
+                seen = items[first[row] : first[row + 1]]
+                if sparse.issparse(scores):
+                    places = slice(scores.indptr[row], scores.indptr[row + 1])
+                    yield start + row, seen, scores.indices[places], scores.data[places]
+                else:
+                    yield start + row, seen, np.arange(self.n_items), scores[row]
+
+    def _score(self, rows: Int64s, items: Ints, n_rows: int) -> Matrix:
+        """Scores [rows, items] for the known items of each row: CSR, or an array if contents count."""
+        place = np.cumsum(np.bincount(rows, minlength=n_rows))[rows] - 1 - np.arange(len(rows))  # 0 is the last event
+        is_last = place < LAST
+        weights = (DECAY ** place[is_last]).astype(np.float32)
+        starts = sparse.csr_matrix((weights, (rows[is_last], items[is_last])), (n_rows, self.n_items))
+        one_step = starts @ self.steps
+        reached = one_step + TWO_STEPS * (one_step @ self.steps)
+        if self.vectors is None:
+            return reached
+        return reached.toarray() + CONTENT * ((starts @ self.vectors) @ self.vectors.T)
+
+
+def _known_items(histories: Histories, users: Int64s, ends: Int64s) -> tuple[Int64s, Ints]:
+    """The items of each row's known history, in order: their row [events], ascending, and their index [events]."""
+    begins = histories.offsets[users]
+    lengths = ends - begins
+    rows = np.repeat(np.arange(len(users)), lengths)
+    events = np.arange(len(rows)) + np.repeat(begins - np.cumsum(lengths) + lengths, lengths)
+    is_visible = ~histories.is_hidden(events, ends[rows])
+    return rows[is_visible], histories.items[events[is_visible]]
+
+
+def _negative_power(sums: Any, power: float) -> NDArray[np.float64]:
+    values = np.asarray(sums, np.float64).ravel()
+    return np.where(values > 0, np.maximum(values, 1e-9) ** -power, 0)
+
+
+def _top_places(items: Ints, scores: Floats, k: int) -> Int64s:
+    """Indices [at most k] of the highest scores, the highest first; ties go to the smaller item."""
+    is_good = scores >= np.partition(scores, -k)[-k] if len(scores) > k else np.ones(len(scores), bool)
+    places = np.flatnonzero(is_good)  # also those that tie with the k-th
+    return places[np.lexsort((items[places], -scores[places]))][:k]

@@ -1,0 +1,141 @@
+"""The item graph: what is counted, what a walk finds, and that it grows with the events."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.generator import graph
+from models.generator.graph import ItemGraph, count_pairs
+from models.ranker.histories import Histories
+
+ITEMS = 40
+
+
+def build_histories(*items: list[int]) -> Histories:
+    users = np.repeat(np.arange(len(items)), [len(history) for history in items])
+    events = np.concatenate([np.array(history, np.int64) for history in items])
+    return Histories.from_arrays(users, events, np.arange(len(events)), len(items))
+
+
+def make_histories(users: int = 60, seed: int = 0) -> Histories:
+    rng = np.random.default_rng(seed)
+    return build_histories(*(rng.integers(0, ITEMS, rng.integers(0, 30)).tolist() for _ in range(users)))
+
+
+def build_graph(histories: Histories, n_items: int = ITEMS, vectors: graph.Floats | None = None) -> ItemGraph:
+    return ItemGraph.from_histories(histories, histories.offsets[1:], n_items=n_items, vectors=vectors)
+
+
+def count_by_hand(histories: Histories, ends: graph.Int64s, window: int) -> dict[tuple[int, int], float]:
+    weights: dict[tuple[int, int], float] = {}
+    for begin, end in zip(histories.offsets, ends, strict=False):
+        items = histories.items[begin:end].tolist()
+        for first, before in enumerate(items):
+            for distance, after in enumerate(items[first + 1 : first + 1 + window], 1):
+                weights[before, after] = weights.get((before, after), 0) + 1 / distance
+    return dict(sorted(weights.items()))
+
+
+def score_by_hand(histories: Histories, ends: graph.Int64s, vectors: graph.Floats) -> NDArray[np.float64]:
+    """The formula of the graph with dense matrices and loops."""
+    pairs = np.zeros((ITEMS, ITEMS))
+    for (before, after), weight in count_by_hand(histories, ends, 8).items():
+        pairs[before, after] += weight
+        pairs[after, before] += 0.7 * weight
+    rows, columns = pairs.sum(1, keepdims=True), pairs.sum(0, keepdims=True)
+    steps = pairs / np.where(rows, rows, 1) ** 0.5 / np.where(columns, columns, 1) ** 0.3
+    starts = np.zeros((len(ends), ITEMS))
+    for user, (begin, end) in enumerate(zip(histories.offsets, ends, strict=False)):
+        for place, item in enumerate(histories.items[begin:end][::-1][:10]):
+            starts[user, item] += 0.6**place
+    return starts @ steps + 0.2 * starts @ steps @ steps + 0.15 * starts @ vectors @ vectors.T
+
+
+def test_pairs_are_at_most_a_window_apart_and_inside_the_known_history() -> None:
+    histories = make_histories()
+    ends = np.maximum(histories.offsets[1:] - 2, histories.offsets[:-1])
+    before, after, weight = count_pairs(histories, ends, window=3)
+    expected = count_by_hand(histories, ends, 3)
+    assert list(zip(before.tolist(), after.tolist(), strict=True)) == list(expected)
+    np.testing.assert_allclose(weight, list(expected.values()))
+
+
+def test_the_pairs_of_days_add_up_to_those_of_the_whole_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    histories = make_histories()
+    days = [histories.offsets[:-1] + np.diff(histories.offsets) * share // 4 for share in range(5)]
+    parts = [count_pairs(histories, end, since=start) for start, end in pairwise(days)]
+    daily = ItemGraph.from_pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)), n_items=ITEMS)
+    monkeypatch.setattr("models.ranker.sorting.EVENTS_AT_ONCE", 100)  # also, users are counted part by part
+    np.testing.assert_allclose(daily.steps.toarray(), build_graph(histories).steps.toarray(), rtol=1e-6)
+
+
+def test_scores_are_those_of_the_formula() -> None:
+    histories = make_histories()
+    vectors = np.random.default_rng(1).normal(size=(ITEMS, 5)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    item_graph = build_graph(histories, vectors=vectors)
+    users, ends = np.arange(60), histories.offsets[1:]
+    expected = score_by_hand(histories, ends, vectors)
+    np.testing.assert_allclose(item_graph.score_items(histories, users, ends), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("has_vectors", [False, True])
+def test_the_best_items_are_those_of_all_scores_without_seen_and_excluded_ones(
+    has_vectors: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "SCORES_AT_ONCE", 7 * ITEMS)  # in parts of seven users
+    histories = make_histories()
+    item_graph = build_graph(histories, vectors=np.eye(ITEMS, dtype=np.float32) if has_vectors else None)
+    users = np.random.default_rng(2).permutation(60)
+    ends = histories.offsets[users + 1] - np.minimum(np.diff(histories.offsets)[users], 1)
+    excluded = np.arange(ITEMS) % 5 == 0
+    items, scores = item_graph.top_items(histories, users, ends, 6, excluded=excluded)
+    expected = item_graph.score_items(histories, users, ends)
+    expected[:, excluded] = 0
+    for row, (user, end) in enumerate(zip(users, ends, strict=True)):
+        expected[row, histories.items[histories.offsets[user] : end]] = 0
+        order = np.lexsort((np.arange(ITEMS), -expected[row]))[:6]
+        order = order[expected[row, order] > 0]
+        assert items[row].tolist() == [*order, *[-1] * (6 - len(order))]
+        np.testing.assert_allclose(scores[row, : len(order)], expected[row, order], rtol=1e-5)
+
+
+def test_a_user_without_history_and_items_out_of_reach_get_nothing() -> None:
+    histories = build_histories([0, 1, 2], [], [4])
+    item_graph = build_graph(histories, n_items=6, vectors=np.zeros((6, 2), np.float32))
+    items, scores = item_graph.top_items(histories, np.arange(3), np.array([1, 3, 4]), 3)
+    assert items.tolist() == [[1, 2, -1], [-1] * 3, [-1] * 3]
+    assert np.isneginf(scores[items < 0]).all()
+
+
+def test_ties_go_to_the_smaller_index() -> None:
+    histories = build_histories([0, 3], [0, 2], [0, 1], [0])
+    items, _ = build_graph(histories).top_items(histories, np.array([3]), histories.offsets[4:], 2)
+    assert items.tolist() == [[1, 2]]
+
+
+def test_an_event_that_is_taken_back_is_neither_counted_nor_walked_from_nor_seen() -> None:
+    purchase, kinds = 0, np.array([0, 0, ~0, 0])
+    histories = Histories.from_arrays(np.zeros(4, int), np.array([0, 1, 1, 2]), np.arange(4), 1, kinds=kinds)
+    user, item, at, taken_back_at = np.array([[0], [1], [1], [2]])
+    histories = histories.take_back(user, item, at, taken_back_at, purchase)
+    before, after, weight = count_pairs(histories, histories.offsets[1:])
+    assert (before.tolist(), after.tolist(), weight.tolist()) == ([0], [2], [1.0])
+    other = build_graph(build_histories([0, 1, 2]), n_items=3)
+    assert other.top_items(histories, np.array([0]), np.array([4]), 3)[0].tolist() == [[1, -1, -1]]
+    assert other.top_items(histories, np.array([0]), np.array([2]), 3)[0].tolist() == [[2, -1, -1]]
+
+
+def test_a_log_without_events_makes_a_graph_that_finds_nothing() -> None:
+    histories = build_histories([], [])
+    items, _ = build_graph(histories).top_items(histories, np.arange(2), np.zeros(2, int), 3)
+    assert (items == -1).all()
+
+
+def test_an_unknown_item_or_too_few_vectors_are_refused() -> None:
+    with pytest.raises(ValueError, match="exceed"):
+        ItemGraph.from_pairs(np.array([0]), np.array([5]), np.ones(1), n_items=5)
+    with pytest.raises(ValueError, match="3 vectors of 5 items"):
+        ItemGraph.from_pairs(np.array([0]), np.array([1]), np.ones(1), n_items=5, vectors=np.eye(3, dtype=np.float32))
