@@ -168,8 +168,7 @@ class ItemGraph:
         is_last = place < LAST
         weights = (DECAY ** place[is_last]).astype(np.float32)
         starts = sparse.csr_matrix((weights, (rows[is_last], items[is_last])), (n_rows, self.n_items))
-        one_step = starts @ self.steps
-        reached = one_step + TWO_STEPS * (one_step @ self.steps)
+        reached = (starts + TWO_STEPS * (starts @ self.steps)) @ self.steps
         if self.vectors is None:
             return reached
         return reached.toarray() + CONTENT * ((starts @ self.vectors) @ self.vectors.T)

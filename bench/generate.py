@@ -1,0 +1,153 @@
+"""How often is the item that a user chooses next among the best 5, 10 or 50 of all items?
+
+    make bench B=generate ARGS="--data <amazon_beauty> [--presets popular graph graph_text] [--seeds 0 1 2]
+                                [--orders raw shuffled] [--split leave_one_out] [--json FILE]"
+
+Events are clicks, purchases and ratings of 4 and more. Every row ranks all items of the log, without those that the
+user has chosen before. An item that scores as high as the right one is ranked before it.
+
+    --split leave_one_out  the last event of each user is the test, the last but one is for validation, training sees
+                           neither
+    --split time           the first 70 % of the events are for training, the next 10 % for validation. The test are the
+                           last 20 %: all items that a user chooses then for the first time. Users without an earlier
+                           event are left out.
+    --orders raw           in the order of the log
+    --orders shuffled      events of one user on one day in random order, another one for each seed. Some logs sort the
+                           events of a day by item, so their order reveals the next item.
+
+Presets:
+
+    popular     the number of events of each item
+    graph       the untrained item graph: which items follow which
+    graph_text  the same, and the cosine between MiniLM vectors of the items' texts
+
+Columns, mean and standard deviation over the seeds:
+
+    R@k                users whose next item is among the best k; with several next items, the share of them that is (of
+                       k, if there are more)
+    N@k                the same with discounted ranks (NDCG)
+    R@10 new           over items that no training row has
+    seconds            until the preset has learned
+    users per second   scoring all items
+
+--json also writes peak_mib: the most memory that the process had, with the log and what earlier presets left. The rows
+of other authors below the table are their own numbers; their protocols differ in details, such as whether seen items
+are removed.
+"""
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any, get_args
+
+import numpy as np
+from common import PeakMemory, build_parser, describe_machine
+from generate_log import Events, Order, Questions, SequenceLog, Split
+from generate_presets import PRESETS, Scores
+from generate_published import AMAZON_BEAUTY
+from rich.console import Console
+from rich.table import Table
+
+from models.generator.ranks import ndcg_at, rank_targets, recall_at
+from models.ranker.histories import Int64s
+
+Row = dict[str, Any]
+ROWS_AT_ONCE = 1024
+METRICS = {"r_at_5": "R@5", "r_at_10": "R@10", "n_at_5": "N@5", "n_at_10": "N@10", "r_at_50": "R@50",
+           "new_r_at_10": "R@10 new"}  # fmt: skip
+
+
+def measure(preset: str, log: SequenceLog, seed: int) -> Row:
+    if preset == "graph_text":
+        _ = log.catalogue.vectors  # made once, before the first measurement
+    with PeakMemory(os.getpid()) as peak:
+        started = perf_counter()
+        scores = PRESETS[preset](log, seed)
+        seconds = perf_counter() - started
+        ranks, scoring_seconds = rank_all(log, log.test, scores)
+    rows, is_new = log.test.target_rows, ~log.is_trained[log.test.target_items]
+    new = recall_at(10, ranks[is_new], rows[is_new])
+    return {
+        "r_at_5": recall_at(5, ranks, rows), "r_at_10": recall_at(10, ranks, rows),
+        "n_at_5": ndcg_at(5, ranks, rows), "n_at_10": ndcg_at(10, ranks, rows), "r_at_50": recall_at(50, ranks, rows),
+        "new_r_at_10": None if math.isnan(new) else new, "seconds": round(seconds, 2),
+        "peak_mib": round(peak.mib), "users_per_second": round(len(log.test.users) / scoring_seconds),
+    }  # fmt: skip
+
+
+def rank_all(log: SequenceLog, questions: Questions, scores: Scores) -> tuple[Int64s, float]:
+    """The rank of every target [targets], and the seconds that scoring took."""
+    ranks, seconds, begins = [], 0.0, log.histories.offsets
+    for start in range(0, len(questions.users), ROWS_AT_ONCE):
+        users, ends = (column[start : start + ROWS_AT_ONCE] for column in (questions.users, questions.ends))
+        started = perf_counter()
+        row_scores = scores(users, ends)
+        seconds += perf_counter() - started
+        first, stop = np.searchsorted(questions.target_rows, [start, start + len(users)])
+        targets = questions.target_rows[first:stop] - start, questions.target_items[first:stop]
+        seen_rows = np.repeat(np.arange(len(users)), ends - begins[users])
+        seen = np.concatenate([log.histories.items[begins[u] : e] for u, e in zip(users, ends, strict=True)])
+        ranks.append(rank_targets(row_scores, targets, (seen_rows, seen)))
+    return np.concatenate(ranks), seconds
+
+
+def main() -> None:
+    parser = build_parser(__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="landing folder")
+    parser.add_argument("--split", choices=get_args(Split), default="leave_one_out")
+    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--orders", nargs="+", choices=get_args(Order), default=list(get_args(Order)))
+    flags = parser.parse_args()
+    rows: list[Row] = []
+    try:
+        events = Events.read(flags.data)
+        for order in flags.orders:
+            for seed in flags.seeds:
+                log = events.arrange(flags.split, order, seed)
+                for preset in flags.presets:
+                    names = {"preset": preset, "split": flags.split, "order": order, "seed": seed}
+                    rows.append(names | measure(preset, log, seed))
+                    print(rows[-1], file=sys.stderr, flush=True)
+                    if flags.json:
+                        flags.json.write_text(json.dumps(rows, indent=1))
+    except ValueError as error:
+        sys.exit(f"generate: {error}")
+    title = f"{flags.data.name}, {flags.split.replace('_', ' ')}: {len(log.test.users):,} users, {log.n_items:,} items"
+    show(rows, f"{title}; {describe_machine('scipy', 'torch')}")
+    if flags.data.name == "amazon_beauty" and flags.split == "leave_one_out":
+        show_published()
+
+
+def show(rows: list[Row], title: str) -> None:
+    table = Table(title=title)
+    columns = METRICS | {"seconds": "seconds", "users_per_second": "users per second"}
+    for name in ("order", "preset", *columns.values()):
+        table.add_column(name, justify="left" if name in ("order", "preset") else "right")
+    for key in dict.fromkeys((row["order"], row["preset"]) for row in rows):
+        seed_rows = [row for row in rows if (row["order"], row["preset"]) == key]
+        table.add_row(*key, *(format_spread([row[name] for row in seed_rows], name in METRICS) for name in columns))
+    Console(width=180).print(table)
+
+
+def format_spread(values: list[float | None], is_share: bool) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    return f"{np.mean(known):.4f} ± {np.std(known):.4f}" if is_share else f"{np.mean(known):,.1f}"
+
+
+def show_published() -> None:
+    table = Table(title="Published by others, from low to high")
+    for name in ("model", "R@10", "N@10", "source"):
+        table.add_column(name, justify="right" if "@" in name else "left")
+    for model, r_at_10, n_at_10, source in AMAZON_BEAUTY:
+        table.add_row(model, *(f"{value:.4f}" if value else "-" for value in (r_at_10, n_at_10)), source)
+    Console(width=180).print(table)
+
+
+if __name__ == "__main__":
+    main()
