@@ -6,8 +6,9 @@
 2. `pairs` and `two_tower` find pairs of items that belong together; `judge` keeps the meaningful ones.
 3. `ask` writes questions about new items, `embed` turns new and changed items into vectors, and `align` tunes the
    encoder that makes these vectors (it is off by default). `quantize` gives each item its semantic ID.
-4. `samples` builds training examples, `train` trains a new model, the challenger, and `evaluate` compares it with the
-   live model, the champion, and decides which of them goes live.
+4. `generate` finds items for every active user ahead of time, with the item graph. `samples` builds training examples,
+   `train` trains a new model, the challenger, and `evaluate` compares it with the live model, the champion, and decides
+   which of them goes live.
 5. `recommend` computes a list of items for every active user by that model, `promote` publishes it, and `report` writes
    a page about the run.
 
@@ -179,7 +180,7 @@ with DAG(
     wait = job("wait", "landing.ready", WaitOperator)
     ingest, samples, pairs, two_tower = job("ingest"), job("samples"), job("pairs"), job("two_tower")
     judge, embed, train, evaluate = job("judge"), job("embed"), job("train"), job("evaluate")
-    ask, align, quantize = job("ask"), job("align"), job("quantize")
+    ask, align, quantize, generate = job("ask"), job("align"), job("quantize"), job("generate")
     recommend, promote, report = job("recommend"), job("promote"), job("report")
 
     wait >> ingest >> [pairs, samples, embed, ask]
@@ -187,4 +188,5 @@ with DAG(
     [two_tower, embed] >> judge
     [embed, ask] >> align >> quantize
     [quantize, samples] >> train >> evaluate
-    [evaluate, judge] >> recommend >> promote >> report
+    [quantize, samples] >> generate
+    [evaluate, judge, generate] >> recommend >> promote >> report

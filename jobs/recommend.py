@@ -2,11 +2,11 @@
 
     python -m jobs.recommend --day 2026-11-20
 
-Reads gold.decisions, the model, silver.events, silver.items, silver.item_pairs, gold.item_embeddings and
-gold.semantic_ids. Writes gold.recommendations, and gold.explanations for the few users that the report shows, partition
-day. It then adds their versions to gold.decisions.
+Reads gold.decisions, the model, silver.events, silver.items, silver.item_pairs, gold.generated, gold.item_embeddings
+and gold.semantic_ids. Writes gold.recommendations, and gold.explanations for the few users that the report shows,
+partition day. It then adds their versions to gold.decisions.
 Candidates are the judged pairs of the user's last items, the nearest items to these by embedding (QARM V2, section 6:
-triggers x neighbours), and the most popular items.
+triggers x neighbours), what generate found, and the most popular items.
 """
 
 from datetime import date
@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from jobs.lake import JobResult, Lake
 from jobs.lake.contracts import contracts
 from jobs.lake.metrics import metric_rows, replace_metrics
-from jobs.ranking.lists import find_active_users, find_candidates, rank_candidates
+from jobs.ranking.lists import find_active_users, find_candidates, name_sources, rank_candidates
 from jobs.ranking.scoring import Scorer
-from jobs.release.decisions import PAIRS, load_decision, write_lists_versions
+from jobs.release.decisions import candidate_versions, load_decision, write_lists_versions
 from jobs.reporting.example_users import load_first_recommendations
 from jobs.runtime.entry import main
 from jobs.settings.tree import Settings
@@ -37,10 +37,10 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
             lake.replace(table, pa.Table.from_pylist([], contracts()[table].arrow), day=day)
         replace_metrics(lake, "recommend", day, [])
         return JobResult(notes={"skipped": decision.reason})
-    pairs = lake.delta(PAIRS).version()
-    with lake.read_at(decision.tables | {PAIRS: pairs}):
+    versions = candidate_versions(lake)
+    with lake.read_at(decision.tables | versions):
         result = _write_lists(lake, settings, day, decision.uri)
-    write_lists_versions(lake, day, decision, pairs)
+    write_lists_versions(lake, day, decision, versions)
     return result
 
 
@@ -48,10 +48,10 @@ def _write_lists(lake: Lake, settings: Settings, day: date, model_uri: str) -> J
     scorer = Scorer.load(lake, settings, day, model_uri)
     users = find_active_users(scorer.histories, settings, day)
     candidates = find_candidates(lake, settings, day, scorer, users)
-    user, rank, item, score = rank_candidates(
+    user, rank, item, score, sources = rank_candidates(
         scorer, users, candidates, settings.recommend.candidates, settings.recommend.k
     )
-    columns = [scorer.users.take(user), rank, scorer.items.ids.take(item), score]
+    columns = [scorer.users.take(user), rank, scorer.items.ids.take(item), score, name_sources(sources)]
     columns += [[scorer.model_version] * len(rank), [day] * len(rank)]
     contract = contracts()[LISTS]
     lake.replace(LISTS, pa.table(dict(zip(contract.names, columns, strict=True)), contract.arrow), day=day)

@@ -17,9 +17,10 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from jobs.lake import JobResult, Lake, UserError, arrow_dataset, day_range_predicate
-from jobs.lake.run_state import was_rewritten
+from jobs.lake.run_state import check_nothing_newer_is_replaced
 from jobs.landing.cancels import register_cancelled
 from jobs.landing.labels import Label, choose_label, count_days_ahead, label_parameters
+from jobs.landing.lines import list_days
 from jobs.landing.sample_days import TABLE, list_day_ranges
 from jobs.runtime.entry import main, parse_day
 from jobs.runtime.progress import steps
@@ -34,7 +35,8 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
     days_ahead = count_days_ahead(settings.logs, choose_label(lake, settings.logs, day))
     ranges = list_day_ranges(lake, since, day, days_ahead)
     for first, last in ranges:
-        _check_nothing_newer_is_replaced(lake, first, last)
+        days = list_days(first, last)
+        check_nothing_newer_is_replaced(lake, TABLE, days, days)
     for first, last in ranges:
         report_step(f"building samples of {first} to {last}")
         label = choose_label(lake, settings.logs, max(last, day))
@@ -44,16 +46,6 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
         samples = lake.transform(f"samples_{label}", since=first, day=last, **parameters)
         lake.replace(TABLE, samples, where=day_range_predicate(first, last))
     return _count_samples(lake, choose_label(lake, settings.logs, day), since, day)
-
-
-def _check_nothing_newer_is_replaced(lake: Lake, first: date, last: date) -> None:
-    """Stop if another run has built these samples since this run began, from events that this run does not see."""
-    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    if was_rewritten(lake, TABLE, days) and was_rewritten(lake, "silver.events", days):
-        raise UserError(
-            f"another run has landed events of {first} to {last}, and built their samples, since this run began:"
-            " clear ingest of this run, so that it begins with them"
-        )
 
 
 def _count_samples(lake: Lake, label: Label, since: date, day: date) -> JobResult:

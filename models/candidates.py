@@ -1,13 +1,14 @@
-"""Which items are worth ranking for a user: neighbours of the user's last items, then popular items."""
+"""Which items are worth ranking for a user: pairs and neighbours of the last items, generated items, popular items."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.ranker.histories import Histories
+from models.ranker.histories import Histories, Ints
 
 Int64s = NDArray[np.int64]
 CHUNK = 4096
@@ -33,26 +34,41 @@ def find_neighbours(vectors: Tensor, count: int) -> Int64s:
     return torch.cat(parts).numpy()
 
 
+class Candidates(NamedTuple):
+    """Items to rank for a user.
+
+    items    [candidates] item indices
+    sources  [candidates] which sources have the item: bit n is set if the source of number n has it
+    """
+
+    items: Int64s
+    sources: Int64s
+
+
 def select_candidates(
     histories: Histories,
     users: Int64s,
     *,
-    neighbours: Int64s,
     pairs: tuple[Int64s, Int64s],
+    neighbours: Int64s,
+    generated: Sequence[Histories],
     popular: Int64s,
     triggers: int,
     count: int,
     exclude_seen: bool,
-) -> Iterator[Int64s]:
+) -> Iterator[Candidates]:
     """At most `count` different items for each user in turn.
 
+    Sources are numbered: pairs 0, neighbours 1, those of `generated` from 2 on, popular items last. They take turns:
+    first the best item of each source in the order of their numbers, then the second best of each.
+
     users         indices of users with a history
-    neighbours    [items, n], most similar first, filled up with -1
     pairs         (item, related item) as two arrays, best first
+    neighbours    [items, n], most similar first, filled up with -1
+    generated     for each further source the items of each user, best first
     popular       items, most popular first
     triggers      how many of the user's last events bring their pairs and neighbours
     exclude_seen  leave out items of the user's history
-    yields        item indices in the order of their sources: pairs, neighbours, popular items, more neighbours
     """
     order = np.argsort(pairs[0], kind="stable")
     related, items = pairs[1][order], pairs[0][order]
@@ -62,9 +78,27 @@ def select_candidates(
         low, high = np.searchsorted(items, last), np.searchsorted(items, last, side="right")
         paired = [related[start:stop] for start, stop in zip(low, high, strict=True)]
         near = neighbours[last].T.ravel()  # the nearest of every trigger before the second nearest of any
-        near = near[near >= 0]
-        pool = np.concatenate([*paired, near[: count // 2], popular[: count + len(seen)], near[count // 2 :]])
+        made = [source.items[source.offsets[user] : source.offsets[user + 1]] for source in generated]
+        pools: list[Ints] = [np.concatenate(paired), near[near >= 0], *made, popular[: count + len(seen)]]
         if exclude_seen:
-            pool = pool[~np.isin(pool, seen)]
-        _, first = np.unique(pool, return_index=True)
-        yield pool[np.sort(first)][:count].astype(np.int64)
+            pools = [pool[~np.isin(pool, seen)] for pool in pools]
+        yield _take_turns([_drop_repeats(pool)[:count] for pool in pools], count)
+
+
+def _drop_repeats(items: Ints) -> Int64s:
+    """The different items, each at its first place."""
+    _, first = np.unique(items, return_index=True)
+    return items[np.sort(first)].astype(np.int64)
+
+
+def _take_turns(pools: list[Int64s], count: int) -> Candidates:
+    """The first `count` items if the first item of each pool comes before the second of any."""
+    items = np.concatenate(pools)
+    source = np.repeat(np.arange(len(pools)), [len(pool) for pool in pools])
+    place = np.concatenate([np.arange(len(pool)) for pool in pools])
+    order = np.lexsort((source, place))
+    different, first, number = np.unique(items[order], return_index=True, return_inverse=True)
+    sources = np.zeros(len(different), np.int64)
+    np.bitwise_or.at(sources, number, 1 << source[order])
+    chosen = np.argsort(first)[:count]
+    return Candidates(different[chosen], sources[chosen])

@@ -16,6 +16,7 @@ from jobs import (
     ask,
     embed,
     evaluate,
+    generate,
     ingest,
     judge,
     pairs,
@@ -37,7 +38,9 @@ from models.ranker.design import PRESETS, Design
 
 LAST = date(2026, 11, 20)
 DAYS = [LAST - timedelta(days=n) for n in (4, 3, 2, 1, 0)]
-AFTER_SAMPLES = (pairs, two_tower, embed, judge, ask, align, quantize, train, evaluate, recommend, promote)
+AFTER_SAMPLES = (
+    pairs, two_tower, embed, judge, ask, align, quantize, generate, train, evaluate, recommend, promote,
+)  # fmt: skip
 NOT_CONTENT = {"run_id", "tables", "file"}  # differ from run to run by design
 SMALL = {
     "SIDEREAL_TWO_TOWER__EPOCHS": "1",

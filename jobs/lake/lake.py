@@ -54,14 +54,14 @@ class Lake(LakeReader):
     def replace(
         self,
         name: str,
-        rows: pa.Table | DataFrame,
+        rows: pa.Table | pa.RecordBatchReader | DataFrame,
         where: str | None = None,
         computed_at: int | None = None,
         **partition: date | str | Sequence[date] | Sequence[str],
     ) -> int:
         """Replace a partition, the rows that `where` describes, or the whole table with `rows`.
 
-        It is one atomic commit. Returns the new version of the table.
+        It is one atomic commit. Returns the new version of the table. A reader has the table's schema.
 
         where        an SQL condition, such as `day_range_predicate` writes
         computed_at  version of this table that Arrow `rows` were computed from: if another run has changed the rows to
@@ -70,9 +70,11 @@ class Lake(LakeReader):
         """
         contract = contracts()[name]
         if isinstance(rows, pa.Table):
+            rows = rows.select(contract.names).cast(contract.arrow)
+        if isinstance(rows, pa.Table | pa.RecordBatchReader):
             write_deltalake(
                 DeltaTable(self.path(name), version=computed_at),
-                rows.select(contract.names).cast(contract.arrow),
+                rows,
                 mode="overwrite",
                 predicate=where or partition_predicate("", partition),
                 commit_properties=self.commit_properties(),

@@ -19,6 +19,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable, write_deltalake
 
 from jobs.lake.contracts import contracts
+from jobs.lake.errors import UserError
 from jobs.lake.lake import Lake
 
 TABLE = "ops.run_versions"
@@ -89,3 +90,16 @@ def was_rewritten(lake: Lake, name: str, days: list[date]) -> bool:
     is_of_days = [("day", "in", list(map(str, days)))]
     read, newest = DeltaTable(lake.path(name), version=lake.pins.get(name)), DeltaTable(lake.path(name))
     return set(read.file_uris(is_of_days)) != set(newest.file_uris(is_of_days))
+
+
+def check_nothing_newer_is_replaced(lake: Lake, table: str, days: list[date], event_days: list[date]) -> None:
+    """Stop before days of a table are built from fewer events than another run has built them from.
+
+    event_days  the days whose events the rows are built from
+    raises      UserError if another run has landed such events, and built days of the table, since this run began
+    """
+    if was_rewritten(lake, table, days) and was_rewritten(lake, "silver.events", event_days):
+        raise UserError(
+            f"another run has landed events, and built {table} of {days[0]} to {days[-1]} of them, since this run"
+            " began: clear ingest of this run, so that it begins with them"
+        )

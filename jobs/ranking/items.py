@@ -44,11 +44,16 @@ class ItemFeatures(ItemIndex):
     categories: torch.Tensor
 
 
+def load_item_ids(lake: Lake) -> pa.Array:
+    """The IDs of all items in silver.items or in the logs, sorted."""
+    tables = (lake.batches(name, ["item_id"]) for name in ("silver.items", "silver.events"))
+    return distinct_strings(batch["item_id"] for batch in chain.from_iterable(tables))
+
+
 def load_item_features(lake: Lake, settings: Settings, encoder_version: str, codebook_version: str) -> ItemFeatures:
     """The features of every item in silver.items or in the logs."""
     rows = lake.arrow("silver.items", ["item_id", "category"])
-    logged = (batch["item_id"] for batch in lake.batches("silver.events", ["item_id"]))
-    ids = distinct_strings(chain(rows["item_id"].chunks, logged))
+    ids = load_item_ids(lake)
     embedded_ids, vectors = current_vectors(lake, encoder_version)
     dim = min(settings.ranker.gsu_dim, *vectors.shape) if len(embedded_ids) else settings.ranker.gsu_dim
     item_vectors = torch.zeros(len(ids), dim)

@@ -6,15 +6,18 @@ from itertools import islice
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from jobs.lake import Lake
+from jobs.lake.arrow import file_backed_zeros
 from jobs.ranking.items import ItemFeatures
 from jobs.ranking.scoring import Scorer
+from jobs.ranking.settings import GENERATED, SOURCES
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
-from models.candidates import find_neighbours, select_candidates
-from models.ranker.histories import Histories, Int64s
+from models.candidates import Candidates, find_neighbours, select_candidates
+from models.ranker.histories import EventPart, Histories, Int64s
 from models.ranker.training import predict
 
 EVENTS_AT_ONCE = 1 << 22  # most events searched at once, to limit memory
@@ -30,14 +33,18 @@ def find_active_users(histories: Histories, settings: Settings, day: date) -> In
     return np.flatnonzero(has_events & (last >= _first_active_moment(settings, day)))
 
 
-def find_candidates(lake: Lake, settings: Settings, day: date, scorer: Scorer, users: Int64s) -> Iterator[Int64s]:
-    """The items to rank for each user in turn."""
+def find_candidates(lake: Lake, settings: Settings, day: date, scorer: Scorer, users: Int64s) -> Iterator[Candidates]:
+    """The items to rank for each user in turn, from the `[recommend] sources`. Their numbers are places in SOURCES."""
+    sources = settings.recommend.sources
+    nothing = np.zeros(0, np.int64)
+    nothing_made = Histories.from_parts(np.zeros(len(scorer.users), np.int64), [])
     return select_candidates(
         scorer.histories,
         users,
-        neighbours=find_neighbours(scorer.items.vectors, NEIGHBOURS),
-        pairs=_load_kept_pairs(lake, scorer.items, day),
-        popular=_order_by_popularity(scorer.histories, settings, day),
+        pairs=_load_kept_pairs(lake, scorer.items, day) if "pairs" in sources else (nothing, nothing),
+        neighbours=find_neighbours(scorer.items.vectors, NEIGHBOURS if "neighbours" in sources else 0),
+        generated=[_load_generated(lake, scorer, day, name) if name in sources else nothing_made for name in GENERATED],
+        popular=_order_by_popularity(scorer.histories, settings, day) if "popular" in sources else nothing,
         triggers=TRIGGERS,
         count=settings.recommend.candidates,
         exclude_seen=settings.recommend.exclude_seen,
@@ -45,9 +52,9 @@ def find_candidates(lake: Lake, settings: Settings, day: date, scorer: Scorer, u
 
 
 def rank_candidates(
-    scorer: Scorer, users: Int64s, candidates: Iterator[Int64s], max_candidates: int, k: int
-) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
-    """User index, rank, item index and score of the K best candidates of each user; ties by item index.
+    scorer: Scorer, users: Int64s, candidates: Iterator[Candidates], max_candidates: int, k: int
+) -> tuple[pa.Array, ...]:
+    """User index, rank, item index, score and sources of the K best candidates of each user; ties by item index.
 
     candidates      of each of the users in turn
     max_candidates  largest number of candidates of a user
@@ -56,19 +63,24 @@ def rank_candidates(
     step = max(EVENTS_AT_ONCE // (max_candidates * sum(scorer.model.design.ks)), 1)
     for start in range(0, len(users), step):
         part = list(islice(candidates, step))
-        user = np.repeat(users[start : start + step], list(map(len, part)))
-        target = np.concatenate(part)
-        inputs, _ = scorer.build_inputs(user, target)
-        score = predict(scorer.model, inputs)[:, 0].astype(np.float64)
-        order = np.lexsort((target, -score, user))
-        first = np.searchsorted(user[order], user[order])
-        rank = np.arange(len(order)) - first + 1
-        is_best = rank <= k
-        parts.append((user[order][is_best], rank[is_best], target[order][is_best], score[order][is_best]))
+        user = np.repeat(users[start : start + step], [len(of_user.items) for of_user in part])
+        target, sources = (np.concatenate(column) for column in zip(*part, strict=True))
+        if len(target):
+            inputs, _ = scorer.build_inputs(user, target)
+            score = predict(scorer.model, inputs)[:, 0].astype(np.float64)
+            order = np.lexsort((target, -score, user))
+            rank = np.arange(len(order)) - np.searchsorted(user[order], user[order]) + 1
+            best = order[rank <= k]
+            parts.append((user[best], rank[rank <= k].astype(np.int32), target[best], score[best], sources[best]))
         report_progress(min(start + step, len(users)), len(users))
-    empty = (np.zeros(0, np.int64),) * 3 + (np.zeros(0),)
-    user, rank, item, score = (np.concatenate(column) for column in zip(empty, *parts, strict=True))
-    return pa.array(user), pa.array(rank.astype(np.int32)), pa.array(item), pa.array(score)
+    columns = zip(*parts, strict=True) if parts else [[np.zeros(0, np.int64)]] * 5
+    return tuple(pa.array(np.concatenate(column)) for column in columns)
+
+
+def name_sources(sources: pa.Array) -> pa.Array:
+    """The names of the sources whose bits are set [rows]."""
+    names = [[name for bit, name in enumerate(SOURCES) if bits >> bit & 1] for bits in range(1 << len(SOURCES))]
+    return pa.array(names, pa.list_(pa.string())).take(sources)
 
 
 def _first_active_moment(settings: Settings, day: date) -> int:
@@ -93,3 +105,21 @@ def _load_kept_pairs(lake: Lake, items: ItemFeatures, day: date) -> tuple[Int64s
     a, b = items.index_of(rows["item_a"]), items.index_of(rows["item_b"])
     is_known = (a >= 0) & (b >= 0)
     return np.concatenate([a[is_known], b[is_known]]), np.concatenate([b[is_known], a[is_known]])
+
+
+def _load_generated(lake: Lake, scorer: Scorer, day: date, source: str) -> Histories:
+    """What `generate` found for each user, written as histories in which the rank is the time."""
+    where = (ds.field("day") == day) & (ds.field("source") == source)
+
+    def read_parts() -> Iterator[EventPart]:
+        for batch in lake.batches("gold.generated", ["user_id", "rank", "item_id"], where):
+            user = pc.fill_null(pc.index_in(batch["user_id"], scorer.users), -1).to_numpy().astype(np.int64)
+            item, rank = scorer.items.index_of(batch["item_id"]), batch["rank"].to_numpy().astype(np.int64)
+            is_known = (user >= 0) & (item >= 0)
+            no_values = np.zeros(is_known.sum(), np.int64)
+            yield user[is_known], rank[is_known], no_values, item[is_known], no_values
+
+    counts = np.zeros(len(scorer.users), np.int64)
+    for user, *_ in read_parts():
+        counts += np.bincount(user, minlength=len(counts))
+    return Histories.from_parts(counts, read_parts(), file_backed_zeros)

@@ -1,6 +1,6 @@
 """Settings of the ranker and of the lists that it recommends."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -70,6 +70,11 @@ class Ranker(Section):
         return self
 
 
+Source = Literal["pairs", "neighbours", "graph", "popular"]
+SOURCES: tuple[Source, ...] = get_args(Source)
+GENERATED: tuple[Source, ...] = ("graph",)  # the sources of gold.generated
+
+
 class Recommend(Section):
     """The lists that `recommend` makes for the next day."""
 
@@ -77,7 +82,17 @@ class Recommend(Section):
     k: Count = 20
     # Largest number of items that are scored for a user.
     candidates: Count = 200
+    # Where these items come from. The sources take turns: the best item of each, then the second best of each.
+    sources: tuple[Source, ...] = SOURCES
     # A user gets a list if the user acted in this many days. Popular items are counted in the same days.
     active_days: Days = 30
     # Leave out items that the user clicked, bought or liked before.
     exclude_seen: bool = True
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Self:
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError(f"sources: {', '.join(self.sources)} names a source twice")
+        if not self.sources:
+            raise ValueError(f"sources: name at least one of {', '.join(SOURCES)}")
+        return self

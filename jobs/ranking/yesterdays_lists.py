@@ -26,7 +26,7 @@ _CANCELLED = """{table} AS (
 # counted, and they get no rank among the popular items.
 _RANKS = f"""
 WITH {_CANCELLED.format(table="cancelled_today")}, {_CANCELLED.format(table="cancelled_before")},
-lists AS (SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before),
+lists AS ({{lists}}),
 wanted AS (
   {_ACTED.format(cancelled="cancelled_today", first="day", last="day")} AND user_id IN (SELECT user_id FROM lists)
 ), seen AS (
@@ -55,18 +55,8 @@ def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[
     ndcg_at_K      the same, where a hit counts less by the logarithm of its rank, divided by the best possible value;
                    mean over users
     """
-    beginning, before = date(1970, 1, 1), day - timedelta(days=1)
-    ranks = lake.query(
-        _RANKS,
-        day=day,
-        before=before,
-        since=day - timedelta(days=settings.recommend.active_days),
-        beginning=beginning,
-        like_from=settings.logs.like_from,
-        exclude_seen=settings.recommend.exclude_seen,
-        **_list_cancelled("cancelled_today", load_cancelled(lake, day, day)),
-        **_list_cancelled("cancelled_before", load_cancelled(lake, beginning, before)),
-    )
+    text = "SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before"
+    ranks = load_ranks(lake, settings, day, text, settings.recommend.exclude_seen)
     if not ranks.num_rows:
         return []
     user = np.unique(ranks["user_id"].to_numpy(), return_inverse=True)[1]
@@ -78,6 +68,31 @@ def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[
             values |= {f"hit_rate_at_{k}": float((rank <= k).mean()), f"ndcg_at_{k}": _mean_ndcg(user, rank, k)}
         rows += metric_rows(source, "all", values, rows=len(user))
     return rows
+
+
+def load_ranks(
+    lake: Lake, settings: Settings, day: date, lists: str, exclude_seen: bool, **parameters: str
+) -> pa.Table:
+    """The ranks of the items that users acted on: in their list of the day before, and among the popular items.
+
+    lists         SQL that selects `user_id, item_id, rank` from a table of lists, of the day `:before`; it may have
+                  further parameters
+    exclude_seen  whether the lists leave out what users acted on before
+    returns       rows `user_id, live, popular`, for each user in the lists and each item that counts
+    """
+    beginning, before = date(1970, 1, 1), day - timedelta(days=1)
+    return lake.query(
+        _RANKS.format(lists=lists),
+        day=day,
+        before=before,
+        since=day - timedelta(days=settings.recommend.active_days),
+        beginning=beginning,
+        like_from=settings.logs.like_from,
+        exclude_seen=exclude_seen,
+        **_list_cancelled("cancelled_today", load_cancelled(lake, day, day)),
+        **_list_cancelled("cancelled_before", load_cancelled(lake, beginning, before)),
+        **parameters,
+    )
 
 
 def _list_cancelled(table: str, cancelled: pa.Table) -> dict[str, list[Any]]:

@@ -15,7 +15,7 @@ TABLE = "gold.decisions"
 EVALUATED = (
     "silver.events", "silver.items", "gold.item_embeddings", "gold.codebooks", "gold.semantic_ids", "gold.samples",
 )  # fmt: skip
-PAIRS = "silver.item_pairs"  # judge may write it while evaluate runs
+CANDIDATES = ("silver.item_pairs", "gold.generated")  # judge and generate may write them while evaluate runs
 LISTS = ("gold.recommendations", "gold.explanations")
 
 
@@ -38,9 +38,14 @@ def write_decision(lake: Lake, day: date, decision: Decision) -> None:
     lake.replace(TABLE, pa.Table.from_pylist([row], contracts()[TABLE].arrow), day=day)
 
 
-def write_lists_versions(lake: Lake, day: date, decision: Decision, pairs: int) -> None:
-    """Add to the decision which versions hold its lists, and which version of the item pairs they were made of."""
-    versions = {name: lake.outputs[name] for name in LISTS} | {PAIRS: pairs}
+def candidate_versions(lake: Lake) -> dict[str, int]:
+    """The versions of the tables that candidates come from, besides those that evaluate reads."""
+    return {name: lake.delta(name).version() for name in CANDIDATES}
+
+
+def write_lists_versions(lake: Lake, day: date, decision: Decision, candidates: dict[str, int]) -> None:
+    """Add to the decision which versions hold its lists, and from which versions their candidates came."""
+    versions = {name: lake.outputs[name] for name in LISTS} | candidates
     write_decision(lake, day, replace(decision, tables=decision.tables | versions))
 
 

@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from jobs.codebooks.settings import Quantizer
 from jobs.encoders.settings import Align, Encoder
+from jobs.generation.settings import Generator
 from jobs.item_pairs.settings import Ask, Judge, Pairs, TwoTower
 from jobs.lake.errors import UserError
 from jobs.landing.settings import Landing, Logs
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     encoder: Encoder = Encoder()
     align: Align = Align()
     quantizer: Quantizer = Quantizer()
+    generator: Generator = Generator()
     ranker: Ranker = Ranker()
     gate: Gate = Gate()
     recommend: Recommend = Recommend()

@@ -1,0 +1,48 @@
+"""Find items for every active user ahead of time, with the item graph.
+
+    python -m jobs.generate --day 2026-11-20
+
+Reads silver.events, silver.items and gold.metrics. Writes gold.item_graph, partition day: pairs of items that users
+acted on one after the other, for the day itself, days that are missing, and days whose events changed. Writes
+gold.generated and gold.metrics (job generate), partition day. What it measures are the lists of the day before: how
+many of the items that users acted on for the first time today they hold.
+"""
+
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from jobs.generation import lists, pairs
+from jobs.generation.behaviour import Behaviour
+from jobs.generation.measure import measure_yesterdays_lists
+from jobs.lake import JobResult, Lake, arrow_dataset
+from jobs.lake.contracts import contracts
+from jobs.lake.metrics import replace_metrics
+from jobs.lake.run_state import check_nothing_newer_is_replaced
+from jobs.runtime.entry import main
+from jobs.runtime.progress import steps
+from jobs.settings.tree import Settings
+
+
+def run(lake: Lake, settings: Settings, day: date) -> JobResult:
+    report_step = steps()
+    report_step("reading what users did")
+    days = pairs.list_days(lake, day, settings.generator.graph_days)
+    event_days = [past for past in lake.partition_days("silver.events") if past <= days[-1]]
+    check_nothing_newer_is_replaced(lake, pairs.TABLE, days, event_days)
+    users = lists.find_active_users(lake, settings, day)
+    behaviour = Behaviour.load(lake, settings, days[-1], users)
+    for pairs_day in days:
+        report_step(f"counting which items followed each other on {pairs_day}")
+        pairs.write_pairs(lake, behaviour, pairs_day)
+    graph = pairs.load_graph(lake, behaviour.items, day, settings.generator.graph_days)
+    parts = lists.make_lists(settings, day, graph, behaviour, users)
+    lake.replace(lists.TABLE, pa.RecordBatchReader.from_batches(contracts()[lists.TABLE].arrow, parts), day=day)
+    replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day))
+    written = arrow_dataset(lake.delta(lists.TABLE)).count_rows(filter=ds.field("day") == day)
+    return JobResult(len(users), written, notes={"days_counted": len(days)})
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,1 @@
+"""Items that are found for every user ahead of time."""

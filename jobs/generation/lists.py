@@ -1,0 +1,94 @@
+"""The lists of `generate`: for every active user the best items of the graph, or else popular items."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from jobs.generation.behaviour import Behaviour, midnight_after
+from jobs.lake import Lake
+from jobs.lake.arrow import distinct_strings
+from jobs.lake.contracts import contracts
+from jobs.runtime.progress import progress
+from jobs.settings.tree import Settings
+from models.generator.graph import Floats, ItemGraph
+from models.ranker.histories import Histories, Int64s
+
+TABLE = "gold.generated"
+GRAPH, POPULAR = "graph", "popular"
+USERS_AT_ONCE = 4096  # limits memory: their lists are written before the next ones are made
+Scored = tuple[Int64s, Floats]  # items, the best first, and their scores
+
+
+def find_active_users(lake: Lake, settings: Settings, day: date) -> pa.Array:
+    """The IDs of users who did or saw anything in the last `[recommend] active_days` days, sorted."""
+    where = (ds.field("day") > _last_inactive_day(settings, day)) & (ds.field("day") <= day)
+    batches = lake.batches("silver.events", ["user_id"], where & ds.field("user_id").is_valid())
+    return distinct_strings(batch["user_id"] for batch in batches)
+
+
+def make_lists(
+    settings: Settings, day: date, graph: ItemGraph, behaviour: Behaviour, active_users: pa.Array
+) -> Iterator[pa.RecordBatch]:
+    """Rows of gold.generated, in parts. Nothing that happened after the day counts.
+
+    active_users  IDs [users], sorted
+    """
+    active = pc.index_in(active_users, behaviour.users).to_numpy().astype(np.int64)
+    ends, k = behaviour.ends(day), settings.generator.k
+    popular = count_popular(behaviour.histories, ends, _last_inactive_day(settings, day))
+    report_progress = progress("generating for users")
+    for start in range(0, len(active), USERS_AT_ONCE):
+        part = active[start : start + USERS_AT_ONCE]
+        items, scores = graph.top_items(behaviour.histories, part, ends[part], k)
+        yield _build_rows(settings, day, GRAPH, behaviour, part, items, scores)
+        without = part[items[:, 0] < 0]
+        items, scores = _top_popular(popular, behaviour.histories, without, ends[without], k)
+        yield _build_rows(settings, day, POPULAR, behaviour, without, items, scores)
+        report_progress(min(start + USERS_AT_ONCE, len(active)), len(active))
+
+
+def count_popular(histories: Histories, ends: Int64s, after: date) -> Scored:
+    """Items by their number of events from the day after `after` to the ends [users], most popular first."""
+    events = np.flatnonzero(histories.ts >= midnight_after(after))
+    end = ends[np.searchsorted(histories.offsets, events, side="right") - 1]
+    events, end = events[events < end], end[events < end]
+    items, counts = np.unique(histories.items[events[~histories.is_hidden(events, end)]], return_counts=True)
+    order = np.lexsort((items, -counts))
+    return items[order].astype(np.int64), counts[order].astype(np.float32)
+
+
+def _top_popular(popular: Scored, histories: Histories, users: Int64s, ends: Int64s, k: int) -> Scored:
+    """The k most popular items that each user has not acted on, and their scores [users, k], filled up with -1."""
+    items, scores = np.full((len(users), k), -1), np.zeros((len(users), k), np.float32)
+    for row, (begin, end) in enumerate(zip(histories.offsets[users], ends, strict=True)):
+        events = np.arange(begin, end)
+        seen = histories.items[events[~histories.is_hidden(events, np.array(end))]]
+        best = np.flatnonzero(~np.isin(popular[0], seen))[:k]
+        items[row, : len(best)], scores[row, : len(best)] = popular[0][best], popular[1][best]
+    return items, scores
+
+
+def _build_rows(
+    settings: Settings, day: date, source: str, behaviour: Behaviour, users: Int64s, items: Int64s, scores: Floats
+) -> pa.RecordBatch:
+    """Rows of gold.generated from items [users, k] and their scores [users, k]. An item of -1 is none."""
+    row, place = np.nonzero(items >= 0)
+    version = f"{day}-{settings.hash}-{source}"
+    columns = [
+        behaviour.users.take(pa.array(users[row])),
+        place + 1,
+        behaviour.items.ids.take(pa.array(items[row, place])),
+    ]
+    columns += [scores[row, place], [source] * len(row), [version] * len(row), [day] * len(row)]
+    contract = contracts()[TABLE].arrow
+    arrays = (pa.array(values).cast(field.type) for values, field in zip(columns, contract, strict=True))
+    return pa.record_batch(list(arrays), schema=contract)
+
+
+def _last_inactive_day(settings: Settings, day: date) -> date:
+    """The last day whose events do not make a user active any more."""
+    return day - timedelta(days=settings.recommend.active_days)
