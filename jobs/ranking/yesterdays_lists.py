@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
 from jobs.landing.cancels import load_cancelled
+from jobs.ranking.settings import SOURCES
 from jobs.settings.tree import Settings
 
 LENGTHS = (10, 20)  # how much of a list is measured
@@ -41,10 +43,12 @@ popular AS (
   LEFT JOIN lists l USING (user_id, item_id) LEFT JOIN popular p USING (item_id)
   UNION ALL SELECT user_id, item_id, NULL, place, 1 FROM seen JOIN popular USING (item_id)
 )
-SELECT user_id, live, popular FROM (
+SELECT user_id, item_id, live, popular FROM (
   SELECT *, place - sum(seen) OVER (PARTITION BY user_id ORDER BY place NULLS LAST) AS popular FROM placed
 ) WHERE seen = 0 ORDER BY user_id, item_id
 """
+
+_SOURCES = "SELECT sources FROM gold.recommendations JOIN hits USING (user_id, item_id) WHERE day = :before"
 
 
 def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[dict[str, Any]]:
@@ -54,6 +58,8 @@ def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[
                    acted on before count only if lists contain such items. A purchase that was cancelled does not count
     ndcg_at_K      the same, where a hit counts less by the logarithm of its rank, divided by the best possible value;
                    mean over users
+    hit_rate, hit_rate_alone  for each source of candidates, in the slice sources: of all items that users acted on, the
+                   share that was in the list and that the source had found; and that no other source had found
     """
     text = "SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before"
     ranks = load_ranks(lake, settings, day, text, settings.recommend.exclude_seen)
@@ -67,6 +73,20 @@ def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[
         for k in (k for k in LENGTHS if k <= settings.recommend.k):
             values |= {f"hit_rate_at_{k}": float((rank <= k).mean()), f"ndcg_at_{k}": _mean_ndcg(user, rank, k)}
         rows += metric_rows(source, "all", values, rows=len(user))
+    return rows + _measure_sources(lake, ranks, day - timedelta(days=1))
+
+
+def _measure_sources(lake: Lake, ranks: pa.Table, before: date) -> list[dict[str, Any]]:
+    """Rows for gold.metrics about the sources of the items that users acted on. None if the lists name no sources."""
+    hits = ranks.filter(pc.is_valid(ranks["live"]))
+    names = lake.query(_SOURCES, {"hits": hits}, before=before)["sources"].drop_null().to_pylist()
+    rows: list[dict[str, Any]] = []
+    for source in SOURCES if names else ():
+        values = {
+            "hit_rate": sum(source in found_by for found_by in names) / ranks.num_rows,
+            "hit_rate_alone": sum(found_by == [source] for found_by in names) / ranks.num_rows,
+        }
+        rows += metric_rows(source, "sources", values, rows=ranks.num_rows)
     return rows
 
 
@@ -78,7 +98,7 @@ def load_ranks(
     lists         SQL that selects `user_id, item_id, rank` from a table of lists, of the day `:before`; it may have
                   further parameters
     exclude_seen  whether the lists leave out what users acted on before
-    returns       rows `user_id, live, popular`, for each user in the lists and each item that counts
+    returns       rows `user_id, item_id, live, popular`, for each user in the lists and each item that counts
     """
     beginning, before = date(1970, 1, 1), day - timedelta(days=1)
     return lake.query(

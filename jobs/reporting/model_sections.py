@@ -17,6 +17,7 @@ SLICES = {
     "click": "clicks", "purchase": "purchases", "like": "likes",
 }  # fmt: skip
 LISTS = {"live": "lists of the day before", "popular": "most popular items"}
+SOURCES = {"pairs": "judged pairs", "neighbours": "neighbours", "graph": "item graph", "popular": "popular items"}
 LIST_METRICS = ("hit_rate_at_10", "hit_rate_at_20", "ndcg_at_10", "ndcg_at_20")
 
 
@@ -87,4 +88,15 @@ def list_hits(metrics: Metrics, day: date) -> list[Row]:
         if any(rows.values()):
             row_count = next(row["rows"] for row in rows.values() if row)
             table.append({"name": name, "rows": row_count, **{m: row and row["value"] for m, row in rows.items()}})
+    return table
+
+
+def source_hits(metrics: Metrics, day: date) -> list[Row]:
+    """How many of the items that users acted on each source of candidates had found the day before."""
+    table: list[Row] = []
+    for source, name in SOURCES.items():
+        row = {key: metrics.value(day, "evaluate", source, "sources", key) for key in ("hit_rate", "hit_rate_alone")}
+        row |= {key: metrics.value(day, "generate", source, "all", key) for key in ("hit_rate_at_10", "hit_rate_at_50")}
+        if any(value is not None for value in row.values()):
+            table.append({"name": name, **row})
     return table

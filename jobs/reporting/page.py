@@ -24,6 +24,7 @@ from jobs.reporting.model_sections import (
     auc_by_day,
     list_hits,
     metrics_by_slice,
+    source_hits,
     training_curves,
 )
 from jobs.reporting.plots import Series, day_labels, plot_bars
@@ -80,6 +81,7 @@ def build_report(
         encoders=load_tuned_encoders(lake, day),
         lists=list_hits(metrics, day),
         list_metrics=LIST_METRICS,
+        sources=source_hits(metrics, day),
         users=load_example_users(lake, day, history_days),
         runs=runs,
         live=live_release(lake, before=str(day + timedelta(days=1))),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jobs.lake import Lake
-from jobs.ranking.settings import Recommend
+from jobs.ranking.settings import SOURCES, Recommend
 from jobs.ranking.yesterdays_lists import measure_yesterdays_lists
 from jobs.settings.tree import Settings
 from tests.jobs.lake_rows import DAY, moment, put
@@ -82,6 +82,20 @@ def test_a_cancelled_purchase_is_neither_a_hit_nor_seen_nor_popular(lake: Lake, 
     measured = measure(lake, settings)  # u bought and kept only a, which was not seen any more; only a was popular
     assert measured["live", "hit_rate_at_10"] == measured["popular", "hit_rate_at_10"] == 1.0
     assert measured["live", "ndcg_at_10"] == measured["popular", "ndcg_at_10"] == pytest.approx(1.0)
+
+
+def test_a_hit_counts_for_each_source_that_found_it_and_alone_if_no_other_did(lake: Lake, settings: Settings) -> None:
+    sources = {"a": ["pairs", "graph"], "b": ["graph"], "c": ["popular"]}
+    put(lake, "gold.recommendations", [row | {"sources": sources[row["item_id"]]} for row in list_rows("u", "abc")])
+    put(lake, "silver.events", [event("u", item) for item in "abxy"])
+    rows = measure_yesterdays_lists(lake, settings, DAY)
+    measured = {(row["model"], row["metric"]): row["value"] for row in rows if row["slice"] == "sources"}
+    assert {name: measured[name, "hit_rate"] for name in SOURCES} == {
+        "pairs": 1 / 4, "neighbours": 0, "graph": 2 / 4, "popular": 0,
+    }  # fmt: skip
+    assert {name: measured[name, "hit_rate_alone"] for name in SOURCES} == {
+        "pairs": 0, "neighbours": 0, "graph": 1 / 4, "popular": 0,
+    }  # fmt: skip
 
 
 def test_without_yesterdays_lists_nothing_is_measured(lake: Lake, settings: Settings) -> None:

@@ -11,6 +11,7 @@ import pytest
 from jobs import evaluate, promote, recommend
 from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.ranking.settings import SOURCES
 from jobs.release.releases import live_release
 from tests.chain import LAST, Chain
 from tests.jobs.lake_rows import put
@@ -82,15 +83,36 @@ def test_a_release_names_the_versions_that_its_run_used_not_newer_ones(ran: Chai
     write_beside(tables)
     recommend.run(lake, ran.settings, LAST)
     lists = {name: lake.version(name) for name in ("gold.recommendations", "gold.explanations")}
-    write_beside(("silver.item_pairs", *lists))
+    write_beside(("silver.item_pairs", "gold.generated", *lists))
     promote.run(lake, ran.settings, LAST)
     named = dict(release_of_last_day(lake)["tables"])
     assert {name: named[name] for name in (*tables, *lists)} == versions | lists
-    assert named["silver.item_pairs"] == lake.version("silver.item_pairs") - 1
+    for name in ("silver.item_pairs", "gold.generated"):
+        assert named[name] == lake.version(name) - 1
     after = lake.arrow("gold.recommendations", where=pc.field("day") == LAST, version=named["gold.recommendations"])
     assert after.sort_by([("user_id", "ascending"), ("rank", "ascending")]) == before.sort_by(
         [("user_id", "ascending"), ("rank", "ascending")]
     )
+
+
+def test_lists_hold_what_generate_found_and_say_which_source_found_an_item(ran: Chain, lake: Lake) -> None:
+    def list_sources(sources: tuple[str, ...]) -> set[str]:
+        options = ran.settings.recommend.model_copy(update={"sources": sources})
+        recommend.run(lake, ran.settings.model_copy(update={"recommend": options}), LAST)
+        found_by = lake.arrow("gold.recommendations", ["sources"], pc.field("day") == LAST)["sources"].to_pylist()
+        assert all(found_by)
+        return {name for names in found_by for name in names}
+
+    assert list_sources(SOURCES) == set(SOURCES)
+    assert list_sources(("pairs", "popular")) == {"pairs", "popular"}
+    generated = lake.arrow("gold.generated", ["user_id", "item_id"], pc.field("day") == LAST).to_pylist()
+    pairs_generated = {(row["user_id"], row["item_id"]) for row in generated}
+    assert list_sources(("graph",)) == {"graph"}
+    rows = lake.arrow("gold.recommendations", ["user_id", "item_id"], pc.field("day") == LAST).to_pylist()
+    assert {(row["user_id"], row["item_id"]) for row in rows} <= pairs_generated
+    lake.replace("gold.generated", lake.arrow("gold.generated").slice(0, 0))
+    recommend_only = ran.settings.recommend.model_copy(update={"sources": ("graph",)})
+    assert recommend.run(lake, ran.settings.model_copy(update={"recommend": recommend_only}), LAST).rows_out == 0
 
 
 def test_a_decision_against_a_model_that_is_no_longer_live_is_not_followed(ran: Chain, lake: Lake) -> None:

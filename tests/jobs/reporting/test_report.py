@@ -158,6 +158,19 @@ def test_a_tuned_encoder_is_shown_beside_the_live_encoder(lake: Lake, settings: 
     assert "The original encoder is in use" in page(lake, settings, DAY - timedelta(1))
 
 
+def test_the_sources_of_the_items_that_users_acted_on_are_shown(lake: Lake, settings: Settings) -> None:
+    assert "Which source had found these items?" not in page(lake, settings)
+    replace_metrics(lake, "evaluate", DAY, [
+        *metric_rows("live", "all", {"hit_rate_at_10": 0.1}, rows=40),
+        *metric_rows("graph", "sources", {"hit_rate": 0.075, "hit_rate_alone": 0.05}, rows=40),
+        *metric_rows("pairs", "sources", {"hit_rate": 0.025, "hit_rate_alone": 0.0}, rows=40),
+    ])  # fmt: skip
+    values = {"hit_rate_at_10": 0.2, "hit_rate_at_50": 0.3}
+    replace_metrics(lake, "generate", DAY, metric_rows("graph", "all", values, rows=30))
+    text = visible_text(page(lake, settings))
+    assert "judged pairs 0.0250 0.0000 – – item graph 0.0750 0.0500 0.2000 0.3000" in text
+
+
 def test_example_users_are_shown_with_titles_of_their_history_and_recommendations(
     lake: Lake, settings: Settings
 ) -> None:
