@@ -86,7 +86,9 @@ def test_a_cancelled_purchase_is_neither_a_hit_nor_seen_nor_popular(lake: Lake, 
 
 def test_a_hit_counts_for_each_source_that_found_it_and_alone_if_no_other_did(lake: Lake, settings: Settings) -> None:
     sources = {"a": ["pairs", "graph"], "b": ["graph"], "c": ["popular"]}
-    put(lake, "gold.recommendations", [row | {"sources": sources[row["item_id"]]} for row in list_rows("u", "abc")])
+    put(
+        lake, "gold.recommendations", [row | {"sources": sources[str(row["item_id"])]} for row in list_rows("u", "abc")]
+    )
     put(lake, "silver.events", [event("u", item) for item in "abxy"])
     rows = measure_yesterdays_lists(lake, settings, DAY)
     measured = {(row["model"], row["metric"]): row["value"] for row in rows if row["slice"] == "sources"}
