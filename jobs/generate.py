@@ -37,7 +37,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
         report_step(f"counting which items followed each other on {pairs_day}")
         pairs.write_pairs(lake, behaviour, pairs_day)
     graph = pairs.load_graph(lake, behaviour.items, day, settings.generator.graph_days)
-    parts = lists.make_lists(settings, day, graph, behaviour, users)
+    parts = lists.make_lists(settings, day, {"graph": graph.top_items}, behaviour, users)
     lake.replace(lists.TABLE, pa.RecordBatchReader.from_batches(contracts()[lists.TABLE].arrow, parts), day=day)
     replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day))
     written = arrow_dataset(lake.delta(lists.TABLE)).count_rows(filter=ds.field("day") == day)

@@ -1,6 +1,6 @@
-"""The lists of `generate`: for every active user the best items of the graph, or else popular items."""
+"""The lists of `generate`: for every active user the best items of each source, or else popular items."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 
 import numpy as np
@@ -14,13 +14,16 @@ from jobs.lake.arrow import distinct_strings
 from jobs.lake.contracts import contracts
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
-from models.generator.graph import Floats, ItemGraph
+from models.generator.graph import Floats
 from models.ranker.histories import Histories, Int64s
 
 TABLE = "gold.generated"
-GRAPH, POPULAR = "graph", "popular"
+POPULAR = "popular"
 USERS_AT_ONCE = 4096  # limits memory: their lists are written before the next ones are made
 Scored = tuple[Int64s, Floats]  # items, the best first, and their scores
+# Finds the best k items of users with histories, user indices, ends of their histories and k. Returns items and scores
+# [users, k], filled up with items of -1.
+FindItems = Callable[[Histories, Int64s, Int64s, int], Scored]
 
 
 def find_active_users(lake: Lake, settings: Settings, day: date) -> pa.Array:
@@ -31,10 +34,11 @@ def find_active_users(lake: Lake, settings: Settings, day: date) -> pa.Array:
 
 
 def make_lists(
-    settings: Settings, day: date, graph: ItemGraph, behaviour: Behaviour, active_users: pa.Array
+    settings: Settings, day: date, sources: Mapping[str, FindItems], behaviour: Behaviour, active_users: pa.Array
 ) -> Iterator[pa.RecordBatch]:
     """Rows of gold.generated, in parts. Nothing that happened after the day counts.
 
+    sources       what finds items, by name
     active_users  IDs [users], sorted
     """
     active = pc.index_in(active_users, behaviour.users).to_numpy().astype(np.int64)
@@ -43,9 +47,12 @@ def make_lists(
     report_progress = progress("generating for users")
     for start in range(0, len(active), USERS_AT_ONCE):
         part = active[start : start + USERS_AT_ONCE]
-        items, scores = graph.top_items(behaviour.histories, part, ends[part], k)
-        yield _build_rows(settings, day, GRAPH, behaviour, part, items, scores)
-        without = part[items[:, 0] < 0]
+        has_items = np.zeros(len(part), bool)
+        for source, find_items in sources.items():
+            items, scores = find_items(behaviour.histories, part, ends[part], k)
+            has_items |= items[:, 0] >= 0
+            yield _build_rows(settings, day, source, behaviour, part, items, scores)
+        without = part[~has_items]
         items, scores = _top_popular(popular, behaviour.histories, without, ends[without], k)
         yield _build_rows(settings, day, POPULAR, behaviour, without, items, scores)
         report_progress(min(start + USERS_AT_ONCE, len(active)), len(active))
