@@ -1,11 +1,21 @@
-"""How log files are written: the keys of `[landing.events]` and `[landing.items]`."""
+"""How log files are written: the keys of `[landing.events]` and `[landing.items]`, and the fields of a line."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
 
+from jobs.landing.synonyms import simplify
 from jobs.settings.types import Section
+
+FIELDS = {
+    "events": (
+        "event_id", "user_id", "item_id", "event", "ts", "value", "price", "request_id", "position", "order_id", "seq",
+    ),
+    "items": ("item_id", "title", "description", "category", "attributes", "image", "price", "updated_at"),
+}  # fmt: skip
 
 
 def _check_zone(name: str) -> str:
@@ -40,6 +50,13 @@ Zone = Annotated[str, AfterValidator(_check_zone)]
 Encoding = Annotated[str, AfterValidator(_check_encoding)]
 
 
+def find_similar(name: str, known: Iterable[str]) -> str:
+    """Say which name was probably meant, such as "; did you mean user_id?". Empty if no name is similar."""
+    spelling = {simplify(candidate): candidate for candidate in known}
+    similar = get_close_matches(simplify(name), spelling, n=1)
+    return f"; did you mean {spelling[similar[0]]}?" if similar else ""
+
+
 class Dialect(Section):
     """How the event files, or the item files, are written."""
 
@@ -61,3 +78,11 @@ class Dialect(Section):
     # Fields that make two event lines the same event, for logs without event_id. Empty: event_id does.
     same: tuple[str, ...] = ()
     query: Query = ""  # of `jobs/landing/presets`: makes rows of lines. A preset sets it
+
+    def check_fields(self, kind: str) -> None:
+        """raises ValueError if a key names a field that lines of the kind do not have"""
+        for key, names in (("columns", self.columns), ("fixed", self.fixed), ("same", self.same)):
+            for name in names:
+                if name not in FIELDS[kind]:
+                    similar = find_similar(name, FIELDS[kind])
+                    raise ValueError(f"{key}: {name} is no field{similar}; fields are {', '.join(FIELDS[kind])}")

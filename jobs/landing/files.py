@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
@@ -21,12 +20,6 @@ from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME
 
 KINDS = ("events", "items")
-FIELDS = {
-    "events": (
-        "event_id", "user_id", "item_id", "event", "ts", "value", "price", "request_id", "position", "order_id", "seq",
-    ),
-    "items": ("item_id", "title", "description", "category", "attributes", "image", "price", "updated_at"),
-}  # fmt: skip
 COMPRESSED = r"(?:\.(?:gz|bz2|zst))?"
 FORMATS = {"jsonl": "jsonl", "json": "jsonl", "ndjson": "jsonl", "csv": "csv", "tsv": "csv", "parquet": "parquet"}
 ENDING = re.compile(rf"\.({'|'.join(FORMATS)}){COMPRESSED}$", re.IGNORECASE)
@@ -104,7 +97,7 @@ def scan_landing_folder(folder: Path, landing: Landing) -> Listing:
     files, ignored, unread = [], {}, []
     for path in _walk(folder):
         name = path.relative_to(folder).as_posix()
-        if any(fnmatchcase(name, pattern) for pattern in landing.ignore):
+        if any(compile_pattern(pattern).fullmatch(name) for pattern in landing.ignore):
             ignored[name] = "listed in [landing] ignore"
         elif file := _recognise(folder, path, name, landing):
             files.append(file)
@@ -150,7 +143,7 @@ def _recognise(folder: Path, path: Path, name: str, landing: Landing) -> Landing
         ending = ENDING.search(path.name)
         file_format = dialect.format or (FORMATS[ending[1].lower()] if ending else "")
         for pattern in dialect.files:
-            if file_format and (match := _pattern(pattern).fullmatch(name)):
+            if file_format and (match := compile_pattern(pattern).fullmatch(name)):
                 text = match.groupdict().get("day")
                 day = _parse_day(text, path) if text else None
                 candidates.append((len(pattern), LandingFile(kind, file_format, str(path.resolve()), name, day)))
@@ -162,7 +155,7 @@ def _recognise(folder: Path, path: Path, name: str, landing: Landing) -> Landing
     return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 
 
-def _pattern(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str) -> re.Pattern[str]:
     """A file pattern as a regular expression. Unlike **, * and ? stay within a folder."""
     parts = {"**": ".*", "*": "[^/]*", "?": "[^/]", "{day}": r"(?P<day>\d{4}-?\d{2}-?\d{2})", "{hour}": r"\d{2}"}
     return re.compile(

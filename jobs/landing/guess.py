@@ -4,7 +4,8 @@ import json
 import re
 from collections import Counter
 
-from jobs.landing.files import ENDING, FIELDS, FORMATS, KINDS
+from jobs.landing.dialect import FIELDS
+from jobs.landing.files import ENDING, FORMATS, KINDS
 from jobs.landing.preview import Head
 from jobs.landing.synonyms import EXPORTS, ZONES, find_column, find_event
 

@@ -9,8 +9,8 @@ from pyspark.sql import DataFrame
 
 from jobs.lake import Lake
 from jobs.lake.contracts import ROOT, contracts
-from jobs.landing.dialect import Dialect
-from jobs.landing.files import FIELDS, LandingFile
+from jobs.landing.dialect import FIELDS, Dialect
+from jobs.landing.files import LandingFile
 from jobs.landing.parse import Reading, read_files
 from jobs.landing.settings import Landing
 from jobs.landing.toml import PRESETS

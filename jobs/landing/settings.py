@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from jobs.landing.dialect import Dialect, Zone
+from jobs.landing.dialect import Dialect, FilePattern, Zone
 from jobs.settings.types import Count, Days, Hours, Part, Section, Share
 
 
@@ -27,11 +27,17 @@ class Landing(Section):
     late_days: Days = 30  # a line that comes more days after its event is rejected
     day_zone: Zone = "UTC"  # time zone whose days the day folders are
     time_zone: Zone = "UTC"  # time zone of times that name none
-    ignore: tuple[str, ...] = ()  # patterns of files that look like data but are not to be read, such as "backup/*"
+    ignore: tuple[FilePattern, ...] = ()  # patterns of files that are not to be read, such as "backup/{day}/*"
     # New files of no more MiB than this are read by the job itself, and more by Spark, which takes seconds to start.
     local_mib: Annotated[int, Field(ge=0, le=1024)] = 16
     events: Dialect = Dialect()
     items: Dialect = Dialect()
+
+    @field_validator("events", "items")
+    @classmethod
+    def _check_fields(cls, dialect: Dialect, info: ValidationInfo) -> Dialect:
+        dialect.check_fields(info.field_name or "")
+        return dialect
 
 
 class Logs(Section):

@@ -5,13 +5,13 @@ from tomllib import TOMLDecodeError, load
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from jobs.lake.errors import UserError
+from jobs.landing.dialect import Dialect, find_similar
 from jobs.landing.settings import Landing
 
 FILE_NAME = "landing.toml"
-
-
 PRESETS = Path(__file__).parent / "presets"
 
 
@@ -30,11 +30,26 @@ def load_landing(folder: Path, landing: Landing, with_guesses: bool = False) -> 
     try:
         landing = Landing.model_validate(_merge(merged, values))
     except ValidationError as error:
-        mistakes = [f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
-        raise UserError(f"{path}: {'; '.join(mistakes)}; docs/own-logs.md lists the keys") from None
+        mistakes = "; ".join(map(_describe_mistake, error.errors()))
+        raise UserError(f"{path}: {mistakes}; docs/own-logs.md lists the keys") from None
     if landing.unchecked and not with_guesses:
         raise UserError(f"{path} holds guesses: check the lines marked GUESS, then delete the line `unchecked = true`")
     return landing
+
+
+def _describe_mistake(error: ErrorDetails) -> str:
+    *section, key = map(str, error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{'.'.join([*section, key])}: {error['msg'].removeprefix('Value error, ')}"
+    if key == "landing":
+        return "landing is no key: write its keys at the top of the file, without [landing]"
+    known = Dialect.model_fields if section else Landing.model_fields
+    if section and key in Landing.model_fields:
+        return f"{key} is no key of [{section[0]}]: write it at the top of the file, above the first [...]"
+    if not section and key in Dialect.model_fields:
+        return f"{key} is no key at the top of the file: write it below [events] or [items]"
+    where = f" of [{section[0]}]" if section else " at the top of the file"
+    return f"{key} is no key{where}{find_similar(key, known)}; keys are {', '.join(known)}"
 
 
 def _read(path: Path) -> dict[str, Any]:
