@@ -13,6 +13,7 @@ from jobs.lake.contracts import ROOT
 from jobs.lake.metrics import TABLE as METRICS
 from jobs.lake.metrics import metric_rows
 from jobs.landing.files import KINDS
+from jobs.landing.hints import explain_reason
 from jobs.landing.parse import IGNORED
 from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME as LANDING_TOML
@@ -89,10 +90,11 @@ def check_reject_share(counts: dict[str, list[LineCount]], max_share: float) -> 
                 " its names of events, best with `make check-landing`"
             )
         if lines and rejected / lines > max_share:
+            reason = explain_reason(max(reasons, key=lambda reason: reasons[reason]))
             raise UserError(
-                f"{rejected:,} of {lines:,} lines of {kind} are rejected, most often because"
-                f" {max(reasons, key=lambda reason: reasons[reason])}; bronze.rejects lists them with file and line."
-                f" Fix the files, or allow more than {max_share:.0%} by the setting logs.max_reject_share"
+                f"{rejected:,} of {lines:,} lines of {kind} are rejected, most often because {reason};"
+                f" bronze.rejects lists them with file and line. Fix the files, or allow more than {max_share:.0%} by"
+                " the setting logs.max_reject_share"
             )
 
 

@@ -19,6 +19,7 @@ from jobs.landing.landed import ReadingPlan
 from jobs.landing.lines import describe_reading, read_lines
 from jobs.landing.parse import REFUSED
 from jobs.landing.settings import Landing
+from jobs.landing.toml import FILE_NAME
 
 MANY_ROWS = 100_000  # Spark writes a table of at least so many rows faster than one process does
 
@@ -86,8 +87,8 @@ def check_day_has_events(lake: Lake, landing: Landing, listing: Listing, folder:
         return
     if not lake.query("SELECT 1 FROM bronze.raw_events WHERE day = :day LIMIT 1", day=day).num_rows:
         raise UserError(
-            f"{folder} holds no events of {day}; land the files of that day, or set [landing] may_be_empty = true if a"
-            " day may have none"
+            f"{folder} holds no events of {day}; land the files of that day, or, if a day may have none, write"
+            f" may_be_empty = true at the top of {folder / FILE_NAME}"
         )
 
 

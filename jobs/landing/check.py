@@ -17,9 +17,10 @@ from zoneinfo import ZoneInfo
 
 from jobs.lake import UserError
 from jobs.landing.accounting import MAX_FUTURE_SHARE
-from jobs.landing.describe import SHOWN, describe_kind, describe_listing
+from jobs.landing.describe import SHOWN, count_more, describe_kind, describe_listing
 from jobs.landing.files import KINDS, LandingFile, Listing, scan_landing_folder
 from jobs.landing.guess import guess_landing
+from jobs.landing.hints import explain_reason
 from jobs.landing.parse import IGNORED
 from jobs.landing.preview import LONG_AGO, Head, Preview, preview_file, read_head
 from jobs.landing.settings import Landing
@@ -57,6 +58,7 @@ def _report(folder: Path, landing: Landing, max_reject_share: float) -> tuple[li
     listing = scan_landing_folder(folder, landing)
     lines = list(describe_listing(folder, listing))
     refusals = [f"{name} looks like data but would not be read" for name in listing.unread[:SHOWN]]
+    refusals += count_more(listing.unread)
     if not any(file.kind == "events" for file in listing.files):
         refusals.append("there is no file of events")
     for kind in KINDS:
@@ -90,7 +92,7 @@ def _find_refusals(kind: str, previews: list[Preview], max_reject_share: float) 
     if reasons[IGNORED] and not lines:
         yield f"all lines of {kind} are ignored"
     elif lines and rejected / lines > max_reject_share:
-        reason = next(r for r, _ in reasons.most_common() if r not in (None, IGNORED))
+        reason = explain_reason(next(r for r, _ in reasons.most_common() if r not in (None, IGNORED)))
         yield f"{rejected:,} of {lines:,} lines of {kind} would be rejected, most often because {reason}"
     if reasons[FUTURE] >= SHOWN and reasons[FUTURE] / lines > MAX_FUTURE_SHARE:
         yield f"{reasons[FUTURE]:,} of {lines:,} lines of {kind} lie after the day of their folder: set day_zone"

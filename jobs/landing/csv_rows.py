@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,22 +114,32 @@ class _CsvBlock:
 
 
 def _choose_delimiter(first_line: str, kind: str, dialect: dict[str, Any]) -> str:
-    """The delimiter whose columns include the needed ones, a comma if in doubt."""
-    needed = {dialect["columns"].get(name, name).lower() for name in NEEDED[kind] if name not in dialect["fixed"]}
-    for delimiter in DELIMITERS:
-        if needed <= {name.strip().strip('"').lower() for name in first_line.split(delimiter)}:
-            return delimiter
-    return ","
+    """The delimiter that separates the most of the needed columns; of several, the most frequent; else a comma."""
+    needed = {name.lower() for name in _list_needed(kind, dialect).values()}
+    unquoted = re.sub(r'"[^"]*"?', "", first_line)
+
+    def rank(delimiter: str) -> tuple[int, int]:
+        names = {name.strip().strip('"').lower() for name in first_line.split(delimiter)}
+        return len(needed & names), unquoted.count(delimiter)
+
+    return max(DELIMITERS, key=rank)
+
+
+def _list_needed(kind: str, dialect: dict[str, Any]) -> dict[str, str]:
+    """The columns that a file must have: field -> column."""
+    return {field: dialect["columns"].get(field, field) for field in NEEDED[kind] if field not in dialect["fixed"]}
 
 
 def _read_header(fields: list[str], kind: str, dialect: dict[str, Any]) -> list[str]:
     names = [name.strip() for name in fields]
     lower = [name.lower() for name in names if name]
-    needed = [dialect["columns"].get(name, name) for name in NEEDED[kind] if name not in dialect["fixed"]]
-    if missing := [name for name in needed if name.lower() not in lower]:
+    needed = _list_needed(kind, dialect)
+    if missing := {field: column for field, column in needed.items() if column.lower() not in lower}:
+        settings = " and ".join(f'{field} = "<column>"' for field in missing)
+        other = ", or give the delimiter" if len(names) == 1 else ""
         raise Refusal(
-            f"has no column {', '.join(missing)}: its first line names {', '.join(names[:20])}. Name the columns in"
-            f' landing.toml, such as [{kind}.columns] {missing[0]} = "<column>", or give the delimiter',
+            f"has no column {', '.join(missing.values())}: its first line names {', '.join(names[:20])}. Below"
+            f" [{kind}.columns] in landing.toml, write {settings}{other}",
             line=1,
         )
     if repeated := [name for name in sorted(set(lower)) if lower.count(name) > 1]:

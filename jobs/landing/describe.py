@@ -1,12 +1,14 @@
 """What `check-landing` prints: the files of a landing folder, and what ingest would make of their first lines."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.landing.files import FIELDS, KINDS, Listing
+from jobs.landing.dialect import FIELDS
+from jobs.landing.files import KINDS, Listing
+from jobs.landing.hints import HINTS
 from jobs.landing.parquet import find_columns
 from jobs.landing.parse import IGNORED
 from jobs.landing.preview import Preview
@@ -15,6 +17,11 @@ from jobs.landing.toml import FILE_NAME
 
 SHOWN = 10
 WIDTH = 200
+# A field that no line must have, and why the lines are of little use without it.
+EXPECTED = {
+    "events": ("user_id", "almost nothing is learned from events without a user"),
+    "items": ("title", "the texts of items say which of them are alike"),
+}
 
 
 def describe_listing(folder: Path, listing: Listing) -> Iterator[str]:
@@ -32,8 +39,15 @@ def describe_listing(folder: Path, listing: Listing) -> Iterator[str]:
     ignored = [(name, reason) for name, reason in listing.ignored.items() if name != FILE_NAME]
     for name, reason in ignored[:SHOWN]:
         yield f"  ignored {name}: {reason}"
+    yield from (f"  {text}" for text in count_more(ignored))
     for name in listing.unread[:SHOWN]:
         yield f"  NOT READ {name}"
+    yield from (f"  {text}" for text in count_more(listing.unread))
+
+
+def count_more(files: Sized) -> list[str]:
+    """Say how many files a list leaves out that shows the first `SHOWN` of them. Empty if it shows all."""
+    return [f"and {len(files) - SHOWN:,} more files"] if len(files) > SHOWN else []
 
 
 def describe_kind(kind: str, landing: Landing, previews: list[Preview]) -> Iterator[str]:
@@ -55,6 +69,9 @@ def describe_kind(kind: str, landing: Landing, previews: list[Preview]) -> Itera
         yield f"  time: {min(r['ts'] for r in good):%Y-%m-%d %H:%M} to {max(r['ts'] for r in good):%Y-%m-%d %H:%M} UTC"
         counts = Counter(row["event"] for row in good)
         yield "  event types: " + ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
+    field, consequence = EXPECTED[kind]
+    if good and not any(row[field] for row in good):
+        yield f"  WARNING no line has a {field}, but {consequence}: name its column under [{kind}.columns]"
     yield f"  good: {len(good):,}" + (", such as" if good else "")
     yield from (f"    {row['file']}:{row['line']} {_show(row, kind)}" for row in good[:SHOWN])
     ignored = sum(row["reason"] == IGNORED for row in rows)
@@ -64,6 +81,8 @@ def describe_kind(kind: str, landing: Landing, previews: list[Preview]) -> Itera
     if bad:
         yield f"  rejected: {len(bad):,}, such as"
         yield from (f"    {row['file']}:{row['line']} {row['reason']}: {row['raw'][:WIDTH]}" for row in bad[:SHOWN])
+        reasons = dict.fromkeys(row["reason"] for row in bad)
+        yield from (f"    {reason}: {HINTS[reason]}" for reason in reasons if reason in HINTS)
     for preview in [p for p in previews if p.refusal][:SHOWN]:
         yield f"  REFUSED {preview.file.name} {preview.refusal}"
 

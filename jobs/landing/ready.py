@@ -20,7 +20,7 @@ from jobs.lake.lake import lake_root
 from jobs.landing.days import list_event_days
 from jobs.landing.files import LandingFile, list_landing_files
 from jobs.landing.settings import Landing
-from jobs.landing.toml import load_landing
+from jobs.landing.toml import FILE_NAME, load_landing
 from jobs.runtime.entry import parse_day, use_last_profile
 from jobs.runtime.printable import printable
 from jobs.settings.tree import load_settings
@@ -79,10 +79,11 @@ def _wait_for_events(reason: str, day: date, landing: Landing, now: datetime, de
     if now <= deadline:
         return Readiness(False, f"{reason}; waiting until {deadline:%Y-%m-%d %H:%M} UTC", SECONDS_BETWEEN_LOOKS)
     if landing.may_be_empty:
-        return Readiness(True, f"{reason}, and [landing] may_be_empty allows it")
+        return Readiness(True, f"{reason}, and may_be_empty allows it")
     raise UserError(
         f"{reason}; the wait for {day} ended on {deadline:%Y-%m-%d %H:%M} UTC ([landing] wait_hours ="
-        f" {landing.wait_hours:g}): land the files, or set [landing] may_be_empty if a day may have none"
+        f" {landing.wait_hours:g}): land the files, or, if a day may have none, write may_be_empty = true at the"
+        f" top of {FILE_NAME} in the landing folder"
     )
 
 

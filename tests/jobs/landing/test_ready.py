@@ -74,7 +74,9 @@ def test_a_day_without_events_waits_until_its_limit_and_then_fails(tmp_path: Pat
     waiting = check_readiness(tmp_path, DAY, settings, MIDNIGHT + timedelta(hours=11))
     assert not waiting.ready
     assert "holds no events of 2026-11-20; waiting until 2026-11-21 12:00 UTC" in waiting.reason
-    with pytest.raises(UserError, match=r"wait for 2026-11-20 ended on 2026-11-21 12:00 UTC .* may_be_empty"):
+    with pytest.raises(
+        UserError, match=r"wait for 2026-11-20 ended on 2026-11-21 12:00 UTC .* may_be_empty = true at the top"
+    ):
         check_readiness(tmp_path, DAY, settings, MIDNIGHT + timedelta(hours=13))
     allowed = settings.model_copy(update={"may_be_empty": True})
     assert not check_readiness(tmp_path, DAY, allowed, MIDNIGHT + timedelta(hours=11)).ready
