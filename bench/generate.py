@@ -45,8 +45,8 @@ from typing import Any, get_args
 
 import numpy as np
 from common import PeakMemory, build_parser, describe_machine
-from generate_log import Events, Order, Questions, SequenceLog, Split
-from generate_presets import PRESETS, Scores
+from generate_log import Events, Order, SequenceLog, Split
+from generate_presets import PRESETS, USES_TEXT, Scores
 from generate_published import AMAZON_BEAUTY
 from rich.console import Console
 from rich.table import Table
@@ -61,14 +61,14 @@ METRICS = {"r_at_5": "R@5", "r_at_10": "R@10", "n_at_5": "N@5", "n_at_10": "N@10
 
 
 def measure(preset: str, log: SequenceLog, seed: int) -> Row:
-    if preset == "graph_text":
-        _ = log.catalogue.vectors  # made once, before the first measurement
+    if preset in USES_TEXT:
+        _ = log.known.catalogue.vectors  # made once, before the first measurement
     with PeakMemory(os.getpid()) as peak:
         started = perf_counter()
-        scores = PRESETS[preset](log, seed)
+        scores = PRESETS[preset](log.known, seed)
         seconds = perf_counter() - started
-        ranks, scoring_seconds = rank_all(log, log.test, scores)
-    rows, is_new = log.test.target_rows, ~log.is_trained[log.test.target_items]
+        ranks, scoring_seconds = rank_test(log, scores)
+    rows, is_new = log.test.target_rows, ~np.isin(log.test.target_items, log.known.train_items())
     new = recall_at(10, ranks[is_new], rows[is_new])
     return {
         "r_at_5": recall_at(5, ranks, rows), "r_at_10": recall_at(10, ranks, rows),
@@ -78,16 +78,16 @@ def measure(preset: str, log: SequenceLog, seed: int) -> Row:
     }  # fmt: skip
 
 
-def rank_all(log: SequenceLog, questions: Questions, scores: Scores) -> tuple[Int64s, float]:
-    """The rank of every target [targets], and the seconds that scoring took."""
-    ranks, seconds, begins = [], 0.0, log.histories.offsets
-    for start in range(0, len(questions.users), ROWS_AT_ONCE):
-        users, ends = (column[start : start + ROWS_AT_ONCE] for column in (questions.users, questions.ends))
+def rank_test(log: SequenceLog, scores: Scores) -> tuple[Int64s, float]:
+    """The rank of every test target [targets], and the seconds that scoring took."""
+    ranks, seconds, begins, test = [], 0.0, log.histories.offsets, log.test
+    for start in range(0, len(test.users), ROWS_AT_ONCE):
+        users, ends = (column[start : start + ROWS_AT_ONCE] for column in (test.users, test.ends))
         started = perf_counter()
-        row_scores = scores(users, ends)
+        row_scores = scores(log.histories, users, ends)
         seconds += perf_counter() - started
-        first, stop = np.searchsorted(questions.target_rows, [start, start + len(users)])
-        targets = questions.target_rows[first:stop] - start, questions.target_items[first:stop]
+        first, stop = np.searchsorted(test.target_rows, [start, start + len(users)])
+        targets = test.target_rows[first:stop] - start, test.target_items[first:stop]
         seen_rows = np.repeat(np.arange(len(users)), ends - begins[users])
         seen = np.concatenate([log.histories.items[begins[u] : e] for u, e in zip(users, ends, strict=True)])
         ranks.append(rank_targets(row_scores, targets, (seen_rows, seen)))
@@ -116,8 +116,8 @@ def main() -> None:
                         flags.json.write_text(json.dumps(rows, indent=1))
     except ValueError as error:
         sys.exit(f"generate: {error}")
-    title = f"{flags.data.name}, {flags.split.replace('_', ' ')}: {len(log.test.users):,} users, {log.n_items:,} items"
-    show(rows, f"{title}; {describe_machine('scipy', 'torch')}")
+    size = f"{len(log.test.users):,} users, {log.known.n_items:,} items"
+    show(rows, f"{flags.data.name}, {flags.split.replace('_', ' ')}: {size}; {describe_machine('scipy', 'torch')}")
     if flags.data.name == "amazon_beauty" and flags.split == "leave_one_out":
         show_published()
 

@@ -63,30 +63,40 @@ class Questions:
 
 
 @dataclass(frozen=True)
-class SequenceLog:
-    """Histories, and what may be known when.
+class KnownLog:
+    """What a preset may learn from. It holds no test event.
 
-    train_ends  [users] where each history ends for training
+    train_ends  [users] where each history ends for training; what follows is for validation
     valid       questions that settings may be chosen by
-    test        questions that nothing may be chosen by; their histories also hold the targets of `valid`
     """
 
     catalogue: Catalogue
     histories: Histories
     train_ends: Int64s
     valid: Questions
-    test: Questions
 
     @property
     def n_items(self) -> int:
         return len(self.catalogue.texts)
 
-    @cached_property
-    def is_trained(self) -> NDArray[np.bool_]:
-        """[items] whether an event that training sees has the item."""
+    def train_items(self) -> Int64s:
+        """The item of every event of training [events]."""
         users = np.repeat(np.arange(len(self.train_ends)), np.diff(self.histories.offsets))
         is_train = np.arange(len(users)) < self.train_ends[users]
-        return np.bincount(self.histories.items[is_train], minlength=self.n_items) > 0
+        return self.histories.items[is_train].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class SequenceLog:
+    """A log in order, with its test.
+
+    histories  of all events
+    test       the questions; their histories also hold the events of validation
+    """
+
+    known: KnownLog
+    histories: Histories
+    test: Questions
 
 
 @dataclass(frozen=True)
@@ -137,8 +147,11 @@ class Events:
         else:
             users = np.arange(len(stops))
             train_ends, valid_ends = (histories.ends(users, np.full(len(users), cut)) for cut in self._find_cuts())
-        valid, test = _ask(histories, train_ends, valid_ends), _ask(histories, valid_ends, stops)
-        return SequenceLog(self.catalogue, histories, train_ends, valid, test)
+        known_histories = _cut(histories, valid_ends)
+        train_ends = train_ends - begins + known_histories.offsets[:-1]
+        valid = _ask(known_histories, train_ends, known_histories.offsets[1:])
+        known = KnownLog(self.catalogue, known_histories, train_ends, valid)
+        return SequenceLog(known, histories, _ask(histories, valid_ends, stops))
 
     def _find_cuts(self) -> tuple[int, int]:
         """The beginnings of the days after which validation, and then test begin: 70 % and 80 % of the events."""
@@ -146,6 +159,14 @@ class Events:
         if not self.ts.min() < valid < test:
             raise ValueError("the events are of too few days for a split by time: use --split leave_one_out")
         return valid, test
+
+
+def _cut(histories: Histories, ends: Int64s) -> Histories:
+    """The histories without the events at and after the ends [users]."""
+    users = np.repeat(np.arange(len(ends)), np.diff(histories.offsets))
+    is_kept = np.arange(len(users)) < ends[users]
+    offsets = np.concatenate([[0], np.cumsum(ends - histories.offsets[:-1])])
+    return Histories(offsets, histories.items[is_kept], histories.ts[is_kept])
 
 
 def _ask(histories: Histories, ends: Int64s, stops: Int64s) -> Questions:

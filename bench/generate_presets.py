@@ -3,32 +3,31 @@
 from collections.abc import Callable
 
 import numpy as np
-from generate_log import Floats, SequenceLog
+from generate_log import Floats, KnownLog
 
 from models.generator.graph import ItemGraph
-from models.ranker.histories import Int64s
+from models.ranker.histories import Histories, Int64s
 
-Scores = Callable[[Int64s, Int64s], Floats]  # users and ends of their histories [rows] -> scores [rows, items]
-Learn = Callable[[SequenceLog, int], Scores]  # from a log, of which test questions are not looked at, and a seed
+# Histories, users and ends of their known histories [rows] -> scores [rows, items], -inf if an item is not proposed.
+Scores = Callable[[Histories, Int64s, Int64s], Floats]
+Learn = Callable[[KnownLog, int], Scores]  # from a log and a seed
 
 
-def learn_popular(log: SequenceLog, seed: int) -> Scores:
+def learn_popular(log: KnownLog, seed: int) -> Scores:
     """The number of events of each item in training."""
-    users = np.repeat(np.arange(len(log.train_ends)), np.diff(log.histories.offsets))
-    items = log.histories.items[np.arange(len(users)) < log.train_ends[users]]
-    counts = np.bincount(items, minlength=log.n_items).astype(np.float32)
-    return lambda users, ends: np.tile(counts, (len(users), 1))
+    counts = np.bincount(log.train_items(), minlength=log.n_items).astype(np.float32)
+    return lambda histories, users, ends: np.tile(counts, (len(users), 1))
 
 
-def learn_graph(log: SequenceLog, seed: int) -> Scores:
-    graph = ItemGraph.from_histories(log.histories, log.train_ends, n_items=log.n_items)
-    return lambda users, ends: graph.score_items(log.histories, users, ends)
+def learn_graph(log: KnownLog, seed: int) -> Scores:
+    return ItemGraph.from_histories(log.histories, log.train_ends, n_items=log.n_items).score_items
 
 
-def learn_graph_text(log: SequenceLog, seed: int) -> Scores:
+def learn_graph_text(log: KnownLog, seed: int) -> Scores:
     vectors = log.catalogue.vectors
     graph = ItemGraph.from_histories(log.histories, log.train_ends, n_items=log.n_items, vectors=vectors)
-    return lambda users, ends: graph.score_items(log.histories, users, ends)
+    return graph.score_items
 
 
 PRESETS: dict[str, Learn] = {"popular": learn_popular, "graph": learn_graph, "graph_text": learn_graph_text}
+USES_TEXT = {"graph_text"}
