@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from jobs.lake import UserError
 from jobs.landing.accounting import MAX_FUTURE_SHARE
-from jobs.landing.describe import SHOWN, count_more, describe_kind, describe_listing
+from jobs.landing.describe import SHOWN, count_more, describe_kind, describe_listing, find_idle_patterns
 from jobs.landing.files import KINDS, LandingFile, Listing, scan_landing_folder
 from jobs.landing.guess import guess_landing
 from jobs.landing.hints import explain_reason
@@ -56,11 +56,12 @@ def check_landing(folder: Path, landing: Landing, max_reject_share: float) -> li
 def _report(folder: Path, landing: Landing, max_reject_share: float) -> tuple[list[str], list[str]]:
     """What ingest would understand, and why it would refuse the files."""
     listing = scan_landing_folder(folder, landing)
-    lines = list(describe_listing(folder, listing))
+    lines = list(describe_listing(folder, listing, landing))
     refusals = [f"{name} looks like data but would not be read" for name in listing.unread[:SHOWN]]
     refusals += count_more(listing.unread)
     if not any(file.kind == "events" for file in listing.files):
         refusals.append("there is no file of events")
+        refusals += [] if landing.preset else find_idle_patterns("events", listing, landing)
     for kind in KINDS:
         if previews := _preview(listing, kind, landing):
             lines += ["", *describe_kind(kind, landing, previews)]
@@ -112,7 +113,7 @@ def _propose(folder: Path, landing: Landing) -> str:
             heads.append(head)
         elif name in listing.unread:
             unusable.append(name)
-    if not heads:
+    if not any(head.columns for head in heads):
         return ""
     return guess_landing(heads, set(listing.unread), unusable, _hours_after_folder(listing, landing))
 

@@ -138,8 +138,8 @@ def _read_header(fields: list[str], kind: str, dialect: dict[str, Any]) -> list[
         settings = " and ".join(f'{field} = "<column>"' for field in missing)
         other = ", or give the delimiter" if len(names) == 1 else ""
         raise Refusal(
-            f"has no column {', '.join(missing.values())}: its first line names {', '.join(names[:20])}. Below"
-            f" [{kind}.columns] in landing.toml, write {settings}{other}",
+            f"has no column {', '.join(missing.values())}: its first line names {', '.join(names[:20]) or 'nothing'}."
+            f" Below [{kind}.columns] in landing.toml, write {settings}{other}",
             line=1,
         )
     if repeated := [name for name in sorted(set(lower)) if lower.count(name) > 1]:

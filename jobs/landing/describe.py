@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Sized
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from jobs.landing.dialect import FIELDS
-from jobs.landing.files import KINDS, Listing
+from jobs.landing.files import KINDS, Listing, compile_pattern
 from jobs.landing.hints import HINTS
 from jobs.landing.parquet import find_columns
 from jobs.landing.parse import IGNORED
@@ -17,6 +18,7 @@ from jobs.landing.toml import FILE_NAME
 
 SHOWN = 10
 WIDTH = 200
+MANY = 1_000  # paths that are compared with a pattern
 # A field that no line must have, and why the lines are of little use without it.
 EXPECTED = {
     "events": ("user_id", "almost nothing is learned from events without a user"),
@@ -24,7 +26,7 @@ EXPECTED = {
 }
 
 
-def describe_listing(folder: Path, listing: Listing) -> Iterator[str]:
+def describe_listing(folder: Path, listing: Listing, landing: Landing) -> Iterator[str]:
     yield f"{folder}: {len(listing.files):,} log files"
     for kind in KINDS:
         files = [file for file in listing.files if file.kind == kind]
@@ -43,6 +45,24 @@ def describe_listing(folder: Path, listing: Listing) -> Iterator[str]:
     for name in listing.unread[:SHOWN]:
         yield f"  NOT READ {name}"
     yield from (f"  {text}" for text in count_more(listing.unread))
+    for kind in KINDS:
+        yield from (f"  {text}" for text in find_idle_patterns(kind, listing, landing))
+
+
+def find_idle_patterns(kind: str, listing: Listing, landing: Landing) -> list[str]:
+    """Name the patterns that match no file, and the path that is most like each. A preset has patterns to spare."""
+    names = [file.name for file in listing.files if file.kind == kind]
+    if landing.preset and names:
+        return []
+    others = [*listing.unread, *(file.name for file in listing.files)][:MANY]
+    idle = [
+        pattern for pattern in getattr(landing, kind).files if not any(map(compile_pattern(pattern).fullmatch, names))
+    ]  # fmt: skip
+    return [
+        f'[{kind}] files: the pattern "{pattern}" matches no file'
+        + "".join(f"; the most similar path is {name}" for name in get_close_matches(pattern, others, 1, cutoff=0))
+        for pattern in idle
+    ]
 
 
 def count_more(files: Sized) -> list[str]:

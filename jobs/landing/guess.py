@@ -2,18 +2,19 @@
 
 import json
 import re
-from collections import Counter
 
-from jobs.landing.dialect import FIELDS
 from jobs.landing.files import ENDING, FORMATS, KINDS
+from jobs.landing.guess_columns import guess_columns
 from jobs.landing.preview import Head
-from jobs.landing.synonyms import EXPORTS, ZONES, find_column, find_event
+from jobs.landing.synonyms import EXPORTS, ZONES, find_column
+from jobs.runtime.printable import printable
 
 HEADER = """\
 # How the log files of this folder are written, as `make check-landing` understands it. docs/own-logs.md lists all keys.
 # Check every line marked GUESS. Then delete the next line: no run reads the files before.
 unchecked = true
 """
+COLUMNS = 30  # of a file that are shown
 DAY_IN_NAME = re.compile(r"(?<!\d)(?:19|20)\d{2}(?:-\d{2}-\d{2}|\d{4})(?!\d)")
 NAIVE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?")
 DECIMAL_COMMA = re.compile(r"-?\d+,\d{1,2}")
@@ -29,16 +30,19 @@ def guess_landing(heads: list[Head], unread: set[str], unusable: list[str], hour
     """
     lines = [HEADER]
     by_kind: dict[str, list[Head]] = {kind: [] for kind in KINDS}
-    unknown = list(unusable)
+    unknown: list[Head] = []
     for head in heads:
         kind = guess_kind(head)
-        by_kind[kind].append(head) if kind else unknown.append(head.name)
+        by_kind[kind].append(head) if kind else unknown.append(head)
     preset = _guess_preset(heads)
     if preset:
         lines.append(f'preset = "{preset}"  # GUESS: the files look like this export\n')
-    if unknown and not preset:  # a preset names its files
-        patterns = json.dumps(sorted({_pattern(name) for name in unknown}))
-        lines.append(f"ignore = {patterns}  # GUESS: neither events nor items\n")
+    else:  # a preset names its files
+        lines += _guess_ignored(by_kind, unknown, unusable)
+    if preset == "ga4" and not hours_after:
+        lines.append(
+            '# day_zone = "America/New_York"  # write the time zone of the GA4 property here, unless it is UTC\n'
+        )
     if hours_after > 0:
         zone = ZONES.get(round(hours_after), "America/New_York")
         why = f"events lie up to {hours_after:.1f} hours after the UTC day of their folder"
@@ -49,7 +53,50 @@ def guess_landing(heads: list[Head], unread: set[str], unusable: list[str], hour
     for kind, kind_heads in by_kind.items():
         if kind_heads:
             lines += _guess_dialect(kind, kind_heads, unread, bool(preset))
+    if not events and not preset:
+        lines += _ask_for_columns([head for head in unknown if head.columns])
     return "\n".join(lines)
+
+
+def _guess_ignored(by_kind: dict[str, list[Head]], unknown: list[Head], unusable: list[str]) -> list[str]:
+    """The files that are neither events nor items. They may be events if no other file is, or if they are empty."""
+    used = {_pattern(head.name) for kind_heads in by_kind.values() for head in kind_heads}
+    lines, ignored = [], {_pattern(name) for name in unusable} - used
+    for head in sorted(unknown, key=lambda head: not head.columns):  # empty files last
+        pattern, name = _pattern(head.name), printable(head.name)
+        if pattern in used:
+            continue
+        used.add(pattern)
+        if not head.columns:
+            lines.append(f"# {name} holds no line: write its pattern into `files` or `ignore`")
+            continue
+        columns = printable(", ".join(head.columns[:COLUMNS]))
+        lines.append(f"# {name} has the columns: {columns}")
+        if by_kind["events"]:
+            ignored.add(pattern)
+    if ignored:
+        lines.append(f"ignore = {json.dumps(sorted(ignored))}  # GUESS: neither events nor items")
+    return [*lines, ""] if lines else []
+
+
+def _ask_for_columns(heads: list[Head]) -> list[str]:
+    """A part to fill in, if no file has columns that are known to be those of events."""
+    if not heads:
+        return []
+    encodings = {head.encoding for head in heads} - {"utf-8"}
+    return [
+        "# Which files are events, and which column is which field? Fill in the columns, and delete the # in front.",
+        "# [events]",
+        f"# files = {json.dumps(sorted({_pattern(head.name) for head in heads}))}",
+        *(f'# encoding = "{encoding}"' for encoding in encodings),
+        *(f"# {line}" for line in _guess_csv([head for head in heads if head.format == "csv"])),
+        '# same = ["user_id", "item_id", "event", "ts"]  # or, if lines have an ID, event_id = "<column>" below',
+        "# [events.columns]",
+        *(f'# {field} = "<column>"' for field in ("user_id", "item_id", "event", "ts")),
+        "# [events.names]  # name in the files = impression, click, purchase, cancel, rating or ignore",
+        '# "<name>" = "click"',
+        "",
+    ]
 
 
 def guess_kind(head: Head) -> str | None:
@@ -91,7 +138,7 @@ def _guess_dialect(kind: str, heads: list[Head], unread: set[str], has_preset: b
     texts = [head for head in heads if head.format == "csv"]
     if not has_preset:
         lines += _guess_csv(texts)
-        lines += _guess_columns(kind, heads)
+        lines += guess_columns(kind, heads)
     return [f"[{kind}]", *lines, ""] if lines else []
 
 
@@ -106,56 +153,6 @@ def _guess_csv(heads: list[Head]) -> list[str]:
     if prices and any(map(DECIMAL_COMMA.fullmatch, prices)):
         lines.append('decimal = ","  # GUESS')
     return lines
-
-
-def _guess_columns(kind: str, heads: list[Head]) -> list[str]:
-    columns = list(dict.fromkeys(column for head in heads for column in head.columns))
-    known = {column.strip().lower() for column in columns}
-    taken: set[str] = set()
-    lines, mapping = [], []
-    for field in FIELDS[kind]:
-        column = find_column(field, [c for c in columns if c not in taken]) if field not in known else None
-        if column and column.strip().lower() not in FIELDS[kind]:
-            taken.add(column)
-            mapping.append(f"{field} = {json.dumps(column)}")
-    has = {field for field in FIELDS[kind] if field in known or any(m.startswith(f"{field} =") for m in mapping)}
-    names: list[str] = []
-    if kind == "events":
-        if "event" not in has:
-            events = {_event_of_name(head.name) for head in heads}
-            event = events.pop() or ("rating" if "value" in has else "click")
-            if events:
-                lines.append(
-                    "# No column says what kind of event a line is, and the files hold several: add such a column."
-                )
-            else:
-                lines.append(f"fixed = {{ event = {json.dumps(event)} }}  # GUESS: no column says it")
-        if "event_id" not in has:
-            same = [field for field in ("user_id", "item_id", "event", "ts") if field in has]
-            lines.append(
-                f"same = {json.dumps(same)}  # GUESS: the lines have no ID; lines that agree in these are one event"
-            )
-        event_columns = [find_column("event", head.columns) for head in heads]
-        values = Counter(v for head, c in zip(heads, event_columns, strict=True) if c for v in head.values(c))
-        names = [_name_line(name) for name, _ in values.most_common(30) if name.lower().strip() != find_event(name)]
-    if mapping:
-        lines.append(f"[{kind}.columns]  # field = the column in the files")
-        lines += [f"{line}  # GUESS" for line in mapping]
-    if names:
-        lines += ["[events.names]  # name in the files = impression, click, purchase, cancel, rating or ignore", *names]
-    return lines
-
-
-def _event_of_name(name: str) -> str | None:
-    words = re.split(r"[^a-z]+", name.rsplit("/", 1)[-1].lower())
-    return next((event for word in words if (event := find_event(word.removesuffix("s")))), None)
-
-
-def _name_line(name: str) -> str:
-    event = find_event(name)
-    if event:
-        return f"{json.dumps(name)} = {json.dumps(event)}  # GUESS"
-    return f'# {json.dumps(name)} = "ignore"  # not known: lines of it are rejected until you say what it is'
 
 
 def _pattern(name: str) -> str:

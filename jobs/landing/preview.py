@@ -43,7 +43,7 @@ class Head:
     """The start of a file as it seems to be written."""
 
     name: str
-    format: str  # jsonl, csv or parquet
+    format: str  # jsonl, csv or parquet; empty if the file is
     rows: list[dict[str, Any]]
     encoding: str = "utf-8"
     delimiter: str = ","
@@ -76,7 +76,7 @@ def preview_file(file: LandingFile, landing: Landing, first_day: date) -> Previe
 
 
 def read_head(path: Path, name: str) -> Head | None:
-    """The start of a file. None if it is no text and no Parquet, or cannot be read."""
+    """The start of a file, without columns if it is empty. None if it is no text and no Parquet, or cannot be read."""
     try:
         if name.lower().endswith(".parquet"):
             batch = next(pq.ParquetFile(path).iter_batches(HEAD_ROWS), None)
@@ -93,7 +93,7 @@ def read_head(path: Path, name: str) -> Head | None:
         lines = lines[:-1]
     lines = [line for line in lines[: HEAD_ROWS + 1] if line.strip()]
     if not lines:
-        return None
+        return Head(name, "", [])
     if lines[0].lstrip()[0] in "{[":
         return Head(name, "jsonl", [_flatten(row) for line in lines if (row := _parse_object(line))], encoding)
     ending = ENDING.search(name)
@@ -104,7 +104,9 @@ def read_head(path: Path, name: str) -> Head | None:
     options: dict[str, Any] = {"escapechar": "\\", "doublequote": False} if has_backslashes else {}
     csv.field_size_limit(MAX_LINE_BYTES)
     try:
-        rows = [{key: row[key] for key in row if key} for row in csv.DictReader(lines, delimiter=delimiter, **options)]
+        reader = csv.DictReader(lines, delimiter=delimiter, **options)
+        rows: list[dict[str, Any]] = [{key: row[key] for key in row if key} for row in reader]
+        rows = rows or [dict.fromkeys(reader.fieldnames or [])]
     except csv.Error:
         return None
     return Head(name, "csv", rows, encoding, delimiter, has_backslashes)

@@ -6,24 +6,31 @@ COLUMNS = {
     "user_id": (
         "userid", "user", "uid", "visitorid", "customerid", "memberid", "accountid", "clientid", "anonymousid",
         "visitor", "customer", "deviceid", "reviewerid",
+        "kunde", "kundennr", "kundennummer", "kundenid", "nutzer", "besucher",
     ),
     "item_id": (
         "itemid", "item", "productid", "product", "sku", "articleid", "parentasin", "asin", "goodsid", "contentid",
-        "newsid", "movieid", "videoid", "adid", "listingid", "stockcode", "productcode", "id",
+        "newsid", "movieid", "videoid", "adid", "listingid", "stockcode", "productcode",
+        "artikelnr", "artikelnummer", "artikelid", "artikel", "produktnr", "produktid", "produkt", "id",
     ),
-    "event": ("event", "eventtype", "eventname", "behaviortype", "behavior", "action", "activity", "type"),
+    "event": (
+        "event", "eventtype", "eventname", "behaviortype", "behavior", "action", "activity", "type", "aktion",
+        "ereignis",
+    ),
     "ts": (
         "ts", "timestamp", "eventtime", "eventtimestamp", "datetime", "time", "occurredat", "createdat", "date",
-        "invoicedate", "unixtime",
+        "invoicedate", "unixtime", "zeitstempel", "zeitpunkt", "zeit", "datum",
     ),
-    "value": ("value", "rating", "stars", "score", "overall", "quantity", "qty"),
-    "price": ("price", "unitprice", "itemprice", "productprice"),
+    "value": ("value", "rating", "stars", "score", "overall", "quantity", "qty", "menge", "bewertung"),
+    "price": ("price", "unitprice", "itemprice", "productprice", "preis"),
     "request_id": ("requestid", "pageviewid", "impressionid", "searchid", "queryid", "reqid"),
     "position": ("position", "rank", "pos", "slot"),
-    "order_id": ("orderid", "transactionid", "invoiceno", "invoice"),
-    "title": ("title", "name", "productname", "itemname", "producttitle", "headline"),
-    "description": ("description", "desc", "abstract", "summary", "productdescription"),
-    "category": ("category", "categories", "categorypath", "categoryname", "genres", "genre", "department"),
+    "order_id": ("orderid", "transactionid", "invoiceno", "invoice", "bestellnr", "bestellnummer"),
+    "title": ("title", "name", "productname", "itemname", "producttitle", "headline", "titel", "bezeichnung"),
+    "description": ("description", "desc", "abstract", "summary", "productdescription", "beschreibung"),
+    "category": (
+        "category", "categories", "categorypath", "categoryname", "genres", "genre", "department", "kategorie",
+    ),
     "attributes": ("attributes", "properties", "details", "features"),
     "image": ("image", "imageurl", "imagepath", "picture"),
     "updated_at": ("updatedat", "modifiedat", "lastmodified", "lastupdated", "changedat"),
@@ -34,16 +41,18 @@ EVENTS = {
     ),
     "click": (
         "click", "clicks", "clicked", "view", "views", "viewed", "pageview", "productview", "productviewed", "viewitem",
-        "selectitem", "detail", "tap", "pv",
+        "selectitem", "detail", "tap", "pv", "klick", "klicks", "ansicht", "seitenaufruf",
     ),
     "purchase": (
         "purchase", "purchased", "buy", "bought", "order", "transaction", "sale", "conversion", "ordercompleted",
+        "kauf", "bestellung",
     ),
-    "cancel": ("cancel", "cancelled", "canceled", "refund", "return", "returned"),
+    "cancel": ("cancel", "cancelled", "canceled", "refund", "return", "returned", "storno", "retoure"),
     "rating": ("rating", "rate", "review", "reviewed"),
     "ignore": (
         "addtocart", "cart", "addcart", "basket", "addtobasket", "removefromcart", "wishlist", "addtowishlist", "fav",
         "favorite", "like", "search", "scroll", "login", "sessionstart", "checkout", "begincheckout",
+        "warenkorb", "merkzettel", "suche",
     ),
 }  # fmt: skip
 # Columns that only one export has.
