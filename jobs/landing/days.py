@@ -11,10 +11,12 @@ import sys
 from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from jobs.lake import UserError
 from jobs.landing.files import LandingFile, list_landing_files
 from jobs.landing.lines import describe_reading, split_file
-from jobs.landing.parse import REFUSED, read_files
+from jobs.landing.parse import IGNORED, REFUSED, read_files
 from jobs.landing.settings import Landing
 from jobs.landing.toml import load_landing
 from jobs.settings.tree import load_settings
@@ -40,6 +42,7 @@ def _read_dates(file: LandingFile, landing: Landing) -> set[str]:
     days: set[date] = set()
     lines = 0
     for batch in read_files(describe_reading("events", landing, values), split_file(file)):
+        batch = batch.filter(pc.fill_null(pc.not_equal(batch["reason"], IGNORED), True))
         lines += len(batch)
         days.update(batch["event_day"].drop_null().unique().to_pylist())
         if refused := [reason for reason in batch["reason"].to_pylist() if (reason or "").startswith(REFUSED)]:

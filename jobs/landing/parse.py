@@ -6,7 +6,7 @@ DuckDB parses whole blocks of lines. It cannot reach any file or address: it see
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -171,7 +171,8 @@ def _split_lines(table: pa.Table) -> dict[str, list[Any]] | None:
 def _json_fields(connection: "duckdb.DuckDBPyConnection", reading: Reading, file_format: str) -> str:
     """The query `fields` over a block of JSON texts: the fields as text, whatever the capital letters of the keys."""
     is_object = "raw LIKE '{%' AND json_valid(raw)"
-    valid = f"CASE WHEN problem IS NULL THEN CASE WHEN {is_object} THEN raw END END"
+    # A line that is ignored counts on the day of its own time.
+    valid = f"CASE WHEN coalesce(problem = '{IGNORED}', true) THEN CASE WHEN {is_object} THEN raw END END"
     keys = [
         key for (key,) in connection.sql(f"SELECT DISTINCT unnest(json_keys({valid})) FROM block").fetchall()
     ]  # fmt: skip
@@ -279,7 +280,10 @@ def _parse_time(text: str | None, zone: ZoneInfo) -> float | None:
     text = text.replace(" +", "+").replace(" -", "-").replace(" Z", "Z")
     try:
         time = datetime.fromisoformat(text)
-        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC).timestamp()
+        if time.tzinfo:
+            return time.timestamp()
+        # When clocks go back, an hour comes twice. DuckDB takes the later one.
+        return max(time.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
     except (ValueError, OverflowError):  # OverflowError: a time zone leads out of the years 1 to 9999
         return None
 

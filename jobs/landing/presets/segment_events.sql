@@ -12,7 +12,7 @@ WITH calls AS (
 SELECT line, to_json({
          event_id: concat_ws('-', id, nth), user_id: coalesce(nullif(raw->>'userId', ''), raw->>'anonymousId'),
          item_id: coalesce(product->>'product_id', product->>'sku'), event: name,
-         ts: coalesce(raw->>'timestamp', raw->>'originalTimestamp', raw->>'receivedAt'),
+         "timestamp": coalesce(raw->>'timestamp', raw->>'originalTimestamp', raw->>'receivedAt'),
          value: CASE WHEN name LIKE 'Order %' THEN product->>'quantity' END,
          price: product->>'price',
          request_id: CASE WHEN name = 'Product List Viewed' THEN id END,

@@ -25,6 +25,9 @@ SELECT line, to_json({
        NULL AS problem
 FROM listed
 UNION ALL
+SELECT line, to_json({event_id: part[7], event: 'ignore', ts: CASE WHEN part[125] <> '' THEN part[125] ELSE part[4] END || 'Z'})::VARCHAR, NULL
+FROM events WHERE line NOT IN (SELECT line FROM actions WHERE len(products) > 0 OR name IN ('transaction', 'refund'))
+UNION ALL
 SELECT line, raw, 'a transaction or refund without products' FROM actions WHERE name IN ('transaction', 'refund') AND len(products) = 0
 UNION ALL
 SELECT line, raw, 'not the 131 columns of an enriched event' FROM parts WHERE len(part) < 125

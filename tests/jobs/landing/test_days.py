@@ -24,6 +24,14 @@ def test_day_folders_and_the_dates_of_flat_files_are_found(tmp_path: Path) -> No
     assert list_event_days(tmp_path, Landing()) == ["2011-01-03", "2011-01-05", "2011-01-06"]
 
 
+def test_a_day_with_nothing_but_ignored_lines_has_no_events(tmp_path: Path) -> None:
+    (tmp_path / "landing.toml").write_text('preset = "segment"\n')
+    viewed = {"type": "track", "event": "Product Viewed", "messageId": "m", "properties": {"product_id": "A"}}
+    calls = [viewed | {"timestamp": "2011-01-05T10:00:00Z"}, {"type": "page", "timestamp": "2011-01-06T00:00:00Z"}]
+    (tmp_path / "tracks.json").write_text("".join(json.dumps(call) + "\n" for call in calls))
+    assert list_event_days(tmp_path, Landing()) == ["2011-01-05"]
+
+
 def test_a_parquet_time_counts_in_utc_and_a_wrong_type_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,17 @@ def test_the_last_year_in_a_far_time_zone_is_no_crash(tmp_path: Path) -> None:
     assert all(row["reason"] for row in read(tmp_path, "events.jsonl", "\n".join(lines).encode()))
 
 
+def test_an_hour_that_comes_twice_is_the_later_one_whatever_the_form(tmp_path: Path) -> None:
+    texts = ("2026-10-25 02:30:00", "20261025T023000", "2026-10-25T02:30:00,0", "2026-10-25T01:30:00Z")
+    lines = "".join(json.dumps(EVENT | {"ts": text}) + "\n" for text in texts)
+    (tmp_path / "events.jsonl").write_text(lines)
+    landing = Landing(time_zone="Europe/Berlin")
+    values = {"since": DAY, "day": DAY, "run_id": "test"}
+    file = list_landing_files(tmp_path, landing).files[0]
+    batches = list(read_files(describe_reading("events", landing, values), split_file(file)))
+    assert {row["ts"] for batch in batches for row in batch.to_pylist()} == {datetime(2026, 10, 25, 1, 30, tzinfo=UTC)}
+
+
 def test_wide_decimals_and_texts_are_read(tmp_path: Path) -> None:
     price = pa.array([1]).cast(pa.decimal256(30, 2))
     rows = read(tmp_path, "events.parquet", write_parquet(price=price, user_id=pa.array(["u"], pa.large_string())))

@@ -48,6 +48,11 @@ def reasons(rows: list[Row]) -> dict[int, str]:
     return {row["line"]: row["reason"] for row in rows if row["reason"]}
 
 
+def days_of(rows: list[Row]) -> dict[int, date]:
+    """The days on which lines are due. One that is ignored counts on its own day, too."""
+    return {row["line"]: row["day"] for row in rows}
+
+
 def test_mind_has_an_impression_for_each_item_shown_and_a_click_for_each_clicked(tmp_path: Path) -> None:
     behaviors = [
         "1\tU1\t11/20/2026 10:00:00 AM\tN9 N8\tN1-0 N2-1", "2\tU2\t11/20/2026 10:00:00 PM\t\tN1-0",
@@ -156,6 +161,7 @@ def test_each_product_of_a_segment_call_is_an_event(tmp_path: Path) -> None:
         call(None, {}, type="page"),
         call("Order Completed", {"order_id": "O", "products": [{"product_id": "A", "quantity": 2}]}, userId="u"),
         call("Order Completed", {"order_id": "O", "products": "A"}),
+        call(None, {}, type="page", timestamp="2026-11-18T10:00:00Z"),
     ]
     write(tmp_path, "segment", tracks__json=calls)
     rows = read(tmp_path)["events"]
@@ -165,7 +171,8 @@ def test_each_product_of_a_segment_call_is_an_event(tmp_path: Path) -> None:
         ("u", "A", "click", TEN, None, 3.5, None, None),
         ("u", "A", "purchase", TEN, 2.0, None, None, "O"),
     ]
-    assert reasons(rows) == {3: IGNORED, 5: "an order without products"}
+    assert reasons(rows) == {3: IGNORED, 5: "an order without products", 6: IGNORED}
+    assert days_of(rows)[6] == date(2026, 11, 18)
 
 
 def test_each_product_entity_of_a_snowplow_event_is_an_event(tmp_path: Path) -> None:
@@ -186,6 +193,7 @@ def test_each_product_entity_of_a_snowplow_event_is_an_event(tmp_path: Path) -> 
         event("refund", ("refund", {"transaction_id": "T"})),
         "\t".join(["web", *[""] * 130]),
         "web\tx",
+        event("add_to_cart").replace("2026-11-20", "2026-11-18"),
     ]
     write(tmp_path, "snowplow", enriched__tsv=events)
     rows = read(tmp_path)["events"]
@@ -196,7 +204,9 @@ def test_each_product_entity_of_a_snowplow_event_is_an_event(tmp_path: Path) -> 
     ]
     assert reasons(rows) == {
         3: "a transaction or refund without products", 4: IGNORED, 5: "not the 131 columns of an enriched event",
+        6: IGNORED,
     }  # fmt: skip
+    assert days_of(rows)[6] == date(2026, 11, 18)
 
 
 @pytest.mark.parametrize("preset", sorted(path.stem for path in PRESETS.glob("*.toml")))
