@@ -1,6 +1,7 @@
 """Fill pages while mkdocs builds (settings, tables, own logs), so that git holds no second copy of what the code says.
 
 `mkdocs.yml` names this file under `hooks`. A page says where a part goes with a comment such as `<!-- settings -->`.
+`NOTE` below the comment is for readers of the repository, and is left out of the site.
 Settings come from the settings tree and the comments in its files; tables from `sql/tables` and `sql/views`.
 """
 
@@ -25,6 +26,7 @@ from jobs.landing.toml import PRESETS
 from jobs.settings.tree import PROFILES, Settings
 
 VIEWS = PROFILES.parent / "sql" / "views"
+NOTE = "*In the repository, the tables of this part are not filled in: run `make docs`, or see the site.*"
 WORDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
 
 
@@ -32,7 +34,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     """Called by mkdocs for each page: put the generated parts in their places."""
     for name, make in PARTS.items():
         if (place := f"<!-- {name} -->") in markdown:
-            markdown = markdown.replace(place, make())
+            markdown = markdown.replace(f"{place}\n\n{NOTE}", place).replace(place, make())
     return markdown
 
 

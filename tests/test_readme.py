@@ -41,6 +41,14 @@ def test_links_lead_to_files_that_exist(page: Path) -> None:
     assert [link for link in links if link and not (page.parent / link).exists()] == []
 
 
+def test_a_page_with_generated_parts_says_so_in_the_repository_and_not_on_the_site() -> None:
+    for path in (ROOT / "docs").glob("*.md"):
+        text = path.read_text()
+        parts = [part for part in hooks.PARTS if f"<!-- {part} -->" in text]
+        assert text.count(hooks.NOTE) == len(parts), path
+        assert hooks.NOTE not in hooks.on_page_markdown(text)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_files_that_a_page_names_exist(page: Path) -> None:
     code = re.findall(
