@@ -32,7 +32,7 @@ from jobs.landing.accounting import (
 from jobs.landing.bronze import check_day_has_events, check_refusals, land_lines, replace_rejects
 from jobs.landing.due import find_changed_days, find_due_days
 from jobs.landing.files import KINDS, list_landing_files
-from jobs.landing.landed import begin_reading, finish_reading, list_ignored, plan_reading
+from jobs.landing.landed import begin_reading, finish_reading, list_unread, plan_reading
 from jobs.landing.silver import drop_items_without_lines, stage_events, stage_items
 from jobs.landing.toml import load_landing
 from jobs.runtime.entry import main, parse_day
@@ -82,7 +82,7 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
     fates = count_fates(lake, counts, due_days, event_days)
     replace_metrics(lake, "ingest", day, list_metrics(counts, fates, event_days) + checks)
     # Last, so that a run that is killed before is done again, and builds the samples of the same days.
-    finish_reading(lake, plan, list_ignored(lake, listing, data, day))
+    finish_reading(lake, plan, list_unread(lake, listing, plan, data, day))
     totals = {fate: sum(fates[kind][fate] for kind in KINDS) for fate in FATES}
     return JobResult(**totals, notes={"files": len(plan.files), "event_days": len(event_days)})
 

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from jobs.landing.files import LandingFile, Listing
 from jobs.landing.settings import Landing
 
 TABLE = "bronze.landed_files"
+TOO_OLD = "older than the days that were landed: land it as history with --since"
 Row = dict[str, Any]
 
 
@@ -141,11 +143,11 @@ def _count_rows(lake: Lake, names: list[str], last_day: date) -> dict[str, Row]:
     return {row["file"]: row for row in lake.query(text, names=names, last_day=last_day).to_pylist()}
 
 
-def list_ignored(lake: Lake, listing: Listing, folder: Any, day: date) -> list[Row]:
+def list_unread(lake: Lake, listing: Listing, plan: ReadingPlan, folder: Path, day: date) -> list[Row]:
     """The files that are not read, as rows of bronze.landed_files, apart from those that it lists already."""
     known = set(lake.arrow(TABLE, ["file"])["file"].to_pylist())
     rows = []
-    for name, reason in listing.ignored.items():
+    for name, reason in (listing.ignored | dict.fromkeys(plan.left_out, TOO_OLD)).items():
         if name not in known:
             file = LandingFile("", "", str(folder / name), name, None)
             rows.append(

@@ -106,6 +106,20 @@ def test_a_run_of_an_earlier_day_does_not_bring_back_old_titles(lake: Lake, sett
     assert titles_of(lake) == {"i": "new"}
 
 
+def test_a_day_folder_before_the_first_landed_day_is_listed_until_it_is_landed_as_history(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    for number, day in enumerate((DAY1, DAY2)):
+        write_log(tmp_path / str(day), "events.jsonl.gz", [build_event(number, day)])
+    land(lake, settings, DAY2, tmp_path)
+    name = f"{DAY1}/events.jsonl.gz"
+    assert events_of(lake) == {"e1": DAY2}
+    assert (status_of(lake, name)["status"], "--since" in status_of(lake, name)["reason"]) == ("ignored", True)
+    land(lake, settings, DAY2, tmp_path, since=DAY1)
+    assert events_of(lake) == {"e0": DAY1, "e1": DAY2}
+    assert (status_of(lake, name)["status"], status_of(lake, name)["reason"]) == ("landed", None)
+
+
 def test_an_item_that_a_corrected_file_no_longer_has_goes_back_to_its_earlier_version_or_goes(
     lake: Lake, settings: Settings, tmp_path: Path
 ) -> None:
