@@ -8,7 +8,6 @@ both must be equal.
 import gzip
 import random
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -48,8 +47,9 @@ class Delivery:
             old_files = self.files.get(day - kept_days * DAY, []) if kept_days else []
             for name in {name for name, _ in old_files} - {name for name, _ in files} - {LATEST}:
                 (folder / name).unlink(missing_ok=True)
-                if not any((folder / name).parent.iterdir()):
-                    shutil.rmtree((folder / name).parent)
+                parent = (folder / name).parent
+                if parent.is_dir() and not any(parent.iterdir()):  # a file may be gone already, with its folder
+                    parent.rmdir()
             yield day
 
 
