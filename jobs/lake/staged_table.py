@@ -122,7 +122,11 @@ class StagedTable:
                 store.move(f"{folder}/{file}", f"{live_folder}/{file}")
             self._commit(lake, adds)
         except BaseException:
+            # The commit may have succeeded before the error, such as Ctrl-C or a disk too full for a checkpoint.
+            needed = {unquote(uri.rpartition("/")[2]) for uri in DeltaTable(lake.path(self.name)).file_uris()}
             for file in moved:
+                if file.rpartition("/")[2] in needed:
+                    continue
                 if store.get_file_info(f"{live_folder}/{file}").type == pafs.FileType.File:
                     store.delete_file(f"{live_folder}/{file}")
             raise

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from jobs.lake import Lake
 from jobs.lake.staging import Staging
@@ -74,3 +76,17 @@ def test_a_run_does_not_remove_what_another_run_is_staging(lake: Lake) -> None:
             assert len(staged_folders(lake)) == 2
         assert len(staged_folders(lake)) == 1
     assert lake.arrow("silver.events").num_rows == 1
+
+
+def test_an_error_after_the_commit_leaves_the_table_its_files(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(lake, "silver.events", [event("old")])
+    commit = DeltaTable.create_write_transaction
+
+    def commit_and_stop(*args: Any, **options: Any) -> None:
+        commit(*args, **options)
+        raise KeyboardInterrupt  # Python raises it when the native call ends
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", commit_and_stop)
+    with pytest.raises(KeyboardInterrupt), Staging(lake) as staging:
+        staging.replace("silver.events", lake.arrow("silver.events"), day=DAY)
+    assert lake.arrow("silver.events")["event_id"].to_pylist() == ["old"]
