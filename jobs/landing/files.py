@@ -89,17 +89,21 @@ def list_landing_files(folder: Path, landing: Landing | None = None) -> Listing:
 def scan_landing_folder(folder: Path, landing: Landing) -> Listing:
     """List the files of a landing folder, also those that would not be read.
 
-    raises  UserError if the folder is missing, if a day folder has an impossible date, or if a link leads nowhere or
-            out of the folder
+    raises  UserError if the folder is missing, if a day folder has an impossible date, if a link leads nowhere or out
+            of the folder, if a folder or log file cannot be read, or if a name is not UTF-8
     """
     if not folder.is_dir():
         raise UserError(f"landing folder {folder} does not exist; give --data (or DATA=) a folder with events.jsonl.gz")
     files, ignored, unread = [], {}, []
     for path in _walk(folder):
         name = path.relative_to(folder).as_posix()
+        if name != name.encode("utf-8", "replace").decode():
+            raise UserError(f"{str(os.fsencode(path))[1:]} has a name that is not UTF-8; rename it")
         if any(compile_pattern(pattern).fullmatch(name) for pattern in landing.ignore):
             ignored[name] = "listed in [landing] ignore"
         elif file := _recognise(folder, path, name, landing):
+            if not os.access(path, os.R_OK):
+                raise UserError(f"{path} cannot be read (Permission denied); allow this user to read it")
             files.append(file)
         elif name == FILE_NAME or LITTER.fullmatch(path.name) or not DATA.search(path.name):
             ignored[name] = "not a data file"
@@ -111,13 +115,14 @@ def scan_landing_folder(folder: Path, landing: Landing) -> Listing:
 def _walk(folder: Path) -> Iterator[Path]:
     """Every file below the folder, sorted. raises UserError for a link that leads nowhere, or out of the folder"""
     root = folder.resolve()
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_stop_at_unreadable):
         # Spark writes unfinished files into _temporary. A lake may lie in the landing folder: its tables are no logs.
-        folders[:] = sorted(name for name in folders if name[0] not in "._" and not _is_lake(Path(parent, name)))
+        is_skipped = [name[0] in "._" or name == "lost+found" or _is_lake(Path(parent, name)) for name in folders]
+        folders[:] = sorted(name for name, skip in zip(folders, is_skipped, strict=True) if not skip)
         for name in sorted([*names, *(name for name in folders if Path(parent, name).is_symlink())]):
             path = Path(parent, name)
             if path.is_symlink():
-                target = path.resolve()
+                target = Path(os.path.realpath(path))  # unlike `resolve`, it accepts links in a circle
                 if not target.exists():
                     raise UserError(
                         f"{path} is a link to a file that does not exist; land the file, or remove the link"
@@ -129,6 +134,11 @@ def _walk(folder: Path) -> Iterator[Path]:
                     )
             if path.is_file():
                 yield path
+
+
+def _stop_at_unreadable(error: OSError) -> None:
+    if isinstance(error, PermissionError):  # a folder may also vanish
+        raise UserError(f"{error.filename} cannot be read ({error.strerror}); allow this user to read it")
 
 
 def _is_lake(folder: Path) -> bool:

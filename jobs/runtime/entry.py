@@ -52,6 +52,7 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
     "ConcurrentModification": _OTHER_WRITER,
     "Failed to commit transaction": _OTHER_WRITER,
     "Permission denied": "a file or folder cannot be written: check who owns LAKE and the temporary folder",
+    "Read-only file system": "the disk of {lake} or of {temporary} is read-only: make it writable, or choose another",
     "UNAUTHENTICATED": (
         "the Spark server refused this client: set SPARK_CONNECT_AUTHENTICATE_TOKEN to the token of the server"
     ),

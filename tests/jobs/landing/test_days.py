@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import os
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,3 +63,35 @@ def test_a_file_without_times_is_named(tmp_path: Path, name: str) -> None:
 def test_a_day_that_no_log_can_have_is_rejected(text: str, message: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=message):
         parse_day(text)
+
+
+def test_a_folder_or_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("2011-01-03", "2011-01-04"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "events.csv").write_text("event_id,item_id,event,ts\n1,i,click,2011-01-03T00:00:00Z\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: "2011-01-04" not in str(path))
+        with pytest.raises(UserError, match=r"2011-01-04/events\.csv cannot be read"):
+            list_event_days(tmp_path, Landing())
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("2011-01-04"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"2011-01-04 cannot be read \(Permission denied\)"):
+        list_event_days(tmp_path, Landing())
+
+
+def test_a_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/events-\xff.csv")).write_text("event_id,item_id,event,ts\n")
+    with pytest.raises(UserError, match=r"events-\\xff\.csv' has a name that is not UTF-8; rename it"):
+        list_event_days(tmp_path, Landing())
+
+
+def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").symlink_to("events.csv")
+    with pytest.raises(UserError, match=r"events\.csv is a link to a file that does not exist"):
+        list_event_days(tmp_path, Landing())
