@@ -43,10 +43,18 @@ def land_lines(lake: Lake, staging: Staging, landing: Landing, plan: ReadingPlan
                 loose = [file.name for file in files if file.day is None and file.name in plan.again]
                 parts.append(_keep_older_lines(lake, kind, rows, loose) if loose else rows)
         names = [file.name for file in plan.files if file.kind == kind]
+        names += _find_files_of_other_kind(lake, kind, plan)
         if plan.again.intersection(names):
             staging.replace(table, _concat(lake, table, parts), file=names)
         elif parts:
             staging.append(table, _concat(lake, table, parts))
+
+
+def _find_files_of_other_kind(lake: Lake, kind: str, plan: ReadingPlan) -> list[str]:
+    """Files to read as another kind that have lines of this kind, because landing.toml has changed."""
+    names = [file.name for file in plan.files if file.kind != kind and file.name in plan.again]
+    text = f"SELECT DISTINCT file FROM bronze.raw_{kind} WHERE file IN :names"
+    return [str(name) for name in lake.query(text, names=names)["file"].to_pylist()] if names else []
 
 
 def _keep_older_lines(lake: Lake, kind: str, rows: DataFrame | pa.Table, loose: list[str]) -> DataFrame | pa.Table:

@@ -74,6 +74,8 @@ def _is_landed(row: Row, file: LandingFile, reading: Row) -> bool:
     """Whether a file was landed as it is now, and this run would not accept more of its lines."""
     if row["status"] != "landed" or row["reading_hash"] != reading["reading_hash"] or row["size"] != file.size:
         return False
+    if row["kind"] != file.kind:
+        return False
     if row["earliest_day"] and row["rows_rejected"] and reading["earliest_day"] < row["earliest_day"]:
         return False
     return bool(row["modified"] == file.modified) or row["content_hash"] == file.hash()

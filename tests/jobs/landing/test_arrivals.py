@@ -275,3 +275,17 @@ def test_days_that_arrive_disordered_late_twice_in_parts_and_are_deleted_give_th
     for table in ("silver.events", "silver.items"):
         columns = contracts()[table].names
         assert hash_rows(other, table, columns) == hash_rows(lake, table, columns), table
+
+
+def test_a_file_that_changes_its_kind_is_read_again(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "landing"
+    write_log(folder / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1)])
+    write_log(folder / str(DAY1), "extra.jsonl.gz", [build_event(2, DAY1)])
+    (folder / "landing.toml").write_text('[events]\nfiles = ["{day}/*.jsonl.gz"]\n')
+    land(lake, settings, DAY1, folder)
+    (folder / "landing.toml").write_text(
+        '[events]\nfiles = ["{day}/events.jsonl.gz"]\n[items]\nfiles = ["{day}/extra.jsonl.gz"]\n'
+    )
+    land(lake, settings, DAY1, folder)
+    assert set(events_of(lake)) == {"e1"}
+    assert len(titles_of(lake)) == 1
