@@ -12,9 +12,9 @@ from jobs.lake import Lake, UserError
 from jobs.lake.contracts import ROOT
 from jobs.lake.metrics import TABLE as METRICS
 from jobs.lake.metrics import metric_rows
+from jobs.landing.fields import IGNORED
 from jobs.landing.files import KINDS
 from jobs.landing.hints import explain_reason
-from jobs.landing.parse import IGNORED
 from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME as LANDING_TOML
 

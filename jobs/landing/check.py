@@ -18,10 +18,10 @@ from zoneinfo import ZoneInfo
 from jobs.lake import UserError
 from jobs.landing.accounting import MAX_FUTURE_SHARE
 from jobs.landing.describe import SHOWN, count_more, describe_kind, describe_listing, find_idle_patterns
+from jobs.landing.fields import IGNORED
 from jobs.landing.files import KINDS, LandingFile, Listing, scan_landing_folder
 from jobs.landing.guess import guess_landing
 from jobs.landing.hints import explain_reason
-from jobs.landing.parse import IGNORED
 from jobs.landing.preview import LONG_AGO, Head, Preview, preview_file, read_head
 from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME, load_landing

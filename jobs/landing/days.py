@@ -14,9 +14,10 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from jobs.lake import UserError
+from jobs.landing.fields import IGNORED
 from jobs.landing.files import LandingFile, list_landing_files
 from jobs.landing.lines import describe_reading, split_file
-from jobs.landing.parse import IGNORED, REFUSED, read_files
+from jobs.landing.parse import REFUSED, read_files
 from jobs.landing.settings import Landing
 from jobs.landing.toml import load_landing
 from jobs.settings.tree import load_settings

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jobs.landing.dialect import FIELDS
+from jobs.landing.fields import IGNORED
 from jobs.landing.files import KINDS, Listing, compile_pattern
 from jobs.landing.hints import HINTS
 from jobs.landing.parquet import find_columns
-from jobs.landing.parse import IGNORED
 from jobs.landing.preview import Preview
 from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME

@@ -11,7 +11,8 @@ from jobs.lake import Lake
 from jobs.lake.contracts import ROOT, contracts
 from jobs.landing.dialect import FIELDS, Dialect
 from jobs.landing.files import LandingFile
-from jobs.landing.parse import Reading, read_files
+from jobs.landing.parse import read_files
+from jobs.landing.reading import Reading
 from jobs.landing.settings import Landing
 from jobs.landing.toml import PRESETS
 

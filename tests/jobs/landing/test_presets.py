@@ -9,9 +9,10 @@ import pytest
 
 from jobs import ingest
 from jobs.lake import Lake, UserError
+from jobs.landing.fields import IGNORED
 from jobs.landing.files import list_landing_files
 from jobs.landing.lines import describe_reading, split_file
-from jobs.landing.parse import IGNORED, read_files
+from jobs.landing.parse import read_files
 from jobs.landing.settings import Landing
 from jobs.landing.toml import PRESETS, load_landing
 from jobs.settings.tree import Settings, load_settings
