@@ -7,12 +7,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from jobs.landing.csv_rows import DELIMITERS
 from jobs.landing.files import ENDING, FORMATS, LandingFile
 from jobs.landing.lines import describe_reading, split_file
+from jobs.landing.parquet import read_parquet_blocks
 from jobs.landing.parse import REFUSED, read_files
 from jobs.landing.settings import Landing
 from jobs.landing.text import MAX_LINE_BYTES, BoundedInput, Refusal
@@ -79,11 +77,12 @@ def read_head(path: Path, name: str) -> Head | None:
     """The start of a file, without columns if it is empty. None if it is no text and no Parquet, or cannot be read."""
     try:
         if name.lower().endswith(".parquet"):
-            batch = next(pq.ParquetFile(path).iter_batches(HEAD_ROWS), None)
-            return Head(name, "parquet", [_flatten(row) for row in batch.to_pylist()] if batch else [])
+            block = next(read_parquet_blocks(str(path), 0, 0, (), {}), None)
+            rows = block["row"].slice(0, HEAD_ROWS).to_pylist() if block else []
+            return Head(name, "parquet", [_flatten(row) for row in rows])
         with BoundedInput(str(path)) as stream:
             data = stream.read(HEAD_BYTES) or b""
-    except (OSError, Refusal, pa.ArrowInvalid):
+    except (OSError, Refusal):
         return None
     text, encoding = _decode(data)
     if "\0" in text:

@@ -7,12 +7,15 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs import ingest
 from jobs.lake import Lake, UserError
 from jobs.landing.check import check_landing
 from jobs.landing.days import list_event_days
+from jobs.landing.preview import read_head
 from jobs.landing.settings import Landing
 from jobs.landing.toml import load_landing
 from jobs.settings.tree import load_settings
@@ -175,6 +178,14 @@ def test_usual_exports_are_recognised(tmp_path: Path, preset: str, name: str, te
 def test_no_file_breaks_it(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     check(tmp_path)
+
+
+def test_a_dictionary_of_long_texts_is_read_in_small_parts(tmp_path: Path) -> None:
+    note = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array(["x" * (1 << 20)]))
+    pq.write_table(pa.table({"id": list(range(300)), "note": note}), tmp_path / "clicks.parquet")
+    head = read_head(tmp_path / "clicks.parquet", "clicks.parquet")
+    assert head is not None
+    assert 0 < sum(len(row["note"]) for row in head.rows) <= 17 << 20
 
 
 def test_the_command_says_what_to_do_in_its_last_lines(tmp_path: Path) -> None:
