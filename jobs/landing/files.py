@@ -28,8 +28,9 @@ DATA = re.compile(
     rf"\.(?:{'|'.join(FORMATS)}|txt|log|dat|avro|orc|xml|xlsx?|gz|bz2|zst|zip|7z|tar|lz4|lzo|snappy)$", re.IGNORECASE
 )
 LITTER = re.compile(r"[._].*|.*\.(?:crc|md5|sha\d*|md|tmp|part|inprogress)|README.*|LICENSE.*", re.IGNORECASE)
-DAY = re.compile(r"(?:(?:day|dt|date|ds)=)?(\d{4})-?(\d{2})-?(\d{2})")
 NESTED_DAY = re.compile(r"(?:year=)?(\d{4})/(?:month=)?(\d{2})/(?:day=)?(\d{2})")
+DAY_PREFIXES = ("", "day=", "dt=", "date=", "ds=")
+DAY = re.compile(rf"(?:{'|'.join(DAY_PREFIXES)})(\d{{4}})-?(\d{{2}})-?(\d{{2}})")
 HOUR = re.compile(r"(?:(?:hour|hh|h)=)?\d{2}")
 
 
@@ -171,6 +172,12 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(
         "".join(parts.get(text) or re.escape(text) for text in re.split(r"(\*\*|[*?]|\{day\}|\{hour\})", pattern))
     )
+
+
+def list_day_folders(day: date) -> list[str]:
+    """The names that the folder of a day may have."""
+    names = [f"{prefix}{text}" for prefix in DAY_PREFIXES for text in (f"{day}", f"{day:%Y%m%d}")]
+    return [*names, f"{day:%Y/%m/%d}", f"{day:year=%Y/month=%m/day=%d}"]
 
 
 def _split_day(parts: tuple[str, ...], path: Path) -> tuple[date | None, tuple[str, ...]]:

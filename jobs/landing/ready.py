@@ -14,11 +14,12 @@ import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from jobs.lake import Lake, UserError
 from jobs.lake.lake import lake_root
 from jobs.landing.days import list_event_days
-from jobs.landing.files import LandingFile, list_landing_files
+from jobs.landing.files import LandingFile, list_day_folders, list_landing_files
 from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME, load_landing
 from jobs.runtime.entry import parse_day, use_last_profile
@@ -43,21 +44,26 @@ def check_readiness(
 ) -> Readiness:
     """Look once whether the files of a day are complete.
 
+    West of Greenwich, a day goes on for hours after its end in UTC ([landing] day_zone), and so does the wait.
     A day without events is waited for until `wait_hours` after its end, so a backfill does not wait. Files that keep
     changing are waited for at least `wait_hours` after `waiting_since`, when the DAG run began.
 
-    raises  UserError if the landing folder is missing, or if the time to wait is over
+    raises  UserError if the landing folder is missing, if its landing.toml is wrong or unchecked, or if the time to
+            wait is over
     """
     if not folder.is_dir():
         raise UserError(f"landing folder {folder} does not exist; create it, or check --data (or DATA=)")
-    if any((folder / name / SUCCESS).exists() for name in (f"{day}", f"day={day}")):
+    if any((folder / name / SUCCESS).exists() for name in list_day_folders(day)):
         return Readiness(True, f"the folder of {day} holds {SUCCESS}")
+    landing = load_landing(folder, landing)  # raises at once: no wait makes it right
     end_of_day = datetime.combine(day + timedelta(days=1), time(), UTC)
     deadline = end_of_day + timedelta(hours=landing.wait_hours)
+    local_end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(landing.day_zone))
+    if end_of_day <= now < local_end:  # the run of a schedule in UTC begins before the day is over
+        reason = f"{day} ends at {local_end.astimezone(UTC):%H:%M} UTC in {landing.day_zone} ([landing] day_zone)"
+        return Readiness(False, reason, (local_end - now).total_seconds())
     try:
-        files = [
-            file for file in list_landing_files(folder, load_landing(folder, landing)).files if file.day in (day, None)
-        ]
+        files = [file for file in list_landing_files(folder, landing).files if file.day in (day, None)]
     except UserError as error:  # no file has come, or one that is not complete has a name of its own
         return _wait_for_events(str(error), day, landing, now, deadline)
     ages = {file.name: _seconds_since_change(file, now) for file in files}

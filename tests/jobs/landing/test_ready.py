@@ -53,7 +53,7 @@ def test_an_items_file_that_still_grows_holds_the_day_back(tmp_path: Path) -> No
     assert not check_readiness(tmp_path, DAY, SETTINGS, after(30)).ready
 
 
-@pytest.mark.parametrize("folder", [f"{DAY}", f"day={DAY}"])
+@pytest.mark.parametrize("folder", [f"{DAY}", f"day={DAY}", f"dt={DAY}", "20261120", "2026/11/20"])
 def test_a_success_file_makes_a_day_ready_at_once(tmp_path: Path, folder: str) -> None:
     land(tmp_path / folder / "events.jsonl")
     land(tmp_path / folder / "_SUCCESS", "")
@@ -87,6 +87,29 @@ def test_an_empty_landing_folder_waits_and_a_missing_one_fails_at_once(tmp_path:
     assert not check_readiness(tmp_path, DAY, SETTINGS, MIDNIGHT).ready
     with pytest.raises(UserError, match="nowhere does not exist"):
         check_readiness(tmp_path / "nowhere", DAY, SETTINGS, MIDNIGHT)
+
+
+def test_a_landing_toml_that_is_wrong_or_holds_guesses_fails_at_once(tmp_path: Path) -> None:
+    land(tmp_path / f"{DAY}/events.jsonl")
+    for text, message in (("unchecked = true", "holds guesses"), ("late_dayz = 3", "late_dayz")):
+        (tmp_path / "landing.toml").write_text(text)
+        with pytest.raises(UserError, match=message):
+            check_readiness(tmp_path, DAY, SETTINGS, MIDNIGHT)
+
+
+def test_landing_toml_counts_more_than_the_profile(tmp_path: Path) -> None:
+    (tmp_path / "landing.toml").write_text("may_be_empty = true\nwait_hours = 1\n")
+    assert not check_readiness(tmp_path, DAY, SETTINGS, MIDNIGHT + timedelta(minutes=30)).ready
+    assert check_readiness(tmp_path, DAY, SETTINGS, MIDNIGHT + timedelta(hours=2)).ready
+
+
+def test_a_day_west_of_greenwich_is_not_ready_before_it_has_ended_there(tmp_path: Path) -> None:
+    land(tmp_path / f"{DAY}/events.jsonl")
+    settings = SETTINGS.model_copy(update={"settle_seconds": 0, "day_zone": "America/New_York"})
+    evening = check_readiness(tmp_path, DAY, settings, MIDNIGHT + timedelta(hours=2))
+    assert (evening.ready, evening.seconds) == (False, 3 * 3600)
+    assert "2026-11-20 ends at 05:00 UTC in America/New_York" in evening.reason
+    assert check_readiness(tmp_path, DAY, settings, MIDNIGHT + timedelta(hours=5)).ready
 
 
 def test_files_that_never_stop_changing_fail_after_the_limit(tmp_path: Path) -> None:
