@@ -78,8 +78,8 @@ def read_head(path: Path, name: str) -> Head | None:
     try:
         if name.lower().endswith(".parquet"):
             block = next(read_parquet_blocks(str(path), 0, 0, (), {}), None)
-            rows = block["row"].slice(0, HEAD_ROWS).to_pylist() if block else []
-            return Head(name, "parquet", [_flatten(row) for row in rows])
+            structs = block["row"].slice(0, HEAD_ROWS).to_pylist() if block else []
+            return Head(name, "parquet", [_flatten(row) for row in structs])
         with BoundedInput(str(path)) as stream:
             data = stream.read(HEAD_BYTES) or b""
     except (OSError, Refusal):
