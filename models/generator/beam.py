@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.generator.excluded import DeadNodes, Ints, check_excluded, find_dead_nodes, split_users
-from models.generator.scoring import CELLS_AT_ONCE, Step, ask, normalise_table, score_children
+from models.generator.scoring import CELLS_AT_ONCE, Step, ask, score_children, score_table
 from models.generator.trie import Children, CodeTrie
 
 
@@ -85,9 +85,8 @@ def search(
         pairs = excluded_users, excluded_items[offsets[first] : offsets[last]]
         dead_nodes = find_dead_nodes(trie, *(torch.from_numpy(part.astype(np.int64)).to(device) for part in pairs))
         leaves = _search_chunk(trie, step, torch.arange(first, last, device=device), beam, renormalise, dead_nodes)
-        ranks = torch.arange(len(leaves.users), device=device) - torch.searchsorted(leaves.users, leaves.users)
-        items[first + leaves.users, ranks] = trie.item_of_leaf[leaves.nodes]
-        scores[first + leaves.users, ranks] = leaves.scores
+        places = first + leaves.users, _rank_within(leaves.users)
+        items[places], scores[places] = trie.item_of_leaf[leaves.nodes], leaves.scores
     return Beams(items, scores)
 
 
@@ -103,9 +102,7 @@ def _search_chunk(
             logits = ask(step, level, users[prefixes.users], prefixes.codes, children.size)
             candidates = _expand(children, prefixes, logits, renormalise)
             _exclude(candidates, prefixes, children, dead)
-            is_last = level + 1 == trie.levels
-            order = trie.item_of_leaf[candidates.children] if is_last else candidates.children
-            prefixes = _keep_best(candidates, prefixes, children, order, len(users), beam)
+            prefixes = _keep_best(trie, level, candidates, prefixes, len(users), beam)
     return prefixes
 
 
@@ -113,14 +110,11 @@ def _expand(children: Children, prefixes: _Prefixes, logits: Tensor, renormalise
     """The candidates after each prefix: all codes of the level if it has a table, else the codes that exist."""
     if children.table is not None:
         nodes = children.table[prefixes.nodes]
-        scores = logits.masked_fill(nodes < 0, -torch.inf)
-        if renormalise:
-            scores = normalise_table(scores)
-        scores = scores + prefixes.scores.unsqueeze(1)
+        scores = score_table(nodes, logits, renormalise).add_(prefixes.scores.unsqueeze(1))
         starts = torch.arange(len(nodes) + 1, device=nodes.device) * children.size
         return _Candidates(scores.flatten(), nodes.flatten(), starts)
     rows, nodes = children.list_children(prefixes.nodes)
-    scores = prefixes.scores[rows] + score_children(children, logits, rows, nodes, renormalise)
+    scores = score_children(children, logits, rows, nodes, renormalise).add_(prefixes.scores[rows])
     return _Candidates(scores, nodes, torch.searchsorted(rows, torch.arange(len(logits) + 1, device=rows.device)))
 
 
@@ -139,22 +133,37 @@ def _exclude(candidates: _Candidates, prefixes: _Prefixes, children: Children, d
 
 
 def _keep_best(
-    candidates: _Candidates, prefixes: _Prefixes, children: Children, order: Tensor, n_users: int, beam: int
+    trie: CodeTrie, level: int, candidates: _Candidates, prefixes: _Prefixes, n_users: int, beam: int
 ) -> _Prefixes:
-    """The best candidates of each user as prefixes. Of equal scores, the lowest in `order` [candidates] wins."""
-    bits = (candidates.scores + 0.0).view(torch.int32)  # + 0.0: there is one zero only
-    keys = ((bits ^ ((bits >> 31) & 0x7FFFFFFF)).long() << 32) - order  # all different, in the order of the scores
-    users = torch.arange(n_users + 1, device=order.device)
+    """The best candidates of each user as prefixes. Of equal scores, the first node or, at the end, item wins."""
+    users = torch.arange(n_users + 1, device=prefixes.users.device)
     starts = candidates.starts[torch.searchsorted(prefixes.users, users)]
+    scores = _split_by_user(candidates.scores, starts)
+    worst = scores.topk(min(beam, scores.shape[1])).values[:, -1:].clamp(min=torch.finfo(torch.float32).min)
+    users, places = (scores >= worst).nonzero(as_tuple=True)  # more than the beam where scores are equal
+    chosen = starts[users] + places
+    nodes = candidates.children[chosen].long()
+    is_last = level + 1 == trie.levels
+    order = (trie.item_of_leaf[nodes] if is_last else nodes).argsort()
+    order = order[candidates.scores[chosen[order]].argsort(descending=True, stable=True)]
+    order = order[users[order].argsort(stable=True)]
+    order = order[_rank_within(users) < beam]
+    chosen, nodes = chosen[order], nodes[order]
+    rows = torch.searchsorted(candidates.starts, chosen, right=True) - 1
+    codes = torch.cat([prefixes.codes[rows], trie.children[level].codes[nodes].long().unsqueeze(1)], 1)
+    return _Prefixes(users[order], nodes, candidates.scores[chosen], codes)
+
+
+def _split_by_user(scores: Tensor, starts: Tensor) -> Tensor:
+    """Scores [users, most scores of a user] from those of all users in turn, filled up with -inf."""
     counts = starts.diff()
     width = int(counts.max())
-    padded = keys.new_full((n_users, width), torch.iinfo(torch.int64).min)
-    padded.masked_scatter_(torch.arange(width, device=order.device) < counts.unsqueeze(1), keys)
-    best, places = padded.topk(min(beam, width))
-    rank_is_used = best > torch.iinfo(torch.int64).min
-    chosen = (starts[:-1].unsqueeze(1) + places)[rank_is_used]
-    chosen = chosen[candidates.scores[chosen] > -torch.inf]
-    rows = torch.searchsorted(candidates.starts, chosen, right=True) - 1
-    nodes = candidates.children[chosen].long()
-    codes = torch.cat([prefixes.codes[rows], children.codes[nodes].long().unsqueeze(1)], 1)
-    return _Prefixes(prefixes.users[rows], nodes, candidates.scores[chosen], codes)
+    if width * len(counts) == len(scores):
+        return scores.view(len(counts), width)
+    padded = scores.new_full((len(counts), width), -torch.inf)
+    return padded.masked_scatter_(torch.arange(width, device=scores.device) < counts.unsqueeze(1), scores)
+
+
+def _rank_within(users: Tensor) -> Tensor:
+    """For each place [n] of ascending users [n], how many places of the same user come before it."""
+    return torch.arange(len(users), device=users.device) - torch.searchsorted(users, users)

@@ -77,6 +77,10 @@ def score_children(children: Children, logits: Tensor, rows: Tensor, nodes: Tens
     return scores - (totals.log() + highest).clamp(min=torch.finfo(torch.float32).min)[rows]
 
 
-def normalise_table(scores: Tensor) -> Tensor:
-    """Log-probabilities [n, codes] from logits [n, codes] in which codes without a child have -inf."""
-    return scores - scores.logsumexp(1, keepdim=True).clamp(min=torch.finfo(torch.float32).min)
+def score_table(nodes: Tensor, logits: Tensor, renormalise: bool) -> Tensor:
+    """The log-probabilities [n, codes] of codes that lead to nodes [n, codes]; -inf where a node is -1."""
+    scores = logits.masked_fill(nodes < 0, -torch.inf)
+    if not renormalise:
+        return scores
+    is_impossible = scores.amax(1) == -torch.inf  # no child has a probability: the softmax would be NaN
+    return scores.log_softmax(1).index_fill_(0, is_impossible.nonzero().squeeze(1), -torch.inf)

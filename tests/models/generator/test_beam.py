@@ -133,6 +133,27 @@ def test_an_item_of_probability_zero_is_not_returned() -> None:
         assert (scores[0] > -torch.inf).nonzero().squeeze(1).tolist() == even
 
 
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_a_prefix_after_which_no_code_is_possible_leaves_the_beam_to_others(level: int) -> None:
+    dead_end = int(CODES[0, 0])
+
+    def stop(at: int, users: Tensor, prefixes: Tensor) -> Tensor:
+        logits = STEP(at, users, prefixes).clone()
+        if at == level:
+            logits[prefixes[:, 0] == dead_end] = -torch.inf
+        return logits
+
+    others = (CODES[:, 0] != dead_end).nonzero().squeeze(1).tolist()
+    for renormalise in (False, True):
+        beams = search(TRIE, stop, users=USERS, beam=ITEMS, renormalise=renormalise)
+        items, scores = rank(score_all(TRIE, stop, users=USERS, renormalise=renormalise), ITEMS)
+        assert sorted(beams.items[0][beams.items[0] >= 0].tolist()) == others
+        assert torch.equal(beams.items, items)
+        torch.testing.assert_close(beams.scores, scores)
+        narrow = search(TRIE, stop, users=USERS, beam=3, renormalise=renormalise)
+        assert set(narrow.items.flatten().tolist()) <= set(others)  # no place is empty
+
+
 @pytest.mark.parametrize("beam", [1, 4, ITEMS])
 def test_excluded_items_never_appear_and_take_no_place_from_others(beam: int) -> None:
     everything = score_all(TRIE, STEP, users=USERS, renormalise=False)
@@ -162,12 +183,18 @@ def test_a_prefix_whose_items_are_all_excluded_leaves_the_beam_to_others(depth: 
         torch.testing.assert_close(beams.scores[user], without.scores[user])
 
 
-def test_repeated_pairs_and_items_without_codes_can_be_excluded() -> None:
-    codes = torch.cat([CODES, torch.full((1, 4), -1)])
-    trie = CodeTrie.build(codes)
-    twice = search(trie, STEP, users=USERS, beam=5, renormalise=False, excluded=exclude([[4, 2, 4, 90, 4]] * USERS))
-    once = search(trie, STEP, users=USERS, beam=5, renormalise=False, excluded=exclude([[2, 4]] * USERS))
+def test_a_pair_that_is_excluded_twice_counts_once() -> None:
+    best = search(TRIE, STEP, users=USERS, beam=2, renormalise=False).items.tolist()
+    once = search(TRIE, STEP, users=USERS, beam=3, renormalise=False, excluded=exclude(best))
+    twice = search(TRIE, STEP, users=USERS, beam=3, renormalise=False, excluded=exclude(items * 2 for items in best))
     assert torch.equal(twice.items, once.items)
+
+
+def test_excluding_an_item_without_codes_changes_nothing() -> None:
+    trie = CodeTrie.build(torch.cat([CODES, torch.full((1, 4), -1)]))
+    everything = search(trie, STEP, users=USERS, beam=ITEMS, renormalise=False)
+    same = search(trie, STEP, users=USERS, beam=ITEMS, renormalise=False, excluded=exclude([[ITEMS]] * USERS))
+    assert torch.equal(same.items, everything.items)
 
 
 def test_items_of_equal_score_come_in_the_order_of_their_index() -> None:
@@ -183,12 +210,6 @@ def test_items_of_equal_score_come_in_the_order_of_their_index() -> None:
         one_level, lambda level, users, prefixes: torch.zeros(len(users), ITEMS), users=1, beam=5, renormalise=True
     )
     assert flat.items.tolist() == [[0, 1, 2, 3, 4]]
-
-
-def test_a_positive_and_a_negative_zero_are_equal() -> None:
-    trie = CodeTrie.build(torch.arange(4).unsqueeze(1))
-    beams = search(trie, lambda *_: torch.tensor([[-0.0, 0.0, -0.0, 0.0]]), users=1, beam=4, renormalise=False)
-    assert beams.items.tolist() == [[0, 1, 2, 3]]
 
 
 @pytest.mark.parametrize("cells", [1, 100, 1000])

@@ -74,6 +74,13 @@ def test_a_level_whose_table_would_be_too_large_has_lists_only(monkeypatch: pyte
     assert [children.table is not None for children in trie.children] == [True, False, False]
 
 
+def test_a_trie_moves_to_another_device_as_a_whole() -> None:
+    trie = CodeTrie.build(make_codes(20, 4, 4)).to("meta")
+    parts = [part for children in trie.children for part in (children.offsets, children.codes, children.table)]
+    tensors = [trie.item_of_leaf, trie.leaf_of_item, *(part for part in parts if part is not None)]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+
+
 def test_find_gives_the_nodes_of_a_path_up_to_the_first_code_that_no_item_has() -> None:
     codes = make_codes(40, 9, 9)
     trie = CodeTrie.build(codes)
@@ -111,6 +118,7 @@ def test_a_loss_of_renormalised_probabilities_moves_the_codes_that_exist_and_no_
     torch.nn.functional.nll_loss(scores, codes[:, 1]).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
+    assert 0 < (scores == -torch.inf).sum() < scores.numel()
     assert not logits.grad[scores == -torch.inf].any()
     assert logits.grad.any()
 
