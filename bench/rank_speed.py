@@ -36,11 +36,12 @@ from common import PeakMemory, build_parser, describe_machine
 from rich.console import Console
 from rich.table import Table
 
-from models.precision import device
+from models.precision import device, mixed_precision
 from models.ranker import PRESETS, Histories, Ranker, build_samples, fit, search_histories
 from models.ranker.batch import Batch, single_part
 from models.ranker.search_result import PADDING
-from models.ranker.training import build_optimizers, compute_loss, mixed_precision
+from models.ranker.training import compute_loss
+from models.training.optimizers import build_optimizers
 
 Row = dict[str, Any]
 ITEMS, WIDTH, DIM, BATCH, LR = 50_000, 64, 16, 1024, 2e-3
@@ -91,7 +92,7 @@ def train_padded(log: MadeUpLog, epochs: int) -> None:
         order = torch.randperm(len(item), generator=torch.Generator().manual_seed(epoch))
         for rows in torch.split(order, BATCH):
             batch = (tensor[rows].to(device()) for tensor in (item, history, lengths))
-            with mixed_precision(ranker):
+            with mixed_precision(ranker.known.device):
                 loss = compute_loss(ranker(search_batch(log.vectors, *batch)), label[rows].to(device()))
             ranker.zero_grad()
             torch.autograd.backward(loss)

@@ -13,7 +13,7 @@ import pyarrow.fs as pafs
 from jobs.lake import Lake
 from jobs.ranking.settings import Ranker as RankerSettings
 from models.ranker import Ranker, Samples
-from models.ranker.checkpoint import FORMAT
+from models.training.checkpoint import FORMAT
 
 DIGEST = 32  # bytes of the hash at the start of the file
 

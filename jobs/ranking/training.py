@@ -21,7 +21,7 @@ from jobs.release.releases import live_release
 from jobs.runtime.progress import progress
 from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
-from models.ranker.checkpoint import Epoch
+from models.ranker.epoch import Epoch
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
 

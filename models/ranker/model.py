@@ -130,11 +130,6 @@ class Ranker(nn.Module):
         """ID embeddings [n_items, dim] of length 1, rounded by `round_to_grid`; zeros for items never trained on."""
         return round_to_grid(F.normalize(self.ids.weight.detach()[:-1], dim=1)) * self.known[:-1, None]
 
-    def sparse_tables(self) -> list[nn.Parameter]:
-        """The tables with sparse gradients: a step reads and updates few of their rows."""
-        sparse = {id(m.weight) for m in self.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag) and m.sparse}
-        return [weights for weights in self.parameters() if id(weights) in sparse]
-
     def forward(self, batch: Batch) -> Tensor:
         """Logits [batch, tasks]."""
         lists = self._build_attention_inputs(batch)

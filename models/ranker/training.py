@@ -11,13 +11,15 @@ from torch.nn import functional as F
 
 from models import metrics
 from models.distributed import worker_index
-from models.precision import fast_bfloat16
-from models.ranker import parallel
+from models.precision import mixed_precision
 from models.ranker.batch import Batch, build_batch
-from models.ranker.checkpoint import Checkpoint, Epoch, TrainingState, resume, save_state
+from models.ranker.epoch import Epoch
 from models.ranker.histories import Int64s
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
+from models.training import parallel
+from models.training.checkpoint import Checkpoint, TrainingState, resume, save_state
+from models.training.optimizers import build_optimizers
 
 Progress = Callable[[int, int], None]  # batches done, maximum number of batches
 PREDICT_ROWS, PREDICT_EVENTS = 4096, 1 << 21  # at a time
@@ -55,7 +57,7 @@ def fit(
     if not np.isfinite(labels).any():
         raise ValueError("no training row has a label")
     optimizers = build_optimizers(model, lr)
-    state = TrainingState() if checkpoint is None else resume(checkpoint, model, optimizers)
+    state = resume(checkpoint, model, optimizers, Epoch)
     if not model.known.any():  # a new model
         _start_at_mean_labels(model, labels)
     elif not state.curve:  # the model it starts from may remain the best
@@ -97,15 +99,9 @@ def _apply(
     for start in range(0, len(places), step):
         batch_places = places[start : start + step]
         batch, order = build_batch(data, rows[batch_places], model.design.ks, model.known.device)
-        with mixed_precision(model):
+        with mixed_precision(model.known.device):
             results[batch_places[order]] = function(batch).float().cpu().numpy()
     return parallel.sum_over_workers(results, model.known.device)
-
-
-def mixed_precision(model: Ranker) -> torch.autocast:
-    """Products in bfloat16 on a GPU with fast bfloat16. Weights, sums of gradients and losses stay float32."""
-    kind = model.known.device.type
-    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda" and fast_bfloat16())
 
 
 def split_by_time(data: Samples, share: float) -> tuple[Int64s, Int64s]:
@@ -123,15 +119,6 @@ def compute_loss(logits: Tensor, labels: Tensor, counts: Tensor | None = None) -
     known = ~labels.isnan()
     losses = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
     return ((losses * known).sum(dim=0) / (known.sum(dim=0) if counts is None else counts).clamp(min=1)).sum()
-
-
-def build_optimizers(model: Ranker, lr: float) -> list[torch.optim.Optimizer]:
-    """Adam. In tables with a row per item it updates only the rows that a batch read: a step costs the same for any
-    number of items."""
-    tables = model.sparse_tables()
-    table_ids = {id(table) for table in tables}
-    dense = [weights for weights in model.parameters() if id(weights) not in table_ids]
-    return [torch.optim.SparseAdam(tables, lr=lr), torch.optim.AdamW(dense, lr=lr, weight_decay=0.0)]
 
 
 def _start_at_mean_labels(model: Ranker, labels: NDArray[np.float32]) -> None:
@@ -175,7 +162,7 @@ def _train_epoch(
         if len(rows := parallel.take_share(batch_rows)):
             batch, placed = build_batch(data, rows, model.design.ks, device)
             labels = torch.as_tensor(data.labels[rows[placed]], dtype=torch.float32, device=device)
-            with mixed_precision(model):
+            with mixed_precision(model.known.device):
                 loss = compute_loss(model(batch), labels, counts)
             torch.autograd.backward(loss)
             total += loss.detach()
@@ -188,7 +175,7 @@ def _train_epoch(
 
 
 def _validate_epoch(
-    model: Ranker, data: Samples, valid: Int64s, epoch: int, train_loss: float, state: TrainingState
+    model: Ranker, data: Samples, valid: Int64s, epoch: int, train_loss: float, state: TrainingState[Epoch]
 ) -> None:
     """Add the epoch to the curve, and keep its weights if it is the best so far."""
     predicted = _apply(model, data, valid, len(model.tasks), lambda batch: model(batch).sigmoid())
@@ -202,7 +189,4 @@ def _validate_epoch(
         return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
 
     point = Epoch(epoch, train_loss, mean(metrics.log_loss), mean(metrics.auc), mean(metrics.gauc))
-    state.curve.append(point)
-    if not point.score <= state.best_score:  # better, or not defined
-        state.best_score, state.best_epoch = point.score, epoch
-        state.best_weights = {name: value.clone() for name, value in model.state_dict().items()}
+    state.add(point, model)

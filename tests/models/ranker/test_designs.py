@@ -28,6 +28,7 @@ from models.ranker.head import EntireSpace, MultiGateExperts, build_head
 from models.ranker.model import NEAREST
 from models.ranker.rates import RATES
 from models.ranker.training import predict_attention
+from models.training.optimizers import sparse_tables
 from tests.models.ranker.designs import (
     EVERYTHING,
     ITEMS,
@@ -212,11 +213,11 @@ def test_a_step_changes_only_the_rows_of_items_that_it_reads() -> None:
     model.set_nearest(
         torch.arange(ITEMS)[:, None].repeat(1, NEAREST)
     )  # each item itself, so that `near` reads few rows as well
-    before = [table.detach().clone() for table in model.sparse_tables()]
+    before = [table.detach().clone() for table in sparse_tables(model)]
     changed, unchanged = [set[int](), set[int]()], [set[int](), set[int]()]
 
     def watch(_: int, __: int) -> None:
-        for number, table in enumerate(model.sparse_tables()):
+        for number, table in enumerate(sparse_tables(model)):
             assert table.grad is not None
             read = table.grad.to_dense().any(dim=1)
             assert torch.equal(table[~read], before[number][~read])
@@ -226,7 +227,7 @@ def test_a_step_changes_only_the_rows_of_items_that_it_reads() -> None:
             changed[number] |= set(read.nonzero().flatten().tolist())
 
     fit(model, rows, seed=0, epochs=1, batch_size=4, lr=1e-2, valid_share=0.2, patience=1, progress=watch)
-    assert len(unchanged) == len(model.sparse_tables()) == 2
+    assert len(unchanged) == len(sparse_tables(model)) == 2
     assert all(unchanged)  # there are rows that an earlier step read and a later step did not
 
 

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from models import distributed
 from models.distributed import worker_count, worker_index
-from models.ranker.histories import Int64s
-from models.ranker.model import Ranker
+from models.training.optimizers import dense_weights, sparse_tables
+
+Int64s = NDArray[np.int64]
 
 
 def take_share(rows: Int64s) -> Int64s:
@@ -27,15 +28,12 @@ def sum_over_workers(values: NDArray[np.float32], device: torch.device) -> NDArr
     return total
 
 
-def sum_gradients(model: Ranker) -> None:
+def sum_gradients(model: nn.Module) -> None:
     """Replace each worker's part of the gradient by the sum over all workers."""
     if not dist.is_initialized():
         return
-    tables = model.sparse_tables()
-    table_ids = {id(table) for table in tables}
-    dense = [weights for weights in model.parameters() if id(weights) not in table_ids]
-    distributed.sum_gradients(dense)
-    for table in tables:
+    distributed.sum_gradients(dense_weights(model))
+    for table in sparse_tables(model):
         table.grad = _sum_sparse_gradients(table)
 
 

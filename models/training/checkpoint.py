@@ -1,15 +1,12 @@
 """The state of a training after an epoch, as one safetensors file: a training that was killed resumes from it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor
-
-from models.ranker.model import Ranker
+from torch import Tensor, nn
 
 FORMAT = 3  # of the file; part of the file's name, so files of another format are not read
 
@@ -26,28 +23,25 @@ class Checkpoint(Protocol):
 
 @dataclass(frozen=True)
 class Epoch:
-    """One point of the training curve. Validation values are means over the tasks that have them, or NaN."""
+    """One point of a training curve. Each model adds what it measures on its validation data, as numbers."""
 
     epoch: int
     train_loss: float
-    valid_loss: float
-    valid_auc: float
-    valid_gauc: float
 
     @property
     def score(self) -> float:
-        """The best epoch has the highest score: GAUC (AUC if no user has both classes) minus log loss.
+        """The best epoch has the highest score; NaN if it is not defined."""
+        raise NotImplementedError
 
-        GAUC alone is noisy: it picks epochs whose probabilities are still far off (docs/results/rank.md).
-        """
-        return (self.valid_auc if math.isnan(self.valid_gauc) else self.valid_gauc) - self.valid_loss
+
+E = TypeVar("E", bound=Epoch)
 
 
 @dataclass
-class TrainingState:
+class TrainingState(Generic[E]):
     """How far a training is: its curve, and the weights of the best epoch."""
 
-    curve: list[Epoch] = field(default_factory=list)
+    curve: list[E] = field(default_factory=list)
     best_score: float = -torch.inf
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
@@ -56,9 +50,16 @@ class TrainingState:
     def epochs_done(self) -> int:
         return self.curve[-1].epoch if self.curve else 0
 
+    def add(self, point: E, model: nn.Module) -> None:
+        """Add an epoch to the curve, and keep its weights if it is the best so far."""
+        self.curve.append(point)
+        if not point.score <= self.best_score:  # better, or not defined
+            self.best_score, self.best_epoch = point.score, point.epoch
+            self.best_weights = {name: value.clone() for name, value in model.state_dict().items()}
+
 
 def save_state(
-    checkpoint: Checkpoint, model: Ranker, optimizers: Sequence[torch.optim.Optimizer], state: TrainingState
+    checkpoint: Checkpoint, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], state: TrainingState[E]
 ) -> None:
     """Write everything that `resume` needs."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -72,9 +73,14 @@ def save_state(
     checkpoint.write(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
 
 
-def resume(checkpoint: Checkpoint, model: Ranker, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingState:
-    """Load model and optimizers from the checkpoint. If there is none, return a state without epochs."""
-    content = checkpoint.read()
+def resume(
+    checkpoint: Checkpoint | None, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], kind: type[E]
+) -> TrainingState[E]:
+    """Load model and optimizers from the checkpoint. If there is none, return a state without epochs.
+
+    kind  of the points of the curve
+    """
+    content = None if checkpoint is None else checkpoint.read()
     if content is None:
         return TrainingState()
     tensors = load(content)
@@ -86,7 +92,7 @@ def resume(checkpoint: Checkpoint, model: Ranker, optimizers: Sequence[torch.opt
             moments.setdefault(int(index), {})[name] = value if value.is_floating_point() else int(value)
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     best_score, best_epoch = tensors["judged"].tolist()
-    curve = [Epoch(int(epoch), *values) for epoch, *values in tensors["curve"].tolist()]
+    curve = [kind(int(epoch), *values) for epoch, *values in tensors["curve"].tolist()]
     return TrainingState(curve, best_score, int(best_epoch), _select_prefix(tensors, "best."))
 
 

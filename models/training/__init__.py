@@ -1,0 +1,1 @@
+"""What the trainings of our models share: checkpoints, workers, and optimizers for tables with a row per item."""

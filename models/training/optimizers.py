@@ -1,0 +1,23 @@
+"""Optimizers whose step costs the same for any number of items."""
+
+import torch
+from torch import nn
+
+
+def sparse_tables(model: nn.Module) -> list[nn.Parameter]:
+    """The tables with sparse gradients: a step reads and updates few of their rows."""
+    sparse = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag) and m.sparse}
+    return [weights for weights in model.parameters() if id(weights) in sparse]
+
+
+def dense_weights(model: nn.Module) -> list[nn.Parameter]:
+    """All weights that are not in a sparse table."""
+    tables = {id(table) for table in sparse_tables(model)}
+    return [weights for weights in model.parameters() if id(weights) not in tables]
+
+
+def build_optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """Adam. In tables with a row per item it updates only the rows that a batch read."""
+    tables = sparse_tables(model)
+    dense = torch.optim.AdamW(dense_weights(model), lr=lr, weight_decay=0.0)
+    return [torch.optim.SparseAdam(tables, lr=lr), dense] if tables else [dense]
