@@ -1,0 +1,103 @@
+"""What the generator knows of items: their vectors, made of IDs, codes and texts."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.generator.batches import PADDING
+from models.generator.design import Design
+
+
+class ItemEmbedding(nn.Module):
+    """An item's vector is the sum of an embedding of its ID, one for each of its codes, and a projection of its text.
+
+    The design says which of these there are. The row after the last item is the item that nothing is known of.
+
+    known  [items + 1] bool, whether training saw the item: the others have no ID embedding
+    codes  [items + 1, levels] int64; an item without codes has each level's size
+    text   [items + 1, text_dim] float32 of unit length; zeros for an item without text
+    """
+
+    known: Tensor
+    codes: Tensor
+    text: Tensor
+
+    def __init__(self, design: Design, n_items: int, code_sizes: tuple[int, ...], text_dim: int) -> None:
+        super().__init__()
+        self.design, self.n_items, dim = design, n_items, design.dim
+        rows = n_items if "id" in design.inputs else 0
+        self.ids = nn.Embedding(rows + 1, dim, padding_idx=rows, sparse=True)  # last row: no ID
+        self.levels = nn.ModuleList(nn.Embedding(size + 1, dim, padding_idx=size) for size in code_sizes)
+        self.project = nn.Linear(text_dim, dim) if text_dim else None
+        for table in (self.ids, *self.levels):
+            assert isinstance(table, nn.Embedding)
+            nn.init.normal_(table.weight, std=0.02)
+            nn.init.zeros_(table.weight[-1:].detach())
+        if self.project is not None:
+            nn.init.normal_(self.project.weight, std=0.02)
+        self.register_buffer("known", torch.zeros(n_items + 1, dtype=torch.bool))
+        # training does not change these, so they are no part of a checkpoint
+        codes = torch.tensor(code_sizes, dtype=torch.int64).repeat(n_items + 1, 1)
+        self.register_buffer("codes", codes, persistent=False)
+        self.register_buffer("text", torch.zeros(n_items + 1, text_dim), persistent=False)
+
+    def set_codes(self, codes: Tensor) -> None:
+        """Set every item's codes [items, levels] int64; a row of -1: the item has no codes.
+
+        raises  ValueError for another shape, or if a code is not below its level's size
+        """
+        sizes = self.codes[-1]
+        if codes.shape != (self.n_items, len(sizes)):
+            raise ValueError(f"codes are {list(codes.shape)}, expected {[self.n_items, len(sizes)]}")
+        codes = codes.to(sizes.device)
+        if (codes >= sizes).any():
+            raise ValueError(f"a code is beyond its level's size, {sizes.tolist()}")
+        self.codes[:-1] = torch.where(codes < 0, sizes, codes)
+
+    def set_text(self, vectors: Tensor) -> None:
+        """Set every item's text vector [items, text_dim], of any length; zeros: the item has no text.
+
+        raises  ValueError for another shape
+        """
+        if vectors.shape != (self.n_items, self.text.shape[1]):
+            raise ValueError(f"vectors are {list(vectors.shape)}, expected {[self.n_items, self.text.shape[1]]}")
+        self.text[:-1] = F.normalize(vectors.to(self.text), dim=1)
+
+    def codes_of(self, items: Tensor) -> Tensor:
+        """The codes [n, levels] of items [n]: what `set_codes` received, -1 for items without codes."""
+        codes = self.codes[items]
+        return torch.where(codes == self.codes[-1], -1, codes)
+
+    def forward(self, items: Tensor) -> Tensor:
+        """Vectors [n, dim] of items [n] int64, zeros for PADDING.
+
+        Items that no training saw have no ID embedding: their text and codes describe them.
+        """
+        items = torch.where(items == PADDING, self.n_items, items)
+        has_id = self.known[items] & ("id" in self.design.inputs)
+        if self.training and self.design.id_dropout:
+            has_id = has_id & (torch.rand(len(items), device=items.device) >= self.design.id_dropout)
+        vectors: Tensor = self.ids(torch.where(has_id, items, self.ids.num_embeddings - 1))
+        if "codes" in self.design.inputs:
+            vectors = vectors + self.embed_codes(self.codes[items])
+        if self.project is not None:
+            vectors = vectors + self.project(self.text[items])
+        return vectors
+
+    def embed_codes(self, codes: Tensor) -> Tensor:
+        """The sum [n, dim] of the embeddings of the first levels' codes [n, levels or fewer]."""
+        total = self.ids.weight.new_zeros(len(codes), self.design.dim)
+        for table, level_codes in zip(self.levels, codes.unbind(1), strict=False):
+            total = total + table(level_codes)
+        return total
+
+    def is_described(self) -> Tensor:
+        """Which items [items] bool have an ID embedding, codes or a text: the model can say nothing of the others."""
+        described = self.known & ("id" in self.design.inputs)
+        if "codes" in self.design.inputs:
+            described = described | (self.codes < self.codes[-1]).all(dim=1)
+        return (described | (self.text != 0).any(dim=1))[:-1]
+
+    def code_tables(self) -> list[Tensor]:
+        """The embeddings [codes, dim] of each level."""
+        return [table.weight[:-1] for table in self.levels if isinstance(table, nn.Embedding)]

@@ -1,0 +1,61 @@
+"""The best items of each user, by either kind of head."""
+
+import numpy as np
+import torch
+
+from models.generator.beam import Beams, search
+from models.generator.excluded import Ints, check_excluded, split_users
+from models.generator.model import Generator
+from models.generator.states import States
+from models.generator.trie import CodeTrie
+from models.ranker.histories import Histories, Int64s
+
+# offsets [users + 1] and items [pairs]: user u must not get items[offsets[u]:offsets[u + 1]]
+Excluded = tuple[Ints, Ints]
+SCORES_AT_ONCE = 2**26  # in memory: 256 MiB
+
+
+def seen_items(histories: Histories, users: Ints, ends: Int64s) -> Excluded:
+    """The items of each user's events before the ends [users]."""
+    begins = histories.offsets[users]
+    counts = ends - begins
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    events = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], counts)
+    return offsets, histories.items[events]
+
+
+def find_best_items(model: Generator, states: States, k: int, excluded: Excluded | None = None) -> Beams:
+    """The k items of each user with the best scores of all, by the head `items` or `parallel`.
+
+    Memory is bounded: users are scored in chunks.
+    raises  ValueError if the model has neither head, or the excluded items do not fit
+    """
+    n_users, device = len(states), states.last.device
+    offsets, excluded_items = excluded or (np.zeros(n_users + 1, np.int64), np.zeros(0, np.int64))
+    check_excluded(offsets, excluded_items, users=n_users, n_items=model.n_items)
+    score_items = model.item_scorer()
+    items = torch.full((n_users, k), -1, dtype=torch.int64, device=device)
+    scores = torch.full((n_users, k), -torch.inf, device=device)
+    users_at_once = max(1, SCORES_AT_ONCE // max(model.n_items, 1))
+    for first, last in split_users(offsets, users_at_once=users_at_once, pairs_at_once=SCORES_AT_ONCE):
+        chunk = score_items(states.take(torch.arange(first, last, device=device)))
+        rows = np.repeat(np.arange(last - first), np.diff(offsets[first : last + 1]))
+        places = excluded_items[offsets[first] : offsets[last]]
+        chunk[torch.from_numpy(rows).to(device), torch.from_numpy(places.astype(np.int64)).to(device)] = -torch.inf
+        best = chunk.topk(min(k, model.n_items), dim=1)
+        scores[first:last, : best.values.shape[1]] = best.values
+        items[first:last, : best.values.shape[1]] = torch.where(best.values > -torch.inf, best.indices, -1)
+    return Beams(items, scores)
+
+
+def find_best_codes(
+    model: Generator, states: States, trie: CodeTrie, *, k: int, beam: int, excluded: Excluded | None = None
+) -> Beams:
+    """The k best items of each user by a beam over their codes, by the head `codes`. beam: at least k"""
+    beams = search(trie, model.step(states), users=len(states), beam=beam, renormalise=True, excluded=excluded)
+    return Beams(beams.items[:, :k], beams.scores[:, :k])
+
+
+def build_trie(model: Generator) -> CodeTrie:
+    """The trie of all items that have codes. raises: ValueError if two items have the same codes"""
+    return CodeTrie.build(model.items.codes_of(torch.arange(model.n_items, device=model.device)))

@@ -1,0 +1,173 @@
+"""Training: negatives, seeds, interruptions, workers, bfloat16 and histories that cannot be trained on."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from safetensors.torch import load_file, save_file
+
+from models.generator import PRESETS, Design, Generator, fit
+from models.generator.batches import read_batch, split_histories
+from models.generator.heads import sampled_softmax
+from models.generator.losses import compute_loss
+from models.training.optimizers import sparse_tables
+from tests.models.generator.toy import (
+    ITEMS,
+    build_generator,
+    ends_before_last,
+    have_same_weights,
+    make_histories,
+    shrink,
+    train,
+)
+
+DESIGN = replace(shrink(PRESETS["sidereal"]), window=2)
+
+
+class Memory:
+    """A checkpoint in memory."""
+
+    content: bytes | None = None
+
+    def read(self) -> bytes | None:
+        return self.content
+
+    def write(self, content: bytes) -> None:
+        self.content = content
+
+
+def test_a_target_is_never_its_own_negative() -> None:
+    states, negatives, targets = torch.randn(3, 8), torch.randn(5, 8), torch.randn(4, 8)
+    targets[0], targets[3] = negatives[2], negatives[4]
+    positions, places = torch.tensor([0, 0, 1, 2]), torch.tensor([2, -1, -1, 4])
+    losses = sampled_softmax(states, negatives, targets, positions, places, 0.0)
+    for pair, (position, excluded) in enumerate([(0, {2}), (0, {2}), (1, set()), (2, {4})]):
+        others = [number for number in range(5) if number not in excluded]
+        scores = torch.stack([targets[pair], *negatives[others]]) @ states[position]
+        torch.testing.assert_close(losses[pair], -scores.log_softmax(0)[0])
+    alone = sampled_softmax(states[:1], targets[:1], targets[:1], torch.tensor([0]), torch.tensor([0]), 0.0)
+    assert alone.tolist() == [0.0]
+
+
+def test_few_negatives_can_stand_for_all_items() -> None:
+    torch.manual_seed(0)
+    states, items = torch.randn(50, 8), torch.randn(4000, 8) / 4
+    positions = torch.arange(50)
+    full = -(states @ items.T).log_softmax(dim=1)[positions, positions]
+    drawn = torch.randperm(3950)[:400] + 50
+    places, raise_by = torch.full((50,), -1), float(np.log(4000 / 400))
+    sampled = sampled_softmax(states, items[drawn], items[:50], positions, places, raise_by)
+    assert abs(sampled.mean() - full.mean()) < 0.05
+
+
+@pytest.mark.parametrize("name", ["sidereal", "tiger"])
+def test_a_killed_training_ends_with_the_same_weights(name: str) -> None:
+    design, checkpoint = shrink(PRESETS[name]), Memory()
+    undisturbed, resumed = build_generator(design), build_generator(design)
+    expected = train(undisturbed, make_histories(), epochs=3)
+
+    def progress(done: int, total: int) -> None:
+        if done > total * 2 // 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(build_generator(design), make_histories(), epochs=3, checkpoint=checkpoint, progress=progress)
+    assert train(resumed, make_histories(), epochs=3, checkpoint=checkpoint) == expected
+    assert have_same_weights(resumed, undisturbed)
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    models = [build_generator(DESIGN) for _ in range(3)]
+    for model, seed in zip(models, (0, 0, 1), strict=True):
+        train(model, make_histories(), epochs=2, seed=seed)
+    assert have_same_weights(models[0], models[1])
+    assert not have_same_weights(models[0], models[2])
+
+
+def test_a_trained_model_that_cannot_become_better_keeps_its_weights() -> None:
+    model = build_generator(DESIGN)
+    train(model, make_histories())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    curve = train(model, make_histories(), epochs=9, patience=1, lr=1.0)
+    assert [point.epoch for point in curve] == [0, 1]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_step_updates_only_the_rows_that_it_reads() -> None:
+    design = replace(DESIGN, heads=("items",))
+    model, histories = build_generator(design), make_histories(users=3)
+    model.items.known[:-1] = True
+    sequences = split_histories(histories, histories.offsets[1:], design.length)
+    batch = read_batch(histories, sequences, following=2)
+    negatives = torch.tensor([1, 5])
+    torch.autograd.backward(compute_loss(model.eval(), batch, negatives, None))
+    (table,) = sparse_tables(model)
+    assert table.grad is not None
+    read = set(table.grad.coalesce().indices()[0].tolist())
+    assert read == {1, 5, *histories.items.tolist()}
+    assert len(read) < ITEMS
+
+
+def test_training_in_bfloat16_ends_near_training_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = []
+    for bf16 in (False, True):
+        kind = torch.autocast("cpu", torch.bfloat16, enabled=bf16)
+        for name in ("training", "model"):
+            monkeypatch.setattr(f"models.generator.{name}.mixed_precision", lambda _, on_cpu=False, kind=kind: kind)
+        model = build_generator(DESIGN)
+        curves.append(train(model, make_histories(), epochs=6)[-1])
+        assert {weights.dtype for weights in model.parameters()} == {torch.float32}
+    full, short = curves
+    assert full.train_loss != short.train_loss
+    assert short.train_loss == pytest.approx(full.train_loss, rel=0.1)
+    assert short.recall_at_10 > 0.9
+
+
+def train_exactly() -> Generator:
+    """A model whose weights do not depend on how a batch is shared: without dropout, in float32."""
+    model = build_generator(replace(DESIGN, dropout=0.0, block_dropout=0.0, id_dropout=0.0))
+    with patch("models.generator.training.mixed_precision", lambda device, on_cpu: nullcontext()):
+        train(model, make_histories(users=60), epochs=2)
+    return model
+
+
+def train_worker(worker: int, workers: int, folder: Path) -> None:
+    dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=worker, world_size=workers)
+    torch.set_num_threads(1)
+    model = train_exactly()
+    save_file(model.state_dict(), folder / f"{worker}.safetensors")
+    dist.destroy_process_group()
+
+
+def test_two_workers_get_the_weights_of_one(tmp_path: Path) -> None:
+    model = train_exactly()
+    mp.spawn(train_worker, (2, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
+    first, second = (load_file(tmp_path / f"{worker}.safetensors") for worker in range(2))
+    for name, value in model.state_dict().items():
+        assert torch.equal(first[name], second[name])
+        torch.testing.assert_close(first[name], value, atol=1e-3, rtol=0)
+
+
+def test_histories_without_two_events_are_refused() -> None:
+    histories = make_histories(users=4)
+    model = Generator(design=shrink(Design()), n_items=ITEMS)
+    options = {"seed": 0, "epochs": 1, "tokens": 64, "negatives": 8, "lr": 1e-3, "valid_users": 4, "patience": 1}
+    with pytest.raises(ValueError, match="no user has two events"):
+        fit(model, histories, histories.offsets[:-1] + 1, **options)  # type: ignore[arg-type]
+    assert len(fit(model, histories, histories.offsets[1:], **options)) == 1  # type: ignore[arg-type]  # no validation
+
+
+def test_without_validation_users_the_last_epoch_is_kept() -> None:
+    model = build_generator(DESIGN)
+    curve = train(model, make_histories(), epochs=2, valid_users=0)
+    assert np.isnan([point.score for point in curve]).all()
+    other = build_generator(DESIGN)
+    assert ends_before_last(make_histories()).any()
+    train(other, make_histories(), epochs=2)
+    assert have_same_weights(model, other)
