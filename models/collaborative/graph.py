@@ -83,7 +83,9 @@ class InteractionGraph:
 
     def _multiply(self, weights: Tensor, x: Tensor) -> Tensor:
         shape = (len(self.degrees), len(self.degrees))
-        matrix = torch.sparse_csr_tensor(self.offsets, self.neighbours, weights[self.edges], shape)
+        matrix = torch.sparse_csr_tensor(
+            self.offsets, self.neighbours, weights[self.edges], shape, check_invariants=False
+        )
         return matrix @ x
 
     def _ranges(self) -> Iterator[tuple[slice, Tensor, Tensor]]:

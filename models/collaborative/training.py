@@ -18,7 +18,7 @@ from models.collaborative.dccf import DCCF, Views, contrast
 from models.collaborative.graph import InteractionGraph, Ints
 from models.collaborative.lightgcn import LightGCN
 
-STEPS = 16  # of an epoch
+STEPS = 16  # of an epoch, or as many as there are edges if these are fewer
 NEGATIVES = 512  # items that the edges of a step share
 TEMPERATURE = 0.2
 LEARNING_RATE = 0.01
@@ -49,10 +49,10 @@ def fit(
     n_items: int,
     *,
     kind: Literal["lightgcn", "dccf"],
-    dim: int,
-    layers: int,
-    epochs: int,
     seed: int,
+    dim: int = 64,
+    layers: int = 2,
+    epochs: int = 30,
     intents: int = 64,
     device: str = "cpu",
     progress: Progress | None = None,
@@ -77,16 +77,16 @@ def fit(
             else DCCF(graph, dim=dim, layers=layers, intents=intents)
         ).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    rng, losses = np.random.default_rng(seed), []
+    rng, losses, steps = np.random.default_rng(seed), [], min(STEPS, len(graph.users))
     for epoch in range(epochs):
         total = 0.0
-        for step, edges in enumerate(np.array_split(rng.permutation(len(graph.users)), STEPS)):
+        for step, edges in enumerate(np.array_split(rng.permutation(len(graph.users)), steps)):
             optimizer.zero_grad()
             total += _add_gradients(model, graph, edges, rng)
             optimizer.step()
             if progress is not None:
-                progress(epoch * STEPS + step + 1, epochs * STEPS)
-        losses.append(total / STEPS)
+                progress(epoch * steps + step + 1, epochs * steps)
+        losses.append(total / steps)
         if not math.isfinite(total):
             raise FloatingPointError(f"epoch {epoch + 1} gives NaN or infinity")
     with torch.no_grad():

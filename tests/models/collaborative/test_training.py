@@ -62,14 +62,14 @@ def test_neither_the_order_of_events_nor_repeated_events_change_the_vectors(kind
 
 
 @both_kinds
-def test_an_epoch_has_as_many_steps_for_every_number_of_events(kind: Kind) -> None:
-    steps = list[tuple[int, int]]()
-    for users, items in ((np.arange(3), np.arange(3)), draw_events()):
+def test_an_epoch_has_the_same_number_of_steps_for_more_events(kind: Kind) -> None:
+    for events, steps_an_epoch in (((np.arange(3), np.arange(3)), 3), (draw_events(), STEPS)):
+        steps = list[tuple[int, int]]()
         fit(
-            users, items, USERS, ITEMS, kind=kind, dim=8, layers=1, epochs=2, seed=0, intents=2,
-            progress=lambda *step: steps.append(step),
+            *events, USERS, ITEMS, kind=kind, dim=8, layers=1, epochs=2, seed=0, intents=2,
+            progress=lambda *step, steps=steps: steps.append(step),
         )  # fmt: skip
-    assert steps == 2 * [(n, 2 * STEPS) for n in range(1, 2 * STEPS + 1)]
+        assert steps == [(n, 2 * steps_an_epoch) for n in range(1, 2 * steps_an_epoch + 1)]
 
 
 def test_training_leaves_the_random_numbers_of_others_alone() -> None:
