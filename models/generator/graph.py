@@ -25,6 +25,7 @@ BACKWARDS = 0.7  # the weight of a step against the order of events
 ROW_POWER, COLUMN_POWER = 0.5, 0.3  # how much less each step counts from an item, or to an item, with many steps
 LAST, DECAY = 10, 0.6  # a walk begins at the user's last items; each counts DECAY times the one after it
 TWO_STEPS = 0.2  # the weight of a walk of two steps; one step has weight 1
+STRONGEST = 300  # steps that an item keeps; a walk costs less where many users chose many items, and finds the same
 CONTENT = 0.15  # the weight of the cosine between contents
 SCORES_AT_ONCE = 1 << 25  # limits memory: to 128 MiB for dense float32 scores, about three times that for sparse ones
 
@@ -74,7 +75,7 @@ def count_pairs(histories: Histories, ends: Int64s, window: int = WINDOW, *, sin
 class ItemGraph:
     """Steps from item to item, weighted by how often and how closely the items follow each other.
 
-    steps    [items, items] float32 CSR, normalised
+    steps    [items, items] float32 CSR, normalised, the STRONGEST of each item
     vectors  [items, dim] float32 of unit length, the items' contents; zeros for an item without content. None if the
              graph does not look at contents. With vectors, items like the user's last items get a higher score.
     """
@@ -96,7 +97,7 @@ class ItemGraph:
         steps = forward + BACKWARDS * forward.T
         scale_rows = sparse.diags(_negative_power(steps.sum(axis=1), ROW_POWER))
         scale_columns = sparse.diags(_negative_power(steps.sum(axis=0), COLUMN_POWER))
-        return cls((scale_rows @ steps @ scale_columns).tocsr().astype(np.float32), vectors)
+        return cls(_keep_strongest((scale_rows @ steps @ scale_columns).tocsr(), STRONGEST), vectors)
 
     @classmethod
     def from_histories(
@@ -182,6 +183,17 @@ def _known_items(histories: Histories, users: Int64s, ends: Int64s) -> tuple[Int
     events = np.arange(len(rows)) + np.repeat(begins - np.cumsum(lengths) + lengths, lengths)
     is_visible = ~histories.is_hidden(events, ends[rows])
     return rows[is_visible], histories.items[events[is_visible]]
+
+
+def _keep_strongest(steps: Matrix, count: int) -> Matrix:
+    """The `count` highest values of each row, as float32; ties go to the smaller column."""
+    steps.sort_indices()
+    lengths = np.diff(steps.indptr)
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    order = np.lexsort((-steps.data, rows))
+    kept = np.sort(order[np.arange(len(order)) - np.repeat(steps.indptr[:-1], lengths) < count])
+    values = steps.data[kept].astype(np.float32)
+    return sparse.csr_matrix((values, (rows[kept], steps.indices[kept])), steps.shape)
 
 
 def _negative_power(sums: Any, power: float) -> NDArray[np.float64]:

@@ -128,6 +128,15 @@ def test_an_event_that_is_taken_back_is_neither_counted_nor_walked_from_nor_seen
     assert other.top_items(histories, np.array([0]), np.array([2]), 3)[0].tolist() == [[2, -1, -1]]
 
 
+def test_an_item_keeps_its_strongest_steps_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    histories = make_histories()
+    all_steps = build_graph(histories).steps.toarray()
+    monkeypatch.setattr(graph, "STRONGEST", 3)
+    kept = build_graph(histories).steps.toarray()
+    assert ((kept > 0).sum(axis=1) == 3).all()
+    np.testing.assert_array_equal(np.sort(kept, axis=1)[:, -3:], np.sort(all_steps, axis=1)[:, -3:])
+
+
 def test_a_log_without_events_makes_a_graph_that_finds_nothing() -> None:
     histories = build_histories([], [])
     items, _ = build_graph(histories).top_items(histories, np.arange(2), np.zeros(2, int), 3)
