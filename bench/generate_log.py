@@ -6,7 +6,7 @@ occur in such an event. A target is an item that the user has not chosen before.
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -84,6 +84,11 @@ class KnownLog:
         users = np.repeat(np.arange(len(self.train_ends)), np.diff(self.histories.offsets))
         is_train = np.arange(len(users)) < self.train_ends[users]
         return self.histories.items[is_train].astype(np.int64)
+
+
+# Histories, users and ends of their known histories [rows] -> scores [rows, items], -inf if an item is not proposed.
+Scores = Callable[[Histories, Int64s, Int64s], Floats]
+Learn = Callable[[KnownLog, int], Scores]  # from a log and a seed
 
 
 @dataclass(frozen=True)

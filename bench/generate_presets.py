@@ -1,16 +1,10 @@
 """What bench/generate.py measures: each preset learns from a log and then scores all items for a user."""
 
-from collections.abc import Callable
-
 import numpy as np
-from generate_log import Floats, KnownLog
+from generate_log import KnownLog, Learn, Scores
+from generate_models import MODELS
 
 from models.generator.graph import ItemGraph
-from models.ranker.histories import Histories, Int64s
-
-# Histories, users and ends of their known histories [rows] -> scores [rows, items], -inf if an item is not proposed.
-Scores = Callable[[Histories, Int64s, Int64s], Floats]
-Learn = Callable[[KnownLog, int], Scores]  # from a log and a seed
 
 
 def learn_popular(log: KnownLog, seed: int) -> Scores:
@@ -29,5 +23,5 @@ def learn_graph_text(log: KnownLog, seed: int) -> Scores:
     return graph.score_items
 
 
-PRESETS: dict[str, Learn] = {"popular": learn_popular, "graph": learn_graph, "graph_text": learn_graph_text}
-USES_TEXT = {"graph_text"}
+PRESETS: dict[str, Learn] = {"popular": learn_popular, "graph": learn_graph, "graph_text": learn_graph_text} | MODELS
+USES_TEXT = PRESETS.keys() - {"popular", "graph", "sasrec"}
