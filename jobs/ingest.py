@@ -25,15 +25,15 @@ from jobs.landing.accounting import (
     count_all,
     count_fates,
     count_lines,
-    list_event_days,
     list_metrics,
     load_touched_days,
 )
 from jobs.landing.bronze import check_day_has_events, check_refusals, land_lines, replace_rejects
-from jobs.landing.due import find_changed_days, find_due_days
+from jobs.landing.due import find_changed_days, list_due_days
 from jobs.landing.files import KINDS, list_landing_files
 from jobs.landing.landed import begin_reading, finish_reading, list_unread, plan_reading
-from jobs.landing.silver import drop_items_without_lines, stage_events, stage_items
+from jobs.landing.line_groups import load_line_groups, load_line_groups_again
+from jobs.landing.silver import find_items_without_lines, stage_events, stage_items
 from jobs.landing.toml import load_landing
 from jobs.runtime.entry import main, parse_day
 from jobs.runtime.progress import steps
@@ -53,16 +53,18 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         old_files = f"{len(plan.left_out):,} files of earlier days, such as {plan.left_out[0]}"
         print(f"warning: {old_files}, are not read, although they are new or have changed; land them as history with"
               " --since", file=sys.stderr)  # fmt: skip
-    changed = find_changed_days(lake, plan, landing.late_days)
+    before = load_line_groups(lake, plan.list_names())
     begin_reading(lake, plan)
     with Staging(lake) as staging:
-        land_lines(lake, staging, landing, plan, since, day)
-        due_days = find_due_days(lake, plan, changed.due, since, day)
+        land_lines(lake, staging, landing, plan, before, since, day)
+        lines = load_line_groups_again(lake, plan.list_names(), before)
+        changed = find_changed_days(lake, plan, before, lines, landing.late_days)
+        due_days = list_due_days(changed, since, day)
         counts = {kind: count_lines(lake, kind, due_days) for kind in KINDS}
         events, items = count_all(counts["events"]), count_all(counts["items"])
         report_step(f"landed {events:,} event and {items:,} item lines; setting bad ones aside")
         replace_rejects(lake, due_days, counts)
-        check_refusals(lake)
+        check_refusals(lake, due_days)
         check_day_has_events(lake, landing, listing, data, day)
         check_future_share(counts["events"], landing, data)
         check_reject_share(counts, settings.logs.max_reject_share)
@@ -74,15 +76,16 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         stage_items(lake, staging, due_days, plan.last_day)
         report_step("checking the tables")
         checks = check(lake, "silver.events", silver_events, event_days) + check(lake, "silver.items", silver_items)
-        # If this run is killed from now on, its next try still builds the samples of these days.
-        replace_metrics(lake, "ingest", day, list_event_days(counts, event_days))
-    if plan.again or plan.gone:
-        drop_items_without_lines(lake, due_days, plan.last_day)
-    report_step("counting what became of every line")
-    fates = count_fates(lake, counts, due_days, event_days)
-    replace_metrics(lake, "ingest", day, list_metrics(counts, fates, event_days) + checks)
+        report_step("counting what became of every line")
+        has_old_items = bool(plan.unfinished) or any(group.kind == "items" for group in before)
+        dropped_items = find_items_without_lines(lake, due_days, plan.last_day) if has_old_items else []
+        fates = count_fates(lake, counts, due_days, event_days, len(dropped_items))
+        # Before anything is published: if this run is killed, its next try still builds the samples of these days.
+        replace_metrics(lake, "ingest", day, list_metrics(counts, fates, event_days) + checks)
+    if dropped_items:
+        lake.delete("silver.items", item_id=dropped_items)
     # Last, so that a run that is killed before is done again, and builds the samples of the same days.
-    finish_reading(lake, plan, list_unread(lake, listing, plan, data, day))
+    finish_reading(lake, plan, lines, list_unread(lake, listing, plan, data, day))
     totals = {fate: sum(fates[kind][fate] for kind in KINDS) for fate in FATES}
     return JobResult(**totals, notes={"files": len(plan.files), "event_days": len(event_days)})
 

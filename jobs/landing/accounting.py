@@ -99,14 +99,15 @@ def check_reject_share(counts: dict[str, list[LineCount]], max_share: float) -> 
 
 
 def count_fates(
-    lake: Lake, counts: dict[str, list[LineCount]], due_days: list[date], event_days: list[date]
+    lake: Lake, counts: dict[str, list[LineCount]], due_days: list[date], event_days: list[date], dropped_items: int
 ) -> dict[str, dict[str, int]]:
     """Count for events and for items what became of the lines that were due: the numbers named in `FATES`.
 
+    dropped_items  rows of silver.items of these days that this run will delete, because they have no line any more
     raises  RuntimeError unless rows in = rows out + rejected + duplicate + conflicting
     """
     events_out = _count_rows(lake, "silver.events", "landed_day", due_days)
-    items_out = _count_rows(lake, "silver.items", "day", due_days)
+    items_out = _count_rows(lake, "silver.items", "day", due_days) - dropped_items
     # An older version of an item, or the same version again, counts as a duplicate.
     good_items = count_all(counts["items"]) - count_rejected(counts["items"])
     return {
@@ -146,10 +147,10 @@ def list_metrics(
     for kind in KINDS:
         reasons = {f"reject:{reason}": lines for reason, lines in count_reasons(counts[kind]).items()}
         rows += metric_rows("rows", kind, reasons)
-    return rows + list_event_days(counts, event_days)
+    return rows + _list_event_days(counts, event_days)
 
 
-def list_event_days(counts: dict[str, list[LineCount]], event_days: list[date]) -> list[dict[str, Any]]:
+def _list_event_days(counts: dict[str, list[LineCount]], event_days: list[date]) -> list[dict[str, Any]]:
     """The good lines of each event day as rows of gold.metrics, which `load_touched_days` reads."""
     good_lines = dict.fromkeys(event_days, 0)
     for count in counts["events"]:

@@ -16,6 +16,7 @@ from jobs.lake.staging import Staging
 from jobs.landing.accounting import LineCount, count_rejected
 from jobs.landing.files import KINDS, Listing
 from jobs.landing.landed import ReadingPlan
+from jobs.landing.line_groups import LineGroups
 from jobs.landing.lines import describe_reading, read_lines
 from jobs.landing.parse import REFUSED
 from jobs.landing.settings import Landing
@@ -24,37 +25,34 @@ from jobs.landing.toml import FILE_NAME
 MANY_ROWS = 100_000  # Spark writes a table of at least so many rows faster than one process does
 
 
-def land_lines(lake: Lake, staging: Staging, landing: Landing, plan: ReadingPlan, since: date, day: date) -> None:
+def land_lines(
+    lake: Lake, staging: Staging, landing: Landing, plan: ReadingPlan, before: LineGroups, since: date, day: date
+) -> None:
     """Stage the lines of the files to read for bronze.raw_events and bronze.raw_items, each on its due day.
 
     A line in a day folder is due on that day, or on its own if the time zone of the folders makes that one later. Any
     other line is due on its own date. An item without any date is due on `since`, or on `day` if its file was landed
     before.
+
+    before  lines that the bronze tables have of the files. Those of a file that was of the other kind are taken away
     """
     first_day = min([since, *lake.partition_days("silver.events")])
     values = {"since": since, "day": day, "run_id": lake.run_id, "first_day": first_day}
     for kind in KINDS:
         table, parts = f"bronze.raw_{kind}", []
+        replaced = {group.file for group in before if group.kind == kind} & {file.name for file in plan.files}
         for was_landed in (False, True):
             files = [f for f in plan.files if f.kind == kind and (f.name in plan.landed_before) == was_landed]
             if files:
                 reading = describe_reading(kind, landing, values | {"undated_day": day if was_landed else since})
                 rows = read_lines(lake, reading, files, landing.local_mib)
-                loose = [file.name for file in files if file.day is None and file.name in plan.again]
+                loose = [file.name for file in files if file.day is None and file.name in replaced]
                 parts.append(_keep_older_lines(lake, kind, rows, loose) if loose else rows)
-        names = [file.name for file in plan.files if file.kind == kind]
-        names += _find_files_of_other_kind(lake, kind, plan)
-        if plan.again.intersection(names):
-            staging.replace(table, _concat(lake, table, parts), file=names)
+        if replaced:
+            names = replaced | {file.name for file in plan.files if file.kind == kind}
+            staging.replace(table, _concat(lake, table, parts), file=sorted(names))
         elif parts:
             staging.append(table, _concat(lake, table, parts))
-
-
-def _find_files_of_other_kind(lake: Lake, kind: str, plan: ReadingPlan) -> list[str]:
-    """Files to read as another kind that have lines of this kind, because landing.toml has changed."""
-    names = [file.name for file in plan.files if file.kind != kind and file.name in plan.again]
-    text = f"SELECT DISTINCT file FROM bronze.raw_{kind} WHERE file IN :names"
-    return [str(name) for name in lake.query(text, names=names)["file"].to_pylist()] if names else []
 
 
 def _keep_older_lines(lake: Lake, kind: str, rows: DataFrame | pa.Table, loose: list[str]) -> DataFrame | pa.Table:
@@ -78,12 +76,14 @@ def _concat(lake: Lake, table: str, parts: list[DataFrame | pa.Table]) -> DataFr
     return reduce(DataFrame.unionByName, frames)
 
 
-def check_refusals(lake: Lake) -> None:
+def check_refusals(lake: Lake, due_days: list[date]) -> None:
     """raises UserError if a file that this run read is not what it should be"""
     text = " UNION ALL ".join(
-        f"SELECT file, reason FROM bronze.raw_{kind} WHERE run_id = :run AND reason LIKE :refused" for kind in KINDS
+        f"""SELECT file, reason FROM bronze.raw_{kind}
+            WHERE day IN :days AND run_id = :run AND reason LIKE :refused"""
+        for kind in KINDS
     )
-    refused = lake.query(text + " ORDER BY file", run=lake.run_id, refused=f"{REFUSED}%").to_pylist()
+    refused = lake.query(text + " ORDER BY file", days=due_days, run=lake.run_id, refused=f"{REFUSED}%").to_pylist()
     if refused:
         more = f" ({len(refused) - 1:,} more files are refused, too)" if len(refused) > 1 else ""
         raise UserError(f"{refused[0]['file']}: {refused[0]['reason'].removeprefix(REFUSED)}{more}")

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.landing.files import LandingFile, Listing
+from jobs.landing.line_groups import LineGroups
 from jobs.landing.settings import Landing
 
 TABLE = "bronze.landed_files"
@@ -25,10 +28,9 @@ class ReadingPlan:
     last_day       the last day that was run, or that this run is for: lines that are due later wait
     files          new files, and those that have changed since they were read
     rows           what bronze.landed_files has to say of `files` while they are read
-    again          names of those `files` of which bronze tables may hold lines
     landed_before  names of those `files` that an earlier run landed
-    interrupted    days of the day folders whose files a run began to read, and that count again now
-    gone           files that a run began to read, and that are gone: of their lines, those in bronze tables stay
+    unfinished     what bronze.landed_files says of files that a run began to read, but did not end well
+    gone           those `unfinished` files that are gone: of their lines, those in bronze tables stay
     waiting        other files that have lines which waited for their day, and are due now
     left_out       names of files that are too old for this run, and were not landed as they are now
     """
@@ -36,12 +38,15 @@ class ReadingPlan:
     last_day: date
     files: list[LandingFile] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
-    again: set[str] = field(default_factory=set)
     landed_before: set[str] = field(default_factory=set)
-    interrupted: set[date] = field(default_factory=set)
+    unfinished: list[Row] = field(default_factory=list)
     gone: list[Row] = field(default_factory=list)
     waiting: list[Row] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+
+    def list_names(self) -> list[str]:
+        """The names of the files whose lines this run adds, replaces or counts."""
+        return [file.name for file in self.files] + [row["file"] for row in [*self.gone, *self.waiting]]
 
 
 def plan_reading(lake: Lake, listing: Listing, landing: Landing, since: date, day: date) -> ReadingPlan:
@@ -50,11 +55,11 @@ def plan_reading(lake: Lake, listing: Listing, landing: Landing, since: date, da
     A run reads the files of its days, files outside day folders, and files that came late: those of a day folder of
     the last `late_days` that is not older than the oldest one landed. A file that is gone changes nothing.
     """
-    known = {row["file"]: row for row in lake.arrow(TABLE).to_pylist()}
-    landed = [row for row in known.values() if row["status"] == "landed"]
-    oldest = min([since, *(row["folder_day"] for row in landed if row["folder_day"])])
-    oldest = max(oldest, since - timedelta(days=landing.late_days))
-    plan = ReadingPlan(max([day, *lake.partition_days("silver.events"), *(row["day"] for row in landed)]))
+    known = _load_known(lake, listing)
+    landed = lake.arrow(TABLE, ["folder_day", "day"], ds.field("status") == "landed")
+    oldest = max(pc.min(landed["folder_day"]).as_py() or since, since - timedelta(days=landing.late_days))
+    last_run = pc.max(landed["day"]).as_py() or day
+    plan = ReadingPlan(max([day, last_run, *lake.partition_days("silver.events")]))
     for file in listing.files:
         row = known.get(file.name)
         reading: Row = {"reading_hash": hash_reading(landing, file.kind), "earliest_day": None}
@@ -70,11 +75,21 @@ def plan_reading(lake: Lake, listing: Listing, landing: Landing, since: date, da
     return plan
 
 
+def _load_known(lake: Lake, listing: Listing) -> dict[str, Row]:
+    """What bronze.landed_files says of the files that are in the folder, or of which lines may have to be counted.
+
+    A folder with retention holds few of the files that the table lists.
+    """
+    names = pa.array([file.name for file in listing.files], pa.string())
+    where = ds.field("file").isin(names) | (ds.field("status") == "reading") | (ds.field("rows_waiting") > 0)
+    return {row["file"]: row for row in lake.arrow(TABLE, where=where).to_pylist()}
+
+
 def _is_landed(row: Row, file: LandingFile, reading: Row) -> bool:
     """Whether a file was landed as it is now, and this run would not accept more of its lines."""
     if row["status"] != "landed" or row["reading_hash"] != reading["reading_hash"] or row["size"] != file.size:
         return False
-    if row["kind"] != file.kind:
+    if (row["kind"], row["format"], row["folder_day"]) != (file.kind, file.format, file.day):  # other patterns now
         return False
     if row["earliest_day"] and row["rows_rejected"] and reading["earliest_day"] < row["earliest_day"]:
         return False
@@ -91,11 +106,10 @@ def _add_file(lake: Lake, plan: ReadingPlan, file: LandingFile, row: Row | None,
         }
     )  # fmt: skip
     if row and row["status"] != "ignored":
-        plan.again.add(file.name)
         if row["rows"] is not None:
             plan.landed_before.add(file.name)
-        if row["status"] == "reading" and row["folder_day"]:
-            plan.interrupted.add(row["folder_day"])
+        if row["status"] == "reading":
+            plan.unfinished.append(row)
 
 
 def _add_unread(plan: ReadingPlan, known: dict[str, Row], listing: Listing) -> None:
@@ -105,8 +119,7 @@ def _add_unread(plan: ReadingPlan, known: dict[str, Row], listing: Listing) -> N
     for name, row in known.items():
         if row["status"] == "reading" and name not in listed:
             plan.gone.append(row)
-            if row["folder_day"]:
-                plan.interrupted.add(row["folder_day"])
+            plan.unfinished.append(row)
         elif name not in read_now and row["rows_waiting"] and row["counted_to"] < plan.last_day:
             plan.waiting.append(row)
 
@@ -122,34 +135,31 @@ def begin_reading(lake: Lake, plan: ReadingPlan) -> None:
     _merge(lake, plan.rows)
 
 
-def finish_reading(lake: Lake, plan: ReadingPlan, ignored: list[Row]) -> None:
-    """Write down that the lines of the files count from now on, and how many there are."""
+def finish_reading(lake: Lake, plan: ReadingPlan, lines: LineGroups, ignored: list[Row]) -> None:
+    """Write down that the lines of the files count from now on, and how many there are.
+
+    lines  those that the bronze tables have of the files of the plan
+    """
+    counts = {row["file"]: {"rows": 0, "rows_rejected": 0, "rows_waiting": 0} for row in [*plan.rows, *plan.waiting]}
+    for group, (number, _) in lines.items():
+        count = counts.setdefault(group.file, {"rows": 0, "rows_rejected": 0, "rows_waiting": 0})
+        count["rows"] += number
+        count["rows_rejected"] += number * group.is_rejected
+        count["rows_waiting"] += number * (group.day > plan.last_day)
     rows = [row | {"status": "landed"} for row in plan.rows]
-    counts = _count_rows(lake, [row["file"] for row in [*rows, *plan.gone, *plan.waiting]], plan.last_day)
     # Of a file that is gone, it is not known which content its lines are of. If it comes again, it is read again.
     rows += [row | {"status": "landed", "reading_hash": None} for row in plan.gone if row["file"] in counts]
     rows += plan.waiting
-    no_rows = {"rows": 0, "rows_rejected": 0, "rows_waiting": 0}
-    _merge(lake, [row | counts.get(row["file"], no_rows) | {"counted_to": plan.last_day} for row in rows] + ignored)
-
-
-def _count_rows(lake: Lake, names: list[str], last_day: date) -> dict[str, Row]:
-    """The numbers of lines of files, by the name of the file."""
-    if not names:
-        return {}
-    text = " UNION ALL ".join(
-        f"""SELECT file, count(*) AS rows, count(reason) AS rows_rejected, count_if(day > :last_day) AS rows_waiting
-            FROM bronze.raw_{kind} WHERE file IN :names GROUP BY file"""
-        for kind in ("events", "items")
-    )
-    return {row["file"]: row for row in lake.query(text, names=names, last_day=last_day).to_pylist()}
+    _merge(lake, [row | counts[row["file"]] | {"counted_to": plan.last_day} for row in rows] + ignored)
 
 
 def list_unread(lake: Lake, listing: Listing, plan: ReadingPlan, folder: Path, day: date) -> list[Row]:
     """The files that are not read, as rows of bronze.landed_files, apart from those that it lists already."""
-    known = set(lake.arrow(TABLE, ["file"])["file"].to_pylist())
+    reasons = listing.ignored | dict.fromkeys(plan.left_out, TOO_OLD)
+    is_unread = ds.field("file").isin(pa.array(list(reasons), pa.string()))
+    known = set(lake.arrow(TABLE, ["file"], is_unread)["file"].to_pylist())
     rows = []
-    for name, reason in (listing.ignored | dict.fromkeys(plan.left_out, TOO_OLD)).items():
+    for name, reason in reasons.items():
         if name not in known:
             file = LandingFile("", "", str(folder / name), name, None)
             rows.append(

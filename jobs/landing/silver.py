@@ -30,9 +30,9 @@ def stage_items(lake: Lake, staging: Staging, days: list[date], last_day: date) 
         staging.merge("silver.items", rows, key="item_id")
 
 
-def drop_items_without_lines(lake: Lake, days: list[date], last_day: date) -> None:
-    """Delete the items whose only lines a corrected file no longer has."""
+def find_items_without_lines(lake: Lake, days: list[date], last_day: date) -> list[str]:
+    """Find the items whose only lines a corrected file no longer has."""
     text = """SELECT item_id FROM silver.items WHERE day IN :days
               EXCEPT SELECT item_id FROM bronze.raw_items WHERE reason IS NULL AND day <= :last_day"""
-    if dropped := lake.query(text, days=days, last_day=last_day)["item_id"].to_pylist():
-        lake.delete("silver.items", item_id=dropped)
+    item_ids: list[str] = lake.query(text, days=days, last_day=last_day)["item_id"].to_pylist()
+    return item_ids

@@ -254,6 +254,75 @@ def test_lines_that_landing_toml_reads_differently_now_are_other_events_and_none
     assert sorted((row["event_id"], row["event"]) for row in rows) == [("k0", "purchase"), ("k1", "purchase")]
 
 
+def files_of(lake: Lake, table: str, day: date) -> list[str]:
+    """The data files of a day. A day that is written again has other ones."""
+    return sorted(lake.delta(table).file_uris([("day", "=", str(day))]))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_that_grows_changes_only_the_days_of_its_new_lines(
+    lake: Lake, settings: Settings, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = use_engine(engine, settings, monkeypatch)
+    lines: list[dict[str, Any] | str] = [build_event(1, DAY1), build_event(2, DAY2), "bad"]
+    write_log(tmp_path, "events.jsonl.gz", lines)
+    land(lake, settings, DAY2, tmp_path, since=DAY1)
+    unchanged = files_of(lake, "silver.events", DAY2)
+    write_log(tmp_path, "events.jsonl.gz", [*lines, build_event(3, DAY1), build_event(4, DAY3)])
+    result = land(lake, settings, DAY3, tmp_path)
+    assert events_of(lake) == {"e1": DAY1, "e3": DAY1, "e2": DAY2, "e4": DAY3}
+    assert files_of(lake, "silver.events", DAY2) == unchanged
+    assert result.notes["event_days"] == 2
+    assert (result.rows_in, result.rows_out, result.rows_rejected) == (3 + 1, 3, 1), "the bad line is due today again"
+    assert status_of(lake, "events.jsonl.gz")["rows"] == 5
+
+
+@pytest.mark.parametrize("place", ["", f"{DAY1}/"], ids=["outside", "day folder"])
+def test_a_file_that_landing_toml_calls_one_of_items_now_leaves_the_events(
+    lake: Lake, settings: Settings, tmp_path: Path, place: str
+) -> None:
+    write_log(tmp_path / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1)])
+    write_log(tmp_path / place, "log.jsonl.gz", [build_event(2, DAY1, item_id="a"), "bad"])
+    patterns = {"events": f"{DAY1}/events.jsonl.gz", "items": f"{place}log.jsonl.gz"}
+    toml = '[events]\nfiles = ["{events}", "{items}"]\n'.format(**patterns)
+    (tmp_path / "landing.toml").write_text(toml.replace(str(DAY1), "{day}"))
+    land(lake, settings, DAY1, tmp_path)
+    assert events_of(lake).keys() == {"e1", "e2"}
+    toml = '[events]\nfiles = ["{events}"]\n[items]\nfiles = ["{items}"]\n'.format(**patterns)
+    (tmp_path / "landing.toml").write_text(toml.replace(str(DAY1), "{day}"))
+    land(lake, settings, DAY1, tmp_path)
+    assert events_of(lake).keys() == {"e1"}
+    assert titles_of(lake).keys() == {"a"}
+    assert set(lake.arrow("bronze.raw_events")["file"].to_pylist()) == {f"{DAY1}/events.jsonl.gz"}
+    assert status_of(lake, f"{place}log.jsonl.gz")["rows"] == 2
+
+
+def test_a_new_day_reads_no_item_lines_of_earlier_days(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    for number, (day, title) in enumerate(((DAY1, "old"), (DAY2, "new"))):
+        write_log(tmp_path / str(day), "events.jsonl.gz", [build_event(number, day)])
+        write_log(tmp_path / str(day), "items.jsonl.gz", [{"item_id": "i", "title": title}])
+    land(lake, settings, DAY1, tmp_path)
+    for file in Path(lake.path("bronze.raw_items")).rglob("*.parquet"):
+        file.unlink()  # whoever reads these lines now fails
+    land(lake, settings, DAY2, tmp_path)
+    assert titles_of(lake) == {"i": "new"}
+
+
+def test_nothing_is_published_if_the_rows_do_not_add_up(
+    lake: Lake, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_log(tmp_path / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1)])
+    write_log(tmp_path / str(DAY1), "items.jsonl.gz", [{"item_id": "i"}])
+    with monkeypatch.context() as broken:
+        broken.setattr(ingest, "stage_events", lambda *args: None)  # a step that loses the events
+        with pytest.raises(RuntimeError, match="events do not add up"):
+            land(lake, settings, DAY1, tmp_path)
+    for table in ("bronze.raw_events", "bronze.raw_items", "silver.events", "silver.items"):
+        assert lake.arrow(table).num_rows == 0, table
+    land(lake, settings, DAY1, tmp_path)
+    assert events_of(lake) == {"e1": DAY1}
+
+
 def test_days_that_arrive_disordered_late_twice_in_parts_and_are_deleted_give_the_rows_of_the_ordered_days(
     lake: Lake, settings: Settings, tmp_path: Path
 ) -> None:
