@@ -25,6 +25,7 @@ from jobs.landing.accounting import (
     count_all,
     count_fates,
     count_lines,
+    find_good_days,
     list_metrics,
     load_touched_days,
 )
@@ -68,8 +69,8 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         check_day_has_events(lake, landing, listing, data, day)
         check_future_share(counts["events"], landing, data)
         check_reject_share(counts, settings.logs.max_reject_share)
-        good_days = {c.day for c in counts["events"] if c.reason is None and c.day}
-        event_days = sorted(changed.events | good_days | load_touched_days(lake, day))
+        days_of_run = find_good_days([count for count in counts["events"] if since <= count.due <= day])
+        event_days = sorted(changed.events | days_of_run | load_touched_days(lake, day))
         report_step(f"keeping each event of {len(event_days)} days once")
         stage_events(lake, staging, event_days)
         report_step("finding the latest version of each item")
@@ -79,7 +80,7 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         report_step("counting what became of every line")
         has_old_items = bool(plan.unfinished) or any(group.kind == "items" for group in before)
         dropped_items = find_items_without_lines(lake, due_days, plan.last_day) if has_old_items else []
-        fates = count_fates(lake, counts, due_days, event_days, len(dropped_items))
+        fates = count_fates(lake, counts, due_days, len(dropped_items))
         # Before anything is published: if this run is killed, its next try still builds the samples of these days.
         replace_metrics(lake, "ingest", day, list_metrics(counts, fates, event_days) + checks)
     if dropped_items:

@@ -26,20 +26,21 @@ MAX_FUTURE_SHARE = 0.05
 
 @dataclass(frozen=True)
 class LineCount:
-    """How many of the lines that were due share a day and a reason."""
+    """How many of the lines that were due on a day share the day of their event and a reason."""
 
+    due: date
     day: date | None  # of the event; for items, the day on which the line was due; None if it cannot be read
     reason: str | None  # why the lines are rejected; None if they are good
     lines: int
 
 
 def count_lines(lake: Lake, kind: str, days: list[date]) -> list[LineCount]:
-    """Count the lines that were due on the days, by day and reason."""
+    """Count the lines that were due on the days, by due day, day and reason."""
     column = "event_day" if kind == "events" else "day"
-    text = f"""SELECT {column} AS line_day, reason, count(*) AS lines FROM bronze.raw_{kind}
-               WHERE day IN :days GROUP BY {column}, reason"""
+    text = f"""SELECT day AS due, {column} AS line_day, reason, count(*) AS lines FROM bronze.raw_{kind}
+               WHERE day IN :days GROUP BY due, line_day, reason"""
     rows = lake.query(text, days=days).to_pylist()
-    return [LineCount(row["line_day"], row["reason"], row["lines"]) for row in rows]
+    return [LineCount(row["due"], row["line_day"], row["reason"], row["lines"]) for row in rows]
 
 
 def count_all(counts: list[LineCount]) -> int:
@@ -50,6 +51,11 @@ def count_all(counts: list[LineCount]) -> int:
 def count_rejected(counts: list[LineCount]) -> int:
     """The lines that have a reason to be rejected."""
     return sum(count.lines for count in counts if count.reason is not None)
+
+
+def find_good_days(counts: list[LineCount]) -> set[date]:
+    """The days of good lines."""
+    return {count.day for count in counts if count.reason is None and count.day}
 
 
 def count_reasons(counts: list[LineCount]) -> dict[str, int]:
@@ -99,7 +105,7 @@ def check_reject_share(counts: dict[str, list[LineCount]], max_share: float) -> 
 
 
 def count_fates(
-    lake: Lake, counts: dict[str, list[LineCount]], due_days: list[date], event_days: list[date], dropped_items: int
+    lake: Lake, counts: dict[str, list[LineCount]], due_days: list[date], dropped_items: int
 ) -> dict[str, dict[str, int]]:
     """Count for events and for items what became of the lines that were due: the numbers named in `FATES`.
 
@@ -107,6 +113,7 @@ def count_fates(
     raises  RuntimeError unless rows in = rows out + rejected + duplicate + conflicting
     """
     events_out = _count_rows(lake, "silver.events", "landed_day", due_days)
+    event_days = sorted(find_good_days(counts["events"]))
     items_out = _count_rows(lake, "silver.items", "day", due_days) - dropped_items
     # An older version of an item, or the same version again, counts as a duplicate.
     good_items = count_all(counts["items"]) - count_rejected(counts["items"])
@@ -154,7 +161,7 @@ def _list_event_days(counts: dict[str, list[LineCount]], event_days: list[date])
     """The good lines of each event day as rows of gold.metrics, which `load_touched_days` reads."""
     good_lines = dict.fromkeys(event_days, 0)
     for count in counts["events"]:
-        if count.reason is None and count.day is not None:
+        if count.reason is None and count.day in good_lines:
             good_lines[count.day] += count.lines
     return [row for day in event_days for row in metric_rows("event_days", str(day), {"lines": good_lines[day]})]
 

@@ -22,11 +22,14 @@ def stage_items(lake: Lake, staging: Staging, days: list[date], last_day: date) 
 
     last_day  the last day that was run; lines that are due later wait
     """
-    text = """SELECT count(*) AS n FROM bronze.raw_items WHERE day IN :days AND reason IS NULL
-              UNION ALL SELECT count(*) AS n FROM silver.items WHERE day IN :days"""
-    if lines := sum(lake.query(text, days=days)["n"].to_pylist()):
-        has_few_rows = lines < SPARK_FROM_ROWS
-        rows = lake.compute("latest_items", has_few_rows, days=days, last_day=last_day)
+    text = """SELECT (SELECT count(*) FROM bronze.raw_items WHERE day IN :days AND reason IS NULL) AS lines,
+                     (SELECT count(*) FROM silver.items WHERE day IN :days) AS items"""
+    number = lake.query(text, days=days).to_pylist()[0]
+    if number["lines"] + number["items"]:
+        has_few_rows = number["lines"] + number["items"] < SPARK_FROM_ROWS
+        # Old lines matter only for items whose version is of these days.
+        history_from = date(1970, 1, 1) if number["items"] else date.max
+        rows = lake.compute("latest_items", has_few_rows, days=days, last_day=last_day, history_from=history_from)
         staging.merge("silver.items", rows, key="item_id")
 
 

@@ -17,7 +17,9 @@ WITH due_lines AS (
   UNION ALL
   SELECT item_id, title, description, category, attributes, image, price, updated_at, file, line, day
   FROM bronze.raw_items JOIN of_days ON item_id = of_days_id
-  WHERE reason IS NULL AND day NOT IN :days AND day <= :last_day -- later lines wait for their day
+  WHERE reason IS NULL AND day NOT IN :days
+    AND day >= :history_from -- without items of these days, no old line is read
+    AND day <= :last_day -- later lines wait for their day
 ), ranked AS (
   SELECT *, row_number() OVER (
            PARTITION BY item_id

@@ -64,7 +64,7 @@ def test_a_reason_comes_with_the_setting_that_helps(tmp_path: Path, capsys: pyte
     text = capsys.readouterr().out
     assert "events.csv:5 price is not a number: {" in text
     assert '    price is not a number: if its decimals follow a comma, write decimal = "," below' in text
-    counts = {"events": [LineCount(None, "ts is not an ISO 8601 time", 5)]}
+    counts = {"events": [LineCount(DAY, None, "ts is not an ISO 8601 time", 5)]}
     with pytest.raises(UserError, match=r"because ts is not an ISO 8601 time \(no setting reads other forms: convert"):
         check_reject_share(counts, 0.5)
     (tmp_path / "events.csv").write_text("item_id,event,ts\n" + "i,click,2026-11-20T10:00:00Z\n" * 3)
