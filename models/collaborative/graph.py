@@ -4,7 +4,6 @@ Users are the nodes [0, n_users), items the nodes [n_users, n_users + n_items). 
 grow with the edges and with the nodes, never with users times items.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Ints = NDArray[np.integer]
-EDGES_AT_ONCE = 1 << 18  # whose two vectors are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -88,10 +86,16 @@ class InteractionGraph:
         )
         return matrix @ x
 
-    def _ranges(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        for start in range(0, len(self.users), EDGES_AT_ONCE):
-            rows = slice(start, start + EDGES_AT_ONCE)
-            yield rows, self.users[rows], self.items[rows]
+    def _multiply_edges(self, x: Tensor, y: Tensor) -> Tensor:
+        """The product [edges] of each edge's user in x and its item in y, both [nodes, dim]."""
+        count, shape = len(self.users), (self.n_users, len(self.degrees))
+        zeros = x.new_zeros(
+            count
+        )  # the users are the first rows of the matrix, so their entries are the edges in order
+        offsets, neighbours = self.offsets[: self.n_users + 1], self.neighbours[:count]
+        pattern = torch.sparse_csr_tensor(offsets, neighbours, zeros, shape, check_invariants=False)
+        products: Tensor = torch.sparse.sampled_addmm(pattern, x[: self.n_users], y.T, beta=0.0).values()
+        return products
 
 
 class _Propagate(torch.autograd.Function):
@@ -109,10 +113,7 @@ class _Propagate(torch.autograd.Function):
         gradient = gradient.contiguous()
         weights_gradient = None
         if ctx.needs_input_grad[1]:
-            weights_gradient = torch.empty_like(weights)
-            for rows, users, items in graph._ranges():
-                products = gradient[users] * x[items] + gradient[items] * x[users]
-                weights_gradient[rows] = products.sum(dim=1)
+            weights_gradient = graph._multiply_edges(gradient, x) + graph._multiply_edges(x, gradient)
         return None, weights_gradient, graph._multiply(weights, gradient) if ctx.needs_input_grad[2] else None
 
 
@@ -123,7 +124,7 @@ class _EdgeProducts(torch.autograd.Function):
     def forward(ctx: Any, graph: InteractionGraph, x: Tensor) -> Tensor:
         ctx.graph = graph
         ctx.save_for_backward(x)
-        return torch.cat([(x[users] * x[items]).sum(dim=1) for _, users, items in graph._ranges()])
+        return graph._multiply_edges(x, x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:

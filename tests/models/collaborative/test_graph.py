@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from models.collaborative import graph as graph_module
 from models.collaborative.dccf import DCCF
 from models.collaborative.graph import InteractionGraph
 from models.collaborative.lightgcn import LightGCN
@@ -15,9 +14,8 @@ USERS, ITEMS = 5, 7
 
 
 @pytest.fixture
-def graph(monkeypatch: pytest.MonkeyPatch) -> InteractionGraph:
-    """A graph whose edges do not fit in one range, with a user and an item without edges."""
-    monkeypatch.setattr(graph_module, "EDGES_AT_ONCE", 4)
+def graph() -> InteractionGraph:
+    """A graph with a user and an item without edges."""
     rng = np.random.default_rng(0)
     return InteractionGraph.build(rng.integers(0, USERS - 1, 15), rng.integers(0, ITEMS - 1, 15), USERS, ITEMS)
 
