@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow.dataset as ds
-from torch import Tensor
 
+from jobs.codebooks.catalogue import Catalogue
 from jobs.codebooks.ids import PublishedIDs, load_semantic_ids
 from jobs.codebooks.settings import Quantizer
 from jobs.codebooks.store import FittedCodebook, find_live_codebook
@@ -21,16 +21,18 @@ def write_health_metrics(
     settings: Quantizer,
     codebook: Codebook,
     fitted: FittedCodebook,
-    vectors: Tensor,
+    catalogue: Catalogue,
     ids: PublishedIDs,
     day: date,
 ) -> None:
     """Measure the IDs of all items and of the day's new ones; on the day of a refit also what it moved.
 
-    vectors  [items, dim] of the items that the IDs are of
+    catalogue  the items that the IDs are of
     """
-    values = measure_health(vectors, ids.codes, ids.errors, codebook.sizes, seed=0)
-    metrics = metric_rows("codebook", "all", values, rows=len(vectors), version=fitted.version)
+    values = measure_health(catalogue.vectors, ids.codes, ids.errors, codebook.sizes, seed=0)
+    if catalogue.has_behaviour is not None:
+        values["without_behaviour"] = float(1 - catalogue.has_behaviour.mean())
+    metrics = metric_rows("codebook", "all", values, rows=len(ids.codes), version=fitted.version)
     is_new = ids.days == np.datetime64(day)
     if is_new.any() and not is_new.all():
         values = {

@@ -26,7 +26,7 @@ _ROWS = 1 << 16  # items encoded at once
 def give_ids(lake: Lake, catalogue: Catalogue, codebook: Codebook, version: str, day: date, *, spark_parts: int) -> int:
     """Give an ID to every item that has none in a codebook version yet.
 
-    spark_parts  encode on Spark's executors in this many parts; 0: in this process
+    spark_parts  encode vectors of text on Spark's executors in this many parts; 0: in this process
     returns      how many items got an ID
     """
     of_version = ds.field("codebook_version") == version
@@ -35,7 +35,7 @@ def give_ids(lake: Lake, catalogue: Catalogue, codebook: Codebook, version: str,
     new = np.flatnonzero(~pc.is_in(pa.array(catalogue.item_ids), known["item_id"]).to_numpy(zero_copy_only=False))
     if not len(new):
         return 0
-    if spark_parts:
+    if spark_parts and catalogue.has_behaviour is None:
         from jobs.codebooks.encode_on_spark import give_ids_on_spark  # loads Spark
 
         give_ids_on_spark(lake, codebook.to_rows(), catalogue.encoder, version, day, spark_parts)

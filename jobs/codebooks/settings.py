@@ -5,8 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from jobs.settings.types import Count, Parts, Section, Seed, Share
+from jobs.settings.types import Count, Days, Parts, Section, Seed, Share
 
+VectorKind = Literal["text", "behaviour", "text_behaviour"]
 LevelSize = Annotated[int, Field(ge=1, le=65_536)]  # number of codes of a level
 
 
@@ -17,6 +18,12 @@ class Quantizer(Section):
     # with a last level whose codes are used about equally often (LC-Rec); "rq_vae": TIGER; "parallel_kmeans":
     # Mixture-of-Codes. Another kind is another codebook: all IDs change.
     kind: Literal["res_kmeans_fsq", "res_kmeans", "res_kmeans_balanced", "rq_vae", "parallel_kmeans"] = "res_kmeans_fsq"
+    # What semantic IDs are made of. "text": vectors of the encoder; "behaviour": vectors of which users acted on which
+    # items (Semantic Convergence, here with LightGCN); "text_behaviour": both in one vector, with the same weight.
+    # Another choice is another codebook: all IDs change.
+    vectors: VectorKind = "text"
+    # Vectors of behaviour are learned from the clicks, purchases and likes of this many days.
+    behaviour_days: Days = 180
     # Codes of each of the three levels. For "res_kmeans_fsq" the last one must be a power of two, unless fsq_values is
     # set. Fewer codes group more items together; more codes collide less.
     sizes: tuple[LevelSize, LevelSize, LevelSize] = (256, 256, 256)
@@ -28,7 +35,8 @@ class Quantizer(Section):
     fsq_values: tuple[Annotated[int, Field(ge=2)], ...] = ()
     rq_vae_steps: Count = 3000  # training steps; only for "rq_vae"
     seed: Seed = 0  # seed of everything that a fit draws at random
-    # Encode new items on Spark's executors, in this many parts. 0: in the process of the job.
+    # Encode new items on Spark's executors, in this many parts. 0: in the process of the job. Vectors of behaviour are
+    # always encoded in the process.
     spark_parts: Parts = 0
     # Processes that share a fit. 0: one for each GPU of the machine, or a single one without GPUs.
     workers: int = Field(default=0, ge=0)

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import torch
 
-from jobs.codebooks.settings import Quantizer
+from jobs.codebooks.settings import Quantizer, VectorKind
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
 from models import quantizers
@@ -26,7 +26,7 @@ class FittedCodebook(NamedTuple):
 
 
 def find_live_codebook(lake: Lake, settings: Quantizer, encoder: str, day: date) -> FittedCodebook | None:
-    """The codebook that a day uses, among those of this encoder with the kind and sizes in the settings.
+    """The codebook that a day uses, among those of this encoder with the kind, sizes and vectors in the settings.
 
     The newest one up to the day, so that a backfill uses the same one as the first run did. If all are of later days,
     the oldest. None if there is no codebook.
@@ -72,8 +72,15 @@ def write_codebook(lake: Lake, codebook: Codebook, fitted: FittedCodebook) -> No
 
 
 def version_suffix(settings: Quantizer) -> str:
-    """The end of a version's name, which says sizes and kind. No kind's suffix ends with that of another."""
+    """The end of a version's name, which says sizes, kind and vectors. No suffix ends with another one."""
     kind = "" if settings.kind == ResKmeansFSQ.kind else f"-{settings.kind}"
     if settings.kind == ResKmeansFSQ.kind and settings.fsq_values:
         kind = "-fsq" + "x".join(map(str, settings.fsq_values))
-    return "-" + "x".join(map(str, settings.sizes)) + kind
+    vectors = "" if settings.vectors == "text" else f"-{settings.vectors}"
+    return "-" + "x".join(map(str, settings.sizes)) + kind + vectors
+
+
+def vector_kind(version: str) -> VectorKind:
+    """The kind of vectors that a codebook version encodes."""
+    kinds: tuple[VectorKind, ...] = ("behaviour", "text_behaviour")
+    return next((kind for kind in kinds if version.endswith(f"-{kind}")), "text")

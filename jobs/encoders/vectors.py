@@ -19,10 +19,10 @@ def vectors_column(vectors: NDArray[np.float32]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(vectors).reshape(-1)))
 
 
-def vectors_matrix(column: pa.ListArray) -> NDArray[np.float32]:
-    """An Arrow list column as [rows, dim] float32. raises UserError if its vectors have different lengths"""
+def vectors_matrix(column: pa.ListArray, table: str = "gold.item_embeddings") -> NDArray[np.float32]:
+    """A list column of a table as [rows, dim] float32. raises UserError if its vectors have different lengths"""
     if len(lengths := pc.unique(pc.list_value_length(column))) > 1:
-        raise UserError(f"gold.item_embeddings has vectors of {lengths.to_pylist()} numbers for one encoder version")
+        raise UserError(f"{table} has vectors of {lengths.to_pylist()} numbers for one version")
     flat: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return flat.reshape(len(column), -1)
 

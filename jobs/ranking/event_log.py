@@ -64,11 +64,13 @@ def read_positive_events(
     columns: list[str],
     events: tuple[str, ...] = POSITIVE,
     version: int | None = None,
+    since: date = date.min,
 ) -> Iterator[pa.RecordBatch]:
-    """What known users clicked, bought or liked until the end of `day`, or other types of events."""
+    """What known users clicked, bought or liked from the day `since` to the end of `day`, or other types of events."""
     event = ds.field("event")
     is_liked = (event != "rating") | (ds.field("value") >= settings.logs.like_from)
-    where = (ds.field("day") <= day) & event.isin(events) & is_liked & ds.field("user_id").is_valid()
+    is_of_days = (ds.field("day") >= since) & (ds.field("day") <= day)
+    where = is_of_days & event.isin(events) & is_liked & ds.field("user_id").is_valid()
     return lake.batches("silver.events", columns, where, version)
 
 

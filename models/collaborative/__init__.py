@@ -2,5 +2,6 @@
 
 from models.collaborative.combination import Combination, combine
 from models.collaborative.training import BehaviourVectors, fit
+from models.collaborative.warm_start import turn_onto
 
-__all__ = ["BehaviourVectors", "Combination", "combine", "fit"]
+__all__ = ["BehaviourVectors", "Combination", "combine", "fit", "turn_onto"]

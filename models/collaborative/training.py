@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from models.collaborative.dccf import DCCF, Views, contrast
 from models.collaborative.graph import InteractionGraph, Ints
 from models.collaborative.lightgcn import LightGCN
+from models.collaborative.warm_start import start_nodes
 
 STEPS = 16  # of an epoch, or as many as there are edges if these are fewer
 NEGATIVES = 512  # items that the edges of a step share
@@ -55,6 +56,7 @@ def fit(
     epochs: int = 30,
     intents: int = 64,
     device: str = "cpu",
+    start: Tensor | None = None,
     progress: Progress | None = None,
 ) -> BehaviourVectors:
     """Learn vectors of items such that items of the same users are alike.
@@ -66,6 +68,7 @@ def fit(
     users, items  [events] int64 index of the user and of the item
     kind          the graph network, see `models.collaborative.lightgcn` and `models.collaborative.dccf`
     intents       of DCCF
+    start         [items, dim] vectors of an earlier training, 0 for an item without one: training starts from them
     raises        ValueError if there is no event or an index is out of range, FloatingPointError if training diverged
     """
     graph = InteractionGraph.build(users, items, n_users, n_items, device)
@@ -76,6 +79,8 @@ def fit(
             if kind == "lightgcn"
             else DCCF(graph, dim=dim, layers=layers, intents=intents)
         ).to(device)
+    if start is not None:
+        model.nodes.data = start_nodes(graph, start.to(device), model.nodes.data)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     rng, losses, steps = np.random.default_rng(seed), [], min(STEPS, len(graph.users))
     for epoch in range(epochs):
