@@ -14,16 +14,16 @@ LevelSize = Annotated[int, Field(ge=1, le=65_536)]  # number of codes of a level
 class Quantizer(Section):
     """Which codebook gives the semantic IDs, how it is fitted, and when it is fitted again."""
 
-    # What the codebook is. "res_kmeans_fsq": QARM V2; "res_kmeans": OneRec, QARM V1; "res_kmeans_balanced": the same
-    # with a last level whose codes are used about equally often (LC-Rec); "rq_vae": TIGER; "parallel_kmeans":
-    # Mixture-of-Codes. Another kind is another codebook: all IDs change.
-    kind: Literal["res_kmeans_fsq", "res_kmeans", "res_kmeans_balanced", "rq_vae", "parallel_kmeans"] = "res_kmeans_fsq"
     # What semantic IDs are made of. "text": vectors of the encoder; "behaviour": vectors of which users acted on which
     # items (Semantic Convergence, here with LightGCN); "text_behaviour": both in one vector, with the same weight.
     # Another choice is another codebook: all IDs change.
     vectors: VectorKind = "text"
     # Vectors of behaviour are learned from the clicks, purchases and likes of this many days.
     behaviour_days: Days = 180
+    # What the codebook is. "res_kmeans_fsq": QARM V2; "res_kmeans": OneRec, QARM V1; "res_kmeans_balanced": the same
+    # with a last level whose codes are used about equally often (LC-Rec); "rq_vae": TIGER; "parallel_kmeans":
+    # Mixture-of-Codes. Another kind is another codebook: all IDs change.
+    kind: Literal["res_kmeans_fsq", "res_kmeans", "res_kmeans_balanced", "rq_vae", "parallel_kmeans"] = "res_kmeans_fsq"
     # Codes of each of the three levels. For "res_kmeans_fsq" the last one must be a power of two, unless fsq_values is
     # set. Fewer codes group more items together; more codes collide less.
     sizes: tuple[LevelSize, LevelSize, LevelSize] = (256, 256, 256)

@@ -19,6 +19,8 @@ QUALITY = (
     ("preserved_neighbours_c1", "of an item's ten nearest items, those with the same c1", "percent"),
     ("preserved_neighbours_c1c2", "of an item's ten nearest items, those with the same c1 and c2", "percent"),
 )
+# Measured only for IDs of behaviour.
+BEHAVIOUR = ("without_behaviour", "items on which nobody acted: their text predicts their behaviour", "percent")
 MOVED = ("moved_c1", "moved_c1c2", "moved_id")
 
 
@@ -60,9 +62,10 @@ def codebook_quality(metrics: Metrics, day: date) -> list[tuple[str, float | Non
     def value_before(metric: str) -> float | None:
         return metrics.codebook_value(earlier_days[-1], metric) if earlier_days else None
 
+    has_behaviour = metrics.codebook_value(day, BEHAVIOUR[0]) is not None
     return [
         (name, metrics.codebook_value(day, metric), value_before(metric), number_format)
-        for metric, name, number_format in QUALITY
+        for metric, name, number_format in (*QUALITY, *([BEHAVIOUR] if has_behaviour else []))
     ]
 
 

@@ -9,4 +9,4 @@ CREATE TABLE gold.semantic_ids (
   unique_sid       STRING NOT NULL COMMENT 'sid and twin, which belong to one item only, such as <a_12><b_7><c_3012><d_0>',
   day              DATE   NOT NULL COMMENT 'day on which the item got its ID'
 ) USING DELTA PARTITIONED BY (codebook_version, day)
-  COMMENT 'The semantic ID of every item.'
+  COMMENT 'The semantic ID of every item. Its codes come from the text, or also from behaviour: the end of codebook_version says so.'

@@ -13,6 +13,8 @@ from jobs.codebooks.behaviour import TABLE
 from jobs.codebooks.settings import VectorKind
 from jobs.encoders.tuned_encoders import base_encoder
 from jobs.lake import Lake, UserError
+from jobs.reporting.codebook_sections import BEHAVIOUR, codebook_quality
+from jobs.reporting.metrics import load_metrics
 from jobs.settings.tree import Settings
 from tests.jobs.codebooks.made_vectors import put_vectors, read_ids, read_metrics, with_quantizer
 from tests.jobs.lake_rows import DAY, moment, put, release_row
@@ -72,6 +74,8 @@ def test_on_the_second_day_ids_stay_and_every_new_item_gets_one(
     assert ids.items() < read_ids(lake).items()
     assert len(read_ids(lake)) == 120
     assert read_metrics(lake, NEXT_DAY, "all")["without_behaviour"] == pytest.approx(10 / 120)
+    shown = {name: values for name, *values, _ in codebook_quality(load_metrics(lake, NEXT_DAY), NEXT_DAY)}
+    assert shown[BEHAVIOUR[1]] == [pytest.approx(10 / 120), pytest.approx(10 / 100)]
     assert {item for _, item in read_ids(lake)} - read_vectors(lake, NEXT_DAY).keys() == {
         f"i{item:04}" for item in range(110, 120)
     }
@@ -108,8 +112,8 @@ def test_the_vectors_of_a_day_start_from_those_of_the_day_before(lake: Lake, set
 
 
 def test_a_day_that_runs_late_has_vectors_on_the_axes_of_the_next_day(lake: Lake, settings: Settings) -> None:
-    settings = with_quantizer(settings, vectors="behaviour")
     put(lake, "silver.events", draw_events(range(90), DAY))
+    settings = with_quantizer(settings, vectors="behaviour")
     version = run_day(lake, settings, NEXT_DAY, range(100), clicked=range(100))["codebook_version"]
     later = read_vectors(lake, NEXT_DAY)
     put(lake, "gold.item_embeddings", [row | {"day": DAY} for row in lake.arrow("gold.item_embeddings").to_pylist()])
