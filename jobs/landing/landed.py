@@ -57,7 +57,8 @@ def plan_reading(lake: Lake, listing: Listing, landing: Landing, since: date, da
     """
     known = _load_known(lake, listing)
     landed = lake.arrow(TABLE, ["folder_day", "day"], ds.field("status") == "landed")
-    oldest = max(pc.min(landed["folder_day"]).as_py() or since, since - timedelta(days=landing.late_days))
+    oldest = min(since, pc.min(landed["folder_day"]).as_py() or since)
+    oldest = max(oldest, since - timedelta(days=landing.late_days))
     last_run = pc.max(landed["day"]).as_py() or day
     plan = ReadingPlan(max([day, last_run, *lake.partition_days("silver.events")]))
     for file in listing.files:
