@@ -12,12 +12,12 @@ from jobs.codebooks.store import find_live_codebook
 from jobs.encoders.tuned_encoders import live_encoder
 from jobs.lake import JobResult, Lake
 from jobs.lake.metrics import replace_metrics
-from jobs.ranking.checkpoint import remove_checkpoints
 from jobs.ranking.dataset import load_dataset
 from jobs.ranking.items import load_item_features
 from jobs.ranking.training import train_models, training_metrics
 from jobs.release.gate import superseded_by_later_release
 from jobs.release.model_store import ModelCard, hash_models, save_model
+from jobs.runtime.checkpoint import remove_checkpoints
 from jobs.runtime.entry import main
 from jobs.settings.tree import Settings
 
@@ -41,7 +41,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     for name, model in models.items():
         save_model(lake, name, model, card, items.ids)
     replace_metrics(lake, "train", day, training_metrics(trained, version))
-    remove_checkpoints(lake)
+    remove_checkpoints(lake, "train")
     is_warm = {name: result.is_warm for name, result in trained.items()}
     notes = {"model_version": version, "tasks": dataset.tasks, "split": dataset.split, "warm": is_warm}
     return JobResult(len(dataset.train), len(dataset.train), notes=notes)

@@ -10,15 +10,14 @@ from jobs.codebooks.store import version_suffix
 from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows
 from jobs.ranking.build import build_ranker, challenger_design, din_design
-from jobs.ranking.checkpoint import LakeCheckpoint
 from jobs.ranking.dataset import Dataset
 from jobs.ranking.histories import EVENT_KINDS
 from jobs.ranking.items import ItemFeatures
 from jobs.ranking.model_inputs import build_model_inputs, search_vectors
-from jobs.ranking.train_worker import fit_ranker, train_in_workers
+from jobs.ranking.train_worker import TRAINING, list_columns
 from jobs.release.model_store import is_stored, load_card, load_model
 from jobs.release.releases import live_release
-from jobs.runtime.progress import progress
+from jobs.runtime.checkpoint import LakeCheckpoint
 from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
 from models.ranker.epoch import Epoch
@@ -50,7 +49,8 @@ def train_models(lake: Lake, settings: Settings, day: date, dataset: Dataset, en
         model = champion or model
         vectors = search_vectors(model, dataset.items)
         inputs = build_model_inputs(dataset, dataset.train, settings, design, vectors=vectors)
-        checkpoint = LakeCheckpoint.for_training(lake, day, model, inputs, settings.ranker)
+        options = f"{settings.ranker.model_dump_json()} {model.settings} {model.design}"
+        checkpoint = LakeCheckpoint.for_training(lake, "train", day, model, list_columns(inputs), options)
         curve = train_ranker(model, inputs, settings, name, checkpoint)
         del inputs  # frees its temporary files before the next model writes its own
         if kept_start(curve):
@@ -111,9 +111,7 @@ def train_ranker(
     """Train in place, in this process or in worker processes. returns the training curve"""
     r = settings.ranker
     options = r.model_dump(include={"seed", "epochs", "lr", "valid_share", "patience"}) | {"batch_size": r.batch}
-    if (count := count_workers(r.workers)) > 1:
-        return train_in_workers(count, model, samples, checkpoint, name, **options)
-    return fit_ranker(model, samples, name, progress=progress(f"training {name}"), checkpoint=checkpoint, **options)
+    return TRAINING.run(count_workers(r.workers), model, list_columns(samples), checkpoint, name, **options)
 
 
 def kept_start(curve: list[Epoch]) -> bool:

@@ -5,22 +5,26 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import torch
 from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from jobs.lake import Lake, UserError
-from jobs.ranking.items import ItemFeatures, load_codes
+from jobs.ranking.items import ItemFeatures, ItemIndex, load_codes
 from jobs.settings.tree import Settings
 from models import ranker
 from models.precision import device
 
+M = TypeVar("M", bound=nn.Module)
 ADVICE = "restore its folder, roll back, or let the next day's run start without it"
 
 
@@ -49,7 +53,7 @@ class ModelCard:
         return settings.model_copy(update={"logs": logs, "ranker": r})
 
 
-def hash_models(models: dict[str, ranker.Ranker], items: pa.Array) -> str:
+def hash_models(models: Mapping[str, nn.Module], items: pa.Array) -> str:
     """Eight hex digits of all weights and the items that they belong to: other weights get another version."""
     digest = hashlib.sha256("\n".join(items.to_pylist()).encode())
     for name, model in sorted(models.items()):
@@ -59,16 +63,25 @@ def hash_models(models: dict[str, ranker.Ranker], items: pa.Array) -> str:
     return digest.hexdigest()[:8]
 
 
-def save_model(lake: Lake, name: str, model: ranker.Ranker, card: ModelCard, items: pa.Array) -> str:
+def save_model(
+    lake: Lake,
+    name: str,
+    model: nn.Module,
+    card: ModelCard,
+    items: pa.Array,
+    save: Callable[[Any, Path], None] = ranker.save,
+) -> str:
     """Write a model and its item list. returns its address relative to the lake
 
     The folder is complete before it gets its name, so a killed run leaves no half model. A folder that exists already
     has the same weights and may be live: it stays unchanged.
+
+    save  writes the model's own files into a folder; by default those of a ranker
     """
     uri = f"models/{card.model_version}/{name}"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        ranker.save(model, folder)
+        save(model, folder)
         (folder / "card.json").write_text(json.dumps(asdict(card), indent=1) + "\n")
         (folder / "items.json").write_text(json.dumps(items.to_pylist()))
         store_folder(lake, folder, uri)
@@ -120,16 +133,33 @@ def load_card(lake: Lake, uri: str) -> ModelCard:
 
 
 def load_model(lake: Lake, uri: str, items: ItemFeatures) -> ranker.Ranker:
-    """Load a stored model for another day's items. An item that is new to it gets the unknown ID and its codes.
+    """Load a stored ranker for another day's items. An item that is new to it gets the unknown ID and its codes.
 
     raises  UserError if the model is missing, damaged or from another version of this code
     """
     card = load_card(lake, uri)
+    model, old_index = read_model(lake, uri, items, ranker.load)
+    codes = items.codes
+    if card.codebook_version != items.codebook_version:
+        codes = load_codes(lake, items.ids, card.codebook_version)
+    has_codes = bool(model.codes.shape[1])
+    return ranker.reindex_items(model, old_index, codes if has_codes else None).to(device()).eval()
+
+
+def read_model(lake: Lake, uri: str, items: ItemIndex, load: Callable[[Path], M]) -> tuple[M, Tensor]:
+    """Read a stored model as it was saved, with its own list of items.
+
+    load     reads the model's own files in a folder; the model has `n_items`
+    returns  the model, and the index in it of each of today's items [items] int64; -1: the item is new to it
+    raises   UserError if the model is missing, damaged or from another version of this code
+    """
     store, root = pafs.FileSystem.from_uri(lake.uri)
     with tempfile.TemporaryDirectory() as copy:
-        pafs.copy_files(f"{root}/{uri}", copy, source_filesystem=store, destination_filesystem=pafs.LocalFileSystem())
         try:
-            model = ranker.load(Path(copy))
+            pafs.copy_files(
+                f"{root}/{uri}", copy, source_filesystem=store, destination_filesystem=pafs.LocalFileSystem()
+            )
+            model = load(Path(copy))
             model_items = pa.array(json.loads((Path(copy) / "items.json").read_text()), pa.string())
             if len(model_items) != model.n_items:
                 raise ValueError(f"items.json names {len(model_items)} items, the weights are for {model.n_items}")
@@ -139,12 +169,8 @@ def load_model(lake: Lake, uri: str, items: ItemFeatures) -> ranker.Ranker:
             raise _damaged(uri, error) from None
         except (AttributeError, KeyError, TypeError, RuntimeError):  # the file has other arguments or weights
             raise _other_version(uri) from None
-    old_index = torch.from_numpy(pc.fill_null(pc.index_in(items.ids, model_items), -1).to_numpy().copy()).long()
-    codes = items.codes
-    if card.codebook_version != items.codebook_version:
-        codes = load_codes(lake, items.ids, card.codebook_version)
-    has_codes = bool(model.codes.shape[1])
-    return ranker.reindex_items(model, old_index, codes if has_codes else None).to(device()).eval()
+    old_index = pc.fill_null(pc.index_in(items.ids, model_items), -1).to_numpy().copy()
+    return model, torch.from_numpy(old_index).long()
 
 
 def why_unreadable(lake: Lake, uri: str) -> str | None:

@@ -1,19 +1,21 @@
-"""Checkpoints of a training, in `<LAKE>/models/unfinished/<day>/`: a retry resumes from the last epoch."""
+"""Checkpoints of a training, in `<LAKE>/models/unfinished/<job>/<day>/`: a retry resumes from the last epoch."""
 
 import hashlib
 import sys
 import uuid
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow.fs as pafs
+from numpy.typing import NDArray
+from torch import nn
 
 from jobs.lake import Lake
-from jobs.ranking.settings import Ranker as RankerSettings
-from models.ranker import Ranker, Samples
 from models.training.checkpoint import FORMAT
+
+Arrays = dict[str, NDArray[Any]]
 
 DIGEST = 32  # bytes of the hash at the start of the file
 
@@ -30,20 +32,21 @@ class LakeCheckpoint:
     file: str
 
     @classmethod
-    def for_training(cls, lake: Lake, day: date, model: Ranker, data: Samples, settings: RankerSettings) -> Self:
+    def for_training(cls, lake: Lake, job: str, day: date, model: nn.Module, arrays: Arrays, options: str) -> Self:
         """The checkpoint of this training.
 
-        Its file name is a hash of everything that decides the weights: other initial weights, rows or settings have
+        Its file name is a hash of everything that decides the weights: other initial weights, arrays or options have
         another file.
+
+        arrays   what the model is trained on
+        options  the settings of the training and of the model, as a text
         """
-        digest = hashlib.sha256(f"{FORMAT} {settings.model_dump_json()} {model.settings} {model.design}".encode())
+        digest = hashlib.sha256(f"{FORMAT} {options}".encode())
         for tensor in model.state_dict().values():
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        for column in fields(data):
-            values = getattr(data, column.name)
-            if values is not None:
-                digest.update(np.ascontiguousarray(values).data)
-        return cls(lake.uri, f"models/unfinished/{day}/{digest.hexdigest()[:16]}.safetensors")
+        for values in arrays.values():
+            digest.update(np.ascontiguousarray(values).data)
+        return cls(lake.uri, f"models/unfinished/{job}/{day}/{digest.hexdigest()[:16]}.safetensors")
 
     def read(self) -> bytes | None:
         """The bytes of the last `write`; None if the file is missing or damaged."""
@@ -67,9 +70,9 @@ class LakeCheckpoint:
         store.move(part, f"{root}/{self.file}")
 
 
-def remove_checkpoints(lake: Lake) -> None:
-    """Remove all checkpoints. Call it when the models of the day are stored: no other day is in training then."""
+def remove_checkpoints(lake: Lake, job: str) -> None:
+    """Remove all checkpoints of a job. Call it when its models are stored: it trains no other day then."""
     store, root = pafs.FileSystem.from_uri(lake.uri)
-    folder = f"{root}/models/unfinished"
+    folder = f"{root}/models/unfinished/{job}"
     if store.get_file_info(folder).type != pafs.FileType.NotFound:
         store.delete_dir(folder)
