@@ -6,9 +6,9 @@
 2. `pairs` and `two_tower` find pairs of items that belong together; `judge` keeps the meaningful ones.
 3. `ask` writes questions about new items, `embed` turns new and changed items into vectors, and `align` tunes the
    encoder that makes these vectors (it is off by default). `quantize` gives each item its semantic ID.
-4. `generate` finds items for every active user ahead of time, with the item graph. `samples` builds training examples,
-   `train` trains a new model, the challenger, and `evaluate` compares it with the live model, the champion, and decides
-   which of them goes live.
+4. `generate` finds items for every active user ahead of time, with the item graph and, if the settings say so, with a
+   trained generator. `samples` builds training examples, `train` trains a new model, the challenger, and `evaluate`
+   compares it with the live model, the champion, and decides which of them goes live.
 5. `recommend` computes a list of items for every active user by that model, `promote` publishes it, and `report` writes
    a page about the run.
 
@@ -82,7 +82,7 @@ JOB_OPTIONS = {
     "ingest": f'--data "$DATA" {SINCE_OPTION}',
     "samples": SINCE_OPTION,
 }
-GPU_TASKS = ("align", "ask", "embed", "evaluate", "judge", "quantize", "recommend", "train", "two_tower")
+GPU_TASKS = ("align", "ask", "embed", "evaluate", "generate", "judge", "quantize", "recommend", "train", "two_tower")
 
 # A task of a usual day takes minutes, and a large model's training hours. Three tries of 6 hours fit into a run.
 TASK_LIMIT = timedelta(hours=6)

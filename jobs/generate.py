@@ -1,11 +1,13 @@
-"""Find items for every active user ahead of time, with the item graph.
+"""Find items for every active user ahead of time: with the item graph and, if `[generator] preset` says so, a model.
 
     python -m jobs.generate --day 2026-11-20
 
-Reads silver.events, silver.items and gold.metrics. Writes gold.item_graph, partition day: pairs of items that users
-acted on one after the other, for the day itself, days that are missing, and days whose events changed. Writes
-gold.generated and gold.metrics (job generate), partition day. What it measures are the lists of the day before: how
-many of the items that users acted on for the first time today they hold.
+Reads silver.events, silver.items and gold.metrics; for a trained preset also gold.encoders, gold.item_embeddings,
+gold.codebooks, gold.semantic_ids and gold.releases. Writes gold.item_graph, partition day: pairs of items that users
+acted on one after the other, for the day itself, days that are missing, and days whose events changed. Trains the
+generator on the days before and, if it finds no less than the graph, stores it as `<LAKE>/models/<version>/generator`
+and lists its items, too. Writes gold.generated and gold.metrics (job generate), partition day: the training curve, and
+how many of the items that users acted on for the first time today the lists of the day before hold.
 """
 
 from datetime import date
@@ -16,6 +18,7 @@ import pyarrow.dataset as ds
 from jobs.generation import lists, pairs
 from jobs.generation.behaviour import Behaviour
 from jobs.generation.measure import measure_yesterdays_lists
+from jobs.generation.trained import Trained, make_generator
 from jobs.lake import JobResult, Lake, arrow_dataset
 from jobs.lake.contracts import contracts
 from jobs.lake.metrics import replace_metrics
@@ -37,11 +40,19 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
         report_step(f"counting which items followed each other on {pairs_day}")
         pairs.write_pairs(lake, behaviour, pairs_day)
     graph = pairs.load_graph(lake, behaviour.items, day, settings.generator.graph_days)
-    parts = lists.make_lists(settings, day, {"graph": graph.top_items}, behaviour, users)
+    sources = {"graph": lists.Source(lists.build_version(settings, day, "graph"), graph.top_items)}
+    trained = Trained()
+    if settings.generator.preset != "graph":
+        report_step(f"training the generator {settings.generator.preset}")
+        known = behaviour if days[-1] == day else Behaviour.load(lake, settings, day, users)
+        trained = make_generator(lake, settings, day, known)
+    if trained.source:
+        sources["generator"] = trained.source
+    parts = lists.make_lists(settings, day, sources, behaviour, users)
     lake.replace(lists.TABLE, pa.RecordBatchReader.from_batches(contracts()[lists.TABLE].arrow, parts), day=day)
-    replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day))
+    replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day) + trained.metrics)
     written = arrow_dataset(lake.delta(lists.TABLE)).count_rows(filter=ds.field("day") == day)
-    return JobResult(len(users), written, notes={"days_counted": len(days)})
+    return JobResult(len(users), written, notes={"days_counted": len(days)} | trained.notes)
 
 
 if __name__ == "__main__":

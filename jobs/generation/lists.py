@@ -1,6 +1,7 @@
 """The lists of `generate`: for every active user the best items of each source, or else popular items."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
@@ -26,6 +27,14 @@ Scored = tuple[Int64s, Floats]  # items, the best first, and their scores
 FindItems = Callable[[Histories, Int64s, Int64s, int], Scored]
 
 
+@dataclass(frozen=True)
+class Source:
+    """What finds items, and its version for gold.generated."""
+
+    version: str
+    find_items: FindItems
+
+
 def find_active_users(lake: Lake, settings: Settings, day: date) -> pa.Array:
     """The IDs of users who did or saw anything in the last `[recommend] active_days` days, sorted."""
     where = (ds.field("day") > _last_inactive_day(settings, day)) & (ds.field("day") <= day)
@@ -34,11 +43,11 @@ def find_active_users(lake: Lake, settings: Settings, day: date) -> pa.Array:
 
 
 def make_lists(
-    settings: Settings, day: date, sources: Mapping[str, FindItems], behaviour: Behaviour, active_users: pa.Array
+    settings: Settings, day: date, sources: Mapping[str, Source], behaviour: Behaviour, active_users: pa.Array
 ) -> Iterator[pa.RecordBatch]:
     """Rows of gold.generated, in parts. Nothing that happened after the day counts.
 
-    sources       what finds items, by name
+    sources       by name
     active_users  IDs [users], sorted
     """
     active = pc.index_in(active_users, behaviour.users).to_numpy().astype(np.int64)
@@ -48,13 +57,13 @@ def make_lists(
     for start in range(0, len(active), USERS_AT_ONCE):
         part = active[start : start + USERS_AT_ONCE]
         has_items = np.zeros(len(part), bool)
-        for source, find_items in sources.items():
-            items, scores = find_items(behaviour.histories, part, ends[part], k)
+        for name, source in sources.items():
+            items, scores = source.find_items(behaviour.histories, part, ends[part], k)
             has_items |= items[:, 0] >= 0
-            yield _build_rows(settings, day, source, behaviour, part, items, scores)
+            yield _build_rows(day, name, source.version, behaviour, part, items, scores)
         without = part[~has_items]
         items, scores = _top_popular(popular, behaviour.histories, without, ends[without], k)
-        yield _build_rows(settings, day, POPULAR, behaviour, without, items, scores)
+        yield _build_rows(day, POPULAR, build_version(settings, day, POPULAR), behaviour, without, items, scores)
         report_progress(min(start + USERS_AT_ONCE, len(active)), len(active))
 
 
@@ -79,12 +88,16 @@ def _top_popular(popular: Scored, histories: Histories, users: Int64s, ends: Int
     return items, scores
 
 
+def build_version(settings: Settings, day: date, source: str) -> str:
+    """The version of a source that is not trained: day and settings say what its lists are."""
+    return f"{day}-{settings.hash}-{source}"
+
+
 def _build_rows(
-    settings: Settings, day: date, source: str, behaviour: Behaviour, users: Int64s, items: Int64s, scores: Floats
+    day: date, source: str, version: str, behaviour: Behaviour, users: Int64s, items: Int64s, scores: Floats
 ) -> pa.RecordBatch:
     """Rows of gold.generated from items [users, k] and their scores [users, k]. An item of -1 is none."""
     row, place = np.nonzero(items >= 0)
-    version = f"{day}-{settings.hash}-{source}"
     columns = [
         behaviour.users.take(pa.array(users[row])),
         place + 1,

@@ -70,9 +70,9 @@ class Ranker(Section):
         return self
 
 
-Source = Literal["pairs", "neighbours", "graph", "popular"]
+Source = Literal["pairs", "neighbours", "graph", "generator", "popular"]
 SOURCES: tuple[Source, ...] = get_args(Source)
-GENERATED: tuple[Source, ...] = ("graph",)  # the sources of gold.generated
+GENERATED: tuple[Source, ...] = ("graph", "generator")  # the sources of gold.generated
 
 
 class Recommend(Section):

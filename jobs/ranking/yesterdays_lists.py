@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
 from jobs.landing.cancels import load_cancelled
-from jobs.ranking.settings import SOURCES
+from jobs.ranking.settings import SOURCES, Source
 from jobs.settings.tree import Settings
 
 LENGTHS = (10, 20)  # how much of a list is measured
@@ -73,15 +73,16 @@ def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[
         for k in (k for k in LENGTHS if k <= settings.recommend.k):
             values |= {f"hit_rate_at_{k}": float((rank <= k).mean()), f"ndcg_at_{k}": _mean_ndcg(user, rank, k)}
         rows += metric_rows(source, "all", values, rows=len(user))
-    return rows + _measure_sources(lake, ranks, day - timedelta(days=1))
+    sources = [name for name in SOURCES if name != "generator" or settings.generator.preset != "graph"]
+    return rows + _measure_sources(lake, ranks, day - timedelta(days=1), sources)
 
 
-def _measure_sources(lake: Lake, ranks: pa.Table, before: date) -> list[dict[str, Any]]:
+def _measure_sources(lake: Lake, ranks: pa.Table, before: date, sources: list[Source]) -> list[dict[str, Any]]:
     """Rows for gold.metrics about the sources of the items that users acted on. None if the lists name no sources."""
     hits = ranks.filter(pc.is_valid(ranks["live"]))
     names = lake.query(_SOURCES, {"hits": hits}, before=before)["sources"].drop_null().to_pylist()
     rows: list[dict[str, Any]] = []
-    for source in SOURCES if names else ():
+    for source in sources if names else ():
         values = {
             "hit_rate": sum(source in found_by for found_by in names) / ranks.num_rows,
             "hit_rate_alone": sum(found_by == [source] for found_by in names) / ranks.num_rows,

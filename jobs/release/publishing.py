@@ -19,6 +19,7 @@ from jobs.release.releases import live_release
 
 TABLE = "gold.releases"
 METRICS = "gold.metrics"
+GENERATED = "gold.generated"
 
 
 def publish_release(lake: Lake, day: date, decision: Decision) -> int:
@@ -42,6 +43,7 @@ def publish_release(lake: Lake, day: date, decision: Decision) -> int:
         "model_uri": decision.uri,
         "codebook_version": card.codebook_version,
         "encoder_version": card.encoder_version,
+        "generator_uri": _find_generator(lake, day, decision.tables.get(GENERATED)),
         "tables": [*decision.tables.items(), (METRICS, lake.outputs[METRICS])],
         "reason": decision.reason,
         "run_id": lake.run_id,
@@ -83,6 +85,13 @@ def roll_back(lake: Lake) -> dict[str, Any]:
     message = f"Release {row['release']} is live: {row['reason']}, model {row['model_version']}."
     print(message, file=sys.stderr, flush=True)
     return row
+
+
+def _find_generator(lake: Lake, day: date, version: int | None) -> str | None:
+    """Where the trained generator is whose lists of the day a version of gold.generated holds; None without one."""
+    where = (ds.field("day") == day) & (ds.field("source") == "generator")
+    versions = lake.arrow(GENERATED, ["model_version"], where, version)["model_version"].unique().to_pylist()
+    return f"models/{versions[0]}/generator" if versions else None
 
 
 def _write_release(lake: Lake, row: dict[str, Any]) -> None:

@@ -17,7 +17,10 @@ SLICES = {
     "click": "clicks", "purchase": "purchases", "like": "likes",
 }  # fmt: skip
 LISTS = {"live": "lists of the day before", "popular": "most popular items"}
-SOURCES = {"pairs": "judged pairs", "neighbours": "neighbours", "graph": "item graph", "popular": "popular items"}
+SOURCES = {
+    "pairs": "judged pairs", "neighbours": "neighbours", "graph": "item graph", "generator": "trained generator",
+    "popular": "popular items",
+}  # fmt: skip
 LIST_METRICS = ("hit_rate_at_10", "hit_rate_at_20", "ndcg_at_10", "ndcg_at_20")
 
 

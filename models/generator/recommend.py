@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from models.generator.beam import Beams, search
 from models.generator.excluded import Ints, check_excluded, split_users
@@ -16,19 +17,25 @@ SCORES_AT_ONCE = 2**26  # in memory: 256 MiB
 
 
 def seen_items(histories: Histories, users: Ints, ends: Int64s) -> Excluded:
-    """The items of each user's events before the ends [users]."""
+    """The items of each user's events before the ends [users], without events that were taken back."""
     begins = histories.offsets[users]
     counts = ends - begins
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    events = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], counts)
-    return offsets, histories.items[events]
+    rows = np.repeat(np.arange(len(users)), counts)
+    events = np.arange(len(rows)) + np.repeat(begins - np.cumsum(counts) + counts, counts)
+    if histories.hidden_by is not None and len(events):
+        is_visible = ~histories.is_hidden(events, ends[rows])
+        rows, events = rows[is_visible], events[is_visible]
+    return np.searchsorted(rows, np.arange(len(users) + 1)), histories.items[events]
 
 
-def find_best_items(model: Generator, states: States, k: int, excluded: Excluded | None = None) -> Beams:
+def find_best_items(
+    model: Generator, states: States, k: int, excluded: Excluded | None = None, is_allowed: Tensor | None = None
+) -> Beams:
     """The k items of each user with the best scores of all, by the head `items` or `parallel`.
 
     Memory is bounded: users are scored in chunks.
-    raises  ValueError if the model has neither head, or the excluded items do not fit
+    is_allowed  [items] bool: the other items are in no list; by default all are allowed
+    raises      ValueError if the model has neither head, or the excluded items do not fit
     """
     n_users, device = len(states), states.last.device
     offsets, excluded_items = excluded or (np.zeros(n_users + 1, np.int64), np.zeros(0, np.int64))
@@ -42,6 +49,8 @@ def find_best_items(model: Generator, states: States, k: int, excluded: Excluded
         rows = np.repeat(np.arange(last - first), np.diff(offsets[first : last + 1]))
         places = excluded_items[offsets[first] : offsets[last]]
         chunk[torch.from_numpy(rows).to(device), torch.from_numpy(places.astype(np.int64)).to(device)] = -torch.inf
+        if is_allowed is not None:
+            chunk.masked_fill_(~is_allowed, -torch.inf)
         best = chunk.topk(min(k, model.n_items), dim=1)
         scores[first:last, : best.values.shape[1]] = best.values
         items[first:last, : best.values.shape[1]] = torch.where(best.values > -torch.inf, best.indices, -1)
@@ -56,6 +65,11 @@ def find_best_codes(
     return Beams(beams.items[:, :k], beams.scores[:, :k])
 
 
-def build_trie(model: Generator) -> CodeTrie:
-    """The trie of all items that have codes. raises: ValueError if two items have the same codes"""
-    return CodeTrie.build(model.items.codes_of(torch.arange(model.n_items, device=model.device)))
+def build_trie(model: Generator, is_allowed: Tensor | None = None) -> CodeTrie:
+    """The trie of all items that have codes.
+
+    is_allowed  [items] bool: the other items are left out; by default all are allowed
+    raises      ValueError if two items have the same codes
+    """
+    codes = model.items.codes_of(torch.arange(model.n_items, device=model.device))
+    return CodeTrie.build(codes if is_allowed is None else codes.masked_fill(~is_allowed.unsqueeze(1), -1))

@@ -1,0 +1,92 @@
+"""What a trained generator knows of items: their semantic IDs, their text vectors, and whether they can be listed."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import torch
+from torch import Tensor
+
+from jobs.codebooks.ids import CODES, IDS
+from jobs.codebooks.store import find_live_codebook
+from jobs.encoders.tuned_encoders import live_encoder
+from jobs.encoders.vectors import dated_vectors
+from jobs.lake import Lake, UserError
+from jobs.ranking.items import ItemIndex
+from jobs.settings.tree import Settings
+from models.generator import Design
+from models.generator.trie import CodeTrie
+
+
+@dataclass(frozen=True)
+class ItemInputs(ItemIndex):
+    """What describes the items. Parts that the design does not read have no columns, and their version is empty.
+
+    codes         [items, levels] int64, the semantic ID and the twin number, which no two items share; -1 for an item
+                  without an ID
+    text          [items, dim] float32, zeros for an item without a vector
+    in_catalogue  [items] bool, whether silver.items has the item
+    """
+
+    codes: Tensor
+    text: Tensor
+    in_catalogue: Tensor
+    codebook_version: str = ""
+    encoder_version: str = ""
+
+    @property
+    def code_sizes(self) -> tuple[int, ...]:
+        return tuple((self.codes.amax(dim=0) + 1).tolist()) if len(self.codes) else (0,) * self.codes.shape[1]
+
+
+def load_item_inputs(lake: Lake, settings: Settings, items: ItemIndex, design: Design, day: date) -> ItemInputs | str:
+    """What the design reads of the items, as it was known on a day: IDs and vectors of later days do not count.
+
+    returns  the inputs, or a sentence that says what is missing
+    raises   UserError if two items have the same semantic ID and twin number
+    """
+    n_items = len(items.ids)
+    codes, text = torch.zeros(n_items, 0, dtype=torch.int64), torch.zeros(n_items, 0)
+    codebook_version = encoder_version = ""
+    if design.reads_codes or "text" in design.inputs:
+        encoder_version = live_encoder(lake, settings, day).version
+    if design.reads_codes:
+        codebook = find_live_codebook(lake, settings.quantizer, encoder_version, day)
+        if codebook is None:
+            return "there is no codebook of these [quantizer] settings: run quantize of this day first"
+        codebook_version = codebook.version
+        codes = _load_unique_codes(lake, items, codebook_version, day)
+        if not (codes >= 0).any():
+            return f"the codebook {codebook_version} had given no item an ID by the end of {day}"
+    if "text" in design.inputs:
+        text = _load_text_vectors(lake, items, encoder_version, day)
+        if not text.shape[1]:
+            return f"no item had a vector of {encoder_version} at the end of {day}: run embed of this day first"
+    in_catalogue = pc.is_in(items.ids, lake.arrow("silver.items", ["item_id"])["item_id"].combine_chunks())
+    is_listed = torch.from_numpy(np.array(in_catalogue.to_numpy(zero_copy_only=False)))
+    return ItemInputs(items.ids, codes, text, is_listed, codebook_version, encoder_version)
+
+
+def _load_unique_codes(lake: Lake, items: ItemIndex, version: str, day: date) -> Tensor:
+    where = (ds.field("codebook_version") == version) & (ds.field("day") <= day)
+    rows = lake.arrow(IDS, ["item_id", *CODES, "twin"], where)
+    places = items.index_of(rows["item_id"])
+    codes = torch.full((len(items.ids), len(CODES) + 1), -1, dtype=torch.int64)
+    values = np.stack([rows[name].to_numpy() for name in (*CODES, "twin")], axis=1).astype(np.int64)
+    codes[torch.from_numpy(places[places >= 0])] = torch.from_numpy(values[places >= 0])
+    try:
+        CodeTrie.build(codes)
+    except ValueError as error:
+        message = f"gold.semantic_ids of {version} is damaged ({error}); restore it to an earlier version"
+        raise UserError(message) from None
+    return codes
+
+
+def _load_text_vectors(lake: Lake, items: ItemIndex, encoder: str, day: date) -> Tensor:
+    ids, vectors, _ = dated_vectors(lake, encoder, until=day)
+    text = torch.zeros(len(items.ids), vectors.shape[1])
+    text[torch.from_numpy(items.index_of(pa.array(ids, pa.string())))] = torch.from_numpy(vectors)
+    return text

@@ -1,0 +1,112 @@
+"""The trained generator of a day: trains it, compares it with the item graph, and stores it if it goes live.
+
+The rule: weights are trained on the days before. Users who acted on the day are split at random. The next items of one
+part choose the best epoch. For the other part, generator and item graph make lists with what was known at the end of
+the day before. The generator goes live if its lists hold at least as many of the items that these users acted on for
+the first time among their first 10. Otherwise its lists are not written, it is not stored, and the day has the lists of
+the item graph alone.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from jobs.generation import pairs
+from jobs.generation.behaviour import Behaviour
+from jobs.generation.items import load_item_inputs
+from jobs.generation.lists import Source
+from jobs.generation.trained_lists import make_finder, measure_hit_rate
+from jobs.generation.training import NAME, build_card, build_generator, curve_metrics, train_generator
+from jobs.lake import Lake
+from jobs.lake.metrics import metric_rows
+from jobs.release.model_store import hash_models, save_model
+from jobs.runtime.checkpoint import remove_checkpoints
+from jobs.settings.tree import Settings
+from models.generator import PRESETS, save
+from models.generator.validation import Validation
+from models.ranker.histories import Int64s
+
+COMPARED = 10  # items of a list
+Rates = dict[str, tuple[float, int]]  # by source: hit rate, and number of items that users acted on
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The generator of a day.
+
+    source   what makes its lists; None if it does not go live
+    metrics  rows for gold.metrics
+    notes    for the last line of the job
+    """
+
+    source: Source | None = None
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behaviour) -> Trained:
+    """Train the generator of the preset, and decide whether it goes live.
+
+    behaviour  what users did until the end of the day, and nothing later
+    raises     UserError if training diverges, or semantic IDs are damaged
+    """
+    histories, before = behaviour.histories, behaviour.ends(day - timedelta(days=1))
+    g = settings.generator
+    design = PRESETS[g.preset]
+    if not (before - histories.offsets[:-1] >= 2).any():
+        return _refuse(f"no user had acted on two items by the end of {day - timedelta(days=1)}")
+    measured = Validation.draw(histories, before, 2 * g.valid_users, g.seed).users
+    if len(measured) < 2:
+        return _refuse(f"fewer than two users with a history acted on {day}: nothing could be measured")
+    items = load_item_inputs(lake, settings, behaviour.items, design, day)
+    if isinstance(items, str):
+        return _refuse(items)
+    valid_users = len(measured) // 2
+    model = build_generator(lake, settings, day, design, items)
+    curve = train_generator(lake, settings, day, model, histories, before, valid_users)
+    version = f"{day}-{settings.hash}-{hash_models({NAME: model}, items.ids)}"
+    source = Source(version, make_finder(model, items, g.beam))
+    rates = _compare(lake, settings, day, behaviour, source, measured[valid_users:])
+    metrics = curve_metrics(curve, version)
+    for name, (rate, count) in rates.items():
+        metrics += metric_rows(name, "gate", {f"hit_rate_at_{COMPARED}": rate}, rows=count, version=version)
+    if reason := _find_objection(rates):
+        return _refuse(reason, metrics)
+    save_model(lake, NAME, model, build_card(settings, items, version, day), items.ids, save)
+    remove_checkpoints(lake, "generate")
+    metrics += metric_rows(NAME, "all", {"live": 1.0}, version=version)
+    return Trained(source, metrics, {"generator": version})
+
+
+def _compare(
+    lake: Lake, settings: Settings, day: date, behaviour: Behaviour, generator: Source, users: Int64s
+) -> Rates:
+    """The hit rates of the generator and of the item graph, of lists made at the end of the day before."""
+    yesterday = day - timedelta(days=1)
+    before, after = behaviour.ends(yesterday)[users], behaviour.ends(day)[users]
+    graph = pairs.load_graph(lake, behaviour.items, yesterday, settings.generator.graph_days)
+    k, n_items = min(COMPARED, settings.generator.k), len(behaviour.items.ids)
+    finders = {NAME: generator.find_items, "graph": graph.top_items}
+    return {
+        name: measure_hit_rate(find_items, behaviour.histories, users, before, after, k, n_items)
+        for name, find_items in finders.items()
+    }
+
+
+def _find_objection(rates: Rates) -> str | None:
+    """Why the generator does not go live, None if it does."""
+    (rate, count), (graph_rate, _) = rates[NAME], rates["graph"]
+    if not count:
+        return "no user of those who decide acted on a new item: nothing could be measured"
+    if rate < graph_rate:
+        compared = f"{rate:.2%} of {count} items that users acted on were among its first {COMPARED}"
+        return f"{compared}, and the item graph found {graph_rate:.2%}"
+    return None
+
+
+def _refuse(reason: str, metrics: list[dict[str, Any]] | None = None) -> Trained:
+    """A day without a generator. The reason goes to the log, to the notes and to gold.metrics."""
+    print(f"the generator does not go live: {reason}; the item graph alone makes lists", file=sys.stderr, flush=True)
+    rows = metric_rows(NAME, "refused", {reason: 1.0}) + metric_rows(NAME, "all", {"live": 0.0})
+    return Trained(None, [*(metrics or []), *rows], {"generator": None, "reason": reason})

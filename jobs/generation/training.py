@@ -1,0 +1,98 @@
+"""Trains the generator of a day: warm start, training, training curve."""
+
+import sys
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from jobs.codebooks.store import version_suffix
+from jobs.generation.items import ItemInputs
+from jobs.generation.train_worker import TRAINING, list_arrays
+from jobs.lake import Lake, UserError
+from jobs.lake.metrics import metric_rows
+from jobs.release.model_store import ModelCard, load_card, read_model
+from jobs.release.releases import live_release
+from jobs.runtime.checkpoint import LakeCheckpoint
+from jobs.runtime.workers import count_workers
+from jobs.settings.tree import Settings
+from models.generator import Design, Epoch, Generator, load, reindex_items
+from models.precision import device
+from models.ranker.histories import Histories, Int64s
+
+NAME = "generator"
+OPTIONS = {"seed", "epochs", "tokens", "negatives", "lr", "patience"}  # settings that `fit` receives
+
+
+def build_generator(lake: Lake, settings: Settings, day: date, design: Design, items: ItemInputs) -> Generator:
+    """The generator that training starts from: that of the live release, or one with random weights."""
+    model = load_generator_to_continue(lake, settings, day, design, items)
+    start = "random weights" if model is None else "the weights of the live release"
+    print(f"the generator starts from {start}", file=sys.stderr, flush=True)
+    if model is None:
+        sizes, text_dim, seed = items.code_sizes, items.text.shape[1], settings.generator.seed
+        model = Generator(design=design, n_items=len(items.ids), code_sizes=sizes, text_dim=text_dim, seed=seed)
+        model.items.set_codes(items.codes)
+        model.items.set_text(items.text)
+    return model.to(device())
+
+
+def load_generator_to_continue(
+    lake: Lake, settings: Settings, day: date, design: Design, items: ItemInputs
+) -> Generator | None:
+    """The generator of the release that was live before the day, for today's items, codes and texts.
+
+    None if there is no such generator, if it cannot be read, or if its design differs. Also None if its inputs have
+    another meaning today: likes from another rating on, vectors of another encoder, codes of a codebook of another
+    encoder or kind or of a refit that does not keep the numbers of codes.
+    """
+    release = live_release(lake, before=str(day)) if settings.generator.warm_start else None
+    if release is None or not release["generator_uri"]:
+        return None
+    uri = str(release["generator_uri"])
+    try:
+        card = load_card(lake, uri)
+        old, old_index = read_model(lake, uri, items, load)
+    except UserError as error:
+        print(f"warning: the generator starts from random weights: {error}", file=sys.stderr, flush=True)
+        return None
+    if old.design != design or card.like_from != settings.logs.like_from:
+        return None
+    has_same_encoder = card.encoder_version == items.encoder_version
+    if "text" in design.inputs and not (has_same_encoder and old.items.text.shape[1] == items.text.shape[1]):
+        return None
+    has_same_kind = has_same_encoder and card.codebook_version.endswith(version_suffix(settings.quantizer))
+    # Refits of residual k-means start from the codebook before, so their codes keep their numbers.
+    keeps_codes = has_same_kind and settings.quantizer.kind.startswith("res_kmeans")
+    if design.reads_codes and card.codebook_version != items.codebook_version and not keeps_codes:
+        return None
+    return reindex_items(old, old_index, items.codes, items.text)
+
+
+def train_generator(
+    lake: Lake, settings: Settings, day: date, model: Generator, histories: Histories, ends: Int64s, valid_users: int
+) -> list[Epoch]:
+    """Train in place, in this process or in worker processes. returns the training curve
+
+    ends         [users] where training ends
+    valid_users  how many users choose the best epoch, by their first event after the end
+    """
+    g, arrays = settings.generator, list_arrays(histories, ends)
+    options = g.model_dump(include=OPTIONS) | {"valid_users": valid_users}
+    described = f"{options} {g.workers} {model.settings} {model.design}"
+    inputs = arrays | {"codes": model.items.codes.cpu().numpy(), "text": model.items.text.cpu().numpy()}
+    checkpoint = LakeCheckpoint.for_training(lake, "generate", day, model, inputs, described)
+    return TRAINING.run(count_workers(g.workers), model, arrays, checkpoint, NAME, **options)
+
+
+def build_card(settings: Settings, items: ItemInputs, version: str, day: date) -> ModelCard:
+    """The card of a generator."""
+    return ModelCard.from_settings(settings, version, items.encoder_version, items.codebook_version, str(day))
+
+
+def curve_metrics(curve: list[Epoch], version: str) -> list[dict[str, Any]]:
+    """Rows for gold.metrics: the training curve."""
+    rows: list[dict[str, Any]] = []
+    for point in curve:
+        values = {metric: value for metric, value in asdict(point).items() if metric != "epoch"}
+        rows += metric_rows(NAME, f"epoch_{point.epoch}", values, version=version)
+    return rows

@@ -1,0 +1,228 @@
+"""The trained generator in the daily task: its training, its lists, and whether it goes live."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+import pytest
+
+from jobs import generate
+from jobs.generation import train_worker
+from jobs.generation import trained as trained_module
+from jobs.lake import Lake, UserError
+from jobs.runtime import train_workers
+from jobs.settings.tree import Settings
+from tests.jobs.generation.made_shop import AFTER, BEFORE, DAY, N, land_walks, put_items, trained, walks
+from tests.jobs.generation.test_generate import event, land, list_of, rows_of
+from tests.jobs.lake_rows import put, release_row
+
+PRESETS = ("sidereal", "sasrec", "tiger", "rpg")
+
+
+def metrics_of(lake: Lake, slice_: str, day: Any = DAY) -> dict[tuple[str, str], Any]:
+    rows = lake.arrow("gold.metrics", where=(ds.field("day") == day) & (ds.field("job") == "generate")).to_pylist()
+    return {(row["model"], row["metric"]): row["value"] for row in rows if row["slice"] == slice_}
+
+
+@pytest.fixture
+def open_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the generator go live however it compares with the graph."""
+    monkeypatch.setattr(trained_module, "_find_objection", lambda rates: None)
+
+
+@pytest.mark.usefixtures("open_gate")
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_preset_is_trained_and_lists_unseen_items_of_the_catalogue(
+    lake: Lake, settings: Settings, preset: str
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    result = generate.run(lake, trained(settings, preset), DAY)
+    version = result.notes["generator"]
+    seen = {f"i{step:02}" for step in range(10)}
+    items = list_of(lake, "u00", "generator")
+    assert len(items) == 5
+    assert not seen & set(items)
+    versions = {row["model_version"] for row in rows_of(lake, "gold.generated") if row["source"] == "generator"}
+    assert versions == {version}
+    folder = Path(lake.root) / "models" / version / "generator"
+    assert {file.name for file in folder.iterdir()} == {"card.json", "items.json", "model.json", "model.safetensors"}
+    assert ("generator", "recall_at_10") in metrics_of(lake, "epoch_1")
+    assert metrics_of(lake, "all")["generator", "live"] == 1
+    assert len(list_of(lake, "u00", "graph")) > 0
+
+
+def run_twice(lake: Lake, settings: Settings) -> tuple[Any, Any]:
+    results = [generate.run(lake, settings, DAY).notes["generator"]]
+    tables = [rows_of(lake, "gold.generated"), rows_of(lake, "gold.metrics")]
+    results.append(generate.run(lake, settings, DAY).notes["generator"])
+    return (results[0], tables), (results[1], [rows_of(lake, "gold.generated"), rows_of(lake, "gold.metrics")])
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_a_rerun_gives_the_same_model_and_rows_and_nothing_after_the_day_changes_them(
+    lake: Lake, settings: Settings
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    first, again = run_twice(lake, trained(settings))
+    assert first == again
+    land_walks(lake, AFTER)
+    generate.run(lake, trained(settings), AFTER)
+    later, _ = run_twice(lake, trained(settings))
+    assert later[0] == first[0]
+    assert rows_of(lake, "gold.generated", DAY) == first[1][0]
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_the_next_day_starts_from_the_generator_of_the_live_release(
+    lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    version = generate.run(lake, trained(settings), DAY).notes["generator"]
+    assert "starts from random weights" in capsys.readouterr().err
+    put(lake, "gold.releases", [release_row(1, DAY) | {"generator_uri": f"models/{version}/generator"}])
+    land_walks(lake, AFTER)
+    put_items(lake, settings, range(N + 2))  # two items are new
+    generate.run(lake, trained(settings), AFTER)
+    assert "starts from the weights of the live release" in capsys.readouterr().err
+    curve = metrics_of(lake, "epoch_0", AFTER)  # the weights it starts from are measured first
+    assert curve["generator", "recall_at_10"] is not None
+    for changed in (trained(settings, "tiger"), trained(settings, warm_start=False), with_other_likes(settings)):
+        generate.run(lake, changed, AFTER)
+        assert "starts from random weights" in capsys.readouterr().err
+    weights = Path(lake.root) / "models" / version / "generator/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    generate.run(lake, trained(settings), AFTER)
+    assert "warning: the generator starts from random weights: model models/" in capsys.readouterr().err
+
+
+def with_other_likes(settings: Settings) -> Settings:
+    return trained(settings).model_copy(update={"logs": settings.logs.model_copy(update={"like_from": 3.0})})
+
+
+def test_a_generator_worse_than_the_graph_makes_no_lists_and_is_not_stored(
+    lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    result = generate.run(lake, trained(settings, epochs=1, lr=1e-6), DAY)
+    rates = metrics_of(lake, "gate")
+    assert rates["generator", "hit_rate_at_10"] < rates["graph", "hit_rate_at_10"]
+    assert result.notes["generator"] is None
+    assert "and the item graph found" in result.notes["reason"]
+    assert "the generator does not go live: " in capsys.readouterr().err
+    assert metrics_of(lake, "all")["generator", "live"] == 0
+    assert {row["source"] for row in rows_of(lake, "gold.generated")} == {"graph"}
+    assert not list((Path(lake.root) / "models").rglob("generator"))
+
+
+def test_a_generator_that_finds_more_than_the_graph_goes_live(lake: Lake, settings: Settings) -> None:
+    put_items(lake, settings)
+    land(lake, [*walks(BEFORE - timedelta(1), range(8)), *walks(DAY, range(8, 10))])
+    result = generate.run(lake, trained(settings, graph_days=1), DAY)  # the graph of the day before is empty
+    rates = metrics_of(lake, "gate")
+    assert rates["generator", "hit_rate_at_10"] > rates["graph", "hit_rate_at_10"] == 0
+    assert result.notes["generator"]
+    assert {row["source"] for row in rows_of(lake, "gold.generated")} == {"graph", "generator"}
+
+
+def test_a_day_without_what_the_generator_needs_has_the_graph_alone(lake: Lake, settings: Settings) -> None:
+    def refusal(preset: str) -> str:
+        result = generate.run(lake, trained(settings, preset), DAY)
+        assert {row["source"] for row in rows_of(lake, "gold.generated")} <= {"graph", "popular"}
+        return str(result.notes["reason"])
+
+    assert "no user had acted on two items by the end of" in refusal("sasrec")
+    land(lake, walks(BEFORE, range(6)))
+    assert "fewer than two users with a history acted on" in refusal("sasrec")
+    land_walks(lake)
+    assert "there is no codebook of these [quantizer] settings" in refusal("tiger")
+    put_items(lake, settings)
+    put(lake, "gold.item_embeddings", [])
+    assert "no item had a vector" in refusal("sidereal")
+    put(lake, "gold.semantic_ids", [])
+    assert "had given no item an ID by the end of" in refusal("tiger")
+
+
+def test_two_items_with_the_same_id_and_twin_stop_the_task(lake: Lake, settings: Settings) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    put(lake, "gold.semantic_ids", [row | {"twin": 0} for row in lake.arrow("gold.semantic_ids").to_pylist()])
+    with pytest.raises(UserError, match=r"gold.semantic_ids of .* is damaged \(items 0 and 1 have the same codes"):
+        generate.run(lake, trained(settings), DAY)
+
+
+@pytest.mark.usefixtures("open_gate")
+@pytest.mark.parametrize("preset", PRESETS)
+def test_items_that_are_gone_are_in_no_list_but_their_events_count(lake: Lake, settings: Settings, preset: str) -> None:
+    put_items(lake, settings)
+    gone = [event("gone", f"i{item}", item, BEFORE) for item in (20, 21, 22)]
+    land(lake, [*walks(BEFORE, range(8)), *walks(DAY, range(8, 10)), *gone])
+    catalogue = [row for row in lake.arrow("silver.items").to_pylist() if row["item_id"] not in ("i20", "i21", "i22")]
+    put(lake, "silver.items", catalogue)
+    generate.run(lake, trained(settings, preset, epochs=1), DAY)
+    listed = {row["item_id"] for row in rows_of(lake, "gold.generated") if row["source"] == "generator"}
+    assert listed <= {row["item_id"] for row in catalogue}
+    if preset == "sasrec":  # the others have no vector of an item that is gone
+        assert len(list_of(lake, "gone", "generator")) == 5
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_a_user_with_100_000_events_gets_the_items_that_are_left(lake: Lake, settings: Settings) -> None:
+    put_items(lake, settings)
+    long = [event("long", f"i{step % 22:02}", 1, BEFORE) | {"event_id": f"e{step}"} for step in range(100_000)]
+    land(lake, [*walks(BEFORE, range(8)), *walks(DAY, range(8, 10)), *long])
+    generate.run(lake, trained(settings, epochs=1, tokens=8192, preset="sasrec"), DAY)
+    assert sorted(list_of(lake, "long", "generator")) == ["i22", "i23"]
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_a_user_whose_items_the_model_does_not_know_gets_other_lists(lake: Lake, settings: Settings) -> None:
+    put_items(lake, settings)
+    events = [*walks(BEFORE, range(8)), *walks(DAY, range(8, 10)), event("gone", "x0", 1), event("gone", "x1", 2)]
+    land(lake, [*events, event("new", "i00", 1, kind="impression")])
+    generate.run(lake, trained(settings), DAY)
+    assert list_of(lake, "gone", "generator") == list_of(lake, "new", "generator") == []
+    assert list_of(lake, "gone", "popular")
+    assert list_of(lake, "new", "popular")
+    assert list_of(lake, "u00", "popular") == []
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_a_killed_training_resumes_and_a_finished_one_leaves_no_checkpoint(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    with monkeypatch.context() as patched:
+        patched.setattr(trained_module, "save_model", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            generate.run(lake, trained(settings), DAY)
+    generate.run(lake, trained(settings), DAY)
+    assert "training resumes from the epochs in models/unfinished/generate/" in capsys.readouterr().err
+    assert not list((Path(lake.root) / "models/unfinished").rglob("*.safetensors"))
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_what_workers_train_is_what_one_process_trains(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    generate.run(lake, trained(settings), DAY)
+    alone = metrics_of(lake, "epoch_4")
+
+    def run_one_worker(module: str, folder: Path, workers: int) -> None:
+        assert (module, workers) == ("jobs.generation.train_worker", 2)
+        train_worker.TRAINING.run_worker(folder, is_first=True)
+
+    monkeypatch.setattr(train_workers, "run_workers", run_one_worker)
+    generate.run(lake, trained(settings, workers=2), DAY)
+    assert metrics_of(lake, "epoch_4") == alone
