@@ -71,10 +71,12 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     metrics = curve_metrics(curve, version)
     for name, (rate, count) in rates.items():
         metrics += metric_rows(name, "gate", {f"hit_rate_at_{COMPARED}": rate}, rows=count, version=version)
-    if reason := _find_objection(rates):
-        return _refuse(reason, metrics)
-    save_model(lake, NAME, model, build_card(settings, items, version, day), items.ids, save)
+    reason = _find_objection(rates)
+    if reason is None:
+        save_model(lake, NAME, model, build_card(settings, items, version, day), items.ids, save)
     remove_checkpoints(lake, "generate")
+    if reason is not None:
+        return _refuse(reason, metrics)
     metrics += metric_rows(NAME, "all", {"live": 1.0}, version=version)
     return Trained(source, metrics, {"generator": version})
 

@@ -1,4 +1,4 @@
-"""Read what the report shows of a few users: what they did, what they are recommended, and why."""
+"""Read what the report shows of a few users: what they did, what was found for them, what they are recommended, why."""
 
 from datetime import date, timedelta
 
@@ -20,7 +20,7 @@ def load_first_recommendations(lake: Lake, day: date) -> list[Row]:
 
 
 def load_example_users(lake: Lake, day: date, history_days: int) -> list[Row]:
-    """For each user shown: the last `history_days` of the history, the recommendations and their reasons."""
+    """For each user shown: the last `history_days` of the history, what was found and recommended, and the reasons."""
     users = [row["user_id"] for row in load_first_recommendations(lake, day)]
     if not users:
         return []
@@ -43,12 +43,19 @@ def load_example_users(lake: Lake, day: date, history_days: int) -> list[Row]:
            WHERE day = ? AND rank <= ? AND user_id IN ? ORDER BY rank""",
         day, REASONS_SHOWN, users,
     )  # fmt: skip
-    titles = load_titles(lake, {row["item_id"] for row in [*recommended, *history, *reasons]})
-    for row in [*recommended, *history, *reasons]:
+    found = query(
+        lake, "gold.generated",
+        """SELECT user_id, rank, item_id, score, source FROM t
+           WHERE day = ? AND rank <= ? AND user_id IN ? ORDER BY source, rank""",
+        day, ITEMS_SHOWN, users,
+    )  # fmt: skip
+    titles = load_titles(lake, {row["item_id"] for row in [*recommended, *history, *reasons, *found]})
+    for row in [*recommended, *history, *reasons, *found]:
         row["title"] = titles[row["item_id"]]
     lists = {"history": history, "recommended": recommended, "reasons": reasons}
     return [
         {"user_id": user}
         | {name: [row for row in rows if row["user_id"] == user][:ITEMS_SHOWN] for name, rows in lists.items()}
+        | {"found": [row for row in found if row["user_id"] == user]}
         for user in users
     ]

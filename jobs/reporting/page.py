@@ -13,6 +13,7 @@ from jobs.reporting.codebook_sections import (
     refits,
 )
 from jobs.reporting.example_users import load_example_users
+from jobs.reporting.generator_sections import generator_training, hit_rates_by_day
 from jobs.reporting.headline import build_headline
 from jobs.reporting.judged_pairs import load_judged_pairs
 from jobs.reporting.metrics import Metrics, Row
@@ -82,6 +83,8 @@ def build_report(
         lists=list_hits(metrics, day),
         list_metrics=LIST_METRICS,
         sources=source_hits(metrics, day),
+        found_ahead=hit_rates_by_day(metrics),
+        generator=generator_training(metrics, day),
         users=load_example_users(lake, day, history_days),
         runs=runs,
         live=live_release(lake, before=str(day + timedelta(days=1))),

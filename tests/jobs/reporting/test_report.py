@@ -191,6 +191,36 @@ def test_example_users_are_shown_with_titles_of_their_history_and_recommendation
     assert "long ago" not in html
 
 
+def test_items_found_ahead_are_shown_by_source_for_days_and_for_example_users(lake: Lake, settings: Settings) -> None:
+    put_catalogue(lake, {"i1": "blue kettle", "i2": "red teapot", "i3": f"cup {SCRIPT}"})
+    put(lake, "gold.recommendations", [
+        {"user_id": "u1", "rank": 1, "item_id": "i2", "score": 0.5, "model_version": "m", "day": DAY},
+    ])  # fmt: skip
+    put(lake, "gold.generated", [
+        {"user_id": user, "rank": 1, "item_id": item, "score": -1.5, "source": source, "model_version": "m", "day": DAY}
+        for user, item, source in (("u1", "i1", "graph"), ("u1", "i3", "generator"), ("u2", "i2", "graph"))
+    ])  # fmt: skip
+    curve = {1: (2.5, 0.125), 2: (1.5, 0.25)}
+    rows = [
+        row for epoch, (loss, recall) in curve.items()
+        for row in metric_rows("generator", f"epoch_{epoch}", {"train_loss": loss, "recall_at_10": recall})
+    ]  # fmt: skip
+    for source, rate, gate in (("graph", 0.0625, 0.5), ("generator", 0.1875, 0.375)):
+        rows += metric_rows(source, "all", {"hit_rate_at_10": rate, "hit_rate_at_50": 2 * rate})
+        rows += metric_rows(source, "gate", {"hit_rate_at_10": gate}, rows=40)
+    replace_metrics(lake, "generate", DAY, rows + metric_rows("generator", "refused", {"it found less": 1.0}))
+    html = page(lake, settings)
+    text = visible_text(html)
+    assert "by the item graph, with the score blue kettle i1" in text
+    assert "by the trained generator, with the score cup &lt;script&gt;" in text
+    assert "2026-11-20 trained generator 18.75 % 37.50 %" in text
+    assert "2026-11-20 item graph 6.25 % 12.50 %" in text
+    assert "The trained generator did not go live: it found less." in text
+    assert "37.50 % by the trained generator, 50.00 % by the item graph (40 items" in text
+    assert "1 2.5000 0.1250" in text
+    assert "Recall and NDCG at 10 after each epoch" in text
+
+
 def test_each_reject_reason_is_shown_with_at_most_five_lines(lake: Lake, settings: Settings) -> None:
     put(lake, "bronze.rejects", [
         {"source": "events", "file": "events.jsonl", "line": line, "raw": f"raw{line:03}",

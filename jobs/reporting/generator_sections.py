@@ -1,0 +1,62 @@
+"""Sections of the report about items found ahead of time: hit rates over days, and the generator's training."""
+
+from datetime import date
+from typing import Any
+
+from jobs.reporting.metrics import Metrics, Row
+from jobs.reporting.model_sections import SOURCES
+from jobs.reporting.plots import Series, day_labels, plot_lines
+
+FOUND_BY = {source: SOURCES[source] for source in ("graph", "generator", "popular")}
+RATES = ("hit_rate_at_10", "hit_rate_at_50")
+
+
+def hit_rates_by_day(metrics: Metrics) -> dict[str, Any]:
+    """A plot and rows of how many of the items that users acted on for the first time each source had found."""
+    rows: list[Row] = [
+        {"day": day, "source": source, "name": name}
+        | {metric: metrics.value(day, "generate", source, "all", metric) for metric in RATES}
+        for day in metrics.days
+        for source, name in FOUND_BY.items()
+    ]
+    rows = [row for row in rows if any(row[metric] is not None for metric in RATES)]
+    days = [{"day": day} for day in sorted({row["day"] for row in rows})]
+    by_source = {(row["day"], row["source"]): row["hit_rate_at_10"] for row in rows}
+    series = [
+        Series(name, [by_source.get((row["day"], source)) for row in days], colour=colour)
+        for colour, (source, name) in enumerate(FOUND_BY.items())
+    ]
+    plot = plot_lines("Hit rate at 10 of each source, day by day", day_labels(days), series, 2.4, percent=True)
+    return {"rows": rows, "plot": plot}
+
+
+def generator_training(metrics: Metrics, day: date) -> dict[str, Any]:
+    """Plots and values of the generator's epochs, how it compared with the graph, and why it did not go live, if so."""
+    measured = metrics.rows_of(day, "generate", "generator")
+    by_epoch = {
+        (int(row["slice"].removeprefix("epoch_")), row["metric"]): row["value"]
+        for row in measured
+        if row["slice"].startswith("epoch_")
+    }
+    epochs = sorted({epoch for epoch, _ in by_epoch})
+
+    def plot(title: str, names: dict[str, str]) -> str:
+        series = [
+            Series(name, [by_epoch.get((epoch, metric)) for epoch in epochs], colour=colour)
+            for colour, (metric, name) in enumerate(names.items())
+        ]
+        return plot_lines(title, [str(epoch) for epoch in epochs], series, 2.2)
+
+    curves = {
+        "Training loss after each epoch": {"train_loss": "loss"},
+        "Recall and NDCG at 10 after each epoch": {"recall_at_10": "recall", "ndcg_at_10": "NDCG"},
+    }
+    refused = [row["metric"] for row in measured if row["slice"] == "refused"]
+    rates = {source: metrics.row(day, "generate", source, "gate", "hit_rate_at_10") for source in FOUND_BY}
+    return {
+        "epochs": epochs,
+        "by_epoch": by_epoch,
+        "plots": [(title, plot(title, names)) for title, names in curves.items()],
+        "refused": "; ".join(refused),
+        "rates": rates if rates["generator"] else None,
+    }

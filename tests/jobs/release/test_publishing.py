@@ -1,0 +1,44 @@
+"""What a release names, and what a rollback brings back."""
+
+from datetime import date, timedelta
+
+import pyarrow as pa
+
+from jobs.lake import Lake
+from jobs.lake.metrics import replace_metrics
+from jobs.release.gate import Decision
+from jobs.release.model_store import ModelCard, save_model
+from jobs.release.publishing import publish_release, roll_back
+from jobs.release.releases import live_release
+from jobs.settings.tree import Settings
+from models.ranker import Design, Ranker
+from tests.jobs.lake_rows import DAY, put
+
+
+def publish(lake: Lake, settings: Settings, day: date, generators: list[str]) -> dict[str, object]:
+    """Publish a day whose lists come from the item graph and from these versions of the generator."""
+    ranker = Ranker(design=Design("latest", k=2), n_items=1, tasks=("click",), seed=day.day)
+    card = ModelCard.from_settings(settings, f"m{day}", "e1", "cb1", str(day))
+    uri = save_model(lake, "challenger", ranker, card, pa.array(["i"]))
+    row = {"user_id": "u", "rank": 1, "item_id": "i", "score": 1.0, "day": day}
+    sources = [("graph", "g"), *(("generator", version) for version in generators)]
+    put(lake, "gold.generated", [row | {"source": source, "model_version": version} for source, version in sources])
+    tables = {"gold.recommendations": 1, "gold.explanations": 1, "gold.generated": lake.version("gold.generated")}
+    put(lake, "gold.generated", [])  # another run writes the table meanwhile
+    replace_metrics(lake, "promote", day, [])
+    publish_release(lake, day, Decision("promote", uri, "better", tables=tables))
+    release = live_release(lake)
+    assert release
+    return release
+
+
+def test_a_release_names_the_generator_of_its_lists_and_a_rollback_brings_back_the_one_before(
+    lake: Lake, settings: Settings
+) -> None:
+    assert publish(lake, settings, DAY - timedelta(2), [])["generator_uri"] is None
+    assert publish(lake, settings, DAY - timedelta(1), ["v1"])["generator_uri"] == "models/v1/generator"
+    assert publish(lake, settings, DAY, ["v2"])["generator_uri"] == "models/v2/generator"
+    assert roll_back(lake)["generator_uri"] == "models/v1/generator"
+    release = live_release(lake, before=str(DAY + timedelta(1)))
+    assert release
+    assert release["generator_uri"] == "models/v1/generator"  # the next day trains on from it
