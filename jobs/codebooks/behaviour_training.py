@@ -17,7 +17,7 @@ from jobs.encoders.vectors import vectors_column
 from jobs.lake import Lake, UserError
 from jobs.lake.arrow import distinct_strings
 from jobs.lake.contracts import contracts
-from jobs.lake.run_state import share
+from jobs.lake.run_state import check_nothing_newer_is_replaced, share
 from jobs.landing.cancels import load_cancelled
 from jobs.ranking.event_log import read_positive_events, read_without
 from jobs.runtime.progress import progress
@@ -33,8 +33,11 @@ WARM_EPOCHS = 5  # of a training that starts from the vectors of a day before
 def learn_behaviour(lake: Lake, settings: Settings, day: date) -> None:
     """Train the vectors of a day, and replace the day's rows of gold.item_behaviour.
 
-    raises  UserError if no known user clicked, bought or liked anything, or if training diverged
+    raises  UserError if no known user clicked, bought or liked anything, if training diverged, or if another run has
+            written these vectors from newer events
     """
+    event_days = [past for past in lake.partition_days("silver.events") if past <= day]
+    check_nothing_newer_is_replaced(lake, TABLE, [day], event_days)
     share(lake, day, TABLE)  # start from the newest vectors, also if another run has written them meanwhile
     items, users, edges = _load_edges(lake, settings, day)
     before, after = _find_neighbouring_days(lake, day)

@@ -17,8 +17,7 @@ from jobs.lake.arrow import file_backed_zeros
 from models.collaborative import Combination
 from models.quantizers.codebook import LARGEST, are_usable
 
-_ROWS = 1 << 16  # items checked or combined at once
-_COMBINED_FROM = 1 << 18  # most items that a combination of text and behaviour is fitted on
+_ROWS = 1 << 16  # items that are checked or combined at once, and at most seen by the fit of a combination
 
 
 class Catalogue(NamedTuple):
@@ -63,7 +62,7 @@ def choose_vectors(lake: Lake, texts: Catalogue, kind: VectorKind, day: date) ->
     behaviour, ids = load_behaviour(lake, day), pa.array(texts.item_ids)
     row, vectors = behaviour.find_rows(ids), behaviour.place(ids)
     has_behaviour = row >= 0
-    step = -(-int(has_behaviour.sum()) // _COMBINED_FROM) or 1
+    step = -(-int(has_behaviour.sum()) // _ROWS) or 1
     sample = torch.from_numpy(np.flatnonzero(has_behaviour)[::step])
     try:
         combination = Combination.fit(texts.vectors[sample], vectors[sample], torch.ones(len(sample), dtype=torch.bool))

@@ -4,6 +4,7 @@ Users are the nodes [0, n_users), items the nodes [n_users, n_users + n_items). 
 grow with the edges and with the nodes, never with users times items.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,22 +81,23 @@ class InteractionGraph:
         return result
 
     def _multiply(self, weights: Tensor, x: Tensor) -> Tensor:
-        shape = (len(self.degrees), len(self.degrees))
-        matrix = torch.sparse_csr_tensor(
-            self.offsets, self.neighbours, weights[self.edges], shape, check_invariants=False
-        )
+        matrix = _build_matrix(self.offsets, self.neighbours, weights[self.edges], len(self.degrees))
         return matrix @ x
 
     def _multiply_edges(self, x: Tensor, y: Tensor) -> Tensor:
         """The product [edges] of each edge's user in x and its item in y, both [nodes, dim]."""
-        count, shape = len(self.users), (self.n_users, len(self.degrees))
-        zeros = x.new_zeros(
-            count
-        )  # the users are the first rows of the matrix, so their entries are the edges in order
-        offsets, neighbours = self.offsets[: self.n_users + 1], self.neighbours[:count]
-        pattern = torch.sparse_csr_tensor(offsets, neighbours, zeros, shape, check_invariants=False)
+        # The users are the first rows of the matrix, so their entries are the edges in order.
+        offsets, neighbours = self.offsets[: self.n_users + 1], self.neighbours[: len(self.users)]
+        pattern = _build_matrix(offsets, neighbours, x.new_zeros(len(self.users)), len(self.degrees))
         products: Tensor = torch.sparse.sampled_addmm(pattern, x[: self.n_users], y.T, beta=0.0).values()
         return products
+
+
+def _build_matrix(offsets: Tensor, columns: Tensor, values: Tensor, width: int) -> Tensor:
+    """A sparse matrix [rows, width] in CSR form."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(offsets, columns, values, (len(offsets) - 1, width), check_invariants=False)
 
 
 class _Propagate(torch.autograd.Function):
