@@ -10,6 +10,7 @@ import pytest
 
 from jobs import quantize
 from jobs.codebooks.behaviour import TABLE
+from jobs.codebooks.catalogue import choose_vectors, load_catalogue
 from jobs.codebooks.settings import VectorKind
 from jobs.encoders.tuned_encoders import base_encoder
 from jobs.lake import Lake, UserError
@@ -106,6 +107,10 @@ def test_the_vectors_of_a_day_start_from_those_of_the_day_before(lake: Lake, set
     assert mean_cosine(first, warm) > 0.9
     since = {row["item_id"]: row["since"] for row in lake.arrow(TABLE, where=ds.field("day") == NEXT_DAY).to_pylist()}
     assert since == {item: DAY if item in first else NEXT_DAY for item in warm}
+    texts = load_catalogue(lake, base_encoder(settings).version, NEXT_DAY)
+    catalogue = choose_vectors(lake, texts, "behaviour", NEXT_DAY)
+    changed = np.array(catalogue.item_ids)[catalogue.embedded_on == np.datetime64(NEXT_DAY)]
+    assert set(changed) == warm.keys() - first.keys()  # their IDs were given for other vectors
     lake.delete(TABLE, day=DAY)
     quantize.run(lake, with_quantizer(settings, vectors="behaviour", seed=1), NEXT_DAY)
     assert mean_cosine(first, read_vectors(lake, NEXT_DAY)) < 0.5
@@ -132,6 +137,9 @@ def test_a_day_that_runs_again_leaves_every_table_as_it_is(lake: Lake, settings:
     for day in (NEXT_DAY, DAY, NEXT_DAY):
         assert quantize.run(lake, settings, day).rows_out == 0
         assert read_tables(lake) == tables
+    lake.delete("gold.semantic_ids", day=NEXT_DAY)  # as if the run had died after it wrote the vectors
+    assert quantize.run(lake, settings, NEXT_DAY).rows_out == 10
+    assert read_tables(lake) == tables
 
 
 def test_only_what_known_users_liked_in_the_last_days_counts(lake: Lake, settings: Settings) -> None:
