@@ -13,6 +13,7 @@ from models.generator.design import PRESETS, Design
 from models.generator.model import Generator
 from models.generator.recommend import build_trie, find_best_codes, seen_items
 from models.generator.training import fit
+from models.generator.words import Words
 from models.precision import device
 from models.quantizers.twins import number_twins
 from models.ranker.histories import Histories, Int64s
@@ -30,6 +31,8 @@ def learn_design(design: Design, log: KnownLog, seed: int) -> Scores:
     model = Generator(design=design, n_items=log.n_items, code_sizes=sizes, text_dim=text.shape[1], seed=seed)
     model.items.set_codes(codes)
     model.items.set_text(text)
+    if "words" in design.inputs:
+        model.items.set_words(Words.read(log.catalogue.texts))
     fit(
         model.to(device()), log.histories, log.train_ends, seed=seed, epochs=EPOCHS, tokens=TOKENS,
         negatives=NEGATIVES, lr=LR, valid_users=VALID_USERS, patience=PATIENCE, progress=progress("training", every=30),

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Input = Literal["id", "text", "codes"]
+Input = Literal["id", "text", "words", "codes"]
 Backbone = Literal["causal", "encoder_decoder"]
 Head = Literal["items", "codes", "parallel"]
 
@@ -12,8 +12,8 @@ Head = Literal["items", "codes", "parallel"]
 class Design:
     """The options of one generator.
 
-    inputs         what an item's vector is the sum of: an embedding of its ID, a projection of its text vector, and
-                   an embedding of each of its codes
+    inputs         what an item's vector is the sum of: an embedding of its ID, a projection of its text vector,
+                   embeddings of the words of its text, and an embedding of each of its codes
     heads          what the state of a history predicts: the next item itself, its codes one after another, or all its
                    codes at once. With several heads the losses are added, and the first measures the epochs
     backbone       what the heads see: the last state of the history, or all its states (cross-attention of the head
@@ -65,7 +65,7 @@ class Design:
 
 
 PRESETS = {
-    "sidereal": Design(("id", "text", "codes"), ("codes", "items"), layers=1, id_dropout=0.1),
+    "sidereal": Design(("id", "text", "words"), ("codes", "items"), layers=1),
     "sasrec": Design(("id",), ("items",)),  # Kang and McAuley, ICDM 2018, with a sampled softmax
     "tiger": Design(("codes",), ("codes",), "encoder_decoder"),  # Rajput et al., NeurIPS 2023
     "rpg": Design(("codes",), ("parallel",)),  # Hou et al., arXiv 2506.05781

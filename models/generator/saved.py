@@ -9,19 +9,26 @@ from torch import Tensor
 
 from models.generator.design import Design
 from models.generator.model import Generator
+from models.generator.words import Words
 
-NOT_TRAINED = ("items.codes", "items.text")  # stored with the model, though no checkpoint holds them
+# stored with the model, though no checkpoint holds them
+NOT_TRAINED = ("items.codes", "items.text", "items.word_offsets", "items.word_numbers", "items.rarity")
 
 
 def reindex_items(
-    old: Generator, old_index: Tensor, codes: Tensor | None = None, text: Tensor | None = None
+    old: Generator,
+    old_index: Tensor,
+    codes: Tensor | None = None,
+    text: Tensor | None = None,
+    words: Words | None = None,
 ) -> Generator:
     """The same model for another list of items: for a warm start, or to score today's items with yesterday's model.
 
     old_index  [items] int64, the item's index in the old model; -1 for a new item, which is unknown and has no codes
-    codes      [items, levels] int64 and
-    text       [items, text_dim]: to use from now on; None keeps those of the old model. Code tables grow if a code is
-               beyond them: a code keeps its embedding
+    codes      [items, levels] int64,
+    text       [items, text_dim] and
+    words      of the items' texts: to use from now on; None keeps those of the old model. Code tables grow if a code
+               is beyond them: a code keeps its embedding
     """
     largest = [0] * old.items.codes.shape[1] if codes is None or not len(codes) else (codes.amax(dim=0) + 1).tolist()
     sizes = tuple(map(max, old.settings["code_sizes"], largest))
@@ -41,6 +48,7 @@ def reindex_items(
     new.load_state_dict(state)
     new.items.set_codes(old.items.codes_of(rows[:-1]) if codes is None else codes)
     new.items.set_text(old.items.text[rows[:-1]] if text is None else text)
+    new.items.set_words(old.items.words_of(rows[:-1]) if words is None else words)
     return new.train(old.training)
 
 
@@ -57,6 +65,7 @@ def load(folder: Path) -> Generator:
     model = Generator(design=Design.from_json(arguments.pop("design")), **arguments)
     tensors = load_file(folder / "model.safetensors")
     for name in NOT_TRAINED:
-        model.get_buffer(name).copy_(tensors.pop(name))
+        module, _, buffer = name.partition(".")
+        setattr(model.get_submodule(module), buffer, tensors.pop(name))
     model.load_state_dict(tensors)
     return model.eval()

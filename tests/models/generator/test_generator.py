@@ -22,6 +22,7 @@ from models.generator import (
 from models.generator.beam import Beams
 from models.generator.design import Head
 from models.generator.scoring import score_all
+from models.generator.words import Words
 from tests.models.generator.toy import (
     ITEMS,
     TEXT,
@@ -30,6 +31,7 @@ from tests.models.generator.toy import (
     have_same_weights,
     make_codes,
     make_histories,
+    make_texts,
     shrink,
     train,
 )
@@ -133,9 +135,10 @@ def test_a_new_item_is_recommended_by_its_text_and_codes(head: Head) -> None:
     model, histories = build_generator(replace(DESIGNS["sidereal"], heads=(head,), id_dropout=0.3)), make_histories()
     train(model, histories)
     new, like = ITEMS, 10  # the new item's text and first codes are those of an old item
-    codes = torch.cat([make_codes(), torch.tensor([[*make_codes()[like, :2], 3]])])
+    codes = torch.cat([make_codes(), torch.tensor([[*make_codes()[like, :2], 3]])]) if head == "codes" else None
     text = torch.eye(TEXT)[[*range(ITEMS), like]]
-    model = reindex_items(model, torch.tensor([*range(ITEMS), -1]), codes, text)
+    texts = make_texts()
+    model = reindex_items(model, torch.tensor([*range(ITEMS), -1]), codes, text, Words.read([*texts, texts[like]]))
     targets = histories.items[ends_before_last(histories)]
     assert new in find_best(model, np.flatnonzero(targets == like)[:1], k=5).items
     assert new not in find_best(model, np.flatnonzero(targets == like + 1)[:1], k=5).items

@@ -7,6 +7,7 @@ import torch
 
 from models.generator import Design, Generator, fit
 from models.generator.epoch import Epoch
+from models.generator.words import Words
 from models.ranker.histories import Histories, Int64s
 
 ITEMS, USERS, SIZES, TEXT = 48, 240, (4, 4, 3), 48
@@ -21,6 +22,10 @@ def make_codes(items: int = ITEMS) -> torch.Tensor:
     """[items, 3], a different row for each item."""
     i = torch.arange(items)
     return torch.stack([i % 4, i // 4 % 4, i // 16], dim=1)
+
+
+def make_texts(items: int = ITEMS) -> list[str]:
+    return [f"item number{item} of{item % 4}" for item in range(items)]
 
 
 def make_histories(users: int = USERS, seed: int = 0, longest: int = 12, items: int = ITEMS) -> Histories:
@@ -43,6 +48,8 @@ def build_generator(design: Design, items: int = ITEMS, seed: int = 0) -> Genera
         model.items.set_codes(make_codes(items))
     if "text" in design.inputs:
         model.items.set_text(torch.eye(TEXT)[torch.arange(items) % TEXT])
+    if "words" in design.inputs:
+        model.items.set_words(Words.read(make_texts(items)))
     return model.eval()
 
 

@@ -1,0 +1,61 @@
+"""The words of texts as numbers."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+BUCKETS = 2**16  # words are numbered by a hash, so that a new word needs no list of words
+# Chinese, Japanese, Korean and Thai put no spaces between words: there, two letters that follow each other are a word.
+_UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of texts. Text t has the words [offsets[t], offsets[t + 1]), each once.
+
+    offsets  [texts + 1] int64
+    numbers  [words] int64, below BUCKETS
+    """
+
+    offsets: Tensor
+    numbers: Tensor
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @classmethod
+    def read(cls, texts: Iterable[str]) -> "Words":
+        """Split texts into words and number them. Upper and lower case are the same."""
+        numbers, counts = [], [0]
+        for text in texts:
+            words = {crc32(word.encode()) % BUCKETS for word in split(text)}
+            numbers.extend(sorted(words))
+            counts.append(len(words))
+        return cls(torch.tensor(counts).cumsum(0), torch.tensor(numbers, dtype=torch.int64))
+
+    def take(self, texts: Tensor) -> "Words":
+        """The words of texts [n] int64; a text of -1 has none."""
+        begins = self.offsets[texts]  # of text -1 it is the end, and the length is 0
+        counts = torch.where(texts < 0, 0, self.offsets[(texts + 1).clamp(min=0)] - begins)
+        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        places = torch.arange(int(offsets[-1]), device=texts.device)
+        return Words(offsets, self.numbers[places + torch.repeat_interleave(begins - offsets[:-1], counts)])
+
+    def weigh(self) -> Tensor:
+        """How rare each bucket is among the texts [BUCKETS] float32: log(texts / texts with it), 0 if none has it."""
+        counts = torch.bincount(self.numbers, minlength=BUCKETS)
+        return torch.where(counts > 0, (max(len(self), 1) / counts.clamp(min=1)).log(), 0.0)
+
+
+def split(text: str) -> list[str]:
+    """The words of a text in lower case."""
+    words: list[str] = []
+    for word in _WORD.findall(text.lower()):
+        is_unspaced = len(word) > 2 and re.match(f"[{_UNSPACED}]", word)
+        words += [word[place : place + 2] for place in range(len(word) - 1)] if is_unspaced else [word]
+    return words
