@@ -17,12 +17,14 @@ user has chosen before. An item that scores as high as the right one is ranked b
 
 Presets:
 
-    popular     the number of events of each item
-    graph       the untrained item graph: which items follow which
-    graph_text  the same, and the cosine between MiniLM vectors of the items' texts
-    sidereal    and the other designs of models/generator: trained, stopped by validation. Semantic IDs: 3 x 256 codes
-                of these vectors, and a number for items with the same ones. A design that writes codes is measured by
-                the list of 50 items that its beam finds.
+    popular      the number of events of each item
+    graph        the untrained item graph: which items follow which
+    graph_text   the same, and the cosine between MiniLM vectors of the items' texts
+    graph_words  the same with TF-IDF vectors of the words of these texts
+    sidereal     and the other designs of models/generator: trained, stopped by validation. Semantic IDs: 3 x 256 codes
+                 of the MiniLM vectors, and a number for items with the same ones. A design that writes codes is
+                 measured by the list of 50 items that its beam finds.
+    fused        what sidereal and graph_words find, ranked by weights that are learned on the validation items
 
 Columns, mean and standard deviation over the seeds:
 

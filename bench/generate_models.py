@@ -1,5 +1,6 @@
 """The trained presets of bench/generate.py: the designs of `models.generator`."""
 
+import sys
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,8 @@ from jobs.runtime.progress import progress
 from models import quantizers
 from models.generator.beam import Beams
 from models.generator.design import PRESETS, Design
+from models.generator.fusion import Fusion
+from models.generator.graph import ItemGraph
 from models.generator.model import Generator
 from models.generator.recommend import build_trie, find_best_codes, seen_items
 from models.generator.training import fit
@@ -24,7 +27,37 @@ EPOCHS, PATIENCE, TOKENS, NEGATIVES, LR, VALID_USERS = 100, 5, 2048, 2048, 1e-3,
 
 
 def learn_design(design: Design, log: KnownLog, seed: int) -> Scores:
-    """Train until the validation users' next items are predicted no better. The design's first head scores."""
+    """The design's first head scores."""
+    model = train_design(design, log, seed)
+    return score_by_beam(model) if design.heads[0] == "codes" else score_all_items(model)
+
+
+def learn_fused(log: KnownLog, seed: int) -> Scores:
+    """The preset `sidereal` and the item graph. The validation items choose their weights."""
+    model = train_design(PRESETS["sidereal"], log, seed)
+    contents = build_word_graph(log)
+    rows = log.valid.target_rows
+    fusion = Fusion.learn(
+        model, build_trie(model), contents, log.histories, log.valid.users[rows], log.valid.ends[rows],
+        log.valid.target_items,
+    )  # fmt: skip
+    print(f"fused: weights {fusion.weights.tolist()}", file=sys.stderr, flush=True)
+
+    def scores(histories: Histories, users: Int64s, ends: Int64s) -> Floats:
+        items, item_scores = fusion.top_items(histories, users, ends, LIST)
+        return spread(Beams(torch.from_numpy(items), torch.from_numpy(item_scores)), log.n_items)
+
+    return scores
+
+
+def build_word_graph(log: KnownLog) -> ItemGraph:
+    """The item graph that also looks at the words of items."""
+    vectors = Words.read(log.catalogue.texts).tf_idf()
+    return ItemGraph.from_histories(log.histories, log.train_ends, n_items=log.n_items, vectors=vectors)
+
+
+def train_design(design: Design, log: KnownLog, seed: int) -> Generator:
+    """Train until the validation users' next items are predicted no better."""
     codes = build_codes(log.catalogue, seed) if design.reads_codes else torch.zeros(log.n_items, 0, dtype=torch.int64)
     text = torch.from_numpy(log.catalogue.vectors) if "text" in design.inputs else torch.zeros(log.n_items, 0)
     sizes = tuple((codes.amax(dim=0) + 1).tolist()) if design.reads_codes else ()
@@ -37,7 +70,7 @@ def learn_design(design: Design, log: KnownLog, seed: int) -> Scores:
         model.to(device()), log.histories, log.train_ends, seed=seed, epochs=EPOCHS, tokens=TOKENS,
         negatives=NEGATIVES, lr=LR, valid_users=VALID_USERS, patience=PATIENCE, progress=progress("training", every=30),
     )  # fmt: skip
-    return score_by_beam(model) if design.heads[0] == "codes" else score_all_items(model)
+    return model
 
 
 def build_codes(catalogue: Catalogue, seed: int) -> torch.Tensor:
@@ -77,4 +110,5 @@ def spread(lists: Beams, n_items: int) -> Floats:
     return all_scores
 
 
-MODELS: dict[str, Learn] = {name: partial(learn_design, design) for name, design in PRESETS.items()}
+DESIGNS: dict[str, Learn] = {name: partial(learn_design, design) for name, design in PRESETS.items()}
+MODELS = DESIGNS | {"fused": learn_fused}

@@ -2,7 +2,7 @@
 
 import numpy as np
 from generate_log import KnownLog, Learn, Scores
-from generate_models import MODELS
+from generate_models import MODELS, build_word_graph
 
 from models.generator.graph import ItemGraph
 
@@ -23,5 +23,12 @@ def learn_graph_text(log: KnownLog, seed: int) -> Scores:
     return graph.score_items
 
 
-PRESETS: dict[str, Learn] = {"popular": learn_popular, "graph": learn_graph, "graph_text": learn_graph_text} | MODELS
-USES_TEXT = PRESETS.keys() - {"popular", "graph", "sasrec"}
+def learn_graph_words(log: KnownLog, seed: int) -> Scores:
+    return build_word_graph(log).score_items
+
+
+UNTRAINED: dict[str, Learn] = {
+    "popular": learn_popular, "graph": learn_graph, "graph_text": learn_graph_text, "graph_words": learn_graph_words
+}  # fmt: skip
+PRESETS = UNTRAINED | MODELS
+USES_TEXT = PRESETS.keys() - {"popular", "graph", "graph_words", "sasrec"}

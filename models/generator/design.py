@@ -27,6 +27,7 @@ class Design:
     full_softmax   whether the negatives of the head `items` are weighed as if they were all items
     dropout        of the input vectors
     block_dropout  inside the blocks
+    item_weight    how much the scores of the head `items` count when it ranks what the head `codes` found
     id_dropout     share of item IDs that training hides, so that text and codes alone describe an item, too
     """
 
@@ -42,6 +43,7 @@ class Design:
     full_softmax: bool = False
     dropout: float = 0.5
     block_dropout: float = 0.2
+    item_weight: float = 1.0
     id_dropout: float = 0.0
 
     @property

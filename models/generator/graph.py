@@ -76,23 +76,30 @@ class ItemGraph:
     """Steps from item to item, weighted by how often and how closely the items follow each other.
 
     steps    [items, items] float32 CSR, normalised, the STRONGEST of each item
-    vectors  [items, dim] float32 of unit length, the items' contents; zeros for an item without content. None if the
-             graph does not look at contents. With vectors, items like the user's last items get a higher score.
+    vectors  [items, dim] float32 of unit length, an array or CSR: the items' contents; zeros for an item without
+             content. None if the graph does not look at contents. With vectors, items like the user's last items get a
+             higher score.
     """
 
     steps: Matrix
-    vectors: Floats | None = None
+    vectors: Floats | Matrix | None = None
 
     @classmethod
     def from_pairs(
-        cls, before: Ints, after: Ints, weight: NDArray[np.floating], *, n_items: int, vectors: Floats | None = None
+        cls,
+        before: Ints,
+        after: Ints,
+        weight: NDArray[np.floating],
+        *,
+        n_items: int,
+        vectors: Floats | Matrix | None = None,
     ) -> "ItemGraph":
         """Build the graph from counted pairs [pairs]. The weights of a pair that occurs twice are added.
 
         raises  ValueError if an item index is not in [0, n_items), or there are not n_items vectors
         """
-        if vectors is not None and len(vectors) != n_items:
-            raise ValueError(f"there are {len(vectors)} vectors of {n_items} items")
+        if vectors is not None and vectors.shape[0] != n_items:
+            raise ValueError(f"there are {vectors.shape[0]} vectors of {n_items} items")
         forward = sparse.csr_matrix((weight, (before, after)), (n_items, n_items))
         steps = forward + BACKWARDS * forward.T
         scale_rows = sparse.diags(_negative_power(steps.sum(axis=1), ROW_POWER))
@@ -101,7 +108,7 @@ class ItemGraph:
 
     @classmethod
     def from_histories(
-        cls, histories: Histories, ends: Int64s, *, n_items: int, vectors: Floats | None = None
+        cls, histories: Histories, ends: Int64s, *, n_items: int, vectors: Floats | Matrix | None = None
     ) -> "ItemGraph":
         """Build the graph from histories that end at `ends` [users]."""
         return cls.from_pairs(*count_pairs(histories, ends), n_items=n_items, vectors=vectors)
@@ -145,6 +152,21 @@ class ItemGraph:
             top[row, : len(best)], top_scores[row, : len(best)] = items[best], scores[best]
         return top, top_scores
 
+    def score_candidates(self, histories: Histories, users: Int64s, ends: Int64s, items: Int64s) -> Floats:
+        """Score items [rows, candidates] of each row's own; 0 for an item of -1. Memory does not grow with the rows.
+
+        users, ends  as for `score_items`
+        """
+        scores = np.zeros(items.shape, np.float32)
+        rows_at_once = max(SCORES_AT_ONCE // max(self.n_items, 1), 1)
+        for start in range(0, len(users), rows_at_once):
+            part = slice(start, start + rows_at_once)
+            reached = self._score(*_known_items(histories, users[part], ends[part]), len(users[part]))
+            rows, _ = np.indices(items[part].shape)
+            values = np.asarray(reached[rows.ravel(), items[part].ravel()]).reshape(rows.shape)
+            scores[part] = np.where(items[part] >= 0, values, 0)
+        return scores
+
     def _score_rows(
         self, histories: Histories, users: Int64s, ends: Int64s
     ) -> Iterator[tuple[int, Ints, Ints, Floats]]:
@@ -172,7 +194,8 @@ class ItemGraph:
         reached = (starts + TWO_STEPS * (starts @ self.steps)) @ self.steps
         if self.vectors is None:
             return reached
-        return reached.toarray() + CONTENT * ((starts @ self.vectors) @ self.vectors.T)
+        likeness = (starts @ self.vectors) @ self.vectors.T
+        return reached.toarray() + CONTENT * (likeness.toarray() if sparse.issparse(likeness) else likeness)
 
 
 def _known_items(histories: Histories, users: Int64s, ends: Int64s) -> tuple[Int64s, Ints]:

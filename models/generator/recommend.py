@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.generator.beam import Beams, search
 from models.generator.excluded import Ints, check_excluded, split_users
@@ -60,9 +61,40 @@ def find_best_items(
 def find_best_codes(
     model: Generator, states: States, trie: CodeTrie, *, k: int, beam: int, excluded: Excluded | None = None
 ) -> Beams:
-    """The k best items of each user by a beam over their codes, by the head `codes`. beam: at least k"""
+    """The k best items of each user by a beam over their codes, by the head `codes`.
+
+    With a head `items`, the items of the beam are ranked by both heads: the log-probability of their codes plus
+    `item_weight` times their score (as in BARGE, arXiv 2607.21028). That costs the same for any number of items.
+
+    beam  how many items are found, at least k
+    """
     beams = search(trie, model.step(states), users=len(states), beam=beam, renormalise=True, excluded=excluded)
+    if "items" in model.design.heads:
+        beams = _rank_again(model, states, beams)
     return Beams(beams.items[:, :k], beams.scores[:, :k])
+
+
+def _rank_again(model: Generator, states: States, beams: Beams) -> Beams:
+    """Add the scores of the head `items` to those of beams. Of equal scores, the first item wins."""
+    items, by_item = beams.items.sort(dim=1, stable=True)
+    scores = beams.scores.gather(1, by_item) + model.design.item_weight * score_candidates(model, states, items)
+    scores, order = scores.sort(dim=1, descending=True, stable=True)
+    return Beams(items.gather(1, order), scores)
+
+
+@torch.no_grad()
+def score_candidates(model: Generator, states: States, items: Tensor) -> Tensor:
+    """The scores [n, candidates] float32 of n states for items [n, candidates] of their own, by the head `items`.
+
+    An item of -1 gets a score that means nothing. Memory is bounded: states are scored in chunks.
+    """
+    scores = torch.empty(items.shape, device=items.device)
+    states_at_once = max(1, SCORES_AT_ONCE // max(1, items.shape[1] * model.design.dim))
+    for rows in torch.split(torch.arange(len(items), device=items.device), states_at_once):
+        distinct, places = torch.unique(items[rows], return_inverse=True)
+        vectors = F.embedding(places, model.items(distinct))
+        scores[rows] = torch.einsum("nd,ncd->nc", states.last[rows], vectors)
+    return scores
 
 
 def build_trie(model: Generator, is_allowed: Tensor | None = None) -> CodeTrie:

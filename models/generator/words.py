@@ -3,9 +3,12 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 BUCKETS = 2**16  # words are numbered by a hash, so that a new word needs no list of words
@@ -45,6 +48,14 @@ class Words:
         offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         places = torch.arange(int(offsets[-1]), device=texts.device)
         return Words(offsets, self.numbers[places + torch.repeat_interleave(begins - offsets[:-1], counts)])
+
+    def tf_idf(self) -> Any:
+        """TF-IDF vectors of unit length: a scipy.sparse.csr_matrix [texts, BUCKETS] float32; zeros for no words."""
+        numbers, offsets = self.numbers.numpy(), self.offsets.numpy()
+        weights = self.weigh().numpy()[numbers]
+        lengths = np.sqrt(np.add.reduceat(np.append(weights**2, 0), offsets[:-1]))
+        weights = weights / np.maximum(np.repeat(lengths, np.diff(offsets)), 1e-9)
+        return sparse.csr_matrix((weights.astype(np.float32), numbers, offsets), (len(self), BUCKETS))
 
     def weigh(self) -> Tensor:
         """How rare each bucket is among the texts [BUCKETS] float32: log(texts / texts with it), 0 if none has it."""
