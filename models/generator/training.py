@@ -22,6 +22,7 @@ from models.training import parallel
 from models.training.checkpoint import Checkpoint, resume, save_state
 from models.training.optimizers import build_optimizers
 
+MEMORY = 0.98  # of Adam; with 0.999 the best epoch on amazon_beauty is 2 % worse on held-out events
 Progress = Callable[[int, int], None]  # batches done, maximum number of batches
 
 
@@ -71,7 +72,7 @@ def fit(
     sequences = split_histories(histories, ends, model.design.length)
     if not len(sequences):
         raise ValueError("no user has two events to train on")
-    optimizers = build_optimizers(model, lr)
+    optimizers = build_optimizers(model, lr, memory=MEMORY)
     state = resume(checkpoint, model, optimizers, Epoch)
     trie = build_trie(model) if "codes" in model.design.heads else None
     validation = Validation.draw(histories, ends, valid_users, seed)

@@ -16,8 +16,11 @@ def dense_weights(model: nn.Module) -> list[nn.Parameter]:
     return [weights for weights in model.parameters() if id(weights) not in tables]
 
 
-def build_optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """Adam. In tables with a row per item it updates only the rows that a batch read."""
-    tables = sparse_tables(model)
-    dense = torch.optim.AdamW(dense_weights(model), lr=lr, weight_decay=0.0)
-    return [torch.optim.SparseAdam(tables, lr=lr), dense] if tables else [dense]
+def build_optimizers(model: nn.Module, lr: float, *, memory: float = 0.999) -> list[torch.optim.Optimizer]:
+    """Adam. In tables with a row per item it updates only the rows that a batch read.
+
+    memory  Adam's second beta: how slowly the scale of a step follows the gradients
+    """
+    tables, betas = sparse_tables(model), (0.9, memory)
+    dense = torch.optim.AdamW(dense_weights(model), lr=lr, betas=betas, weight_decay=0.0)
+    return [torch.optim.SparseAdam(tables, lr=lr, betas=betas), dense] if tables else [dense]
