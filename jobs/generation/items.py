@@ -1,4 +1,4 @@
-"""What a trained generator knows of items: their semantic IDs, their text vectors, and whether they can be listed."""
+"""What a trained generator knows of items: semantic IDs, text vectors, words, and whether they can be listed."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -19,6 +19,7 @@ from jobs.ranking.items import ItemIndex
 from jobs.settings.tree import Settings
 from models.generator import Design
 from models.generator.trie import CodeTrie
+from models.generator.words import Words
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,13 @@ class ItemInputs(ItemIndex):
     codes         [items, levels] int64, the semantic ID and the twin number, which no two items share; -1 for an item
                   without an ID
     text          [items, dim] float32, zeros for an item without a vector
+    words         of the items' texts
     in_catalogue  [items] bool, whether silver.items has the item
     """
 
     codes: Tensor
     text: Tensor
+    words: Words
     in_catalogue: Tensor
     codebook_version: str = ""
     encoder_version: str = ""
@@ -65,9 +68,10 @@ def load_item_inputs(lake: Lake, settings: Settings, items: ItemIndex, design: D
         text = _load_text_vectors(lake, items, encoder_version, day)
         if not text.shape[1]:
             return f"no item had a vector of {encoder_version} at the end of {day}: run embed of this day first"
+    words = Words.read(_load_texts(lake, items) if "words" in design.inputs else [""] * n_items)
     in_catalogue = pc.is_in(items.ids, lake.arrow("silver.items", ["item_id"])["item_id"].combine_chunks())
     is_listed = torch.from_numpy(np.array(in_catalogue.to_numpy(zero_copy_only=False)))
-    return ItemInputs(items.ids, codes, text, is_listed, codebook_version, encoder_version)
+    return ItemInputs(items.ids, codes, text, words, is_listed, codebook_version, encoder_version)
 
 
 def _load_unique_codes(lake: Lake, items: ItemIndex, version: str, day: date) -> Tensor:
@@ -83,6 +87,16 @@ def _load_unique_codes(lake: Lake, items: ItemIndex, version: str, day: date) ->
         message = f"gold.semantic_ids of {version} is damaged ({error}); restore it to an earlier version"
         raise UserError(message) from None
     return codes
+
+
+def _load_texts(lake: Lake, items: ItemIndex) -> list[str]:
+    """The text of each item [items], empty for an item that silver.items does not have."""
+    texts = [""] * len(items.ids)
+    for batch in lake.batches("silver.items", ["item_id", "text"]):
+        for place, text in zip(items.index_of(batch["item_id"]).tolist(), batch["text"].to_pylist(), strict=True):
+            if place >= 0:
+                texts[place] = text
+    return texts
 
 
 def _load_text_vectors(lake: Lake, items: ItemIndex, encoder: str, day: date) -> Tensor:

@@ -13,8 +13,8 @@ class Generator(Section):
 
     # What makes the lists. graph: the item graph, which items follow which in the histories. It needs no training.
     # The others are trained every day and make lists beside the graph, as long as they find no less than the graph.
-    # sidereal: predicts semantic IDs from IDs, texts and semantic IDs. sasrec: predicts items from IDs. tiger and rpg:
-    # predict semantic IDs from semantic IDs, code by code or all codes at once.
+    # sidereal: predicts semantic IDs and items from IDs, texts and words. sasrec: predicts items from IDs. tiger and
+    # rpg: predict semantic IDs from semantic IDs, code by code or all codes at once.
     preset: Literal["graph", "sidereal", "sasrec", "tiger", "rpg"] = "graph"
     # The item graph of a day holds the pairs of this many days.
     graph_days: Days = 180

@@ -16,6 +16,7 @@ from jobs.runtime.checkpoint import LakeCheckpoint
 from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
 from models.generator import Design, Epoch, Generator, load, reindex_items
+from models.generator.saved import NOT_TRAINED
 from models.precision import device
 from models.ranker.histories import Histories, Int64s
 
@@ -33,6 +34,7 @@ def build_generator(lake: Lake, settings: Settings, day: date, design: Design, i
         model = Generator(design=design, n_items=len(items.ids), code_sizes=sizes, text_dim=text_dim, seed=seed)
         model.items.set_codes(items.codes)
         model.items.set_text(items.text)
+        model.items.set_words(items.words)
     return model.to(device())
 
 
@@ -65,7 +67,7 @@ def load_generator_to_continue(
     keeps_codes = has_same_kind and settings.quantizer.kind.startswith("res_kmeans")
     if design.reads_codes and card.codebook_version != items.codebook_version and not keeps_codes:
         return None
-    return reindex_items(old, old_index, items.codes, items.text)
+    return reindex_items(old, old_index, items.codes, items.text, items.words)
 
 
 def train_generator(
@@ -79,7 +81,7 @@ def train_generator(
     g, arrays = settings.generator, list_arrays(histories, ends)
     options = g.model_dump(include=OPTIONS) | {"valid_users": valid_users}
     described = f"{options} {g.workers} {model.settings} {model.design}"
-    inputs = arrays | {"codes": model.items.codes.cpu().numpy(), "text": model.items.text.cpu().numpy()}
+    inputs = arrays | {name: model.get_buffer(name).cpu().numpy() for name in NOT_TRAINED}
     checkpoint = LakeCheckpoint.for_training(lake, "generate", day, model, inputs, described)
     return TRAINING.run(count_workers(g.workers), model, arrays, checkpoint, NAME, **options)
 

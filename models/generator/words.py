@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+LONGEST = 64  # words of a text that are read; a title is at its beginning
 BUCKETS = 2**16  # words are numbered by a hash, so that a new word needs no list of words
 # Chinese, Japanese, Korean and Thai put no spaces between words: there, two letters that follow each other are a word.
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -33,10 +34,10 @@ class Words:
 
     @classmethod
     def read(cls, texts: Iterable[str]) -> "Words":
-        """Split texts into words and number them. Upper and lower case are the same."""
+        """Split texts into words and number the first LONGEST of each. Upper and lower case are the same."""
         numbers, counts = [], [0]
         for text in texts:
-            words = {crc32(word.encode()) % BUCKETS for word in split(text)}
+            words = {crc32(word.encode()) % BUCKETS for word in split(text)[:LONGEST]}
             numbers.extend(sorted(words))
             counts.append(len(words))
         return cls(torch.tensor(counts).cumsum(0), torch.tensor(numbers, dtype=torch.int64))
