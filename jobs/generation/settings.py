@@ -22,6 +22,8 @@ class Generator(Section):
     k: Count = 50
     # Number of prefixes of semantic IDs that the search for a user's list keeps, at least k. Wider is slower.
     beam: int = Field(default=64, ge=1, le=10_000)
+    # A generator is trained on what users did in this many days before the day.
+    train_days: Days = 180
     # Largest number of epochs of the training.
     epochs: int = Field(default=30, ge=1, le=10_000)
     # Events in a batch.

@@ -1,10 +1,10 @@
 """The trained generator of a day: trains it, compares it with the item graph, and stores it if it goes live.
 
-The rule: weights are trained on the days before. Users who acted on the day are split at random. The next items of one
-part choose the best epoch. For the other part, generator and item graph make lists with what was known at the end of
-the day before. The generator goes live if its lists hold at least as many of the items that these users acted on for
-the first time among their first 10. Otherwise its lists are not written, it is not stored, and the day has the lists of
-the item graph alone.
+The rule: weights are trained on the `[generator] train_days` before the day. Users who acted on the day are split at
+random. The next items of one part choose the best epoch. For the other part, generator and item graph make lists with
+what was known at the end of the day before. The generator goes live if its lists hold at least as many of the items
+that these users acted on for the first time among their first 10. Otherwise its lists are not written, it is not
+stored, and the day has the lists of the item graph alone.
 """
 
 import sys
@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from jobs.generation import pairs
-from jobs.generation.behaviour import Behaviour
+from jobs.generation.behaviour import Behaviour, midnight_after
 from jobs.generation.items import load_item_inputs
 from jobs.generation.lists import Source
 from jobs.generation.trained_lists import make_finder, measure_hit_rate
@@ -24,6 +24,7 @@ from jobs.release.model_store import hash_models, save_model
 from jobs.runtime.checkpoint import remove_checkpoints
 from jobs.settings.tree import Settings
 from models.generator import PRESETS, save
+from models.generator.batches import cut_histories
 from models.generator.validation import Validation
 from models.ranker.histories import Int64s
 
@@ -51,11 +52,12 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     behaviour  what users did until the end of the day, and nothing later
     raises     UserError if training diverges, or semantic IDs are damaged
     """
-    histories, before = behaviour.histories, behaviour.ends(day - timedelta(days=1))
-    g = settings.generator
+    g, yesterday = settings.generator, day - timedelta(days=1)
     design = PRESETS[g.preset]
+    histories, moved = cut_histories(behaviour.histories, midnight_after(yesterday - timedelta(days=g.train_days)))
+    before = behaviour.ends(yesterday) - moved
     if not (before - histories.offsets[:-1] >= 2).any():
-        return _refuse(f"no user had acted on two items by the end of {day - timedelta(days=1)}")
+        return _refuse(f"no user acted on two items in the {g.train_days} days until {yesterday}")
     measured = Validation.draw(histories, before, 2 * g.valid_users, g.seed).users
     if len(measured) < 2:
         return _refuse(f"fewer than two users with a history acted on {day}: nothing could be measured")

@@ -51,6 +51,25 @@ def split_histories(histories: Histories, ends: Int64s, length: int) -> Sequence
     return Sequences(starts, stops, ends[users], starts == begins[users])
 
 
+def cut_histories(histories: Histories, since: int) -> tuple[Histories, Int64s]:
+    """The histories without the events before a moment, and without times. Costs what they hold, not what is cut off.
+
+    since    microseconds since 1970
+    returns  the histories, and how far the events of each user [users] moved: position p became p - moved
+    """
+    begins = histories.ends(np.arange(len(histories.offsets) - 1), np.full(len(histories.offsets) - 1, since))
+    counts = histories.offsets[1:] - begins
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    moved = begins - offsets[:-1]
+    of_event = np.repeat(moved, counts)
+    events = np.arange(len(of_event)) + of_event
+    hidden_by = None
+    if histories.hidden_by is not None:
+        hidden_by = histories.hidden_by[events]
+        hidden_by = np.where(hidden_by == len(histories.items), len(events), hidden_by - of_event)
+    return Histories(offsets, histories.items[events], histories.ts[:0], hidden_by=hidden_by), moved
+
+
 def latest_events(histories: Histories, users: Ints, ends: Int64s, length: int) -> Sequences:
     """One sequence for each user, of the latest events before each end [users]."""
     starts = np.maximum(ends - length, histories.offsets[users])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.generator.batches import PADDING, latest_events, read_batch, similar_lengths, split_histories
+from models.generator.batches import PADDING, cut_histories, latest_events, read_batch, similar_lengths, split_histories
 from models.generator.losses import find_targets, total_weight
 from models.ranker.histories import Histories
 from tests.models.generator.toy import make_histories
@@ -73,3 +73,19 @@ def test_an_event_that_was_taken_back_is_neither_read_nor_predicted() -> None:
     assert batch.pairs(0)[2].tolist() == [3, 5]
     before = np.array([3])  # at that time the event counted
     assert read_batch(histories, latest_events(histories, np.array([0]), before, 50), 0).inputs.tolist() == [[3, 4, 5]]
+
+
+def test_cut_histories_have_the_later_events_and_what_was_taken_back_stays_so() -> None:
+    users, items, ts = np.array([0, 0, 0, 0, 1, 2, 2]), np.array([5, 6, 7, 6, 8, 9, 5]), np.array([1, 2, 3, 4, 1, 2, 9])
+    kinds = np.array([1, 1, 1, ~1, 1, 1, 1])  # user 0 buys 6 at 2 and takes it back at 4
+    histories = Histories.from_arrays(users, items, ts, 3, kinds=kinds)
+    histories = histories.take_back(np.array([0]), np.array([6]), np.array([2]), np.array([4]), kind=1)
+    for since, left in ((0, [5, 6, 7, 6, 8, 9, 5]), (2, [6, 7, 6, 9, 5]), (3, [7, 6, 5]), (10, [])):
+        cut, moved = cut_histories(histories, since)
+        assert cut.items.tolist() == left
+        ends = histories.offsets[1:] - moved
+        assert ends.tolist() == cut.offsets[1:].tolist()
+        batch = read_batch(cut, latest_events(cut, np.arange(3), ends, 9), following=0)
+        assert [row[row != PADDING].tolist() for row in batch.items] == [
+            [item for item in known if item in left] for known in ([5, 7] if since < 2 else [7], [8], [9, 5])
+        ]
