@@ -62,9 +62,9 @@ class Questions:
     target_items: Int64s
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KnownLog:
-    """What a preset may learn from. It holds no test event.
+    """What a preset may learn from. It holds no test event. Two logs are never equal, so it can be a key.
 
     train_ends  [users] where each history ends for training; what follows is for validation
     valid       questions that settings may be chosen by

@@ -1,7 +1,7 @@
 """The trained presets of bench/generate.py: the designs of `models.generator`."""
 
 import sys
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from models.ranker.histories import Histories, Int64s
 
 SIZES = (256, 256, 256)
 LIST, BEAM = 50, 64  # items of a list, and the width of the search for it
-EPOCHS, PATIENCE, TOKENS, NEGATIVES, LR, VALID_USERS = 100, 5, 2048, 2048, 1e-3, 2000
+EPOCHS, PATIENCE, TOKENS, NEGATIVES, LR, VALID_USERS = 100, 4, 2048, 2048, 1e-3, 4000
 
 
 def learn_design(design: Design, log: KnownLog, seed: int) -> Scores:
@@ -56,6 +56,7 @@ def build_word_graph(log: KnownLog) -> ItemGraph:
     return ItemGraph.from_histories(log.histories, log.train_ends, n_items=log.n_items, vectors=vectors)
 
 
+@lru_cache(maxsize=1)  # `fused` takes the model of `sidereal` if that was just trained
 def train_design(design: Design, log: KnownLog, seed: int) -> Generator:
     """Train until the validation users' next items are predicted no better."""
     codes = build_codes(log.catalogue, seed) if design.reads_codes else torch.zeros(log.n_items, 0, dtype=torch.int64)

@@ -67,7 +67,7 @@ class Design:
 
 
 PRESETS = {
-    "sidereal": Design(("id", "text", "words"), ("codes", "items"), layers=1),
+    "sidereal": Design(("id", "text", "words"), ("codes", "items"), layers=1, id_dropout=0.2),
     "sasrec": Design(("id",), ("items",)),  # Kang and McAuley, ICDM 2018, with a sampled softmax
     "tiger": Design(("codes",), ("codes",), "encoder_decoder"),  # Rajput et al., NeurIPS 2023
     "rpg": Design(("codes",), ("parallel",)),  # Hou et al., arXiv 2506.05781

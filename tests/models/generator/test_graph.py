@@ -1,10 +1,13 @@
 """The item graph: what is counted, what a walk finds, and that it grows with the events."""
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import sparse
 
 from models.generator import graph
 from models.generator.graph import ItemGraph, count_pairs
@@ -24,7 +27,7 @@ def make_histories(users: int = 60, seed: int = 0) -> Histories:
     return build_histories(*(rng.integers(0, ITEMS, rng.integers(0, 30)).tolist() for _ in range(users)))
 
 
-def build_graph(histories: Histories, n_items: int = ITEMS, vectors: graph.Floats | None = None) -> ItemGraph:
+def build_graph(histories: Histories, n_items: int = ITEMS, vectors: Any = None) -> ItemGraph:
     return ItemGraph.from_histories(histories, histories.offsets[1:], n_items=n_items, vectors=vectors)
 
 
@@ -71,14 +74,19 @@ def test_the_pairs_of_days_add_up_to_those_of_the_whole_history(monkeypatch: pyt
     np.testing.assert_allclose(daily.steps.toarray(), build_graph(histories).steps.toarray(), rtol=1e-6)
 
 
-def test_scores_are_those_of_the_formula() -> None:
-    histories = make_histories()
-    vectors = np.random.default_rng(1).normal(size=(ITEMS, 5)).astype(np.float32)
+@pytest.mark.parametrize("form", [np.array, sparse.csr_matrix])
+def test_scores_are_those_of_the_formula(form: Callable[[graph.Floats], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "SCORES_AT_ONCE", 7 * ITEMS)  # in parts of seven users
+    histories, rng = make_histories(), np.random.default_rng(1)
+    vectors = rng.normal(size=(ITEMS, 5)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    item_graph = build_graph(histories, vectors=vectors)
+    item_graph = build_graph(histories, vectors=form(vectors))
     users, ends = np.arange(60), histories.offsets[1:]
     expected = score_by_hand(histories, ends, vectors)
     np.testing.assert_allclose(item_graph.score_items(histories, users, ends), expected, rtol=1e-4, atol=1e-5)
+    items = rng.integers(0, ITEMS, (60, 4))
+    scores = item_graph.score_candidates(histories, users, ends, items)
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, items, axis=1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("has_vectors", [False, True])
