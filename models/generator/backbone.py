@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.dropout import dropout
 from models.generator.design import Design
 
 
@@ -35,7 +36,7 @@ class Block(nn.Module):
         return attended.transpose(1, 2).flatten(2)
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 class Backbone(nn.Module):
@@ -58,7 +59,7 @@ class Backbone(nn.Module):
         """
         if x.shape[1]:
             places = torch.arange(x.shape[1], device=x.device)
-            x = F.dropout(x * x.shape[2] ** 0.5, self.dropout, self.training)
+            x = dropout(x * x.shape[2] ** 0.5, self.dropout, self.training)
             for block in self.blocks:
                 x = block(x, places.unsqueeze(1) - places)
         states: Tensor = self.norm(torch.cat([self.empty.expand(len(x), 1, -1).to(x.dtype), x], dim=1))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.dropout import dropout
 from models.generator.design import Design
 from models.generator.states import States
 
@@ -64,7 +65,7 @@ class CodeDecoder(nn.Module):
         return decoded
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 class CrossAttention(nn.Module):
@@ -112,7 +113,7 @@ class ParallelCodes(nn.Module):
         tables  [codes, dim] of each level
         """
         hidden = F.silu(self.project(states)).view(len(states), self.levels, -1)
-        x = states.unsqueeze(1) + F.dropout(hidden, self.dropout, self.training)
+        x = states.unsqueeze(1) + dropout(hidden, self.dropout, self.training)
         with torch.autocast(x.device.type, enabled=False):  # a step of bfloat16 near cosine 1 is 0.1 logits
             directions = F.normalize(x.float(), dim=2).unbind(1)
             cosines = [d @ F.normalize(table, dim=1).T for d, table in zip(directions, tables, strict=True)]
