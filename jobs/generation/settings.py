@@ -15,7 +15,7 @@ class Generator(Section):
     # The others are trained every day and make lists beside the graph, as long as they find no less than the graph.
     # sidereal: predicts semantic IDs and items from IDs, texts and words. sasrec: predicts items from IDs. tiger and
     # rpg: predict semantic IDs from semantic IDs, code by code or all codes at once.
-    preset: Literal["graph", "sidereal", "sasrec", "tiger", "rpg"] = "graph"
+    preset: Literal["graph", "sidereal", "sasrec", "tiger", "rpg"] = "sidereal"
     # The item graph of a day holds the pairs of this many days.
     graph_days: Days = 180
     # Largest number of items in a user's list.

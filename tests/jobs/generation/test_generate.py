@@ -57,6 +57,12 @@ def hit_rates(lake: Lake, day: date = DAY) -> dict[tuple[str, str], float]:
     return {(row["model"], row["metric"]): row["value"] for row in lake.arrow("gold.metrics", where=where).to_pylist()}
 
 
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With the item graph alone: test_trained.py tests the trained presets."""
+    return settings.model_copy(update={"generator": Generator(preset="graph")})
+
+
 # --- the pairs of a day ---
 
 
@@ -146,7 +152,7 @@ def test_a_user_gets_what_followed_the_items_of_the_user_in_other_histories_and_
     assert list_of(lake, "u") == ["b", "c", "d"]
     assert list_of(lake, "r") == ["d"]  # a, b and c were seen
     assert list_of(lake, "u", "popular") == []
-    generate.run(lake, settings.model_copy(update={"generator": Generator(k=2)}), DAY)
+    generate.run(lake, settings.model_copy(update={"generator": Generator(preset="graph", k=2)}), DAY)
     assert list_of(lake, "u") == ["b", "c"]
 
 
@@ -167,7 +173,7 @@ def test_days_older_than_graph_days_are_forgotten(lake: Lake, settings: Settings
     land(lake, [*old, event("s", "a", 1, BEFORE), event("s", "c", 2, BEFORE), event("u", "a", 1)])
     generate.run(lake, settings, DAY)
     assert list_of(lake, "u") == ["b", "c"]
-    generate.run(lake, settings.model_copy(update={"generator": Generator(graph_days=2)}), DAY)
+    generate.run(lake, settings.model_copy(update={"generator": Generator(preset="graph", graph_days=2)}), DAY)
     assert list_of(lake, "u") == ["c"]
 
 

@@ -91,8 +91,7 @@ def test_a_hit_counts_for_each_source_that_found_it_and_alone_if_no_other_did(la
         lake, "gold.recommendations", [row | {"sources": sources[str(row["item_id"])]} for row in list_rows("u", "abc")]
     )
     put(lake, "silver.events", [event("u", item) for item in "abxy"])
-    with_generator = settings.model_copy(update={"generator": Generator(preset="sasrec")})
-    rows = measure_yesterdays_lists(lake, with_generator, DAY)
+    rows = measure_yesterdays_lists(lake, settings, DAY)
     measured = {(row["model"], row["metric"]): row["value"] for row in rows if row["slice"] == "sources"}
     assert {name: measured[name, "hit_rate"] for name in SOURCES} == {
         "pairs": 1 / 4, "neighbours": 0, "graph": 2 / 4, "generator": 0, "popular": 0,
@@ -100,7 +99,8 @@ def test_a_hit_counts_for_each_source_that_found_it_and_alone_if_no_other_did(la
     assert {name: measured[name, "hit_rate_alone"] for name in SOURCES} == {
         "pairs": 0, "neighbours": 0, "graph": 1 / 4, "generator": 0, "popular": 0,
     }  # fmt: skip
-    without = {row["model"] for row in measure_yesterdays_lists(lake, settings, DAY) if row["slice"] == "sources"}
+    untrained = settings.model_copy(update={"generator": Generator(preset="graph")})
+    without = {row["model"] for row in measure_yesterdays_lists(lake, untrained, DAY) if row["slice"] == "sources"}
     assert without == {"pairs", "neighbours", "graph", "popular"}  # no generator is trained
 
 
