@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 
 from jobs.generation import lists, pairs
 from jobs.generation.behaviour import Behaviour
+from jobs.generation.language_model_folder import check_folder
 from jobs.generation.measure import measure_yesterdays_lists
 from jobs.generation.trained import Trained, make_generator
 from jobs.lake import JobResult, Lake, arrow_dataset
@@ -29,6 +30,8 @@ from jobs.settings.tree import Settings
 
 
 def run(lake: Lake, settings: Settings, day: date) -> JobResult:
+    if settings.generator.is_language_model:
+        check_folder(settings.generator.language_model)
     report_step = steps()
     report_step("reading what users did")
     days = pairs.list_days(lake, day, settings.generator.graph_days)

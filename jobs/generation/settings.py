@@ -7,6 +7,18 @@ from pydantic import Field, model_validator
 from jobs.settings.types import Count, Days, Section, Seed
 
 
+class LanguageModel(Section):
+    """The language model that writes semantic IDs; only for the presets lc_rec and semantic_convergence."""
+
+    # Folder of a causal language model with tokenizer and *.safetensors, as on Hugging Face. Training starts from it.
+    model: str = ""
+    lora_rank: int = Field(default=8, ge=0, le=4096)  # rank of LoRA adapters; 0: train all weights
+    steps: Count = 200  # training steps of an epoch
+    rows: Count = 64  # training rows of a step, of all workers together
+    tokens_per_batch: Count = 8192  # tokens computed at once, with padding; a smaller number needs less memory
+    lr: float = Field(default=5e-4, gt=0, le=1)  # peak learning rate; with lora_rank = 0, a tenth of it is usual
+
+
 # The names of the presets are repeated in this file: importing them would load PyTorch in every job.
 class Generator(Section):
     """The lists that `generate` makes ahead of time for every active user. `recommend` ranks their items."""
@@ -14,8 +26,9 @@ class Generator(Section):
     # What makes the lists. graph: the item graph, which items follow which in the histories. It needs no training.
     # The others are trained every day and make lists beside the graph, as long as they find no less than the graph.
     # sidereal: predicts semantic IDs and items from IDs, texts and words. sasrec: predicts items from IDs. tiger and
-    # rpg: predict semantic IDs from semantic IDs, code by code or all codes at once.
-    preset: Literal["graph", "sidereal", "sasrec", "tiger", "rpg"] = "sidereal"
+    # rpg: predict semantic IDs from semantic IDs, code by code or all codes at once. lc_rec and semantic_convergence: a
+    # language model writes semantic IDs; see [generator.language_model].
+    preset: Literal["graph", "sidereal", "sasrec", "tiger", "rpg", "lc_rec", "semantic_convergence"] = "sidereal"
     # The item graph of a day holds the pairs of this many days.
     graph_days: Days = 180
     # Largest number of items in a user's list.
@@ -26,11 +39,11 @@ class Generator(Section):
     train_days: Days = 180
     # Largest number of epochs of the training.
     epochs: int = Field(default=30, ge=1, le=10_000)
-    # Events in a batch.
+    # Events in a batch; not for language models.
     tokens: int = Field(default=2048, ge=2, le=10_000_000)
-    # Items that a batch compares the next items with, drawn at random.
+    # Items that a batch compares the next items with, drawn at random; not for language models.
     negatives: int = Field(default=2048, ge=1, le=10_000_000)
-    # Learning rate.
+    # Learning rate; not for language models.
     lr: float = Field(1e-3, gt=0, le=1)
     # Number of users whose next item chooses the best epoch. As many others decide whether the generator goes live.
     valid_users: Count = 2000
@@ -42,9 +55,17 @@ class Generator(Section):
     workers: int = Field(default=0, ge=0, le=4096)
     # Seed of the initial weights, of the order of histories and of the negatives.
     seed: Seed = 0
+    language_model: LanguageModel = LanguageModel()
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether a language model makes the lists."""
+        return self.preset in ("lc_rec", "semantic_convergence")
 
     @model_validator(mode="after")
-    def _check_beam(self) -> Self:
-        if self.preset in ("sidereal", "tiger") and self.beam < self.k:
+    def _check(self) -> Self:
+        if self.is_language_model and not self.language_model.model:
+            raise ValueError(f"language_model.model: the preset {self.preset} needs the folder of a language model")
+        if (self.preset in ("sidereal", "tiger") or self.is_language_model) and self.beam < self.k:
             raise ValueError(f"beam: {self.beam} prefixes lead to fewer than k = {self.k} items: raise beam or lower k")
         return self

@@ -8,22 +8,22 @@ stored, and the day has the lists of the item graph alone.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
 from jobs.generation import pairs
 from jobs.generation.behaviour import Behaviour, midnight_after
-from jobs.generation.items import load_item_inputs
 from jobs.generation.lists import Source
-from jobs.generation.trained_lists import make_finder, measure_hit_rate
-from jobs.generation.training import NAME, build_card, build_generator, curve_metrics, train_generator
+from jobs.generation.settings import Generator as GeneratorSettings
+from jobs.generation.trained_lists import measure_hit_rate
+from jobs.generation.training import NAME, Fitted, build_card, curve_metrics, fit_design
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
 from jobs.release.model_store import hash_models, save_model
 from jobs.runtime.checkpoint import remove_checkpoints
 from jobs.settings.tree import Settings
-from models.generator import PRESETS, save
 from models.generator.batches import cut_histories
 from models.generator.validation import Validation
 from models.ranker.histories import Int64s
@@ -53,7 +53,6 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     raises     UserError if training diverges, or semantic IDs are damaged
     """
     g, yesterday = settings.generator, day - timedelta(days=1)
-    design = PRESETS[g.preset]
     histories, moved = cut_histories(behaviour.histories, midnight_after(yesterday - timedelta(days=g.train_days)))
     before = behaviour.ends(yesterday) - moved
     if not (before - histories.offsets[:-1] >= 2).any():
@@ -61,26 +60,34 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     measured = Validation.draw(histories, before, 2 * g.valid_users, g.seed).users
     if len(measured) < 2:
         return _refuse(f"fewer than two users with a history acted on {day}: nothing could be measured")
-    items = load_item_inputs(lake, settings, behaviour.items, design, day)
-    if isinstance(items, str):
-        return _refuse(items)
     valid_users = len(measured) // 2
-    model = build_generator(lake, settings, day, design, items)
-    curve = train_generator(lake, settings, day, model, histories, before, valid_users)
+    fitted = _find_fit(g)(lake, settings, day, behaviour.items, histories, before, valid_users)
+    if isinstance(fitted, str):
+        return _refuse(fitted)
+    model, items = fitted.model, fitted.items
     version = f"{day}-{settings.hash}-{hash_models({NAME: model}, items.ids)}"
-    source = Source(version, make_finder(model, items, g.beam))
+    source = Source(version, fitted.find_items)
     rates = _compare(lake, settings, day, behaviour, source, measured[valid_users:])
-    metrics = curve_metrics(curve, version)
+    metrics = curve_metrics(fitted.curve, version)
     for name, (rate, count) in rates.items():
         metrics += metric_rows(name, "gate", {f"hit_rate_at_{COMPARED}": rate}, rows=count, version=version)
     reason = _find_objection(rates)
     if reason is None:
-        save_model(lake, NAME, model, build_card(settings, items, version, day), items.ids, save)
+        save_model(lake, NAME, model, build_card(settings, items, version, day), items.ids, fitted.save)
     remove_checkpoints(lake, "generate")
     if reason is not None:
         return _refuse(reason, metrics)
     metrics += metric_rows(NAME, "all", {"live": 1.0}, version=version)
     return Trained(source, metrics, {"generator": version})
+
+
+def _find_fit(generator: GeneratorSettings) -> Callable[..., Fitted | str]:
+    """What trains the preset."""
+    if generator.is_language_model:
+        from jobs.generation.language_model import fit_language_model  # slow to import
+
+        return fit_language_model
+    return fit_design
 
 
 def _compare(

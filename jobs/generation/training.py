@@ -1,27 +1,78 @@
 """Trains the generator of a day: warm start, training, training curve."""
 
 import sys
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from jobs.codebooks.store import version_suffix
-from jobs.generation.items import ItemInputs
+from jobs.generation.items import ItemInputs, load_item_inputs
+from jobs.generation.language_model_folder import ORIGIN
+from jobs.generation.lists import FindItems
 from jobs.generation.train_worker import TRAINING, list_arrays
+from jobs.generation.trained_lists import make_finder
 from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows
-from jobs.release.model_store import ModelCard, load_card, read_model
+from jobs.ranking.items import ItemIndex
+from jobs.release.model_store import ModelCard, is_stored, load_card, read_model
 from jobs.release.releases import live_release
 from jobs.runtime.checkpoint import LakeCheckpoint
 from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
-from models.generator import Design, Epoch, Generator, load, reindex_items
+from models.generator import PRESETS, Design, Epoch, Generator, load, reindex_items, save
 from models.generator.saved import NOT_TRAINED
 from models.precision import device
 from models.ranker.histories import Histories, Int64s
+from models.training import checkpoint
 
 NAME = "generator"
 OPTIONS = {"seed", "epochs", "tokens", "negatives", "lr", "patience"}  # settings that `fit` receives
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A generator that was trained, before it is known whether it goes live.
+
+    items       what it knows of the items
+    find_items  makes its lists
+    save        writes its files into a folder
+    """
+
+    model: nn.Module
+    items: ItemInputs
+    curve: Sequence[checkpoint.Epoch]
+    find_items: FindItems
+    save: Callable[[Any, Path], None]
+
+
+def fit_design(
+    lake: Lake,
+    settings: Settings,
+    day: date,
+    index: ItemIndex,
+    histories: Histories,
+    ends: Int64s,
+    valid_users: int,
+) -> Fitted | str:
+    """Train the generator of the day, by the design of the preset.
+
+    ends         [users] where training ends
+    valid_users  how many users choose the best epoch, by their first event after the end
+    returns      the generator, or a sentence that says what is missing
+    raises       UserError if training diverges, or semantic IDs are damaged
+    """
+    design = PRESETS[settings.generator.preset]
+    items = load_item_inputs(lake, settings, index, design, day)
+    if isinstance(items, str):
+        return items
+    model = build_generator(lake, settings, day, design, items)
+    curve = train_generator(lake, settings, day, model, histories, ends, valid_users)
+    find_items = make_finder(model, items, settings.generator.beam)
+    return Fitted(model, items, curve, find_items, save)
 
 
 def build_generator(lake: Lake, settings: Settings, day: date, design: Design, items: ItemInputs) -> Generator:
@@ -51,6 +102,8 @@ def load_generator_to_continue(
     if release is None or not release["generator_uri"]:
         return None
     uri = str(release["generator_uri"])
+    if is_stored(lake, f"{uri}/{ORIGIN}"):  # a language model
+        return None
     try:
         card = load_card(lake, uri)
         old, old_index = read_model(lake, uri, items, load)
@@ -62,12 +115,21 @@ def load_generator_to_continue(
     has_same_encoder = card.encoder_version == items.encoder_version
     if "text" in design.inputs and not (has_same_encoder and old.items.text.shape[1] == items.text.shape[1]):
         return None
-    has_same_kind = has_same_encoder and card.codebook_version.endswith(version_suffix(settings.quantizer))
-    # Refits of residual k-means start from the codebook before, so their codes keep their numbers.
-    keeps_codes = has_same_kind and settings.quantizer.kind.startswith("res_kmeans")
-    if design.reads_codes and card.codebook_version != items.codebook_version and not keeps_codes:
+    if design.reads_codes and not keeps_codes(settings, card, items):
         return None
     return reindex_items(old, old_index, items.codes, items.text, items.words)
+
+
+def keeps_codes(settings: Settings, card: ModelCard, items: ItemInputs) -> bool:
+    """Whether the codes of today's items mean what they meant to a stored model.
+
+    They do not if they are of another encoder or kind, or of a refit that does not keep the numbers of codes.
+    """
+    has_same_encoder = card.encoder_version == items.encoder_version
+    has_same_kind = has_same_encoder and card.codebook_version.endswith(version_suffix(settings.quantizer))
+    # Refits of residual k-means start from the codebook before, so their codes keep their numbers.
+    keeps_numbers = has_same_kind and settings.quantizer.kind.startswith("res_kmeans")
+    return card.codebook_version == items.codebook_version or keeps_numbers
 
 
 def train_generator(
@@ -82,8 +144,8 @@ def train_generator(
     options = g.model_dump(include=OPTIONS) | {"valid_users": valid_users}
     described = f"{options} {g.workers} {model.settings} {model.design}"
     inputs = arrays | {name: model.get_buffer(name).cpu().numpy() for name in NOT_TRAINED}
-    checkpoint = LakeCheckpoint.for_training(lake, "generate", day, model, inputs, described)
-    return TRAINING.run(count_workers(g.workers), model, arrays, checkpoint, NAME, **options)
+    unfinished = LakeCheckpoint.for_training(lake, "generate", day, model, inputs, described)
+    return TRAINING.run(count_workers(g.workers), model, arrays, unfinished, NAME, **options)
 
 
 def build_card(settings: Settings, items: ItemInputs, version: str, day: date) -> ModelCard:
@@ -91,7 +153,7 @@ def build_card(settings: Settings, items: ItemInputs, version: str, day: date) -
     return ModelCard.from_settings(settings, version, items.encoder_version, items.codebook_version, str(day))
 
 
-def curve_metrics(curve: list[Epoch], version: str) -> list[dict[str, Any]]:
+def curve_metrics(curve: Sequence[checkpoint.Epoch], version: str) -> list[dict[str, Any]]:
     """Rows for gold.metrics: the training curve."""
     rows: list[dict[str, Any]] = []
     for point in curve:

@@ -59,7 +59,8 @@ def hash_models(models: Mapping[str, nn.Module], items: pa.Array) -> str:
     for name, model in sorted(models.items()):
         digest.update(name.encode())
         for key, tensor in sorted(model.state_dict().items()):
-            digest.update(key.encode() + tensor.cpu().contiguous().numpy().tobytes())
+            digest.update(key.encode())
+            digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)  # NumPy knows no bfloat16
     return digest.hexdigest()[:8]
 
 

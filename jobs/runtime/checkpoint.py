@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow.fs as pafs
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -43,7 +44,7 @@ class LakeCheckpoint:
         """
         digest = hashlib.sha256(f"{FORMAT} {options}".encode())
         for tensor in model.state_dict().values():
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+            digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)  # NumPy knows no bfloat16
         for values in arrays.values():
             digest.update(np.ascontiguousarray(values).data)
         return cls(lake.uri, f"models/unfinished/{job}/{day}/{digest.hexdigest()[:16]}.safetensors")

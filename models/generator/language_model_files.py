@@ -71,8 +71,8 @@ def load_tunable(
         return model.to(device()).train(), tokenizer
 
 
-def load_frozen(source: str, *, bf16: bool) -> tuple[CodeLanguageModel, PreTrainedTokenizerBase]:
-    """Load a model that save() wrote, to generate with. All weights get the type that they compute in.
+def load_saved(source: str, *, bf16: bool) -> tuple[CodeLanguageModel, PreTrainedTokenizerBase]:
+    """Load a model that save() wrote, with its codes and adapters, to train it further.
 
     raises  ValueError if there is no readable model, or if it was never trained on codes
     """
@@ -82,10 +82,19 @@ def load_frozen(source: str, *, bf16: bool) -> tuple[CodeLanguageModel, PreTrain
             raise ValueError(f"it was never trained on codes, it has no {ADDED_WEIGHTS}")
         model = CodeLanguageModel(network, list(_saved_sizes(added).values()), rank=rank, bf16=bf16)
         _copy_weights(model, added)
-        for parameter in model.requires_grad_(False).parameters():
-            if bf16:  # not .to(): the frequencies of rotary positions, a buffer, must stay in float32
-                parameter.data = parameter.data.bfloat16()
-        return model.to(device()).eval(), tokenizer
+        return model.to(device()).train(), tokenizer
+
+
+def load_frozen(source: str, *, bf16: bool) -> tuple[CodeLanguageModel, PreTrainedTokenizerBase]:
+    """Load a model that save() wrote, to generate with. All weights get the type that they compute in.
+
+    raises  ValueError as `load_saved` does
+    """
+    model, tokenizer = load_saved(source, bf16=bf16)
+    for parameter in model.requires_grad_(False).parameters():
+        if bf16:  # not .to(): the frequencies of rotary positions, a buffer, must stay in float32
+            parameter.data = parameter.data.bfloat16()
+    return model.eval(), tokenizer
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from jobs.settings.tree import load_settings
     ("SIDEREAL_GENERATOR__GRAPH_DAYS", "0", "setting generator.graph_days is wrong"),
     ("SIDEREAL_GENERATOR__K", "0", "setting generator.k is wrong"),
     ("SIDEREAL_GENERATOR", '{"preset":"tiger","beam":20}', "beam: 20 prefixes lead to fewer than k = 50 items"),
+    ("SIDEREAL_GENERATOR__PRESET", "lc_rec", "model: the preset lc_rec needs the folder of a language model"),
     ("SIDEREAL_RECOMMEND__SOURCES", '["graph","swing"]', "setting recommend.sources.1 is wrong"),
     ("SIDEREAL_RECOMMEND__SOURCES", '["graph","graph"]', "sources: graph, graph names a source twice"),
     ("SIDEREAL_RECOMMEND__SOURCES", "[]", "sources: name at least one of pairs, neighbours, graph, generator, popular"),

@@ -1,0 +1,174 @@
+"""The presets that are a language model in the daily task, with tiny random weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from jobs import generate
+from jobs.generation import language_model_worker
+from jobs.generation import trained as trained_module
+from jobs.generation.settings import LanguageModel
+from jobs.lake import Lake, UserError
+from jobs.runtime import train_workers
+from jobs.settings.tree import Settings
+from tests.jobs.generation.made_shop import AFTER, BEFORE, DAY, N, land_walks, put_items, trained, walks
+from tests.jobs.generation.test_generate import event, land, list_of, rows_of
+from tests.jobs.generation.test_trained import interrupt, metrics_of
+from tests.jobs.lake_rows import put, release_row
+from tests.models.generator.shop import save_lm
+
+PRESETS = ("lc_rec", "semantic_convergence")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_lm(tmp_path / "lm")
+
+
+@pytest.fixture
+def open_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the generator go live however it compares with the graph."""
+    monkeypatch.setattr(trained_module, "_find_objection", lambda rates: None)
+
+
+def small(settings: Settings, folder: Path, preset: str = "lc_rec", **values: Any) -> Settings:
+    """The settings with a small training of the language model."""
+    model = {"model": str(folder), "lora_rank": 2, "steps": 2, "rows": 8, "tokens_per_batch": 2000}
+    language_model = LanguageModel(**model | values.pop("language_model", {}))
+    return trained(settings, preset, **{"epochs": 1, "language_model": language_model} | values)
+
+
+def versions_of(lake: Lake) -> set[str]:
+    return {row["model_version"] for row in rows_of(lake, "gold.generated") if row["source"] == "generator"}
+
+
+def put_shop(lake: Lake, settings: Settings) -> None:
+    """A catalogue, walks, and items that are gone."""
+    put_items(lake, settings)
+    gone = [event("gone", f"i{item}", item, BEFORE) for item in (20, 21, 22)]
+    land(lake, [*walks(BEFORE, range(8)), *walks(DAY, range(8, 10)), *gone])
+    put(lake, "silver.items", [row for row in lake.arrow("silver.items").to_pylist() if row["item_id"] < "i20"])
+
+
+@pytest.mark.usefixtures("open_gate")
+@pytest.mark.parametrize(("preset", "rank"), [("lc_rec", 0), ("semantic_convergence", 2)])
+def test_a_language_model_lists_unseen_items_of_the_catalogue(
+    lake: Lake, settings: Settings, folder: Path, preset: str, rank: int
+) -> None:
+    put_shop(lake, settings)
+    result = generate.run(lake, small(settings, folder, preset, language_model={"lora_rank": rank}), DAY)
+    version = result.notes["generator"]
+    items = list_of(lake, "u00", "generator")
+    assert len(items) == 5
+    assert not {f"i{step:02}" for step in range(10)} & set(items)
+    assert max(row["item_id"] for row in rows_of(lake, "gold.generated") if row["source"] == "generator") < "i20"
+    assert versions_of(lake) == {version}
+    stored = Path(lake.root) / "models" / version / "generator"
+    assert {file.suffix for file in stored.iterdir()} <= {".json", ".safetensors", ".jinja"}
+    assert json.loads((stored / "origin.json").read_text())["preset"] == preset
+    assert metrics_of(lake, "epoch_1")["generator", "valid_loss"] > 0
+    assert set(metrics_of(lake, "gate")) == {("generator", "hit_rate_at_10"), ("graph", "hit_rate_at_10")}
+    assert not list((Path(lake.root) / "models/unfinished").rglob("*.safetensors"))
+
+
+def test_a_language_model_worse_than_the_graph_makes_no_lists(lake: Lake, settings: Settings, folder: Path) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    result = generate.run(lake, small(settings, folder), DAY)
+    assert "and the item graph found" in result.notes["reason"]
+    assert not versions_of(lake)
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_the_next_day_starts_from_the_language_model_of_the_live_release(
+    lake: Lake, settings: Settings, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    version = generate.run(lake, small(settings, folder), DAY).notes["generator"]
+    assert f"the generator starts from {folder}" in capsys.readouterr().err
+    uri = f"models/{version}/generator"
+    put(lake, "gold.releases", [release_row(1, DAY) | {"generator_uri": uri}])
+    land_walks(lake, AFTER)
+    put_items(lake, settings, range(N + 2))  # two items are new
+    generate.run(lake, small(settings, folder), AFTER)
+    assert "starts from the weights of the live release" in capsys.readouterr().err
+    generate.run(lake, small(settings, folder, language_model={"lora_rank": 3}), AFTER)
+    assert f"the generator starts from {folder}" in capsys.readouterr().err
+    generate.run(lake, trained(settings, epochs=1), AFTER)
+    errors = capsys.readouterr().err
+    assert "starts from random weights" in errors
+    assert "warning" not in errors
+    (Path(lake.root) / uri / "codes.safetensors").write_bytes(b"no")
+    generate.run(lake, small(settings, folder), AFTER)
+    assert "warning: the live generator is not used: " in (errors := capsys.readouterr().err)
+    assert f"the generator starts from {folder}" in errors
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_a_killed_training_resumes_and_a_rerun_gives_the_same_model(
+    lake: Lake, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    with monkeypatch.context() as patched:
+        patched.setattr(trained_module, "save_model", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            generate.run(lake, small(settings, folder), DAY)
+    resumed = generate.run(lake, small(settings, folder), DAY).notes["generator"]
+    assert "training resumes from the epochs in models/unfinished/generate/" in capsys.readouterr().err
+    lists = rows_of(lake, "gold.generated")
+    assert generate.run(lake, small(settings, folder), DAY).notes["generator"] == resumed
+    assert rows_of(lake, "gold.generated") == lists
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_what_workers_train_is_what_one_process_trains(
+    lake: Lake, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def weights(version: str) -> dict[str, Any]:
+        return load_file(Path(lake.root) / "models" / version / "generator/codes.safetensors")
+
+    def run_one_worker(module: str, folder: Path, workers: int) -> None:
+        assert (module, workers) == ("jobs.generation.language_model_worker", 2)
+        language_model_worker.TRAINING.run_worker(folder, is_first=True)
+
+    put_items(lake, settings)
+    land_walks(lake)
+    alone = weights(generate.run(lake, small(settings, folder), DAY).notes["generator"])
+    monkeypatch.setattr(train_workers, "run_workers", run_one_worker)
+    together = weights(generate.run(lake, small(settings, folder, workers=2), DAY).notes["generator"])
+    assert {name: value.tolist() for name, value in together.items()} == {
+        name: value.tolist() for name, value in alone.items()
+    }
+
+
+def test_items_without_titles_leave_the_graph_alone(lake: Lake, settings: Settings, folder: Path) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    put(lake, "silver.items", [row | {"title": None} for row in lake.arrow("silver.items").to_pylist()])
+    result = generate.run(lake, small(settings, folder), DAY)
+    assert "a language model cannot learn what the codes mean" in result.notes["reason"]
+    assert {row["source"] for row in rows_of(lake, "gold.generated")} == {"graph"}
+
+
+def test_a_folder_without_a_readable_model_stops_the_task_before_anything_is_trained(
+    lake: Lake, settings: Settings, folder: Path, tmp_path: Path
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+
+    def refuse(source: Path, reason: str) -> None:
+        with pytest.raises(UserError, match=f"^generator.language_model.model: .*{reason}.*; give a folder with"):
+            generate.run(lake, small(settings, source), DAY)
+        assert not rows_of(lake, "gold.generated")
+        assert not (Path(lake.root) / "models").exists()
+
+    refuse(tmp_path / "nothing", "nothing holds no config.json")
+    (folder / "model.safetensors").write_bytes(b"no")
+    refuse(folder, "cannot be loaded as a language model")
+    (folder / "model.safetensors").unlink()
+    refuse(folder, r"lm holds no \*.safetensors")
