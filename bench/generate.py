@@ -1,7 +1,8 @@
 """How often is the item that a user chooses next among the best 5, 10 or 50 of all items?
 
     make bench B=generate ARGS="--data <amazon_beauty> [--presets popular graph sidereal] [--seeds 0 1 2]
-                                [--orders raw shuffled] [--split leave_one_out] [--json FILE]"
+                                [--orders raw shuffled] [--split leave_one_out] [--language-model <folder>]
+                                [--json FILE]"
 
 Events are clicks, purchases and ratings of 4 and more. Every row ranks all items of the log, without those that the
 user has chosen before. An item that scores as high as the right one is ranked before it.
@@ -24,6 +25,9 @@ Presets:
     sidereal     and the other designs of models/generator: trained, stopped by validation. Semantic IDs: 3 x 256 codes
                  of the MiniLM vectors, and a number for items with the same ones. A design that writes codes is
                  measured by the list of 50 items that its beam finds.
+    lc_rec       a language model that writes semantic IDs of texts, or of behaviour (semantic_convergence): trained as
+                 the task generate does it by default. They need --language-model, a folder with config.json, tokenizer
+                 and *.safetensors, and are not among the default presets
     fused        what sidereal and graph_words find, ranked by weights that are learned on the validation items
 
 Columns, mean and standard deviation over the seeds:
@@ -44,19 +48,23 @@ import json
 import math
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, get_args
 
 import numpy as np
 from common import PeakMemory, build_parser, describe_machine
-from generate_log import Events, Order, Scores, SequenceLog, Split
+from generate_log import Events, Learn, Order, Scores, SequenceLog, Split
 from generate_presets import PRESETS, USES_TEXT
 from generate_published import AMAZON_BEAUTY
 from rich.console import Console
 from rich.table import Table
 
+from jobs.generation.language_model_folder import check_folder
+from jobs.lake import UserError
 from models.generator.ranks import ndcg_at, rank_targets, recall_at
+from models.generator.tasks import PRESETS as LANGUAGE_MODELS
 from models.ranker.histories import Int64s
 
 Row = dict[str, Any]
@@ -65,12 +73,12 @@ METRICS = {"r_at_5": "R@5", "r_at_10": "R@10", "n_at_5": "N@5", "n_at_10": "N@10
            "new_r_at_10": "R@10 new"}  # fmt: skip
 
 
-def measure(preset: str, log: SequenceLog, seed: int) -> Row:
+def measure(preset: str, learn: Learn, log: SequenceLog, seed: int) -> Row:
     if preset in USES_TEXT:
         _ = log.known.catalogue.vectors  # made once, before the first measurement
     with PeakMemory(os.getpid()) as peak:
         started = perf_counter()
-        scores = PRESETS[preset](log.known, seed)
+        scores = learn(log.known, seed)
         seconds = perf_counter() - started
         ranks, scoring_seconds = rank_test(log, scores)
     rows, is_new = log.test.target_rows, ~np.isin(log.test.target_items, log.known.train_items())
@@ -103,10 +111,12 @@ def main() -> None:
     parser = build_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="landing folder")
     parser.add_argument("--split", choices=get_args(Split), default="leave_one_out")
-    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS))
+    parser.add_argument("--presets", nargs="+", choices=[*PRESETS, *LANGUAGE_MODELS], default=list(PRESETS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--orders", nargs="+", choices=get_args(Order), default=list(get_args(Order)))
+    parser.add_argument("--language-model", type=Path, help="its folder, for lc_rec and semantic_convergence")
     flags = parser.parse_args()
+    presets = PRESETS | load_language_presets(flags.presets, flags.language_model)
     rows: list[Row] = []
     try:
         events = Events.read(flags.data)
@@ -115,7 +125,7 @@ def main() -> None:
                 log = events.arrange(flags.split, order, seed)
                 for preset in flags.presets:
                     names = {"preset": preset, "split": flags.split, "order": order, "seed": seed}
-                    rows.append(names | measure(preset, log, seed))
+                    rows.append(names | measure(preset, presets[preset], log, seed))
                     print(rows[-1], file=sys.stderr, flush=True)
                     if flags.json:
                         flags.json.write_text(json.dumps(rows, indent=1))
@@ -125,6 +135,21 @@ def main() -> None:
     show(rows, f"{flags.data.name}, {flags.split.replace('_', ' ')}: {size}; {describe_machine('scipy', 'torch')}")
     if flags.data.name == "amazon_beauty" and flags.split == "leave_one_out":
         show_published()
+
+
+def load_language_presets(names: list[str], folder: Path | None) -> dict[str, Learn]:
+    """The presets among the names that are a language model. Ends the bench with a sentence if there is no folder."""
+    if not (wanted := [name for name in names if name in LANGUAGE_MODELS]):
+        return {}
+    if folder is None:
+        sys.exit(f"generate: --presets {' '.join(wanted)} needs a language model: add --language-model <folder>")
+    try:
+        check_folder(folder, "--language-model")
+    except UserError as error:
+        sys.exit(f"generate: {error}")
+    from generate_language_models import learn_language_model  # slow to import
+
+    return {name: partial(learn_language_model, name, folder) for name in wanted}
 
 
 def show(rows: list[Row], title: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from items import build_item_text, read_items
+from items import FIELDS, build_item_text, read_items
 from numpy.typing import NDArray
 
 from jobs.encoders.location import encoder_location
@@ -33,8 +33,13 @@ DAY = 86_400_000_000  # microseconds
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The items of a log by index: their texts [items], as the encoder of a daily run receives them."""
+    """The items of a log by index.
 
+    items  [items] title, category and attributes; None if the log says nothing about the item
+    texts  [items] as the encoder of a daily run receives them
+    """
+
+    items: list[dict[str, Any]]
     texts: list[str]
 
     @cached_property
@@ -126,8 +131,9 @@ class Events:
             raise ValueError(f"{folder} has no events*.jsonl.gz with clicks, purchases or ratings of {LIKED} and more")
         users = {user: n for n, user in enumerate(sorted({row["user_id"] for row in rows}))}
         items = {item: n for n, item in enumerate(sorted({row["item_id"] for row in rows}))}
-        texts = read_items(folder)
-        catalogue = Catalogue([build_item_text(texts[item]) if item in texts else "" for item in items])
+        described, nothing = read_items(folder), dict.fromkeys(FIELDS)
+        texts = [build_item_text(described[item]) if item in described else "" for item in items]
+        catalogue = Catalogue([described.get(item, nothing) for item in items], texts)
         columns = [
             (users[row["user_id"]], items[row["item_id"]], _to_microseconds(row["ts"]), row.get("seq", place))
             for place, row in enumerate(rows)

@@ -5,7 +5,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 import torch
-from generate_log import Catalogue, Floats, KnownLog, Learn, Scores
+from generate_log import Floats, KnownLog, Learn, Scores
 
 from jobs.runtime.progress import progress
 from models import quantizers
@@ -59,7 +59,11 @@ def build_word_graph(log: KnownLog) -> ItemGraph:
 @lru_cache(maxsize=1)  # `fused` takes the model of `sidereal` if that was just trained
 def train_design(design: Design, log: KnownLog, seed: int) -> Generator:
     """Train until the validation users' next items are predicted no better."""
-    codes = build_codes(log.catalogue, seed) if design.reads_codes else torch.zeros(log.n_items, 0, dtype=torch.int64)
+    codes = (
+        build_codes(log.catalogue.vectors, seed)
+        if design.reads_codes
+        else torch.zeros(log.n_items, 0, dtype=torch.int64)
+    )
     text = torch.from_numpy(log.catalogue.vectors) if "text" in design.inputs else torch.zeros(log.n_items, 0)
     sizes = tuple((codes.amax(dim=0) + 1).tolist()) if design.reads_codes else ()
     model = Generator(design=design, n_items=log.n_items, code_sizes=sizes, text_dim=text.shape[1], seed=seed)
@@ -74,14 +78,14 @@ def train_design(design: Design, log: KnownLog, seed: int) -> Generator:
     return model
 
 
-def build_codes(catalogue: Catalogue, seed: int) -> torch.Tensor:
-    """Semantic IDs of the items' texts and a twin number [items, levels + 1]; -1 for an item without a text."""
-    has_text = np.any(catalogue.vectors, axis=1)
-    vectors = torch.from_numpy(catalogue.vectors[has_text])
-    codes = quantizers.fit("res_kmeans_fsq", vectors, sizes=SIZES, seed=seed).encode(vectors).numpy()
+def build_codes(vectors: Floats, seed: int) -> torch.Tensor:
+    """Semantic IDs of items and a twin number [items, levels + 1]; -1 for an item whose vector is zero."""
+    has_vector = np.any(vectors, axis=1)
+    known = torch.from_numpy(vectors[has_vector])
+    codes = quantizers.fit("res_kmeans_fsq", known, sizes=SIZES, seed=seed).encode(known).numpy()
     twins = number_twins(codes, np.zeros((0, len(SIZES)), np.int64), np.zeros(0, np.int64))
-    all_codes = np.full((len(catalogue.texts), len(SIZES) + 1), -1)
-    all_codes[has_text] = np.column_stack([codes, twins])
+    all_codes = np.full((len(vectors), len(SIZES) + 1), -1)
+    all_codes[has_vector] = np.column_stack([codes, twins])
     return torch.from_numpy(all_codes)
 
 

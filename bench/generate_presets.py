@@ -31,4 +31,4 @@ UNTRAINED: dict[str, Learn] = {
     "popular": learn_popular, "graph": learn_graph, "graph_text": learn_graph_text, "graph_words": learn_graph_words
 }  # fmt: skip
 PRESETS = UNTRAINED | MODELS
-USES_TEXT = PRESETS.keys() - {"popular", "graph", "graph_words", "sasrec"}
+USES_TEXT = {"lc_rec", *PRESETS} - {"popular", "graph", "graph_words", "sasrec"}

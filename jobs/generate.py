@@ -11,6 +11,7 @@ how many of the items that users acted on for the first time today the lists of 
 """
 
 from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -31,7 +32,7 @@ from jobs.settings.tree import Settings
 
 def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     if settings.generator.is_language_model:
-        check_folder(settings.generator.language_model)
+        check_folder(Path(settings.generator.language_model.model), "generator.language_model.model")
     report_step = steps()
     report_step("reading what users did")
     days = pairs.list_days(lake, day, settings.generator.graph_days)

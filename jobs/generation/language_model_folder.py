@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from jobs.generation.settings import LanguageModel
 from jobs.lake import UserError
 
 ADVICE = "give a folder with config.json, tokenizer and *.safetensors"
 ORIGIN = "origin.json"  # in the folder of a stored language model only: what it was trained from, and on which tasks
 
 
-def check_folder(settings: LanguageModel) -> None:
-    """Check that the folder exists and contains a model. raises UserError if not"""
-    folder = Path(settings.model)
+def check_folder(folder: Path, name: str) -> None:
+    """Check that the folder exists and contains a model. raises UserError if not. name: of the setting"""
     for pattern in ("config.json", "*.safetensors"):
         if not list(folder.glob(pattern)):
-            raise UserError(f"generator.language_model.model: {folder} holds no {pattern}; {ADVICE}")
+            raise UserError(f"{name}: {folder} holds no {pattern}; {ADVICE}")
