@@ -8,29 +8,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.generator.beam import search
 from models.generator.graph import Floats, ItemGraph
 from models.generator.model import Generator
-from models.generator.recommend import score_candidates, seen_items
+from models.generator.recommend import find_best_codes, score_candidates, seen_items
 from models.generator.trie import CodeTrie
 from models.ranker.histories import Histories, Int64s
 
-FOUND = 128  # items that each source may add to the candidates of a user
+FOUND = 100  # items that each source may add to the candidates of a user
+BEAM = 128
 L2 = 1e-3  # of the weights, so that a feature that says nothing gets none
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """Ranks the candidates of a user by a weighted sum of what four features say of them.
+    """Ranks the candidates of a user by a weighted sum of what three features say of them.
 
-    The features: the generator's log-probability of the item's codes (that of the least likely item in its list, if the
-    item is not there), the score of its head `items`, the walk on the item graph, and the likeness of the item's words
-    to those of the user's latest items.
+    The features: the score of the generator's head `items`, the walk on the item graph, and the likeness of the item's
+    words to those of the user's latest items.
 
     model, trie  of the heads `codes` and `items`
     walks        an item graph that does not look at contents
     contents     an item graph of the same items that looks at their words: it finds candidates
-    weights      [4] float32
+    weights      [3] float32
     """
 
     model: Generator
@@ -55,7 +54,7 @@ class Fusion:
         The weights maximise the probability of the next item among a user's candidates. Rows whose next item no source
         found are left out; without any other row all features weigh the same.
         """
-        fusion = cls(model, trie, replace(contents, vectors=None), contents, torch.ones(4))
+        fusion = cls(model, trie, replace(contents, vectors=None), contents, torch.ones(3))
         candidates, features = fusion.describe(histories, users, ends)
         is_target = torch.from_numpy(candidates == targets[:, None])
         rows = is_target.any(dim=1).nonzero().squeeze(1)
@@ -66,20 +65,18 @@ class Fusion:
         return replace(fusion, weights=weights)
 
     def describe(self, histories: Histories, users: Int64s, ends: Int64s) -> tuple[Int64s, Tensor]:
-        """The candidates [rows, 2 * FOUND] of users, filled up with -1, and their features [rows, 2 * FOUND, 4]."""
+        """The candidates [rows, 2 * FOUND] of users, filled up with -1, and their features [rows, 2 * FOUND, 3]."""
         states, seen = self.model.encode(histories, users, ends), seen_items(histories, users, ends)
-        step, by_graph = self.model.step(states), self.contents.top_items(histories, users, ends, FOUND)[0]
-        beams = search(self.trie, step, users=len(users), beam=FOUND, renormalise=True, excluded=seen)
-        codes = beams.scores.cpu()
-        least = codes.masked_fill(codes == -torch.inf, torch.inf).amin(dim=1, keepdim=True)
-        codes = torch.cat([codes, least.nan_to_num(posinf=0.0).expand(len(users), FOUND)], dim=1)
-        candidates, order = torch.cat([beams.items.cpu(), torch.from_numpy(by_graph)], dim=1).sort(dim=1, stable=True)
-        candidates[:, 1:][candidates[:, 1:] == candidates[:, :-1]] = -1  # both found it: the first has its codes' score
-        by_codes = codes.gather(1, order).masked_fill(candidates < 0, 0.0)
-        by_items = score_candidates(self.model, states, candidates.to(states.last.device)).cpu()
-        items = candidates.numpy()
-        walk, both = (graph.score_candidates(histories, users, ends, items) for graph in (self.walks, self.contents))
-        return items, torch.stack([by_codes, by_items, *map(torch.from_numpy, (walk, both - walk))], dim=2)
+        best = find_best_codes(self.model, states, self.trie, k=FOUND, beam=BEAM, excluded=seen)
+        by_graph, _ = self.contents.top_items(histories, users, ends, FOUND)
+        candidates = np.sort(np.concatenate([best.items.cpu().numpy(), by_graph], axis=1), axis=1)
+        candidates[:, 1:][candidates[:, 1:] == candidates[:, :-1]] = -1  # both found it
+        items = torch.from_numpy(candidates).to(states.last.device)
+        by_model = score_candidates(self.model, states, items).cpu()
+        walk, both = (
+            graph.score_candidates(histories, users, ends, candidates) for graph in (self.walks, self.contents)
+        )
+        return candidates, torch.stack([by_model, torch.from_numpy(walk), torch.from_numpy(both - walk)], dim=2)
 
     def top_items(self, histories: Histories, users: Int64s, ends: Int64s, k: int) -> tuple[Int64s, Floats]:
         """The best k items of each row that the user has not seen, and their scores.
