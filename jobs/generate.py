@@ -1,6 +1,7 @@
 """Find items for every active user ahead of time: with the item graph and, if `[generator] preset` says so, a model.
 
     python -m jobs.generate --day 2026-11-20
+    python -m jobs.generate --day 2026-11-20 --query "red enamel mug"
 
 Reads silver.events, silver.items and gold.metrics; for a trained preset also gold.encoders, gold.item_embeddings,
 gold.codebooks, gold.semantic_ids and gold.releases. Writes gold.item_graph, partition day: pairs of items that users
@@ -8,8 +9,11 @@ acted on one after the other, for the day itself, days that are missing, and day
 generator on the days before and, if it finds no less than the graph, stores it as `<LAKE>/models/<version>/generator`
 and lists its items, too. Writes gold.generated and gold.metrics (job generate), partition day: the training curve, and
 how many of the items that users acted on for the first time today the lists of the day before hold.
+
+--query prints the best items for a text and writes no lists: see jobs/generation/query.py.
 """
 
+import argparse
 from datetime import date
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from jobs.generation import lists, pairs
 from jobs.generation.behaviour import Behaviour
 from jobs.generation.language_model_folder import check_folder
 from jobs.generation.measure import measure_yesterdays_lists
+from jobs.generation.query import answer_query
 from jobs.generation.trained import Trained, make_generator
 from jobs.lake import JobResult, Lake, arrow_dataset
 from jobs.lake.contracts import contracts
@@ -59,5 +64,9 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     return JobResult(len(users), written, notes={"days_counted": len(days)} | trained.notes)
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--query", help="print the best items for this text, by the generator that was live")
+
+
 if __name__ == "__main__":
-    main(run)
+    main(run, add_arguments, query=answer_query)

@@ -42,7 +42,18 @@ def champion_encoder(
     release = live_release(lake, before=str(day))
     if release is None or release["encoder_version"] == current.version:
         return None
-    version = release["encoder_version"]
+    encoder = find_encoder(lake, settings, str(release["encoder_version"]))
+    if encoder is None:
+        version = release["encoder_version"]
+        print(f"the live model's encoder {version} cannot be found: new items get no vector from it", file=sys.stderr)
+    return encoder
+
+
+def find_encoder(lake: Lake, settings: Settings, version: str) -> tuple[EncoderRef, Settings] | None:
+    """The encoder of a version, and the settings with its token limit.
+
+    returns  None if it is neither in the lake nor named by the settings nor the default encoder
+    """
     limits = re.findall(r"-t(\d+)", version)
     limit = int(limits[-1]) if limits else settings.encoder.max_tokens
     with_limit = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"max_tokens": limit})})
@@ -53,7 +64,6 @@ def champion_encoder(
     for encoder in map(base_encoder, (with_limit, default)):
         if encoder.version == version:
             return encoder, with_limit
-    print(f"the live model's encoder {version} cannot be found: new items get no vector from it", file=sys.stderr)
     return None
 
 

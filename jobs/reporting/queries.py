@@ -31,7 +31,7 @@ def load_release_of_day(lake: Lake, day: date) -> Row | None:
 
 def load_last_runs(lake: Lake, day: date) -> dict[str, Row]:
     """The last run of each job for a day, by job, in the order in which they started."""
-    sql = "SELECT * FROM t WHERE day = ? AND job <> 'explain' ORDER BY started_at, run_id"
+    sql = "SELECT * FROM t WHERE day = ? AND job NOT IN ('explain', 'query') ORDER BY started_at, run_id"
     last_runs: dict[str, Row] = {}
     for row in query(lake, "ops.runs", sql, day):
         last_runs.pop(row["job"], None)

@@ -60,7 +60,7 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
 }
 
 
-def main(run: RunJob, add_arguments: AddArguments | None = None) -> None:
+def main(run: RunJob, add_arguments: AddArguments | None = None, **instead: RunJob) -> None:
     """Run one job from the command line.
 
     If the job fails, the last line on standard error is a sentence that names the cause. The exit code is 1 if
@@ -68,9 +68,15 @@ def main(run: RunJob, add_arguments: AddArguments | None = None) -> None:
 
     run            the job: `run(lake, settings, day, **options)`
     add_arguments  adds the job's own options to the parser
+    instead        by the name of an option: the job that runs instead if the option is given. It has the option's name
     """
     name = _job_name(run)
     options = _parse_arguments(name, sys.modules[run.__module__].__doc__, add_arguments)
+    for option, other_job in instead.items():
+        if options[option] is None:
+            del options[option]
+        else:
+            name, run = option, other_job
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:

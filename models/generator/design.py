@@ -52,6 +52,11 @@ class Design:
         return "codes" in self.inputs or not {"codes", "parallel"}.isdisjoint(self.heads)
 
     @property
+    def reads_queries(self) -> bool:
+        """Whether the model can find items for a text: it knows items by their texts."""
+        return not {"text", "words"}.isdisjoint(self.inputs)
+
+    @property
     def window_weights(self) -> tuple[float, ...]:
         """How much each of the next items counts, the nearest first."""
         return tuple(self.window_decay**distance for distance in range(self.window))

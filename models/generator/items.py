@@ -45,6 +45,7 @@ class ItemEmbedding(nn.Module):
             nn.init.normal_(self.project.weight, std=0.02)
         if self.words is not None:  # larger than the others: it begins as a likeness of texts that share rare words
             nn.init.normal_(self.words.weight, std=0.05)
+        self.query = nn.Parameter(torch.zeros(dim)) if design.reads_queries else None
         self.register_buffer("known", torch.zeros(n_items + 1, dtype=torch.bool))
         # training does not change these, so they are no part of a checkpoint
         codes = torch.tensor(code_sizes, dtype=torch.int64).repeat(n_items + 1, 1)
@@ -115,6 +116,18 @@ class ItemEmbedding(nn.Module):
             vectors = vectors + self.embed_words(self.words_of(items))
         return vectors
 
+    def embed_queries(self, words: Words, text: Tensor) -> Tensor:
+        """Vectors [queries, dim] of texts that are searched for: a vector that says so, their words and their text.
+
+        words  of the queries
+        text   [queries, text_dim] of unit length; zeros for a query without a text vector
+        """
+        assert self.query is not None
+        vectors = self.query.expand(len(words), -1)
+        if self.project is not None:
+            vectors = vectors + self.project(text)
+        return vectors if self.words is None else vectors + self.embed_words(words)
+
     def embed_words(self, words: Words) -> Tensor:
         """The sums [texts, dim] of the embeddings of the words of texts, by their rarity (TF-IDF of unit length)."""
         assert self.words is not None
@@ -136,9 +149,12 @@ class ItemEmbedding(nn.Module):
         described = self.known & ("id" in self.design.inputs)
         if "codes" in self.design.inputs:
             described = described | (self.codes < self.codes[-1]).all(dim=1)
-        if self.words is not None:
-            described = described | (self.word_offsets.diff() > 0)
-        return (described | (self.text != 0).any(dim=1))[:-1]
+        return described[:-1] | self.has_text()
+
+    def has_text(self) -> Tensor:
+        """Which items [items] bool have a text vector or words that the design reads."""
+        has_vector = (self.text != 0).any(dim=1)
+        return (has_vector if self.words is None else has_vector | (self.word_offsets.diff() > 0))[:-1]
 
     def code_tables(self) -> list[Tensor]:
         """The embeddings [codes, dim] of each level."""

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from models.generator.batches import Batch
 from models.generator.heads import sampled_softmax
 from models.generator.model import Generator
+from models.generator.queries import Queries
 from models.generator.states import States
 from models.generator.trie import CodeTrie
 
@@ -50,30 +51,79 @@ def total_weight(batch: Batch, window_weights: tuple[float, ...]) -> float:
     return sum(weight * len(batch.pairs(distance)[0]) for distance, weight in enumerate(window_weights))
 
 
+@dataclass(frozen=True)
+class _Negatives:
+    """What the head `items` compares the next items with.
+
+    items     [negatives] int64, different items, ascending
+    vectors   [negatives, dim]
+    raise_by  see `sampled_softmax`
+    """
+
+    items: Tensor
+    vectors: Tensor
+    raise_by: float
+
+
 def compute_loss(
-    model: Generator, batch: Batch, negatives: Tensor, trie: CodeTrie | None, raise_by: float = 0.0
+    model: Generator,
+    batch: Batch,
+    negatives: Tensor,
+    trie: CodeTrie | None,
+    raise_by: float = 0.0,
+    queries: Queries | None = None,
 ) -> Tensor:
     """The sum over pairs of weight times cross-entropy, and over the heads of the model.
 
     negatives  [negatives] int64, different items, ascending
     trie       of the items' codes, for the head `codes`
     raise_by   see `sampled_softmax`
+    queries    each is a pair of weight 1: a history of the query alone, and the item that it asks for
     """
     device = model.device
     targets = find_targets(batch, model.design.window_weights, device)
     inputs = torch.from_numpy(batch.inputs).to(device)
-    predicts_items = "items" in model.design.heads
-    parts = [inputs.flatten(), targets.items, negatives] if predicts_items else [inputs.flatten()]
+    queried = targets.items[:0] if queries is None else queries.items
+    parts = [inputs.flatten(), targets.items, queried, negatives]
+    if "items" not in model.design.heads:
+        parts = [inputs.flatten(), *(part[:0] for part in parts[1:])]
     distinct, places = torch.unique(torch.cat(parts), return_inverse=True)  # few items, each many times
     vectors = model.items(distinct)
     input_places, *other_places = places.split([len(part) for part in parts])
-    history = model.backbone(F.embedding(input_places.view(inputs.shape), vectors))
+    target_vectors, queried_vectors, negative_vectors = (F.embedding(part, vectors) for part in other_places)
+    drawn = _Negatives(negatives, negative_vectors, raise_by)
+    losses = []
+    if len(targets.items):
+        history = model.backbone(F.embedding(input_places.view(inputs.shape), vectors))
+        losses.append(_head_loss(model, trie, history, targets, target_vectors, drawn))
+    if queries is not None and len(queries):
+        history = model.backbone(model.items.embed_queries(queries.words, queries.text).unsqueeze(1))
+        losses.append(_head_loss(model, trie, history, _query_targets(queries), queried_vectors, drawn))
+    return torch.stack(losses).sum() if losses else vectors.sum() * 0.0
+
+
+def _query_targets(queries: Queries) -> Targets:
+    rows = torch.arange(len(queries), device=queries.items.device)
+    return Targets(rows, torch.ones_like(rows), rows, queries.items, torch.ones_like(rows, dtype=torch.float32))
+
+
+def _head_loss(
+    model: Generator,
+    trie: CodeTrie | None,
+    history: Tensor,
+    targets: Targets,
+    target_vectors: Tensor,
+    negatives: _Negatives,
+) -> Tensor:
+    """The loss of all heads for the states of histories [sequences, columns, dim].
+
+    target_vectors  [pairs, dim], for the head `items`
+    """
     last = history[targets.rows, targets.columns]
     losses = []
-    if predicts_items:
-        target_vectors, negative_vectors = (F.embedding(part, vectors) for part in other_places)
-        negative = _find_places(targets.items, negatives)
-        loss = sampled_softmax(last, negative_vectors, target_vectors, targets.positions, negative, raise_by)
+    if "items" in model.design.heads:
+        places = _find_places(targets.items, negatives.items)
+        loss = sampled_softmax(last, negatives.vectors, target_vectors, targets.positions, places, negatives.raise_by)
         losses.append(loss @ targets.weights)
     if trie is not None and model.decoder is not None:
         is_encoder_decoder = model.design.backbone == "encoder_decoder"

@@ -19,6 +19,7 @@ from models.generator.heads import CodeDecoder, ParallelCodes
 from models.generator.items import ItemEmbedding
 from models.generator.scoring import Step
 from models.generator.states import States
+from models.generator.words import Words
 from models.precision import mixed_precision
 from models.ranker.histories import Histories, Int64s, Ints
 
@@ -82,6 +83,24 @@ class Generator(nn.Module):
             if history is not None:
                 history[places, : states.shape[1]] = states
         return States(last, history, torch.arange(len(users), device=device), visible)
+
+    @torch.no_grad()
+    def encode_queries(self, words: Words, text: Tensor) -> States:
+        """The states after queries: what to find items for a text with. Puts the model in evaluation mode.
+
+        words   of the queries
+        text    [queries, text_dim] of unit length, of the encoder of the items' texts; no columns if the design does
+                not read them
+        raises  ValueError if the design reads neither words nor text
+        """
+        if not self.design.reads_queries:
+            raise ValueError(f"a model of the inputs {self.design.inputs} cannot read texts")
+        self.eval()
+        vectors = self.items.embed_queries(words.to(self.device), text.to(self.device))
+        states = self.backbone(vectors.unsqueeze(1))
+        rows = torch.arange(len(words), device=self.device)
+        reads_all = self.design.backbone == "encoder_decoder"
+        return States(states[:, 1], states if reads_all else None, rows, torch.full_like(rows, 2))
 
     def read(self, inputs: Tensor) -> Tensor:
         """The state after each event [batch, columns + 1, dim]; column c is the state after c events.

@@ -13,6 +13,7 @@ from models.generator.batches import Batch, Sequences, read_batch, similar_lengt
 from models.generator.epoch import Epoch
 from models.generator.losses import compute_loss, total_weight
 from models.generator.model import Generator
+from models.generator.queries import TOKENS_PER_QUERY, Queries, draw_queries
 from models.generator.recommend import build_trie
 from models.generator.trie import CodeTrie
 from models.generator.validation import Validation
@@ -28,11 +29,16 @@ Progress = Callable[[int, int], None]  # batches done, maximum number of batches
 
 @dataclass(frozen=True)
 class _Data:
-    """What every epoch trains on: sequences of the histories, and the items [items] that can be negatives."""
+    """What every epoch trains on: sequences of the histories.
+
+    items    [items] that can be negatives
+    queried  [items] that queries ask for: all that have a text, whether anybody acted on them or not
+    """
 
     histories: Histories
     sequences: Sequences
     items: Int64s
+    queried: Int64s
     trie: CodeTrie | None
 
 
@@ -58,6 +64,9 @@ def fit(
     trained before is measured first: that is epoch 0 of the curve, which has no training loss. Without validation users
     the last epoch is kept. A step costs the same for any number of items.
 
+    A design that reads texts also learns to find items by a part of their words or by their text vector: each batch has
+    a query for every TOKENS_PER_QUERY of its tokens.
+
     ends         [users] where training ends: later events are not trained on
     tokens       events in a batch, with padding
     negatives    items, drawn for each batch, that the head `items` compares the next items with
@@ -78,7 +87,8 @@ def fit(
     validation = Validation.draw(histories, ends, valid_users, seed)
     if model.items.known.any() and not state.curve:  # the model it starts from may remain the best
         state.add(Epoch(0, math.nan, *validation.measure(model, trie)), model)
-    data = _Data(histories, sequences, _mark_known_items(model, histories, sequences), trie)
+    known_items, queried = _mark_known_items(model, histories, sequences), _find_items_with_text(model)
+    data = _Data(histories, sequences, known_items, queried, trie)
     with torch.random.fork_rng():
         for epoch in range(state.epochs_done + 1, epochs + 1):
             if epoch > state.best_epoch + patience and state.curve:
@@ -105,6 +115,12 @@ def _mark_known_items(model: Generator, histories: Histories, sequences: Sequenc
     return np.flatnonzero(is_trained)
 
 
+def _find_items_with_text(model: Generator) -> Int64s:
+    """The items [items] that a query can describe, ascending; none if the design reads no queries."""
+    has_text = model.items.has_text() & model.design.reads_queries
+    return np.flatnonzero(has_text.cpu().numpy())
+
+
 def _train_epoch(
     model: Generator,
     optimizers: list[torch.optim.Optimizer],
@@ -127,10 +143,11 @@ def _train_epoch(
     for number, rows in enumerate(batches):
         batch = read_batch(data.histories, data.sequences.take(rows), following=len(window))
         drawn = torch.from_numpy(np.unique(rng.choice(data.items, negatives))).to(device)
+        queries = _draw_share_of_queries(model, data, tokens, rng)
         weight = total_weight(batch, window)
         model.zero_grad()
-        if len(share := parallel.take_share(np.arange(len(rows)))):
-            loss = _compute_mean_loss(model, batch.take(share), drawn, data, weight)
+        if len(share := parallel.take_share(np.arange(len(rows)))) or queries:
+            loss = _compute_mean_loss(model, batch.take(share), drawn, queries, data, weight)
             torch.autograd.backward(loss)
             total += loss.detach()
         parallel.sum_gradients(model)
@@ -141,8 +158,19 @@ def _train_epoch(
     return float(parallel.sum_over_workers(total.cpu().numpy(), device)[0]) / len(batches)
 
 
-def _compute_mean_loss(model: Generator, batch: Batch, negatives: Tensor, data: _Data, weight: float) -> Tensor:
-    """This worker's part of the mean loss. weight: of the pairs of all workers"""
+def _draw_share_of_queries(model: Generator, data: _Data, tokens: int, rng: np.random.Generator) -> Queries | None:
+    """This worker's queries of a batch; None if it has none."""
+    if not len(data.queried):
+        return None
+    queries = draw_queries(model.items, data.queried, -(-tokens // TOKENS_PER_QUERY), rng)
+    share = parallel.take_share(np.arange(len(queries)))
+    return queries.take(share) if len(share) else None
+
+
+def _compute_mean_loss(
+    model: Generator, batch: Batch, negatives: Tensor, queries: Queries | None, data: _Data, weight: float
+) -> Tensor:
+    """This worker's part of the mean loss. weight: of the pairs of all workers, without queries"""
     raise_by = math.log(len(data.items) / len(negatives)) if model.design.full_softmax else 0.0
     with mixed_precision(model.device, on_cpu=True):
-        return compute_loss(model, batch, negatives, data.trie, raise_by) / max(weight, 1e-9)
+        return compute_loss(model, batch, negatives, data.trie, raise_by, queries) / max(weight, 1e-9)

@@ -50,6 +50,9 @@ class Words:
         places = torch.arange(int(offsets[-1]), device=texts.device)
         return Words(offsets, self.numbers[places + torch.repeat_interleave(begins - offsets[:-1], counts)])
 
+    def to(self, device: torch.device) -> "Words":
+        return Words(self.offsets.to(device), self.numbers.to(device))
+
     def tf_idf(self) -> Any:
         """TF-IDF vectors of unit length: a scipy.sparse.csr_matrix [texts, BUCKETS] float32; zeros for no words."""
         numbers, offsets = self.numbers.numpy(), self.offsets.numpy()

@@ -1,0 +1,116 @@
+"""The best items for a text, by the trained generator: `python -m jobs.generate --day <day> --query <text>`.
+
+Reads gold.releases, silver.items, the generator that was live after the day, and the encoder that it reads texts with.
+It lists the items that this generator knows and that silver.items still has, whether anybody acted on them or not.
+The table goes to standard error; the last line on standard output has the same rows as `items`. Writes no table but
+ops.runs, where the job is called `query`.
+"""
+
+from datetime import date, timedelta
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from torch import Tensor
+
+from jobs.encoders.location import load_embedder
+from jobs.encoders.tuned_encoders import find_encoder
+from jobs.lake import JobResult, Lake, UserError
+from jobs.ranking.items import ItemIndex
+from jobs.release.model_store import load_card, read_model
+from jobs.release.releases import live_release
+from jobs.reporting.queries import load_titles
+from jobs.runtime.printable import printable
+from jobs.settings.tree import Settings
+from models.encoder import embedder
+from models.generator import Generator, build_trie, find_best_codes, find_best_items, load
+from models.generator.beam import Beams
+from models.generator.words import Words, split
+from models.precision import device
+
+SHOWN = 20  # items
+
+
+def answer_query(lake: Lake, settings: Settings, day: date, query: str) -> JobResult:
+    """Print the best items for a text.
+
+    raises  UserError if the text has no word, or if there is no generator that can read it
+    """
+    if not split(query):
+        raise UserError(f"--query {query!r} has no word: describe an item, for example --query 'red enamel mug'")
+    uri = _find_generator(lake, day)
+    catalogue = ItemIndex(lake.arrow("silver.items", ["item_id"])["item_id"].combine_chunks())
+    model, places = read_model(lake, uri, catalogue, load)
+    if not model.design.reads_queries:
+        raise UserError(
+            f"the generator that was live after {day} does not know items by their texts, but by"
+            f" {' and '.join(model.design.inputs)}: set [generator] preset to sidereal and run a day"
+        )
+    version = load_card(lake, uri).encoder_version
+    vector = _embed(lake, settings, version, query) if "text" in model.design.inputs else torch.zeros(1, 0)
+    best = _find_items(model.to(device()), places, query, vector, settings.generator.beam)
+    rows = _build_rows(lake, catalogue, places, best)
+    _print_table(f"{query}: by {uri}", rows)
+    return JobResult(rows_out=len(rows), notes={"query": query, "generator_uri": uri, "items": rows})
+
+
+def _find_generator(lake: Lake, day: date) -> str:
+    """Where the trained generator is that was live after a day."""
+    release = live_release(lake, before=str(day + timedelta(days=1)))
+    if release is None:
+        raise UserError(f"no model was live after {day}: choose a later day, or run that day first")
+    if not release["generator_uri"]:
+        raise UserError(
+            f"no trained generator was live after {day}, and the item graph reads no texts: set [generator] preset to"
+            " sidereal and run a day; its log says whether its generator goes live"
+        )
+    return str(release["generator_uri"])
+
+
+def _embed(lake: Lake, settings: Settings, version: str, query: str) -> Tensor:
+    """The vector of the query [1, dim], by the encoder of this version."""
+    found = find_encoder(lake, settings, version)
+    if found is None:
+        raise UserError(
+            f"the generator reads texts with the encoder {version}, which is neither in the lake nor named by"
+            " [encoder] model: set it to the model of that version"
+        )
+    encoder, with_limit = found
+    model = load_embedder(encoder, with_limit.encoder)
+    try:
+        return torch.from_numpy(embedder.embed(model, [query], tokens_per_batch=with_limit.encoder.tokens_per_batch))
+    except embedder.NotFiniteError as error:
+        raise UserError(f"the encoder {version} cannot be used: {error}; restore its folder") from None
+
+
+def _find_items(model: Generator, places: Tensor, query: str, vector: Tensor, beam: int) -> Beams:
+    """The best items of the catalogue for the query. places: of the catalogue's items in the model, -1 for a new one"""
+    is_listed = torch.zeros(model.n_items, dtype=torch.bool, device=model.device)
+    is_listed[places[places >= 0].to(model.device)] = True
+    states = model.encode_queries(Words.read([query]), vector)
+    if model.design.heads[0] == "codes":
+        return find_best_codes(model, states, build_trie(model, is_listed), k=SHOWN, beam=max(beam, SHOWN))
+    return find_best_items(model, states, SHOWN, is_allowed=is_listed)
+
+
+def _build_rows(lake: Lake, catalogue: ItemIndex, places: Tensor, best: Beams) -> list[dict[str, Any]]:
+    ids = dict(zip(places.tolist(), catalogue.ids.to_pylist(), strict=True))
+    scored = zip(best.items[0].tolist(), best.scores[0].tolist(), strict=True)
+    found = [(ids[item], score) for item, score in scored if item >= 0]
+    titles = load_titles(lake, {item for item, _ in found})
+    return [
+        {"rank": rank, "item_id": item, "title": titles[item], "score": score}
+        for rank, (item, score) in enumerate(found, start=1)
+    ]
+
+
+def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    table = Table(title=escape(printable(title)))
+    for column in ("rank", "item_id", "title", "score"):
+        table.add_column(column)
+    for row in rows:
+        cells = row["item_id"], row["title"], f"{row['score']:.3f}"
+        table.add_row(str(row["rank"]), *(escape(printable(cell)) for cell in cells))
+    Console(stderr=True).print(table)
