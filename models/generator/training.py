@@ -65,7 +65,8 @@ def fit(
     the last epoch is kept. A step costs the same for any number of items.
 
     A design that reads texts also learns to find items by a part of their words or by their text vector: each batch has
-    a query for every TOKENS_PER_QUERY of its tokens.
+    a query for every TOKENS_PER_QUERY of its tokens. The items that queries ask for are negatives, too: otherwise an
+    item that nobody acted on would only ever become more likely.
 
     ends         [users] where training ends: later events are not trained on
     tokens       events in a batch, with padding
@@ -142,12 +143,17 @@ def _train_epoch(
     total = torch.zeros(1, device=device)
     for number, rows in enumerate(batches):
         batch = read_batch(data.histories, data.sequences.take(rows), following=len(window))
-        drawn = torch.from_numpy(np.unique(rng.choice(data.items, negatives))).to(device)
-        queries = _draw_share_of_queries(model, data, tokens, rng)
+        drawn = rng.choice(data.items, negatives)
+        queries = None
+        if len(data.queried):
+            queries = draw_queries(model.items, data.queried, -(-tokens // TOKENS_PER_QUERY), rng)
+            drawn = np.concatenate([drawn, queries.items.cpu().numpy()])
+            queries = queries.take(parallel.take_share(np.arange(len(queries))))
         weight = total_weight(batch, window)
         model.zero_grad()
         if len(share := parallel.take_share(np.arange(len(rows)))) or queries:
-            loss = _compute_mean_loss(model, batch.take(share), drawn, queries, data, weight)
+            compared = torch.from_numpy(np.unique(drawn)).to(device)
+            loss = _compute_mean_loss(model, batch.take(share), compared, queries, data, weight)
             torch.autograd.backward(loss)
             total += loss.detach()
         parallel.sum_gradients(model)
@@ -156,15 +162,6 @@ def _train_epoch(
         if progress is not None:
             progress((epoch - 1) * len(batches) + number + 1, epochs * len(batches))
     return float(parallel.sum_over_workers(total.cpu().numpy(), device)[0]) / len(batches)
-
-
-def _draw_share_of_queries(model: Generator, data: _Data, tokens: int, rng: np.random.Generator) -> Queries | None:
-    """This worker's queries of a batch; None if it has none."""
-    if not len(data.queried):
-        return None
-    queries = draw_queries(model.items, data.queried, -(-tokens // TOKENS_PER_QUERY), rng)
-    share = parallel.take_share(np.arange(len(queries)))
-    return queries.take(share) if len(share) else None
 
 
 def _compute_mean_loss(

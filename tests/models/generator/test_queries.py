@@ -34,7 +34,7 @@ def histories_without(items: list[int]) -> Histories:
 @pytest.fixture(scope="module")
 def trained() -> Generator:
     model = build()
-    train(model, histories_without(NEVER_SEEN), epochs=25, valid_users=0)  # the last epoch is kept
+    train(model, histories_without(NEVER_SEEN), epochs=30, valid_users=0)  # the last epoch is kept
     return model
 
 
