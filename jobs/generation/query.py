@@ -17,9 +17,10 @@ from torch import Tensor
 
 from jobs.encoders.location import load_embedder
 from jobs.encoders.tuned_encoders import find_encoder
+from jobs.generation.language_model_folder import ORIGIN
 from jobs.lake import JobResult, Lake, UserError
 from jobs.ranking.items import ItemIndex
-from jobs.release.model_store import load_card, read_model
+from jobs.release.model_store import is_stored, load_card, read_model
 from jobs.release.releases import live_release
 from jobs.reporting.queries import load_titles
 from jobs.runtime.printable import printable
@@ -66,7 +67,13 @@ def _find_generator(lake: Lake, day: date) -> str:
             f"no trained generator was live after {day}, and the item graph reads no texts: set [generator] preset to"
             " sidereal and run a day; its log says whether its generator goes live"
         )
-    return str(release["generator_uri"])
+    uri = str(release["generator_uri"])
+    if is_stored(lake, f"{uri}/{ORIGIN}"):
+        raise UserError(
+            f"the generator that was live after {day} is a language model, which --query does not ask: set [generator]"
+            " preset to sidereal and run a day"
+        )
+    return uri
 
 
 def _embed(lake: Lake, settings: Settings, version: str, query: str) -> Tensor:
