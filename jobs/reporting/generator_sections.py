@@ -1,5 +1,6 @@
 """Sections of the report about items found ahead of time: hit rates over days, and the generator's training."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -8,6 +9,9 @@ from jobs.reporting.model_sections import SOURCES
 from jobs.reporting.plots import Series, day_labels, plot_lines
 
 FOUND_BY = {source: SOURCES[source] for source in ("graph", "generator", "popular")}
+# What is measured of an epoch: a language model has a validation loss, the other generators recall and NDCG.
+MEASURED = {"train_loss": "loss", "valid_loss": "validation loss", "recall_at_10": "recall at 10",
+            "ndcg_at_10": "NDCG at 10"}  # fmt: skip
 RATES = ("hit_rate_at_10", "hit_rate_at_50")
 
 
@@ -39,24 +43,27 @@ def generator_training(metrics: Metrics, day: date) -> dict[str, Any]:
         if row["slice"].startswith("epoch_")
     }
     epochs = sorted({epoch for epoch, _ in by_epoch})
+    columns = {metric: name for metric, name in MEASURED.items() if any(key == metric for _, key in by_epoch)}
 
-    def plot(title: str, names: dict[str, str]) -> str:
+    def plot(title: str, metrics: Sequence[str]) -> str:
         series = [
-            Series(name, [by_epoch.get((epoch, metric)) for epoch in epochs], colour=colour)
-            for colour, (metric, name) in enumerate(names.items())
+            Series(MEASURED[metric], [by_epoch.get((epoch, metric)) for epoch in epochs], colour=colour)
+            for colour, metric in enumerate(metrics)
         ]
         return plot_lines(title, [str(epoch) for epoch in epochs], series, 2.2)
 
     curves = {
-        "Training loss after each epoch": {"train_loss": "loss"},
-        "Recall and NDCG at 10 after each epoch": {"recall_at_10": "recall", "ndcg_at_10": "NDCG"},
+        "Training loss after each epoch": ["train_loss"],
+        "Validation loss after each epoch": ["valid_loss"],
+        "Recall and NDCG at 10 after each epoch": ["recall_at_10", "ndcg_at_10"],
     }
     refused = [row["metric"] for row in measured if row["slice"] == "refused"]
     rates = {source: metrics.row(day, "generate", source, "gate", "hit_rate_at_10") for source in FOUND_BY}
     return {
         "epochs": epochs,
         "by_epoch": by_epoch,
-        "plots": [(title, plot(title, names)) for title, names in curves.items()],
+        "columns": columns,
+        "plots": [(title, plot(title, names)) for title, names in curves.items() if names[0] in columns],
         "refused": "; ".join(refused),
         "rates": rates if rates["generator"] else None,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows, replace_metrics
 from jobs.report import run
+from jobs.reporting.templates import NO_VALUE
 from jobs.settings.tree import Settings
 from tests.jobs.lake_rows import DAY, moment, put, put_catalogue, put_metrics, release_row, run_row
 
@@ -219,6 +220,16 @@ def test_items_found_ahead_are_shown_by_source_for_days_and_for_example_users(la
     assert "37.50 % by the trained generator, 50.00 % by the item graph (40 items" in text
     assert "1 2.5000 0.1250" in text
     assert "Recall and NDCG at 10 after each epoch" in text
+
+
+def test_the_curve_of_a_language_model_has_its_validation_loss(lake: Lake, settings: Settings) -> None:
+    rows = metric_rows("generator", "epoch_0", {"train_loss": float("nan"), "valid_loss": 3.5})
+    rows += metric_rows("generator", "epoch_1", {"train_loss": 2.5, "valid_loss": 1.25})
+    replace_metrics(lake, "generate", DAY, rows)
+    text = visible_text(page(lake, settings))
+    assert f"epoch loss validation loss 0 {NO_VALUE} 3.5000 1 2.5000 1.2500" in text
+    assert "Validation loss after each epoch" in text
+    assert "Recall and NDCG at 10 after each epoch" not in text
 
 
 def test_each_reject_reason_is_shown_with_at_most_five_lines(lake: Lake, settings: Settings) -> None:
