@@ -15,11 +15,13 @@ from jobs.codebooks.store import find_live_codebook
 from jobs.encoders.tuned_encoders import live_encoder
 from jobs.encoders.vectors import dated_vectors
 from jobs.lake import Lake, UserError
+from jobs.lake.arrow import distinct_strings
 from jobs.ranking.items import ItemIndex
 from jobs.settings.tree import Settings
 from models.generator import Design
 from models.generator.trie import CodeTrie
 from models.generator.words import Words
+from models.ranker.histories import Int64s
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,18 @@ def load_item_inputs(lake: Lake, settings: Settings, items: ItemIndex, design: D
     in_catalogue = pc.is_in(items.ids, lake.arrow("silver.items", ["item_id"])["item_id"].combine_chunks())
     is_listed = torch.from_numpy(np.array(in_catalogue.to_numpy(zero_copy_only=False)))
     return ItemInputs(items.ids, codes, text, words, is_listed, codebook_version, encoder_version)
+
+
+def find_known_items(lake: Lake, items: ItemIndex, acted_on: Int64s, last: date) -> Tensor:
+    """Which items [items] bool a list of the end of a day could hold: items that users had acted on or that had an ID.
+
+    acted_on  indices of items, any number of times
+    """
+    batches = lake.batches(IDS, ["item_id"], ds.field("day") <= last)
+    had_id = pc.is_in(items.ids, distinct_strings(batch["item_id"] for batch in batches))
+    is_known = np.array(had_id.to_numpy(zero_copy_only=False))
+    is_known[acted_on] = True
+    return torch.from_numpy(is_known)
 
 
 def _load_unique_codes(lake: Lake, items: ItemIndex, version: str, day: date) -> Tensor:

@@ -76,10 +76,8 @@ def fit_language_model(
     curve = TRAINING.run(
         count_workers(g.workers), generator, arrays, checkpoint, NAME, preset=g.preset, plan=plan
     )  # fmt: skip
-    find_items = make_finder(
-        generator, items.codes, items.in_catalogue, beam=g.beam, tokens_per_batch=m.tokens_per_batch
-    )  # fmt: skip
-    return Fitted(generator, items, curve, find_items, partial(_save, _origin(settings)))
+    finder = partial(make_finder, generator, items.codes, beam=g.beam, tokens_per_batch=m.tokens_per_batch)
+    return Fitted(generator, items, curve, finder, partial(_save, _origin(settings)))
 
 
 def load_texts(lake: Lake, items: ItemIndex) -> Texts:

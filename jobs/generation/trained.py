@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+import numpy as np
+
 from jobs.generation import pairs
 from jobs.generation.behaviour import Behaviour, midnight_after
-from jobs.generation.lists import Source
+from jobs.generation.items import find_known_items
+from jobs.generation.lists import FindItems, Source
 from jobs.generation.settings import Generator as GeneratorSettings
 from jobs.generation.trained_lists import measure_hit_rate
 from jobs.generation.training import NAME, Fitted, build_card, curve_metrics, fit_design
@@ -24,6 +27,7 @@ from jobs.lake.metrics import metric_rows
 from jobs.release.model_store import hash_models, save_model
 from jobs.runtime.checkpoint import remove_checkpoints
 from jobs.settings.tree import Settings
+from models.generator import seen_items
 from models.generator.batches import cut_histories
 from models.generator.validation import Validation
 from models.ranker.histories import Int64s
@@ -55,7 +59,7 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     g, yesterday = settings.generator, day - timedelta(days=1)
     histories, moved = cut_histories(behaviour.histories, midnight_after(yesterday - timedelta(days=g.train_days)))
     before = behaviour.ends(yesterday) - moved
-    if not (before - histories.offsets[:-1] >= 2).any():
+    if not (histories.lengths(np.arange(len(before)), before) >= 2).any():
         return _refuse(f"no user acted on two items in the {g.train_days} days until {yesterday}")
     measured = Validation.draw(histories, before, 2 * g.valid_users, g.seed).users
     if len(measured) < 2:
@@ -66,8 +70,10 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
         return _refuse(fitted)
     model, items = fitted.model, fitted.items
     version = f"{day}-{settings.hash}-{hash_models({NAME: model}, items.ids)}"
-    source = Source(version, fitted.find_items)
-    rates = _compare(lake, settings, day, behaviour, source, measured[valid_users:])
+    _, acted_on = seen_items(histories, np.arange(len(before)), before)
+    is_known = find_known_items(lake, items, acted_on, yesterday)
+    find_items = fitted.make_finder(items.in_catalogue & is_known)
+    rates = _compare(lake, settings, day, behaviour, find_items, measured[valid_users:])
     metrics = curve_metrics(fitted.curve, version)
     for name, (rate, count) in rates.items():
         metrics += metric_rows(name, "gate", {f"hit_rate_at_{COMPARED}": rate}, rows=count, version=version)
@@ -78,7 +84,7 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     if reason is not None:
         return _refuse(reason, metrics)
     metrics += metric_rows(NAME, "all", {"live": 1.0}, version=version)
-    return Trained(source, metrics, {"generator": version})
+    return Trained(Source(version, fitted.make_finder(items.in_catalogue)), metrics, {"generator": version})
 
 
 def _find_fit(generator: GeneratorSettings) -> Callable[..., Fitted | str]:
@@ -91,14 +97,14 @@ def _find_fit(generator: GeneratorSettings) -> Callable[..., Fitted | str]:
 
 
 def _compare(
-    lake: Lake, settings: Settings, day: date, behaviour: Behaviour, generator: Source, users: Int64s
+    lake: Lake, settings: Settings, day: date, behaviour: Behaviour, generator: FindItems, users: Int64s
 ) -> Rates:
     """The hit rates of the generator and of the item graph, of lists made at the end of the day before."""
     yesterday = day - timedelta(days=1)
     before, after = behaviour.ends(yesterday)[users], behaviour.ends(day)[users]
     graph = pairs.load_graph(lake, behaviour.items, yesterday, settings.generator.graph_days)
     k, n_items = min(COMPARED, settings.generator.k), len(behaviour.items.ids)
-    finders = {NAME: generator.find_items, "graph": graph.top_items}
+    finders = {NAME: generator, "graph": graph.top_items}
     return {
         name: measure_hit_rate(find_items, behaviour.histories, users, before, after, k, n_items)
         for name, find_items in finders.items()

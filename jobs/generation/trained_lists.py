@@ -1,21 +1,22 @@
 """The lists of a trained generator, and how many of the items that users act on next a source finds."""
 
 import numpy as np
+from torch import Tensor
 
-from jobs.generation.items import ItemInputs
 from jobs.generation.lists import FindItems, Scored
 from models.generator import Generator, build_trie, find_best_codes, find_best_items, seen_items
 from models.ranker.histories import Histories, Int64s
 
 
-def make_finder(model: Generator, items: ItemInputs, beam: int) -> FindItems:
-    """What finds the items of a trained generator: items of the catalogue that a user has not seen.
+def make_finder(model: Generator, is_listed: Tensor, *, beam: int) -> FindItems:
+    """What finds the items of a trained generator: listed items that a user has not seen.
 
     A user gets none if the model knows no item of the user's history. Memory is that of the users of a call.
 
-    beam  how many prefixes of codes the search keeps; with fewer items than that, it finds all of them
+    is_listed  [items] bool
+    beam       how many prefixes of codes the search keeps; with fewer items than that, it finds all of them
     """
-    is_listed = items.in_catalogue.to(model.device)
+    is_listed = is_listed.to(model.device)
     is_described = model.items.is_described().cpu().numpy()
     trie = build_trie(model, is_listed) if model.design.heads[0] == "codes" else None
 

@@ -4,10 +4,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from jobs.codebooks.store import version_suffix
 from jobs.generation.items import ItemInputs, load_item_inputs
@@ -37,15 +38,15 @@ OPTIONS = {"seed", "epochs", "tokens", "negatives", "lr", "patience"}  # setting
 class Fitted:
     """A generator that was trained, before it is known whether it goes live.
 
-    items       what it knows of the items
-    find_items  makes its lists
-    save        writes its files into a folder
+    items        what it knows of the items
+    make_finder  takes which items [items] bool can be listed, and returns what makes its lists
+    save         writes its files into a folder
     """
 
     model: nn.Module
     items: ItemInputs
     curve: Sequence[checkpoint.Epoch]
-    find_items: FindItems
+    make_finder: Callable[[Tensor], FindItems]
     save: Callable[[Any, Path], None]
 
 
@@ -71,8 +72,7 @@ def fit_design(
         return items
     model = build_generator(lake, settings, day, design, items)
     curve = train_generator(lake, settings, day, model, histories, ends, valid_users)
-    find_items = make_finder(model, items, settings.generator.beam)
-    return Fitted(model, items, curve, find_items, save)
+    return Fitted(model, items, curve, partial(make_finder, model, beam=settings.generator.beam), save)
 
 
 def build_generator(lake: Lake, settings: Settings, day: date, design: Design, items: ItemInputs) -> Generator:

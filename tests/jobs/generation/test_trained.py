@@ -129,6 +129,23 @@ def test_a_generator_that_finds_more_than_the_graph_goes_live(lake: Lake, settin
     assert {row["source"] for row in rows_of(lake, "gold.generated")} == {"graph", "generator"}
 
 
+@pytest.mark.usefixtures("open_gate")
+def test_an_item_that_arrived_on_the_day_was_in_no_list_of_the_day_before(lake: Lake, settings: Settings) -> None:
+    """The generator knows the item's codes and text, but who compares it with the graph must not see them."""
+    put_items(lake, settings, range(N + 2))
+    arrived = {"i24", "i25"}
+    ids = [row | {"day": DAY if row["item_id"] in arrived else BEFORE} for row in
+           lake.arrow("gold.semantic_ids").to_pylist()]  # fmt: skip
+    put(lake, "gold.semantic_ids", ids)
+    events = walks(BEFORE, range(N))  # everybody has seen all other items
+    land(lake, [*events, *(event(f"u{user:02}", item, 1) for user in range(30) for item in arrived)])
+    generate.run(lake, trained(settings), DAY)
+    assert metrics_of(lake, "gate")["generator", "hit_rate_at_10"] == 0
+    land(lake, [*events, event("late", "i00", 1), *(event(f"u{user:02}", "i24", 1) for user in range(30))])
+    generate.run(lake, trained(settings), DAY)
+    assert "i25" in list_of(lake, "late", "generator") + list_of(lake, "u00", "generator")
+
+
 def test_a_day_without_what_the_generator_needs_has_the_graph_alone(lake: Lake, settings: Settings) -> None:
     def refusal(preset: str) -> str:
         result = generate.run(lake, trained(settings, preset), DAY)
@@ -136,6 +153,9 @@ def test_a_day_without_what_the_generator_needs_has_the_graph_alone(lake: Lake, 
         return str(result.notes["reason"])
 
     assert "no user acted on two items in the 180 days until 2026-11-19" in refusal("sasrec")
+    bought = [event(user, "i00", 1, BEFORE, "purchase") for user in "uv"]
+    land(lake, [*bought, *(event(user, "i00", 2, BEFORE, "cancel") for user in "uv"), *walks(DAY, range(2))])
+    assert "no user acted on two items" in refusal("sasrec")
     land(lake, walks(BEFORE, range(6)))
     assert "fewer than two users with a history acted on" in refusal("sasrec")
     land(lake, [*walks(BEFORE - timedelta(1), range(6)), *walks(DAY, range(6, 8))])
