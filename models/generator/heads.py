@@ -80,6 +80,8 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, states: States) -> Tensor:
         """What the queries x [n, dim] find [n, dim]. Queries of one sequence share its keys: nothing is copied."""
         assert states.history is not None
+        if not len(x):
+            return x
         sequences, groups, counts = torch.unique_consecutive(states.rows, return_inverse=True, return_counts=True)
         ranks = torch.arange(len(x), device=x.device) - (counts.cumsum(0) - counts)[groups]
         query = x.new_zeros(len(sequences), int(counts.max()), x.shape[1])
@@ -89,8 +91,8 @@ class CrossAttention(nn.Module):
         key, value = self.key_value(states.history[sequences]).chunk(2, dim=2)
         is_visible = torch.arange(key.shape[1], device=x.device) < visible.unsqueeze(2)
         query, key, value = (self._split_heads(part.to(key.dtype)) for part in (query, key, value))
-        found = F.scaled_dot_product_attention(query, key, value, attn_mask=is_visible.unsqueeze(1))
-        result: Tensor = self.out(found.transpose(1, 2).flatten(2)[groups, ranks])
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=is_visible.unsqueeze(1))
+        result: Tensor = self.out(attended.transpose(1, 2).flatten(2)[groups, ranks])
         return result
 
     def _split_heads(self, x: Tensor) -> Tensor:

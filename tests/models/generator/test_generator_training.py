@@ -22,6 +22,7 @@ from tests.models.generator.toy import (
     build_generator,
     ends_before_last,
     have_same_weights,
+    make_codes,
     make_histories,
     shrink,
     train,
@@ -163,6 +164,16 @@ def test_histories_without_two_events_are_refused() -> None:
     with pytest.raises(ValueError, match="no user has two events"):
         fit(model, histories, histories.offsets[:-1] + 1, **options)  # type: ignore[arg-type]
     assert len(fit(model, histories, histories.offsets[1:], **options)) == 1  # type: ignore[arg-type]  # no validation
+
+
+@pytest.mark.parametrize("name", ["sidereal", "tiger", "rpg"])
+def test_batches_without_a_next_item_that_has_codes_are_trained_on(name: str) -> None:
+    model = build_generator(shrink(PRESETS[name]))
+    codes = make_codes()
+    codes[1:] = -1
+    model.items.set_codes(codes)
+    curve = train(model, make_histories(users=20), epochs=1, tokens=8)  # a batch has few sequences
+    assert np.isfinite(curve[0].train_loss)
 
 
 def test_without_validation_users_the_last_epoch_is_kept() -> None:
