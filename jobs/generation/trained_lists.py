@@ -21,20 +21,20 @@ def make_finder(model: Generator, is_listed: Tensor, *, beam: int) -> FindItems:
     trie = build_trie(model, is_listed) if model.design.heads[0] == "codes" else None
 
     def find_items(histories: Histories, users: Int64s, ends: Int64s, k: int) -> Scored:
-        found, scores = np.full((len(users), k), -1), np.full((len(users), k), -np.inf, np.float32)
+        top, scores = np.full((len(users), k), -1), np.full((len(users), k), -np.inf, np.float32)
         offsets, seen = seen_items(histories, users, ends)
         counts = np.concatenate([[0], np.cumsum(is_described[seen])])[offsets]
         rows = np.flatnonzero(np.diff(counts))
         if not len(rows):
-            return found, scores
+            return top, scores
         users, ends = users[rows], ends[rows]
         states, excluded = model.encode(histories, users, ends), seen_items(histories, users, ends)
         if trie is not None:
             best = find_best_codes(model, states, trie, k=k, beam=max(beam, k), excluded=excluded)
         else:
             best = find_best_items(model, states, k, excluded, is_listed)
-        found[rows], scores[rows] = best.items.cpu().numpy(), best.scores.cpu().numpy()
-        return found, scores
+        top[rows], scores[rows] = best.items.cpu().numpy(), best.scores.cpu().numpy()
+        return top, scores
 
     return find_items
 

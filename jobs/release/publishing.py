@@ -10,6 +10,7 @@ from deltalake import write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from jobs.lake import Lake, UserError, arrow_dataset
+from jobs.lake.arrow import distinct_strings
 from jobs.lake.contracts import contracts
 from jobs.release.decisions import LISTS
 from jobs.release.gate import Decision
@@ -90,8 +91,9 @@ def roll_back(lake: Lake) -> dict[str, Any]:
 def _find_generator(lake: Lake, day: date, version: int | None) -> str | None:
     """Where the trained generator is whose lists of the day a version of gold.generated holds; None without one."""
     where = (ds.field("day") == day) & (ds.field("source") == "generator")
-    versions = lake.arrow(GENERATED, ["model_version"], where, version)["model_version"].unique().to_pylist()
-    return f"models/{versions[0]}/generator" if versions else None
+    batches = lake.batches(GENERATED, ["model_version"], where, version)
+    versions = distinct_strings(batch["model_version"] for batch in batches)
+    return f"models/{versions[0]}/generator" if len(versions) else None
 
 
 def _write_release(lake: Lake, row: dict[str, Any]) -> None:
