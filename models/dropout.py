@@ -13,7 +13,7 @@ def dropout(x: Tensor, share: float, is_training: bool) -> Tensor:
     share is a multiple of 1/256 there. The random numbers follow `torch.manual_seed`.
     """
     hidden = round(256 * share)
-    if not is_training or not hidden:
+    if not is_training or not hidden or not x.numel():
         return x
     if x.device.type != "cpu":
         return F.dropout(x, share)

@@ -21,7 +21,7 @@ from jobs.settings.tree import Settings
 from models.generator import Design
 from models.generator.trie import CodeTrie
 from models.generator.words import Words
-from models.ranker.histories import Int64s
+from models.ranker.histories import Ints
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def load_item_inputs(lake: Lake, settings: Settings, items: ItemIndex, design: D
     return ItemInputs(items.ids, codes, text, words, is_listed, codebook_version, encoder_version)
 
 
-def find_known_items(lake: Lake, items: ItemIndex, acted_on: Int64s, last: date) -> Tensor:
+def find_known_items(lake: Lake, items: ItemIndex, acted_on: Ints, last: date) -> Tensor:
     """Which items [items] bool a list of the end of a day could hold: items that users had acted on or that had an ID.
 
     acted_on  indices of items, any number of times

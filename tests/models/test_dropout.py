@@ -28,3 +28,4 @@ def test_it_follows_the_seed_and_does_nothing_when_nothing_is_to_be_hidden() -> 
     assert not torch.equal(second, first)
     assert dropout(x, 0.5, False) is x
     assert dropout(x, 0.0, True) is x
+    assert dropout(torch.ones(0, 4), 0.5, True).shape == (0, 4)
