@@ -15,6 +15,7 @@ how many of the items that users acted on for the first time today the lists of 
 
 import argparse
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ import pyarrow.dataset as ds
 
 from jobs.generation import lists, pairs
 from jobs.generation.behaviour import Behaviour
+from jobs.generation.items import find_listed_items
 from jobs.generation.language_model_folder import check_folder
 from jobs.generation.measure import measure_yesterdays_lists
 from jobs.generation.query import answer_query
@@ -49,7 +51,9 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
         report_step(f"counting which items followed each other on {pairs_day}")
         pairs.write_pairs(lake, behaviour, pairs_day)
     graph = pairs.load_graph(lake, behaviour.items, day, settings.generator.graph_days)
-    sources = {"graph": lists.Source(lists.build_version(settings, day, "graph"), graph.top_items)}
+    is_listed = find_listed_items(lake, behaviour.items)
+    find_items = partial(graph.top_items, excluded=~is_listed)
+    sources = {"graph": lists.Source(lists.build_version(settings, day, "graph"), find_items)}
     trained = Trained()
     if settings.generator.preset != "graph":
         report_step(f"training the generator {settings.generator.preset}")
@@ -57,7 +61,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
         trained = make_generator(lake, settings, day, known)
     if trained.source:
         sources["generator"] = trained.source
-    parts = lists.make_lists(settings, day, sources, behaviour, users)
+    parts = lists.make_lists(settings, day, sources, behaviour, users, is_listed)
     lake.replace(lists.TABLE, pa.RecordBatchReader.from_batches(contracts()[lists.TABLE].arrow, parts), day=day)
     replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day) + trained.metrics)
     written = arrow_dataset(lake.delta(lists.TABLE)).count_rows(filter=ds.field("day") == day)

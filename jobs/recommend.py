@@ -48,9 +48,7 @@ def _write_lists(lake: Lake, settings: Settings, day: date, model_uri: str) -> J
     scorer = Scorer.load(lake, settings, day, model_uri)
     users = find_active_users(scorer.histories, settings, day)
     candidates = find_candidates(lake, settings, day, scorer, users)
-    user, rank, item, score, sources = rank_candidates(
-        scorer, users, candidates, settings.recommend.candidates, settings.recommend.k
-    )
+    user, rank, item, score, sources = rank_candidates(scorer, users, candidates, settings.recommend)
     columns = [scorer.users.take(user), rank, scorer.items.ids.take(item), score, name_sources(sources)]
     columns += [[scorer.model_version] * len(rank), [day] * len(rank)]
     contract = contracts()[LISTS]

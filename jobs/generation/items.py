@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.codebooks.ids import CODES, IDS
@@ -32,7 +33,7 @@ class ItemInputs(ItemIndex):
                   without an ID
     text          [items, dim] float32, zeros for an item without a vector
     words         of the items' texts
-    in_catalogue  [items] bool, whether silver.items has the item
+    in_catalogue  [items] bool, see `find_listed_items`
     """
 
     codes: Tensor
@@ -71,8 +72,7 @@ def load_item_inputs(lake: Lake, settings: Settings, items: ItemIndex, design: D
         if not text.shape[1]:
             return f"no item had a vector of {encoder_version} at the end of {day}: run embed of this day first"
     words = Words.read(_load_texts(lake, items) if "words" in design.inputs else [""] * n_items)
-    in_catalogue = pc.is_in(items.ids, lake.arrow("silver.items", ["item_id"])["item_id"].combine_chunks())
-    is_listed = torch.from_numpy(np.array(in_catalogue.to_numpy(zero_copy_only=False)))
+    is_listed = torch.from_numpy(find_listed_items(lake, items))
     return ItemInputs(items.ids, codes, text, words, is_listed, codebook_version, encoder_version)
 
 
@@ -86,6 +86,14 @@ def find_known_items(lake: Lake, items: ItemIndex, acted_on: Ints, last: date) -
     is_known = np.array(had_id.to_numpy(zero_copy_only=False))
     is_known[acted_on] = True
     return torch.from_numpy(is_known)
+
+
+def find_listed_items(lake: Lake, items: ItemIndex) -> NDArray[np.bool_]:
+    """Which items [items] can be recommended: those of silver.items, or all if no log told of items."""
+    catalogue = lake.arrow("silver.items", ["item_id"])["item_id"].combine_chunks()
+    if not len(catalogue):
+        return np.ones(len(items.ids), bool)
+    return np.array(pc.is_in(items.ids, catalogue).to_numpy(zero_copy_only=False))
 
 
 def _load_unique_codes(lake: Lake, items: ItemIndex, version: str, day: date) -> Tensor:

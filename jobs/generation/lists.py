@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from numpy.typing import NDArray
 
 from jobs.generation.behaviour import Behaviour, midnight_after
 from jobs.lake import Lake
@@ -43,16 +44,23 @@ def find_active_users(lake: Lake, settings: Settings, day: date) -> pa.Array:
 
 
 def make_lists(
-    settings: Settings, day: date, sources: Mapping[str, Source], behaviour: Behaviour, active_users: pa.Array
+    settings: Settings,
+    day: date,
+    sources: Mapping[str, Source],
+    behaviour: Behaviour,
+    active_users: pa.Array,
+    is_listed: NDArray[np.bool_],
 ) -> Iterator[pa.RecordBatch]:
     """Rows of gold.generated, in parts. Nothing that happened after the day counts.
 
     sources       by name
     active_users  IDs [users], sorted
+    is_listed     [items] bool, whether the popular items can hold an item
     """
     active = pc.index_in(active_users, behaviour.users).to_numpy().astype(np.int64)
     ends, k = behaviour.ends(day), settings.generator.k
-    popular = count_popular(behaviour.histories, ends, _last_inactive_day(settings, day))
+    items, counts = count_popular(behaviour.histories, ends, _last_inactive_day(settings, day))
+    popular = items[is_listed[items]], counts[is_listed[items]]
     report_progress = progress("generating for users")
     for start in range(0, len(active), USERS_AT_ONCE):
         part = active[start : start + USERS_AT_ONCE]

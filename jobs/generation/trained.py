@@ -11,9 +11,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jobs.generation import pairs
 from jobs.generation.behaviour import Behaviour, midnight_after
@@ -73,7 +75,8 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     _, acted_on = seen_items(histories, np.arange(len(before)), before)
     is_known = find_known_items(lake, items, acted_on, yesterday)
     find_items = fitted.make_finder(items.in_catalogue & is_known)
-    rates = _compare(lake, settings, day, behaviour, find_items, measured[valid_users:])
+    is_listed = items.in_catalogue.numpy()
+    rates = _compare(lake, settings, day, behaviour, find_items, is_listed, measured[valid_users:])
     metrics = curve_metrics(fitted.curve, version)
     for name, (rate, count) in rates.items():
         metrics += metric_rows(name, "gate", {f"hit_rate_at_{COMPARED}": rate}, rows=count, version=version)
@@ -97,14 +100,20 @@ def _find_fit(generator: GeneratorSettings) -> Callable[..., Fitted | str]:
 
 
 def _compare(
-    lake: Lake, settings: Settings, day: date, behaviour: Behaviour, generator: FindItems, users: Int64s
+    lake: Lake,
+    settings: Settings,
+    day: date,
+    behaviour: Behaviour,
+    generator: FindItems,
+    is_listed: NDArray[np.bool_],
+    users: Int64s,
 ) -> Rates:
     """The hit rates of the generator and of the item graph, of lists made at the end of the day before."""
     yesterday = day - timedelta(days=1)
     before, after = behaviour.ends(yesterday)[users], behaviour.ends(day)[users]
     graph = pairs.load_graph(lake, behaviour.items, yesterday, settings.generator.graph_days)
     k, n_items = min(COMPARED, settings.generator.k), len(behaviour.items.ids)
-    finders = {NAME: generator, "graph": graph.top_items}
+    finders: dict[str, FindItems] = {NAME: generator, "graph": partial(graph.top_items, excluded=~is_listed)}
     return {
         name: measure_hit_rate(find_items, behaviour.histories, users, before, after, k, n_items)
         for name, find_items in finders.items()

@@ -8,15 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from numpy.typing import NDArray
 
 from jobs.lake import Lake
 from jobs.lake.arrow import file_backed_zeros
 from jobs.ranking.items import ItemFeatures
 from jobs.ranking.scoring import Scorer
-from jobs.ranking.settings import GENERATED, SOURCES
+from jobs.ranking.settings import GENERATED, SOURCES, Recommend
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
-from models.candidates import Candidates, find_neighbours, select_candidates
+from models.candidates import OFFSET, Candidates, find_neighbours, select_candidates
 from models.ranker.histories import EventPart, Histories, Int64s
 from models.ranker.training import predict
 
@@ -52,29 +53,37 @@ def find_candidates(lake: Lake, settings: Settings, day: date, scorer: Scorer, u
 
 
 def rank_candidates(
-    scorer: Scorer, users: Int64s, candidates: Iterator[Candidates], max_candidates: int, k: int
+    scorer: Scorer, users: Int64s, candidates: Iterator[Candidates], settings: Recommend
 ) -> tuple[pa.Array, ...]:
     """User index, rank, item index, score and sources of the K best candidates of each user; ties by item index.
 
-    candidates      of each of the users in turn
-    max_candidates  largest number of candidates of a user
+    candidates  of each of the users in turn
     """
     report_progress, parts = progress("ranking for users"), []
-    step = max(EVENTS_AT_ONCE // (max_candidates * sum(scorer.model.design.ks)), 1)
+    step = max(EVENTS_AT_ONCE // (settings.candidates * sum(scorer.model.design.ks)), 1)
     for start in range(0, len(users), step):
         part = list(islice(candidates, step))
         user = np.repeat(users[start : start + step], [len(of_user.items) for of_user in part])
-        target, sources = (np.concatenate(column) for column in zip(*part, strict=True))
+        target, sources, votes = (np.concatenate(column) for column in zip(*part, strict=True))
         if len(target):
             inputs, _ = scorer.build_inputs(user, target)
             score = predict(scorer.model, inputs)[:, 0].astype(np.float64)
-            order = np.lexsort((target, -score, user))
-            rank = np.arange(len(order)) - np.searchsorted(user[order], user[order]) + 1
-            best = order[rank <= k]
-            parts.append((user[best], rank[rank <= k].astype(np.int32), target[best], score[best], sources[best]))
+            order, rank = _rank_within(user, target, score)
+            if settings.order == "fused":
+                votes[order] += 1 / (OFFSET + rank)
+                order, rank = _rank_within(user, target, votes)
+            best = order[rank <= settings.k]
+            rank = rank[rank <= settings.k].astype(np.int32)
+            parts.append((user[best], rank, target[best], score[best], sources[best]))
         report_progress(min(start + step, len(users)), len(users))
     columns = zip(*parts, strict=True) if parts else [[np.zeros(0, np.int64)]] * 5
     return tuple(pa.array(np.concatenate(column)) for column in columns)
+
+
+def _rank_within(user: Int64s, item: Int64s, score: NDArray[np.float64]) -> tuple[Int64s, Int64s]:
+    """The order of rows by user and falling score, ties by item, and the rank of each row in this order."""
+    order = np.lexsort((item, -score, user))
+    return order, np.arange(len(order)) - np.searchsorted(user[order], user[order]) + 1
 
 
 def name_sources(sources: pa.Array) -> pa.Array:

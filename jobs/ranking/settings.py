@@ -84,6 +84,9 @@ class Recommend(Section):
     candidates: Count = 200
     # Where these items come from. The sources take turns: the best item of each, then the second best of each.
     sources: tuple[Source, ...] = SOURCES
+    # How they are ordered. fused: by the sum of 1 / (10 + rank) over the ranks that the ranker, the item graph and the
+    # generator give an item. ranker: by the ranker's score.
+    order: Literal["fused", "ranker"] = "fused"
     # A user gets a list if the user acted in this many days. Popular items are counted in the same days.
     active_days: Days = 30
     # Leave out items that the user clicked, bought or liked before.

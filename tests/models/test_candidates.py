@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.candidates import Candidates, find_neighbours, select_candidates
+from models.candidates import OFFSET, Candidates, find_neighbours, select_candidates
 from models.ranker import Histories
 
 VECTORS = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.6, -0.8], [0.0, 0.0]])  # item 4 has no vector
@@ -53,6 +53,12 @@ def test_a_candidate_names_all_sources_that_have_it() -> None:
         2: pairs + neighbours, 1: neighbours + generated,
     }  # fmt: skip
     assert find_candidates(9, generated=(4, 1)).sources.tolist()[2] == generated + popular
+
+
+def test_generated_lists_vote_for_their_items_the_earlier_the_more() -> None:
+    candidates = find_candidates(9, generated=(4, 3, 1))  # 3 was seen: it takes no place
+    votes = dict(zip(candidates.items.tolist(), candidates.votes.tolist(), strict=True))
+    assert votes == {2: 0, 4: 1 / (OFFSET + 1), 1: 1 / (OFFSET + 2)}
 
 
 def test_items_that_the_user_has_seen_are_not_candidates_whatever_source_has_them() -> None:

@@ -1,0 +1,35 @@
+"""How the lists of `recommend` are ordered."""
+
+from collections import defaultdict
+
+import pyarrow.compute as pc
+
+from jobs.ranking.lists import find_active_users, find_candidates, rank_candidates
+from jobs.ranking.scoring import Scorer
+from models.candidates import OFFSET
+from tests.chain import LAST, Chain
+
+
+def test_a_list_joins_the_ranks_of_the_ranker_and_of_what_was_generated(ran: Chain) -> None:
+    lake, settings = ran.lake, ran.settings
+    live = max(lake.arrow("gold.releases").to_pylist(), key=lambda row: row["release"])
+    scorer = Scorer.load(lake, settings, LAST, live["model_uri"])
+    users = find_active_users(scorer.histories, settings, LAST)
+    lists: dict[str, dict[str, list[str]]] = {}
+    for order, k in (("ranker", settings.recommend.candidates), ("fused", settings.recommend.k)):
+        changed = settings.recommend.model_copy(update={"order": order, "k": k})
+        candidates = find_candidates(lake, settings, LAST, scorer, users)
+        user, _, item, *_ = rank_candidates(scorer, users, candidates, changed)
+        lists[order] = defaultdict(list)
+        for name, item_id in zip(
+            scorer.users.take(user).to_pylist(), scorer.items.ids.take(item).to_pylist(), strict=True
+        ):
+            lists[order][name].append(item_id)
+    votes: dict[tuple[str, str], float] = defaultdict(float)
+    for row in lake.arrow("gold.generated", where=pc.field("day") == LAST).to_pylist():
+        votes[row["user_id"], row["item_id"]] += (row["source"] != "popular") / (OFFSET + row["rank"])
+    for name, ranked in lists["ranker"].items():
+        total = {item: 1 / (OFFSET + n) + votes[name, item] for n, item in enumerate(ranked, 1)}
+        expected = sorted(total.values(), reverse=True)[: settings.recommend.k]
+        assert [round(total[item], 9) for item in lists["fused"][name]] == [round(value, 9) for value in expected]
+    assert lists["fused"] != {name: ranked[: settings.recommend.k] for name, ranked in lists["ranker"].items()}
