@@ -6,9 +6,9 @@
 2. `pairs` and `two_tower` find pairs of items that belong together; `judge` keeps the meaningful ones.
 3. `ask` writes questions about new items, `embed` turns new and changed items into vectors, and `align` tunes the
    encoder that makes these vectors (it is off by default). `quantize` gives each item its semantic ID.
-4. `generate` finds items for every active user ahead of time, with the item graph and, if the settings say so, with a
-   trained generator. `samples` builds training examples, `train` trains a new model, the challenger, and `evaluate`
-   compares it with the live model, the champion, and decides which of them goes live.
+4. `generate` finds items for every active user ahead of time, with the item graph and with a trained generator.
+   `samples` builds training examples, `train` trains a new model, the challenger, and `evaluate` compares it with the
+   live model, the champion, and decides which of them goes live.
 5. `recommend` computes a list of items for every active user by that model, `promote` publishes it, and `report` writes
    a page about the run.
 

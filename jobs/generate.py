@@ -1,4 +1,4 @@
-"""Find items for every active user ahead of time: with the item graph and, if `[generator] preset` says so, a model.
+"""Find items for every active user ahead of time, with the item graph and with a trained generator.
 
     python -m jobs.generate --day 2026-11-20
     python -m jobs.generate --day 2026-11-20 --query "red enamel mug"

@@ -1,4 +1,4 @@
-"""Recommend K items to every active user, ranked by the model that goes live, as evaluate decided.
+"""Recommend K items to every active user, with the ranking model that goes live, as evaluate decided.
 
     python -m jobs.recommend --day 2026-11-20
 
@@ -6,7 +6,7 @@ Reads gold.decisions, the model, silver.events, silver.items, silver.item_pairs,
 and gold.semantic_ids. Writes gold.recommendations, and gold.explanations for the few users that the report shows,
 partition day. It then adds their versions to gold.decisions.
 Candidates are the judged pairs of the user's last items, the nearest items to these by embedding (QARM V2, section 6:
-triggers x neighbours), what generate found, and the most popular items.
+triggers x neighbours), what generate found, and the most popular items. `[recommend] order` says how they are ordered.
 """
 
 from datetime import date

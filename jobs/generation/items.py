@@ -1,7 +1,9 @@
 """What a trained generator knows of items: semantic IDs, text vectors, words, and whether they can be listed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -111,13 +113,20 @@ def _load_unique_codes(lake: Lake, items: ItemIndex, version: str, day: date) ->
     return codes
 
 
+def read_columns(lake: Lake, items: ItemIndex, names: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The index of each item that silver.items has, and its values in these columns."""
+    for batch in lake.batches("silver.items", ["item_id", *names]):
+        places = items.index_of(batch["item_id"]).tolist()
+        yield from (
+            (place, row) for place, row in zip(places, batch.select(names).to_pylist(), strict=True) if place >= 0
+        )
+
+
 def _load_texts(lake: Lake, items: ItemIndex) -> list[str]:
     """The text of each item [items], empty for an item that silver.items does not have."""
     texts = [""] * len(items.ids)
-    for batch in lake.batches("silver.items", ["item_id", "text"]):
-        for place, text in zip(items.index_of(batch["item_id"]).tolist(), batch["text"].to_pylist(), strict=True):
-            if place >= 0:
-                texts[place] = text
+    for place, row in read_columns(lake, items, ["text"]):
+        texts[place] = row["text"]
     return texts
 
 

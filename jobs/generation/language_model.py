@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from jobs.encoders.location import folder_version
-from jobs.generation.items import ItemInputs, load_item_inputs
+from jobs.generation.items import ItemInputs, load_item_inputs, read_columns
 from jobs.generation.language_model_folder import ADVICE, ORIGIN
 from jobs.generation.language_model_lists import make_finder
 from jobs.generation.language_model_worker import (
@@ -84,10 +84,8 @@ def load_texts(lake: Lake, items: ItemIndex) -> Texts:
     """Title, category and attributes of each item [items]; nothing for an item that silver.items does not have."""
     columns = ["title", "category", "attributes"]
     texts: Texts = [dict.fromkeys(columns) for _ in range(len(items.ids))]
-    for batch in lake.batches("silver.items", ["item_id", *columns]):
-        for place, row in zip(items.index_of(batch["item_id"]).tolist(), batch.to_pylist(), strict=True):
-            if place >= 0:
-                texts[place] = {name: row[name] for name in columns}
+    for place, row in read_columns(lake, items, columns):
+        texts[place] = row
     return texts
 
 

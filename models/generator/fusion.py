@@ -1,4 +1,7 @@
-"""The fused list: what the generator and the item graph find, ranked by weights that are learned on held-out events."""
+"""The fused list: what the generator and the item graph find, ranked by weights that are learned on held-out events.
+
+bench/generate.py measures it. The daily run joins ranks instead (jobs/ranking/lists.py): that needs no held-out events.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -110,5 +113,5 @@ def learn_weights(features: Tensor, is_candidate: Tensor, targets: Tensor) -> Te
         torch.autograd.backward(loss)
         return loss
 
-    optimizer.step(compute_loss)  # type: ignore[no-untyped-call]
+    optimizer.step(compute_loss)  # type: ignore[no-untyped-call]  # torch gives it no types
     return (weights / scale).detach()

@@ -1,5 +1,6 @@
 """The state of a training after an epoch, as one safetensors file: a training that was killed resumes from it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -22,16 +23,16 @@ class Checkpoint(Protocol):
 
 
 @dataclass(frozen=True)
-class Epoch:
+class Epoch(ABC):
     """One point of a training curve. Each model adds what it measures on its validation data, as numbers."""
 
     epoch: int
     train_loss: float
 
     @property
+    @abstractmethod
     def score(self) -> float:
         """The best epoch has the highest score; NaN if it is not defined."""
-        raise NotImplementedError
 
 
 E = TypeVar("E", bound=Epoch)

@@ -150,7 +150,7 @@ def train_worker(worker: int, workers: int, folder: Path) -> None:
 
 def test_two_workers_get_the_weights_of_one(tmp_path: Path) -> None:
     model = train_exactly()
-    mp.spawn(train_worker, (2, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
+    mp.spawn(train_worker, (2, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]  # torch gives it no types
     first, second = (load_file(tmp_path / f"{worker}.safetensors") for worker in range(2))
     for name, value in model.state_dict().items():
         assert torch.equal(first[name], second[name])

@@ -144,7 +144,7 @@ def train_worker(worker: int, workers: int, folder: Path) -> None:
 def test_two_workers_get_the_weights_of_one(folder: Path, tmp_path: Path) -> None:
     model, tokens = shop.tunable(folder, rank=2)
     fit(model, tokens, DATA, LC_REC, PLAN)
-    mp.spawn(train_worker, (2, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
+    mp.spawn(train_worker, (2, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]  # torch gives it no types
     first, second = (load_file(tmp_path / f"{worker}.safetensors") for worker in range(2))
     assert same(first, second)
     for name, value in weights(model).items():
