@@ -32,6 +32,7 @@ from jobs.lake import JobResult, Lake, arrow_dataset
 from jobs.lake.contracts import contracts
 from jobs.lake.metrics import replace_metrics
 from jobs.lake.run_state import check_nothing_newer_is_replaced
+from jobs.runtime.checkpoint import remove_checkpoints
 from jobs.runtime.entry import main
 from jobs.runtime.progress import steps
 from jobs.settings.tree import Settings
@@ -53,7 +54,8 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     graph = pairs.load_graph(lake, behaviour.items, day, settings.generator.graph_days)
     is_listed = find_listed_items(lake, behaviour.items)
     find_items = partial(graph.top_items, excluded=~is_listed)
-    sources = {"graph": lists.Source(lists.build_version(settings, day, "graph"), find_items)}
+    steps_of_graph = [graph.steps.data, graph.steps.indices, graph.steps.indptr]
+    sources = {"graph": lists.Source(lists.build_version(settings, day, "graph"), find_items, steps_of_graph)}
     trained = Trained()
     if settings.generator.preset != "graph":
         report_step(f"training the generator {settings.generator.preset}")
@@ -61,9 +63,10 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
         trained = make_generator(lake, settings, day, known)
     if trained.source:
         sources["generator"] = trained.source
-    parts = lists.make_lists(settings, day, sources, behaviour, users, is_listed)
+    parts = lists.make_lists(lake, settings, day, sources, behaviour, users, is_listed)
     lake.replace(lists.TABLE, pa.RecordBatchReader.from_batches(contracts()[lists.TABLE].arrow, parts), day=day)
     replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day) + trained.metrics)
+    remove_checkpoints(lake, "generate")
     written = arrow_dataset(lake.delta(lists.TABLE)).count_rows(filter=ds.field("day") == day)
     return JobResult(len(users), written, notes={"days_counted": len(days)} | trained.notes)
 

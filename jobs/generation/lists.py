@@ -1,8 +1,12 @@
-"""The lists of `generate`: for every active user the best items of each source, or else popular items."""
+"""The lists of `generate`: for every active user the best items of each source, or else popular items.
 
-from collections.abc import Callable, Iterator, Mapping
+They are made in shards of users, and each shard is stored when it is made: a run that was killed goes on with the next.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +18,7 @@ from jobs.generation.behaviour import Behaviour, midnight_after
 from jobs.lake import Lake
 from jobs.lake.arrow import distinct_strings
 from jobs.lake.contracts import contracts
+from jobs.runtime.checkpoint import LakeFile, hash_inputs
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
 from models.generator.graph import Floats
@@ -21,7 +26,7 @@ from models.ranker.histories import Histories, Int64s
 
 TABLE = "gold.generated"
 POPULAR = "popular"
-USERS_AT_ONCE = 4096  # limits memory: their lists are written before the next ones are made
+USERS_AT_ONCE = 4096  # of a shard
 Scored = tuple[Int64s, Floats]  # items, the best first, and their scores
 # Finds the best k items of users with histories, user indices, ends of their histories and k. Returns items and scores
 # [users, k], filled up with items of -1.
@@ -30,10 +35,15 @@ FindItems = Callable[[Histories, Int64s, Int64s, int], Scored]
 
 @dataclass(frozen=True)
 class Source:
-    """What finds items, and its version for gold.generated."""
+    """What finds items.
+
+    version  for gold.generated
+    inputs   arrays that decide what it finds, beside the version and the histories
+    """
 
     version: str
     find_items: FindItems
+    inputs: Sequence[NDArray[Any]] = ()
 
 
 def find_active_users(lake: Lake, settings: Settings, day: date) -> pa.Array:
@@ -44,6 +54,7 @@ def find_active_users(lake: Lake, settings: Settings, day: date) -> pa.Array:
 
 
 def make_lists(
+    lake: Lake,
     settings: Settings,
     day: date,
     sources: Mapping[str, Source],
@@ -55,24 +66,74 @@ def make_lists(
 
     sources       by name
     active_users  IDs [users], sorted
-    is_listed     [items] bool, whether the popular items can hold an item
+    is_listed     [items] bool, whether a list can hold an item
     """
     active = pc.index_in(active_users, behaviour.users).to_numpy().astype(np.int64)
-    ends, k = behaviour.ends(day), settings.generator.k
+    ends = behaviour.ends(day)
     items, counts = count_popular(behaviour.histories, ends, _last_inactive_day(settings, day))
     popular = items[is_listed[items]], counts[is_listed[items]]
+    folder = (
+        f"models/unfinished/generate/{day}/lists-{_hash_inputs(settings, sources, behaviour, active, ends, popular)}"
+    )
     report_progress = progress("generating for users")
     for start in range(0, len(active), USERS_AT_ONCE):
-        part = active[start : start + USERS_AT_ONCE]
-        has_items = np.zeros(len(part), bool)
-        for name, source in sources.items():
-            items, scores = source.find_items(behaviour.histories, part, ends[part], k)
-            has_items |= items[:, 0] >= 0
-            yield _build_rows(day, name, source.version, behaviour, part, items, scores)
-        without = part[~has_items]
-        items, scores = _top_popular(popular, behaviour.histories, without, ends[without], k)
-        yield _build_rows(day, POPULAR, build_version(settings, day, POPULAR), behaviour, without, items, scores)
+        users = active[start : start + USERS_AT_ONCE]
+        stored = LakeFile(lake.uri, f"{folder}/{start}.arrow")
+        content = stored.read()
+        if content is None:
+            content = _to_bytes(_make_shard(settings, day, sources, behaviour, users, ends[users], popular))
+            stored.write(content)
+        yield from pa.ipc.open_stream(content)
         report_progress(min(start + USERS_AT_ONCE, len(active)), len(active))
+
+
+def _hash_inputs(
+    settings: Settings,
+    sources: Mapping[str, Source],
+    behaviour: Behaviour,
+    active: Int64s,
+    ends: Int64s,
+    popular: Scored,
+) -> str:
+    """A hash of everything that decides the lists. Shards of other inputs are not read."""
+    histories, k = behaviour.histories, settings.generator.k
+    arrays = [histories.offsets, histories.items, active, ends, *popular]
+    if histories.hidden_by is not None:
+        arrays.append(histories.hidden_by)
+    for ids in (behaviour.users, behaviour.items.ids):
+        arrays += [np.frombuffer(buffer, np.uint8) for buffer in ids.buffers() if buffer]
+    for source in sources.values():
+        arrays += source.inputs
+    return hash_inputs(f"{k} {USERS_AT_ONCE} {[source.version for source in sources.values()]}", arrays)
+
+
+def _to_bytes(batches: Iterator[pa.RecordBatch]) -> bytes:
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, contracts()[TABLE].arrow, options=options) as stream:
+        for batch in batches:
+            stream.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def _make_shard(
+    settings: Settings,
+    day: date,
+    sources: Mapping[str, Source],
+    behaviour: Behaviour,
+    users: Int64s,
+    ends: Int64s,
+    popular: Scored,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of some users [users], whose histories end at `ends`."""
+    k, has_items = settings.generator.k, np.zeros(len(users), bool)
+    for name, source in sources.items():
+        items, scores = source.find_items(behaviour.histories, users, ends, k)
+        has_items |= items[:, 0] >= 0
+        yield _build_rows(day, name, source.version, behaviour, users, items, scores)
+    without, ends = users[~has_items], ends[~has_items]
+    items, scores = _top_popular(popular, behaviour.histories, without, ends, k)
+    yield _build_rows(day, POPULAR, build_version(settings, day, POPULAR), behaviour, without, items, scores)
 
 
 def count_popular(histories: Histories, ends: Int64s, after: date) -> Scored:

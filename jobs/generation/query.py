@@ -2,6 +2,7 @@
 
 Reads gold.releases, silver.items, the generator that was live after the day, and the encoder that it reads texts with.
 It lists the items that this generator knows and that silver.items still has, whether anybody acted on them or not.
+Three lists are joined: what the generator writes, items that share words, and items whose text vectors are near.
 The table goes to standard error; the last line on standard output has the same rows as `items`. Writes no table but
 ops.runs, where the job is called `query`.
 """
@@ -26,8 +27,8 @@ from jobs.reporting.queries import load_titles
 from jobs.runtime.printable import printable
 from jobs.settings.tree import Settings
 from models.encoder import embedder
-from models.generator import Generator, build_trie, find_best_codes, find_best_items, load
-from models.generator.beam import Beams
+from models.generator import load
+from models.generator.query_search import find_lists, join_lists
 from models.generator.words import Words, split
 from models.precision import device
 
@@ -51,8 +52,11 @@ def answer_query(lake: Lake, settings: Settings, day: date, query: str) -> JobRe
         )
     version = load_card(lake, uri).encoder_version
     vector = _embed(lake, settings, version, query) if "text" in model.design.inputs else torch.zeros(1, 0)
-    best = _find_items(model.to(device()), places, query, vector, settings.generator.beam)
-    rows = _build_rows(lake, catalogue, places, best)
+    model = model.to(device())
+    is_listed = torch.zeros(model.n_items, dtype=torch.bool, device=model.device)
+    is_listed[places[places >= 0].to(model.device)] = True
+    lists = find_lists(model, Words.read([query]), vector, is_listed, settings.generator.beam)
+    rows = _build_rows(lake, catalogue, places, lists)
     _print_table(f"{query}: by {uri}", rows)
     return JobResult(rows_out=len(rows), notes={"query": query, "generator_uri": uri, "items": rows})
 
@@ -92,32 +96,28 @@ def _embed(lake: Lake, settings: Settings, version: str, query: str) -> Tensor:
         raise UserError(f"the encoder {version} cannot be used: {error}; restore its folder") from None
 
 
-def _find_items(model: Generator, places: Tensor, query: str, vector: Tensor, beam: int) -> Beams:
-    """The best items of the catalogue for the query. places: of the catalogue's items in the model, -1 for a new one"""
-    is_listed = torch.zeros(model.n_items, dtype=torch.bool, device=model.device)
-    is_listed[places[places >= 0].to(model.device)] = True
-    states = model.encode_queries(Words.read([query]), vector)
-    if model.design.heads[0] == "codes":
-        return find_best_codes(model, states, build_trie(model, is_listed), k=SHOWN, beam=max(beam, SHOWN))
-    return find_best_items(model, states, SHOWN, is_allowed=is_listed)
-
-
-def _build_rows(lake: Lake, catalogue: ItemIndex, places: Tensor, best: Beams) -> list[dict[str, Any]]:
+def _build_rows(lake: Lake, catalogue: ItemIndex, places: Tensor, lists: dict[str, list[int]]) -> list[dict[str, Any]]:
+    """The best items of the lists. places: of the catalogue's items in the model, -1 for a new one"""
     ids = dict(zip(places.tolist(), catalogue.ids.to_pylist(), strict=True))
-    scored = zip(best.items[0].tolist(), best.scores[0].tolist(), strict=True)
-    found = [(ids[item], score) for item, score in scored if item >= 0]
-    titles = load_titles(lake, {item for item, _ in found})
+    best = join_lists(lists, SHOWN)
+    titles = load_titles(lake, {ids[item] for item, _ in best})
     return [
-        {"rank": rank, "item_id": item, "title": titles[item], "score": score}
-        for rank, (item, score) in enumerate(found, start=1)
+        {
+            "rank": rank,
+            "item_id": ids[item],
+            "title": titles[ids[item]],
+            "score": score,
+            "sources": [name for name, items in lists.items() if item in items],
+        }
+        for rank, (item, score) in enumerate(best, start=1)
     ]
 
 
 def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
     table = Table(title=escape(printable(title)))
-    for column in ("rank", "item_id", "title", "score"):
+    for column in ("rank", "item_id", "title", "score", "sources"):
         table.add_column(column)
     for row in rows:
-        cells = row["item_id"], row["title"], f"{row['score']:.3f}"
+        cells = row["item_id"], row["title"], f"{row['score']:.3f}", " ".join(row["sources"])
         table.add_row(str(row["rank"]), *(escape(printable(cell)) for cell in cells))
     Console(stderr=True).print(table)

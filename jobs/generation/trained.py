@@ -27,7 +27,6 @@ from jobs.generation.training import NAME, Fitted, build_card, curve_metrics, fi
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
 from jobs.release.model_store import hash_models, save_model
-from jobs.runtime.checkpoint import remove_checkpoints
 from jobs.settings.tree import Settings
 from models.generator import seen_items
 from models.generator.batches import cut_histories
@@ -81,11 +80,9 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     for name, (rate, count) in rates.items():
         metrics += metric_rows(name, "gate", {f"hit_rate_at_{COMPARED}": rate}, rows=count, version=version)
     reason = _find_objection(rates)
-    if reason is None:
-        save_model(lake, NAME, model, build_card(settings, items, version, day), items.ids, fitted.save)
-    remove_checkpoints(lake, "generate")
     if reason is not None:
         return _refuse(reason, metrics)
+    save_model(lake, NAME, model, build_card(settings, items, version, day), items.ids, fitted.save)
     metrics += metric_rows(NAME, "all", {"live": 1.0}, version=version)
     return Trained(Source(version, fitted.make_finder(items.in_catalogue)), metrics, {"generator": version})
 

@@ -1,10 +1,12 @@
-"""Checkpoints of a training, in `<LAKE>/models/unfinished/<job>/<day>/`: a retry resumes from the last epoch."""
+"""Unfinished work of a job, in `<LAKE>/models/unfinished/<job>/<day>/`: a retry goes on from there."""
 
 import hashlib
 import sys
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -21,8 +23,16 @@ Arrays = dict[str, NDArray[Any]]
 DIGEST = 32  # bytes of the hash at the start of the file
 
 
+def hash_inputs(description: str, arrays: Iterable[NDArray[Any]]) -> str:
+    """A short hash of everything that decides a result: of a description, and of arrays."""
+    digest = hashlib.sha256(description.encode())
+    for values in arrays:
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()[:16]
+
+
 @dataclass(frozen=True)
-class LakeCheckpoint:
+class LakeFile:
     """A file in the lake. A damaged file counts as missing.
 
     uri   address of the lake
@@ -32,23 +42,6 @@ class LakeCheckpoint:
     uri: str
     file: str
 
-    @classmethod
-    def for_training(cls, lake: Lake, job: str, day: date, model: nn.Module, arrays: Arrays, options: str) -> Self:
-        """The checkpoint of this training.
-
-        Its file name is a hash of everything that decides the weights: other initial weights, arrays or options have
-        another file.
-
-        arrays   what the model is trained on
-        options  the settings of the training and of the model, as a text
-        """
-        digest = hashlib.sha256(f"{FORMAT} {options}".encode())
-        for tensor in model.state_dict().values():
-            digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)  # NumPy knows no bfloat16
-        for values in arrays.values():
-            digest.update(np.ascontiguousarray(values).data)
-        return cls(lake.uri, f"models/unfinished/{job}/{day}/{digest.hexdigest()[:16]}.safetensors")
-
     def read(self) -> bytes | None:
         """The bytes of the last `write`; None if the file is missing or damaged."""
         store, root = pafs.FileSystem.from_uri(self.uri)
@@ -56,10 +49,8 @@ class LakeCheckpoint:
             return None
         with store.open_input_stream(f"{root}/{self.file}") as file:
             digest, content = file.read(DIGEST), bytes(file.read())
-        if hashlib.sha256(content).digest() != digest:  # such as after a power cut
-            return None
-        print(f"training resumes from the epochs in {self.file}", file=sys.stderr, flush=True)
-        return content
+        is_whole = hashlib.sha256(content).digest() == digest  # not after a power cut, for example
+        return content if is_whole else None
 
     def write(self, content: bytes) -> None:
         """Replace the file, completely or not at all."""
@@ -71,8 +62,32 @@ class LakeCheckpoint:
         store.move(part, f"{root}/{self.file}")
 
 
+class LakeCheckpoint(LakeFile):
+    """The state of a training after its last epoch."""
+
+    @classmethod
+    def for_training(cls, lake: Lake, job: str, day: date, model: nn.Module, arrays: Arrays, options: str) -> Self:
+        """The checkpoint of this training.
+
+        Its file name is a hash of everything that decides the weights: other initial weights, arrays or options have
+        another file.
+
+        arrays   what the model is trained on
+        options  the settings of the training and of the model, as a text
+        """
+        weights = (tensor.cpu().reshape(-1).view(torch.uint8).numpy() for tensor in model.state_dict().values())
+        name = hash_inputs(f"{FORMAT} {options}", chain(weights, arrays.values()))  # bytes: NumPy knows no bfloat16
+        return cls(lake.uri, f"models/unfinished/{job}/{day}/{name}.safetensors")
+
+    def read(self) -> bytes | None:
+        content = super().read()
+        if content is not None:
+            print(f"training resumes from the epochs in {self.file}", file=sys.stderr, flush=True)
+        return content
+
+
 def remove_checkpoints(lake: Lake, job: str) -> None:
-    """Remove all checkpoints of a job. Call it when its models are stored: it trains no other day then."""
+    """Remove all unfinished work of a job. Call it when its results are stored: it works on no other day then."""
     store, root = pafs.FileSystem.from_uri(lake.uri)
     folder = f"{root}/models/unfinished/{job}"
     if store.get_file_info(folder).type != pafs.FileType.NotFound:

@@ -29,8 +29,8 @@ def sampled_softmax(
     scores = (states @ negatives.T).float()
     is_negative = places >= 0
     scores[positions[is_negative], places[is_negative]] = LOWEST
-    totals = scores.logsumexp(dim=1)[positions] + raise_by
-    target_scores = (states[positions] * targets).sum(dim=1).float()
+    totals = scores.logsumexp(dim=1).gather(0, positions) + raise_by
+    target_scores = (F.embedding(positions, states) * targets).sum(dim=1).float()
     return torch.logaddexp(totals, target_scores) - target_scores
 
 

@@ -164,10 +164,11 @@ def _sibling_loss(trie: CodeTrie, level: int, nodes: Tensor, decoded: Tensor, ta
         log_probabilities = trie.renormalise(level, nodes, (decoded @ table.T).float())
         return -log_probabilities.gather(1, codes.unsqueeze(1)).squeeze(1)
     rows, nodes = children.list_children(nodes)  # few of the level's codes exist after a prefix
-    logits = (decoded[rows] * table[children.codes[nodes]]).sum(dim=1).float()
+    # Gradients of `table[codes]` depend on how threads interleave, those of F.embedding do not.
+    logits = (F.embedding(rows, decoded) * F.embedding(children.codes[nodes], table)).sum(dim=1).float()
     highest = logits.new_zeros(len(codes)).scatter_reduce(0, rows, logits.detach(), "amax", include_self=False)
     totals = logits.new_zeros(len(codes)).index_add(0, rows, (logits - highest[rows]).exp())
-    return totals.log() + highest - (decoded * table[codes]).sum(dim=1).float()
+    return totals.log() + highest - (decoded * F.embedding(codes, table)).sum(dim=1).float()
 
 
 def _parallel_loss(model: Generator, states: Tensor, targets: Targets) -> Tensor:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -25,4 +26,4 @@ class States:
 
     def take(self, places: Tensor) -> "States":
         """The states at places [m], which ascend; a place may occur several times."""
-        return States(self.last[places], self.history, self.rows[places], self.visible[places])
+        return States(F.embedding(places, self.last), self.history, self.rows[places], self.visible[places])

@@ -65,6 +65,7 @@ def test_the_items_whose_titles_hold_the_words_are_among_the_first(
         assert [row["rank"] for row in rows] == list(range(1, 21))
         assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
         assert name(gone) not in {row["item_id"] for row in rows}
+        assert rows[0]["sources"] == ["generator", "words", "text"]
         assert notes["generator_uri"] == uri
     assert shop.delta("gold.generated").version() == before
     command = [sys.executable, "-m", "jobs.generate", "--day", str(DAY), "--query", title(9)]

@@ -6,9 +6,10 @@ from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
+from deltalake.exceptions import DeltaError
 
 from jobs import generate
-from jobs.generation import train_worker
+from jobs.generation import lists, train_worker
 from jobs.generation import trained as trained_module
 from jobs.lake import Lake, UserError
 from jobs.runtime import train_workers
@@ -73,6 +74,58 @@ def test_a_rerun_gives_the_same_model_and_rows_and_nothing_after_the_day_changes
     later, _ = run_twice(lake, trained(settings))
     assert later[0] == first[0]
     assert rows_of(lake, "gold.generated", DAY) == first[1][0]
+
+
+def read_and_die(lake: Lake, table: str, data: Any, **_: Any) -> None:
+    if table == lists.TABLE:
+        data.read_all()
+        raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_a_run_killed_while_it_makes_lists_trains_nothing_again_and_makes_only_the_missing_lists(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    monkeypatch.setattr(lists, "USERS_AT_ONCE", 10)
+    one_epoch = trained(settings, epochs=1)
+    generate.run(lake, one_epoch, DAY)
+    undisturbed = rows_of(lake, "gold.generated"), rows_of(lake, "gold.metrics")
+    make_shard, made = lists._make_shard, []
+
+    def die_in_third(*arguments: Any) -> Any:
+        made.append(arguments)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return make_shard(*arguments)
+
+    monkeypatch.setattr(lists, "_make_shard", die_in_third)
+    with pytest.raises(DeltaError, match="KeyboardInterrupt"):
+        generate.run(lake, one_epoch, DAY)
+    capsys.readouterr()
+    generate.run(lake, one_epoch, DAY)
+    assert len(made) == 4  # of 3 shards, the last again
+    assert "training resumes from" in capsys.readouterr().err
+    assert (rows_of(lake, "gold.generated"), rows_of(lake, "gold.metrics")) == undisturbed
+    assert not (Path(lake.root) / "models/unfinished/generate").exists()
+
+
+def test_lists_of_a_killed_run_are_not_used_after_users_did_something_else(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = trained(settings, "graph")
+    land_walks(lake)
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "replace", read_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            generate.run(lake, graph, DAY)
+    assert list((Path(lake.root) / "models/unfinished/generate").rglob("*.arrow"))
+    land(lake, [*walks(BEFORE, range(8)), *walks(DAY, range(8, 9))])
+    generate.run(lake, graph, DAY)
+    resumed = rows_of(lake, "gold.generated")
+    generate.run(lake, graph, DAY)  # nothing unfinished is left
+    assert rows_of(lake, "gold.generated") == resumed
 
 
 @pytest.mark.usefixtures("open_gate")

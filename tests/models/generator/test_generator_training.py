@@ -91,6 +91,18 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert not have_same_weights(models[0], models[2])
 
 
+def test_two_threads_that_add_up_the_gradients_of_the_same_codes_give_the_same_weights_each_time() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        models = [build_generator(shrink(PRESETS["sidereal"])) for _ in range(5)]
+        for model in models:
+            train(model, make_histories(users=600), epochs=1, tokens=8192)
+    finally:
+        torch.set_num_threads(threads)
+    assert all(have_same_weights(models[0], model) for model in models)
+
+
 def test_a_trained_model_that_cannot_become_better_keeps_its_weights() -> None:
     model = build_generator(DESIGN)
     train(model, make_histories())
