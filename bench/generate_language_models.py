@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from generate_log import Floats, KnownLog, Scores
-from generate_models import BEAM, LIST, build_codes, spread
+from generate_models import BEAM, LIST, fit_codes, spread
 
 from jobs.generation.language_model import load_generator
 from jobs.generation.language_model_lists import make_finder
@@ -26,7 +26,7 @@ def learn_language_model(preset: str, folder: Path, log: KnownLog, seed: int) ->
     raises  ValueError if the folder holds no readable model, or nothing can be learned from the log
     """
     vectors = log.catalogue.vectors if preset == "lc_rec" else learn_behaviour(log, seed)
-    codes = build_codes(vectors, seed)
+    codes = fit_codes(vectors, seed)
     data = TaskData(codes.numpy(), log.catalogue.items, log.histories, log.train_ends)
     settings, m = Generator(), LanguageModel()
     lines = [item_json(item) for item in log.catalogue.items]

@@ -27,6 +27,7 @@ from models.ranker.histories import Histories, Int64s
 Order = Literal["raw", "shuffled"]
 Split = Literal["leave_one_out", "time"]
 Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 LIKED = 4  # the lowest rating that counts
 DAY = 86_400_000_000  # microseconds
 

@@ -5,7 +5,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 import torch
-from generate_log import Floats, KnownLog, Learn, Scores
+from generate_log import Bools, Floats, KnownLog, Learn, Scores
 
 from jobs.runtime.progress import progress
 from models import quantizers
@@ -59,13 +59,14 @@ def build_word_graph(log: KnownLog) -> ItemGraph:
 @lru_cache(maxsize=1)  # `fused` takes the model of `sidereal` if that was just trained
 def train_design(design: Design, log: KnownLog, seed: int) -> Generator:
     """Train until the validation users' next items are predicted no better."""
-    codes = (
-        build_codes(log.catalogue.vectors, seed)
-        if design.reads_codes
-        else torch.zeros(log.n_items, 0, dtype=torch.int64)
-    )
+    no_codes = torch.zeros(log.n_items, 0, dtype=torch.int64)
+    return train_on_codes(design, log, fit_codes(log.catalogue.vectors, seed) if design.reads_codes else no_codes, seed)
+
+
+def train_on_codes(design: Design, log: KnownLog, codes: torch.Tensor, seed: int) -> Generator:
+    """The same with other codes [items, levels]; -1 for an item without codes, no levels if the design has no codes."""
     text = torch.from_numpy(log.catalogue.vectors) if "text" in design.inputs else torch.zeros(log.n_items, 0)
-    sizes = tuple((codes.amax(dim=0) + 1).tolist()) if design.reads_codes else ()
+    sizes = tuple((codes.amax(dim=0) + 1).tolist())
     model = Generator(design=design, n_items=log.n_items, code_sizes=sizes, text_dim=text.shape[1], seed=seed)
     model.items.set_codes(codes)
     model.items.set_text(text)
@@ -78,14 +79,24 @@ def train_design(design: Design, log: KnownLog, seed: int) -> Generator:
     return model
 
 
-def build_codes(vectors: Floats, seed: int) -> torch.Tensor:
-    """Semantic IDs of items and a twin number [items, levels + 1]; -1 for an item whose vector is zero."""
+def fit_codes(vectors: Floats, seed: int) -> torch.Tensor:
+    """Semantic IDs of items [items, levels + 1]: see `number_codes`."""
     has_vector = np.any(vectors, axis=1)
     known = torch.from_numpy(vectors[has_vector])
-    codes = quantizers.fit("res_kmeans_fsq", known, sizes=SIZES, seed=seed).encode(known).numpy()
-    twins = number_twins(codes, np.zeros((0, len(SIZES)), np.int64), np.zeros(0, np.int64))
-    all_codes = np.full((len(vectors), len(SIZES) + 1), -1)
-    all_codes[has_vector] = np.column_stack([codes, twins])
+    return number_codes(
+        has_vector, quantizers.fit("res_kmeans_fsq", known, sizes=SIZES, seed=seed).encode(known).numpy()
+    )
+
+
+def number_codes(has_codes: Bools, codes: Int64s) -> torch.Tensor:
+    """Codes and a twin number of all items [items, levels + 1]; -1 for an item without codes.
+
+    has_codes  [items]
+    codes      [items with codes, levels]
+    """
+    twins = number_twins(codes, np.zeros((0, codes.shape[1]), np.int64), np.zeros(0, np.int64))
+    all_codes = np.full((len(has_codes), codes.shape[1] + 1), -1)
+    all_codes[has_codes] = np.column_stack([codes, twins])
     return torch.from_numpy(all_codes)
 
 

@@ -72,9 +72,8 @@ def make_lists(
     ends = behaviour.ends(day)
     items, counts = count_popular(behaviour.histories, ends, _last_inactive_day(settings, day))
     popular = items[is_listed[items]], counts[is_listed[items]]
-    folder = (
-        f"models/unfinished/generate/{day}/lists-{_hash_inputs(settings, sources, behaviour, active, ends, popular)}"
-    )
+    inputs = _hash_inputs(sources, behaviour, [active, ends, is_listed, *popular])
+    folder = f"models/unfinished/generate/{day}/lists-{inputs}"
     report_progress = progress("generating for users")
     for start in range(0, len(active), USERS_AT_ONCE):
         users = active[start : start + USERS_AT_ONCE]
@@ -87,24 +86,17 @@ def make_lists(
         report_progress(min(start + USERS_AT_ONCE, len(active)), len(active))
 
 
-def _hash_inputs(
-    settings: Settings,
-    sources: Mapping[str, Source],
-    behaviour: Behaviour,
-    active: Int64s,
-    ends: Int64s,
-    popular: Scored,
-) -> str:
-    """A hash of everything that decides the lists. Shards of other inputs are not read."""
-    histories, k = behaviour.histories, settings.generator.k
-    arrays = [histories.offsets, histories.items, active, ends, *popular]
+def _hash_inputs(sources: Mapping[str, Source], behaviour: Behaviour, arrays: list[NDArray[Any]]) -> str:
+    """A hash of everything that decides the lists: shards of other inputs are not read."""
+    histories = behaviour.histories
+    arrays = [*arrays, histories.offsets, histories.items]
     if histories.hidden_by is not None:
         arrays.append(histories.hidden_by)
     for ids in (behaviour.users, behaviour.items.ids):
         arrays += [np.frombuffer(buffer, np.uint8) for buffer in ids.buffers() if buffer]
     for source in sources.values():
         arrays += source.inputs
-    return hash_inputs(f"{k} {USERS_AT_ONCE} {[source.version for source in sources.values()]}", arrays)
+    return hash_inputs(f"{USERS_AT_ONCE} {[source.version for source in sources.values()]}", arrays)
 
 
 def _to_bytes(batches: Iterator[pa.RecordBatch]) -> bytes:
@@ -113,7 +105,7 @@ def _to_bytes(batches: Iterator[pa.RecordBatch]) -> bytes:
     with pa.ipc.new_stream(sink, contracts()[TABLE].arrow, options=options) as stream:
         for batch in batches:
             stream.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def _make_shard(
