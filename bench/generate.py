@@ -28,6 +28,8 @@ Presets:
     lc_rec       a language model that writes semantic IDs of texts, or of behaviour (semantic_convergence): trained as
                  the task generate does it by default. They need --language-model, a folder with config.json, tokenizer
                  and *.safetensors, and are not among the default presets
+    fused_ranks  the lists of sidereal and graph_words, joined by reciprocal rank fusion as [recommend] order = "fused"
+                 does it
     fused        what sidereal and graph_words find, ranked by weights that are learned on the validation items
 
 Columns, mean and standard deviation over the seeds:
@@ -36,7 +38,7 @@ Columns, mean and standard deviation over the seeds:
                        k, if there are more)
     N@k                the same with discounted ranks (NDCG)
     R@10 new           over items that no training row has
-    seconds            until the preset has learned
+    seconds            until the preset has learned; for the fused ones without sidereal if that was just trained
     users per second   scoring all items
 
 --json also writes peak_mib: the most memory that the process had, with the log and what earlier presets left. The rows

@@ -9,6 +9,7 @@ from generate_log import Bools, Floats, KnownLog, Learn, Scores
 
 from jobs.runtime.progress import progress
 from models import quantizers
+from models.candidates import OFFSET
 from models.generator.beam import Beams
 from models.generator.design import PRESETS, Design
 from models.generator.fusion import Fusion
@@ -48,6 +49,28 @@ def learn_fused(log: KnownLog, seed: int) -> Scores:
         return spread(Beams(torch.from_numpy(items), torch.from_numpy(item_scores)), log.n_items)
 
     return scores
+
+
+def learn_fused_ranks(log: KnownLog, seed: int) -> Scores:
+    """The lists of `sidereal` and of `graph_words`, joined by reciprocal rank fusion."""
+    by_model = score_by_beam(train_design(PRESETS["sidereal"], log, seed))
+    graph = build_word_graph(log)
+
+    def scores(histories: Histories, users: Int64s, ends: Int64s) -> Floats:
+        by_graph, _ = graph.top_items(histories, users, ends, LIST)
+        votes = np.zeros((len(users), log.n_items), np.float32)
+        for items in (list_best(by_model(histories, users, ends)), by_graph):
+            rows, places = np.nonzero(items >= 0)
+            votes[rows, items[rows, places]] += 1 / (OFFSET + 1 + places)
+        return np.where(votes > 0, votes, -np.inf).astype(np.float32)
+
+    return scores
+
+
+def list_best(scores: Floats) -> Int64s:
+    """The items [rows, LIST] with the best scores, best first; -1 for none."""
+    items = np.argsort(-scores, axis=1, kind="stable")[:, :LIST]
+    return np.where(np.isfinite(np.take_along_axis(scores, items, axis=1)), items, -1)
 
 
 def build_word_graph(log: KnownLog) -> ItemGraph:
@@ -127,4 +150,4 @@ def spread(lists: Beams, n_items: int) -> Floats:
 
 
 DESIGNS: dict[str, Learn] = {name: partial(learn_design, design) for name, design in PRESETS.items()}
-MODELS = DESIGNS | {"fused": learn_fused}
+MODELS = DESIGNS | {"fused_ranks": learn_fused_ranks, "fused": learn_fused}
