@@ -29,7 +29,7 @@ ui: setup ## start Airflow's web UI on 127.0.0.1 (or HOST=)
 sql: setup ## open a Spark SQL shell on the tables
 	@$(JOBS_PYTHON) -m jobs.lake.shell
 
-rollback: setup ## make the previous model live again
+rollback: setup ## make the previous ranker and generator live again
 	@$(JOBS_PYTHON) -m jobs.promote --rollback --day $$(date -u +%F) >/dev/null
 
 bench: setup ## run one benchmark: B=etl ARGS="--data <folder>"

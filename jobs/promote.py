@@ -40,7 +40,7 @@ def run(lake: Lake, settings: Settings, day: date, rollback: bool = False) -> Jo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rollback", action="store_true", help="make the previous model live again")
+    parser.add_argument("--rollback", action="store_true", help="make the previous ranker and generator live again")
 
 
 if __name__ == "__main__":

@@ -55,23 +55,24 @@ def publish_release(lake: Lake, day: date, decision: Decision) -> int:
 
 
 def roll_back(lake: Lake) -> dict[str, Any]:
-    """Make the newest release with another model live again, as a new release. returns its row
+    """Make the newest release with another ranker or another generator live again, as a new release. returns its row
 
     The new release has the day of the live one, so the next day finds it as its champion.
-    raises  UserError if there is no release to roll back to, or if its model is gone
+    raises  UserError if there is no release to roll back to, or if its ranker is gone
     """
     releases = sorted(lake.arrow(TABLE).to_pylist(), key=lambda r: r["release"], reverse=True)
     if not releases:
         raise UserError("there is no release yet, so there is nothing to roll back to")
     live = releases[0]
     daily = [r for r in releases if r["kind"] != "rollback"]
-    # The live model may itself come from a rollback: then a second rollback goes further back.
-    origin = next(r for r in daily if r["model_version"] == live["model_version"])
+    # The live models may themselves come from a rollback: then a second rollback goes further back.
+    origin = next(r for r in daily if _models(r) == _models(live))
     older = [r for r in daily if r["release"] < origin["release"]]
-    target = next((r for r in older if r["model_version"] != live["model_version"]), None)
+    target = next((r for r in older if _models(r) != _models(live)), None)
     if target is None:
         raise UserError(
-            f"no release before the model {live['model_version']} has another model: there is nothing to roll back to"
+            f"no release before the model {live['model_version']} has another ranker or generator: there is nothing to"
+            " roll back to"
         )
     load_card(lake, target["model_uri"])  # raises if its files are gone
     row: dict[str, Any] = target | {
@@ -86,6 +87,11 @@ def roll_back(lake: Lake) -> dict[str, Any]:
     message = f"Release {row['release']} is live: {row['reason']}, model {row['model_version']}."
     print(message, file=sys.stderr, flush=True)
     return row
+
+
+def _models(release: dict[str, Any]) -> tuple[str, str | None]:
+    """The ranker and the generator of a release."""
+    return release["model_version"], release["generator_uri"]
 
 
 def _find_generator(lake: Lake, day: date, version: int | None) -> str | None:

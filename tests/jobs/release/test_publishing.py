@@ -3,8 +3,9 @@
 from datetime import date, timedelta
 
 import pyarrow as pa
+import pytest
 
-from jobs.lake import Lake
+from jobs.lake import Lake, UserError
 from jobs.lake.metrics import replace_metrics
 from jobs.release.gate import Decision
 from jobs.release.model_store import ModelCard, save_model
@@ -15,10 +16,16 @@ from models.ranker import Design, Ranker
 from tests.jobs.lake_rows import DAY, put
 
 
-def publish(lake: Lake, settings: Settings, day: date, generators: list[str]) -> dict[str, object]:
-    """Publish a day whose lists come from the item graph and from these versions of the generator."""
-    ranker = Ranker(design=Design("latest", k=2), n_items=1, tasks=("click",), seed=day.day)
-    card = ModelCard.from_settings(settings, f"m{day}", "e1", "cb1", str(day))
+def publish(
+    lake: Lake, settings: Settings, day: date, generators: list[str], ranker_day: date | None = None
+) -> dict[str, object]:
+    """Publish a day whose lists come from the item graph and from these versions of the generator.
+
+    ranker_day  when the ranker was trained; by default on the day
+    """
+    trained_on = ranker_day or day
+    ranker = Ranker(design=Design("latest", k=2), n_items=1, tasks=("click",), seed=trained_on.day)
+    card = ModelCard.from_settings(settings, f"m{trained_on}", "e1", "cb1", str(trained_on))
     uri = save_model(lake, "challenger", ranker, card, pa.array(["i"]))
     row = {"user_id": "u", "rank": 1, "item_id": "i", "score": 1.0, "day": day}
     sources = [("graph", "g"), *(("generator", version) for version in generators)]
@@ -42,3 +49,18 @@ def test_a_release_names_the_generator_of_its_lists_and_a_rollback_brings_back_t
     release = live_release(lake, before=str(DAY + timedelta(1)))
     assert release
     assert release["generator_uri"] == "models/v1/generator"  # the next day trains on from it
+
+
+def test_a_rollback_can_undo_the_generator_alone_and_a_second_one_goes_further_back(
+    lake: Lake, settings: Settings
+) -> None:
+    first = DAY - timedelta(2)
+    publish(lake, settings, first - timedelta(1), ["v1"])
+    publish(lake, settings, first, ["v1"])
+    publish(lake, settings, DAY - timedelta(1), ["v2"], ranker_day=first)
+    publish(lake, settings, DAY, ["v2"], ranker_day=first)  # neither is new
+    for model_version, generator in ((f"m{first}", "v1"), (f"m{first - timedelta(1)}", "v1")):
+        release = roll_back(lake)
+        assert (release["model_version"], release["generator_uri"]) == (model_version, f"models/{generator}/generator")
+    with pytest.raises(UserError, match="has another ranker or generator: there is nothing to roll back to"):
+        roll_back(lake)
