@@ -27,6 +27,7 @@ from jobs.generation.items import find_listed_items
 from jobs.generation.language_model_folder import check_folder
 from jobs.generation.measure import measure_yesterdays_lists
 from jobs.generation.query import answer_query
+from jobs.generation.shards import TABLE
 from jobs.generation.trained import Trained, make_generator
 from jobs.lake import JobResult, Lake, arrow_dataset
 from jobs.lake.contracts import contracts
@@ -36,6 +37,7 @@ from jobs.runtime.checkpoint import remove_checkpoints
 from jobs.runtime.entry import main
 from jobs.runtime.progress import steps
 from jobs.settings.tree import Settings
+from models.generator.graph import Bools, ItemGraph
 
 
 def run(lake: Lake, settings: Settings, day: date) -> JobResult:
@@ -53,9 +55,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
         pairs.write_pairs(lake, behaviour, pairs_day)
     graph = pairs.load_graph(lake, behaviour.items, day, settings.generator.graph_days)
     is_listed = find_listed_items(lake, behaviour.items)
-    find_items = partial(graph.top_items, excluded=~is_listed)
-    steps_of_graph = [graph.steps.data, graph.steps.indices, graph.steps.indptr]
-    sources = {"graph": lists.Source(lists.build_version(settings, day, "graph"), find_items, steps_of_graph)}
+    sources = {"graph": _make_graph_source(settings, day, graph, is_listed)}
     trained = Trained()
     if settings.generator.preset != "graph":
         report_step(f"training the generator {settings.generator.preset}")
@@ -64,11 +64,21 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     if trained.source:
         sources["generator"] = trained.source
     parts = lists.make_lists(lake, settings, day, sources, behaviour, users, is_listed)
-    lake.replace(lists.TABLE, pa.RecordBatchReader.from_batches(contracts()[lists.TABLE].arrow, parts), day=day)
+    lake.replace(TABLE, pa.RecordBatchReader.from_batches(contracts()[TABLE].arrow, parts), day=day)
     replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day) + trained.metrics)
     remove_checkpoints(lake, "generate")
-    written = arrow_dataset(lake.delta(lists.TABLE)).count_rows(filter=ds.field("day") == day)
+    written = arrow_dataset(lake.delta(TABLE)).count_rows(filter=ds.field("day") == day)
     return JobResult(len(users), written, notes={"days_counted": len(days)} | trained.notes)
+
+
+def _make_graph_source(settings: Settings, day: date, graph: ItemGraph, is_listed: Bools) -> lists.Source:
+    steps = graph.steps
+    return lists.Source(
+        version=lists.build_version(settings, day, "graph"),
+        find_items=pairs.make_finder(graph, is_listed),
+        save=partial(pairs.save_finder, graph, is_listed),
+        inputs=[steps.data, steps.indices, steps.indptr],
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from jobs.encoders.location import folder_version
 from jobs.generation.items import ItemInputs, load_item_inputs, read_columns
 from jobs.generation.language_model_folder import ADVICE, ORIGIN
-from jobs.generation.language_model_lists import make_finder
+from jobs.generation.language_model_lists import make_finder, save_finder
 from jobs.generation.language_model_worker import (
     TRAINING,
     LanguageGenerator,
@@ -76,8 +76,14 @@ def fit_language_model(
     curve = TRAINING.run(
         count_workers(g.workers), generator, arrays, checkpoint, NAME, preset=g.preset, plan=plan
     )  # fmt: skip
-    finder = partial(make_finder, generator, items.codes, beam=g.beam, tokens_per_batch=m.tokens_per_batch)
-    return Fitted(generator, items, curve, finder, partial(_save, _origin(settings)))
+    return Fitted(
+        generator,
+        items,
+        curve,
+        make_finder=partial(make_finder, generator, items.codes, beam=g.beam, tokens_per_batch=m.tokens_per_batch),
+        save_finder=partial(save_finder, generator, items.codes, beam=g.beam, tokens_per_batch=m.tokens_per_batch),
+        save=partial(_save, _origin(settings)),
+    )
 
 
 def load_texts(lake: Lake, items: ItemIndex) -> Texts:

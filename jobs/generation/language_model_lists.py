@@ -1,13 +1,19 @@
 """The lists of a generator that is a language model."""
 
+import json
+from pathlib import Path
+
 import numpy as np
+import torch
 from torch import Tensor
 
-from jobs.generation.language_model_worker import LanguageGenerator
-from jobs.generation.lists import FindItems, Scored
+from jobs.generation.language_model_worker import LanguageGenerator, load, save
+from jobs.generation.shards import FindItems, Scored
+from jobs.generation.trained_lists import CODES, LISTED, OPTIONS
 from models.generator import seen_items
 from models.generator.language_model_lists import generate, history_prompts
 from models.generator.trie import CodeTrie
+from models.precision import device
 from models.ranker.histories import Histories, Int64s
 
 
@@ -44,3 +50,21 @@ def make_finder(
         return items, scores
 
     return find_items
+
+
+def save_finder(
+    generator: LanguageGenerator, codes: Tensor, is_listed: Tensor, folder: Path, *, beam: int, tokens_per_batch: int
+) -> None:
+    """Write what `load_finder` reads into an existing folder."""
+    save(generator, folder)
+    np.save(folder / CODES, codes.cpu().numpy())
+    np.save(folder / LISTED, is_listed.cpu().numpy())
+    (folder / OPTIONS).write_text(json.dumps({"beam": beam, "tokens_per_batch": tokens_per_batch}))
+
+
+def load_finder(folder: Path) -> FindItems:
+    """What `save_finder` wrote, as `make_finder` makes it."""
+    generator = load(folder).to(device())
+    generator.eval()
+    codes, is_listed = (torch.from_numpy(np.load(folder / name)) for name in (CODES, LISTED))
+    return make_finder(generator, codes, is_listed, **json.loads((folder / OPTIONS).read_text()))

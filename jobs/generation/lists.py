@@ -6,6 +6,7 @@ They are made in shards of users, and each shard is stored when it is made: a ru
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,23 +15,16 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
+from jobs.generation import list_worker
 from jobs.generation.behaviour import Behaviour, midnight_after
+from jobs.generation.shards import POPULAR, FindItems, Scored, Shards
 from jobs.lake import Lake
 from jobs.lake.arrow import distinct_strings
-from jobs.lake.contracts import contracts
-from jobs.runtime.checkpoint import LakeFile, hash_inputs
+from jobs.runtime.checkpoint import hash_inputs
 from jobs.runtime.progress import progress
+from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
-from models.generator.graph import Floats
 from models.ranker.histories import Histories, Int64s
-
-TABLE = "gold.generated"
-POPULAR = "popular"
-USERS_AT_ONCE = 4096  # of a shard
-Scored = tuple[Int64s, Floats]  # items, the best first, and their scores
-# Finds the best k items of users with histories, user indices, ends of their histories and k. Returns items and scores
-# [users, k], filled up with items of -1.
-FindItems = Callable[[Histories, Int64s, Int64s, int], Scored]
 
 
 @dataclass(frozen=True)
@@ -38,11 +32,13 @@ class Source:
     """What finds items.
 
     version  for gold.generated
+    save     writes into a folder what `list_worker.load_finder` rebuilds find_items from
     inputs   arrays that decide what it finds, beside the version and the histories
     """
 
     version: str
     find_items: FindItems
+    save: Callable[[Path], None]
     inputs: Sequence[NDArray[Any]] = ()
 
 
@@ -73,17 +69,28 @@ def make_lists(
     items, counts = count_popular(behaviour.histories, ends, _last_inactive_day(settings, day))
     popular = items[is_listed[items]], counts[is_listed[items]]
     inputs = _hash_inputs(sources, behaviour, [active, ends, is_listed, *popular])
-    folder = f"models/unfinished/generate/{day}/lists-{inputs}"
+    versions = {name: source.version for name, source in sources.items()}
+    shards = Shards(
+        uri=lake.uri,
+        folder=f"models/unfinished/generate/{day}/lists-{inputs}",
+        day=day,
+        k=settings.generator.k,
+        versions=versions | {POPULAR: build_version(settings, day, POPULAR)},
+        users=behaviour.users,
+        items=behaviour.items.ids,
+        histories=behaviour.histories,
+        ends=ends,
+        active=active,
+        popular=popular,
+    )
+    workers = min(count_workers(settings.generator.workers), len(shards.places()))
+    if workers > 1:
+        list_worker.run(workers, shards, {name: source.save for name, source in sources.items()})
+    finders = {name: source.find_items for name, source in sources.items()}
     report_progress = progress("generating for users")
-    for start in range(0, len(active), USERS_AT_ONCE):
-        users = active[start : start + USERS_AT_ONCE]
-        stored = LakeFile(lake.uri, f"{folder}/{start}.arrow")
-        content = stored.read()
-        if content is None:
-            content = _to_bytes(_make_shard(settings, day, sources, behaviour, users, ends[users], popular))
-            stored.write(content)
-        yield from pa.ipc.open_stream(content)
-        report_progress(min(start + USERS_AT_ONCE, len(active)), len(active))
+    for places in shards.places():
+        yield from shards.make(places, finders)
+        report_progress(places.stop, len(active))
 
 
 def _hash_inputs(sources: Mapping[str, Source], behaviour: Behaviour, arrays: list[NDArray[Any]]) -> str:
@@ -96,36 +103,7 @@ def _hash_inputs(sources: Mapping[str, Source], behaviour: Behaviour, arrays: li
         arrays += [np.frombuffer(buffer, np.uint8) for buffer in ids.buffers() if buffer]
     for source in sources.values():
         arrays += source.inputs
-    return hash_inputs(f"{USERS_AT_ONCE} {[source.version for source in sources.values()]}", arrays)
-
-
-def _to_bytes(batches: Iterator[pa.RecordBatch]) -> bytes:
-    sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.ipc.new_stream(sink, contracts()[TABLE].arrow, options=options) as stream:
-        for batch in batches:
-            stream.write_batch(batch)
-    return bytes(sink.getvalue())
-
-
-def _make_shard(
-    settings: Settings,
-    day: date,
-    sources: Mapping[str, Source],
-    behaviour: Behaviour,
-    users: Int64s,
-    ends: Int64s,
-    popular: Scored,
-) -> Iterator[pa.RecordBatch]:
-    """The rows of some users [users], whose histories end at `ends`."""
-    k, has_items = settings.generator.k, np.zeros(len(users), bool)
-    for name, source in sources.items():
-        items, scores = source.find_items(behaviour.histories, users, ends, k)
-        has_items |= items[:, 0] >= 0
-        yield _build_rows(day, name, source.version, behaviour, users, items, scores)
-    without, ends = users[~has_items], ends[~has_items]
-    items, scores = _top_popular(popular, behaviour.histories, without, ends, k)
-    yield _build_rows(day, POPULAR, build_version(settings, day, POPULAR), behaviour, without, items, scores)
+    return hash_inputs(f"{[source.version for source in sources.values()]}", arrays)
 
 
 def count_popular(histories: Histories, ends: Int64s, after: date) -> Scored:
@@ -138,36 +116,9 @@ def count_popular(histories: Histories, ends: Int64s, after: date) -> Scored:
     return items[order].astype(np.int64), counts[order].astype(np.float32)
 
 
-def _top_popular(popular: Scored, histories: Histories, users: Int64s, ends: Int64s, k: int) -> Scored:
-    """The k most popular items that each user has not acted on, and their scores [users, k], filled up with -1."""
-    items, scores = np.full((len(users), k), -1), np.zeros((len(users), k), np.float32)
-    for row, (begin, end) in enumerate(zip(histories.offsets[users], ends, strict=True)):
-        events = np.arange(begin, end)
-        seen = histories.items[events[~histories.is_hidden(events, np.array(end))]]
-        best = np.flatnonzero(~np.isin(popular[0], seen))[:k]
-        items[row, : len(best)], scores[row, : len(best)] = popular[0][best], popular[1][best]
-    return items, scores
-
-
 def build_version(settings: Settings, day: date, source: str) -> str:
     """The version of a source that is not trained: day and settings say what its lists are."""
     return f"{day}-{settings.hash}-{source}"
-
-
-def _build_rows(
-    day: date, source: str, version: str, behaviour: Behaviour, users: Int64s, items: Int64s, scores: Floats
-) -> pa.RecordBatch:
-    """Rows of gold.generated from items [users, k] and their scores [users, k]. An item of -1 is none."""
-    row, place = np.nonzero(items >= 0)
-    columns = [
-        behaviour.users.take(pa.array(users[row])),
-        place + 1,
-        behaviour.items.ids.take(pa.array(items[row, place])),
-    ]
-    columns += [scores[row, place], [source] * len(row), [version] * len(row), [day] * len(row)]
-    contract = contracts()[TABLE].arrow
-    arrays = (pa.array(values).cast(field.type) for values, field in zip(columns, contract, strict=True))
-    return pa.record_batch(list(arrays), schema=contract)
 
 
 def _last_inactive_day(settings: Settings, day: date) -> date:

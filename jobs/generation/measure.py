@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from jobs.generation.lists import POPULAR, TABLE
+from jobs.generation.shards import POPULAR, TABLE
 from jobs.lake import Lake
 from jobs.lake.arrow import distinct_strings
 from jobs.lake.metrics import metric_rows

@@ -2,18 +2,23 @@
 
 import math
 from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from scipy import sparse
 
 from jobs.generation.behaviour import Behaviour
+from jobs.generation.shards import FindItems
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.landing.accounting import load_touched_days
 from jobs.ranking.items import ItemIndex
-from models.generator.graph import WINDOW, ItemGraph, count_pairs
+from models.generator.graph import WINDOW, Bools, ItemGraph, count_pairs
 
 TABLE = "gold.item_graph"
+STEPS, LISTED = "steps.npz", "listed.npy"  # files of `save_finder`
 # All weights are whole multiples of 1 / UNIT. So sums are exact, and do not depend on the order of rows.
 UNIT = math.lcm(*range(1, WINDOW + 1))
 _SUM = f"""
@@ -52,3 +57,18 @@ def load_graph(lake: Lake, items: ItemIndex, day: date, graph_days: int) -> Item
     rows = lake.query(_SUM, day=day, after=day - timedelta(days=graph_days))
     before, after = items.index_of(rows["item_a"]), items.index_of(rows["item_b"])
     return ItemGraph.from_pairs(before, after, rows["weight"].to_numpy(), n_items=len(items.ids))
+
+
+def make_finder(graph: ItemGraph, is_listed: Bools) -> FindItems:
+    """What finds the items of the graph. is_listed: [items], the others are in no list"""
+    return partial(graph.top_items, excluded=~is_listed)
+
+
+def save_finder(graph: ItemGraph, is_listed: Bools, folder: Path) -> None:
+    sparse.save_npz(folder / STEPS, graph.steps)
+    np.save(folder / LISTED, is_listed)
+
+
+def load_finder(folder: Path) -> FindItems:
+    """What `save_finder` wrote, as `make_finder` makes it."""
+    return make_finder(ItemGraph(sparse.load_npz(folder / STEPS)), np.load(folder / LISTED))

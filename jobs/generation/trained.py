@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from jobs.generation import pairs
 from jobs.generation.behaviour import Behaviour, midnight_after
 from jobs.generation.items import find_known_items
-from jobs.generation.lists import FindItems, Source
+from jobs.generation.lists import Source
 from jobs.generation.settings import Generator as GeneratorSettings
+from jobs.generation.shards import FindItems
 from jobs.generation.trained_lists import measure_hit_rate
 from jobs.generation.training import NAME, Fitted, build_card, curve_metrics, fit_design
 from jobs.lake import Lake
@@ -84,7 +85,8 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
         return _refuse(reason, metrics)
     save_model(lake, NAME, model, build_card(settings, items, version, day), items.ids, fitted.save)
     metrics += metric_rows(NAME, "all", {"live": 1.0}, version=version)
-    return Trained(Source(version, fitted.make_finder(items.in_catalogue)), metrics, {"generator": version})
+    find_items, save = fitted.make_finder(items.in_catalogue), partial(fitted.save_finder, items.in_catalogue)
+    return Trained(Source(version, find_items, save), metrics, {"generator": version})
 
 
 def _find_fit(generator: GeneratorSettings) -> Callable[..., Fitted | str]:
@@ -110,7 +112,7 @@ def _compare(
     before, after = behaviour.ends(yesterday)[users], behaviour.ends(day)[users]
     graph = pairs.load_graph(lake, behaviour.items, yesterday, settings.generator.graph_days)
     k, n_items = min(COMPARED, settings.generator.k), len(behaviour.items.ids)
-    finders: dict[str, FindItems] = {NAME: generator, "graph": partial(graph.top_items, excluded=~is_listed)}
+    finders: dict[str, FindItems] = {NAME: generator, "graph": pairs.make_finder(graph, is_listed)}
     return {
         name: measure_hit_rate(find_items, behaviour.histories, users, before, after, k, n_items)
         for name, find_items in finders.items()

@@ -1,11 +1,19 @@
 """The lists of a trained generator, and how many of the items that users act on next a source finds."""
 
+import json
+from pathlib import Path
+
 import numpy as np
+import torch
 from torch import Tensor
 
-from jobs.generation.lists import FindItems, Scored
-from models.generator import Generator, build_trie, find_best_codes, find_best_items, seen_items
+from jobs.generation.shards import FindItems, Scored
+from models.generator import Generator, build_trie, find_best_codes, find_best_items, load, save, seen_items
+from models.precision import device
 from models.ranker.histories import Histories, Int64s
+
+LISTED, OPTIONS = "listed.npy", "options.json"  # files of `save_finder`
+CODES = "codes.npy"  # of a language model
 
 
 def make_finder(model: Generator, is_listed: Tensor, *, beam: int) -> FindItems:
@@ -37,6 +45,19 @@ def make_finder(model: Generator, is_listed: Tensor, *, beam: int) -> FindItems:
         return top, scores
 
     return find_items
+
+
+def save_finder(model: Generator, is_listed: Tensor, folder: Path, *, beam: int) -> None:
+    """Write what `load_finder` reads into an existing folder."""
+    save(model, folder)
+    np.save(folder / LISTED, is_listed.cpu().numpy())
+    (folder / OPTIONS).write_text(json.dumps({"beam": beam}))
+
+
+def load_finder(folder: Path) -> FindItems:
+    """What `save_finder` wrote, as `make_finder` makes it."""
+    is_listed = torch.from_numpy(np.load(folder / LISTED))
+    return make_finder(load(folder).to(device()), is_listed, **json.loads((folder / OPTIONS).read_text()))
 
 
 def measure_hit_rate(

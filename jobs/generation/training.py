@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from jobs.codebooks.store import version_suffix
 from jobs.generation.items import ItemInputs, load_item_inputs
 from jobs.generation.language_model_folder import ORIGIN
-from jobs.generation.lists import FindItems
+from jobs.generation.shards import FindItems
 from jobs.generation.train_worker import TRAINING, list_arrays
-from jobs.generation.trained_lists import make_finder
+from jobs.generation.trained_lists import make_finder, save_finder
 from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows
 from jobs.ranking.items import ItemIndex
@@ -40,6 +40,7 @@ class Fitted:
 
     items        what it knows of the items
     make_finder  takes which items [items] bool can be listed, and returns what makes its lists
+    save_finder  takes the same and a folder, and writes there what `list_worker.load_finder` reads
     save         writes its files into a folder
     """
 
@@ -47,6 +48,7 @@ class Fitted:
     items: ItemInputs
     curve: Sequence[checkpoint.Epoch]
     make_finder: Callable[[Tensor], FindItems]
+    save_finder: Callable[[Tensor, Path], None]
     save: Callable[[Any, Path], None]
 
 
@@ -72,7 +74,15 @@ def fit_design(
         return items
     model = build_generator(lake, settings, day, design, items)
     curve = train_generator(lake, settings, day, model, histories, ends, valid_users)
-    return Fitted(model, items, curve, partial(make_finder, model, beam=settings.generator.beam), save)
+    beam = settings.generator.beam
+    return Fitted(
+        model,
+        items,
+        curve,
+        make_finder=partial(make_finder, model, beam=beam),
+        save_finder=partial(save_finder, model, beam=beam),
+        save=save,
+    )
 
 
 def build_generator(lake: Lake, settings: Settings, day: date, design: Design, items: ItemInputs) -> Generator:

@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from jobs import generate
-from jobs.generation import language_model_worker
+from jobs.generation import language_model_worker, list_worker, shards
 from jobs.generation import trained as trained_module
 from jobs.generation.settings import LanguageModel
 from jobs.lake import Lake, UserError
@@ -16,7 +16,7 @@ from jobs.runtime import train_workers
 from jobs.settings.tree import Settings
 from tests.jobs.generation.made_shop import AFTER, BEFORE, DAY, N, land_walks, put_items, trained, walks
 from tests.jobs.generation.test_generate import event, land, list_of, rows_of
-from tests.jobs.generation.test_trained import interrupt, metrics_of
+from tests.jobs.generation.test_trained import interrupt, make_all_shards, metrics_of, without_versions
 from tests.jobs.lake_rows import put, release_row
 from tests.models.generator.shop import save_lm
 
@@ -126,7 +126,7 @@ def test_a_killed_training_resumes_and_a_rerun_gives_the_same_model(
 
 
 @pytest.mark.usefixtures("open_gate")
-def test_what_workers_train_is_what_one_process_trains(
+def test_what_workers_train_and_list_is_what_one_process_trains_and_lists(
     lake: Lake, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def weights(version: str) -> dict[str, Any]:
@@ -138,12 +138,16 @@ def test_what_workers_train_is_what_one_process_trains(
 
     put_items(lake, settings)
     land_walks(lake)
+    monkeypatch.setattr(shards, "USERS_AT_ONCE", 15)
     alone = weights(generate.run(lake, small(settings, folder), DAY).notes["generator"])
+    lists_alone = without_versions(lake)
     monkeypatch.setattr(train_workers, "run_workers", run_one_worker)
+    monkeypatch.setattr(list_worker, "run_workers", make_all_shards)
     together = weights(generate.run(lake, small(settings, folder, workers=2), DAY).notes["generator"])
     assert {name: value.tolist() for name, value in together.items()} == {
         name: value.tolist() for name, value in alone.items()
     }
+    assert without_versions(lake) == lists_alone
 
 
 def test_items_without_titles_leave_the_graph_alone(lake: Lake, settings: Settings, folder: Path) -> None:

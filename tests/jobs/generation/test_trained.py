@@ -9,7 +9,7 @@ import pytest
 from deltalake.exceptions import DeltaError
 
 from jobs import generate
-from jobs.generation import lists, train_worker
+from jobs.generation import list_worker, shards, train_worker
 from jobs.generation import trained as trained_module
 from jobs.lake import Lake, UserError
 from jobs.runtime import train_workers
@@ -76,8 +76,16 @@ def test_a_rerun_gives_the_same_model_and_rows_and_nothing_after_the_day_changes
     assert rows_of(lake, "gold.generated", DAY) == first[1][0]
 
 
+def count_calls(function: Any, calls: list[Any]) -> Any:
+    def call(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return function(*arguments)
+
+    return call
+
+
 def read_and_die(lake: Lake, table: str, data: Any, **_: Any) -> None:
-    if table == lists.TABLE:
+    if table == shards.TABLE:
         data.read_all()
         raise KeyboardInterrupt
 
@@ -88,19 +96,19 @@ def test_a_run_killed_while_it_makes_lists_trains_nothing_again_and_makes_only_t
 ) -> None:
     put_items(lake, settings)
     land_walks(lake)
-    monkeypatch.setattr(lists, "USERS_AT_ONCE", 10)
+    monkeypatch.setattr(shards, "USERS_AT_ONCE", 10)
     one_epoch = trained(settings, epochs=1)
     generate.run(lake, one_epoch, DAY)
     undisturbed = rows_of(lake, "gold.generated"), rows_of(lake, "gold.metrics")
-    make_shard, made = lists._make_shard, []
+    find, made = shards.Shards._find, []
 
     def die_in_third(*arguments: Any) -> Any:
         made.append(arguments)
         if len(made) == 3:
             raise KeyboardInterrupt
-        return make_shard(*arguments)
+        return find(*arguments)
 
-    monkeypatch.setattr(lists, "_make_shard", die_in_third)
+    monkeypatch.setattr(shards.Shards, "_find", die_in_third)
     with pytest.raises(DeltaError, match="KeyboardInterrupt"):
         generate.run(lake, one_epoch, DAY)
     capsys.readouterr()
@@ -109,6 +117,40 @@ def test_a_run_killed_while_it_makes_lists_trains_nothing_again_and_makes_only_t
     assert "training resumes from" in capsys.readouterr().err
     assert (rows_of(lake, "gold.generated"), rows_of(lake, "gold.metrics")) == undisturbed
     assert not (Path(lake.root) / "models/unfinished/generate").exists()
+
+
+def run_one_worker(module: str, folder: Path, workers: int) -> None:
+    """Training by the first of several workers, in this process."""
+    assert (module, workers) == ("jobs.generation.train_worker", 2)
+    train_worker.TRAINING.run_worker(folder, is_first=True)
+
+
+def make_all_shards(module: str, folder: Path, workers: int) -> None:
+    """What the workers that make lists do, in this process."""
+    assert (module, workers) == (list_worker.MODULE, 2)
+    list_worker.make_shards(folder)
+
+
+def without_versions(lake: Lake) -> list[Any]:
+    return [row | {"model_version": ""} for row in rows_of(lake, "gold.generated")]
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_lists_that_workers_make_are_those_of_one_process(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    monkeypatch.setattr(shards, "USERS_AT_ONCE", 15)
+    generate.run(lake, trained(settings, epochs=1), DAY)
+    alone = without_versions(lake)
+    monkeypatch.setattr(list_worker, "run_workers", make_all_shards)
+    monkeypatch.setattr(train_workers, "run_workers", run_one_worker)
+    calls: list[Any] = []
+    monkeypatch.setattr(shards.Shards, "_find", count_calls(shards.Shards._find, calls))
+    generate.run(lake, trained(settings, epochs=1, workers=2), DAY)
+    assert len(calls) == 2  # each shard was made once: the main process made none again
+    assert without_versions(lake) == alone
 
 
 def test_lists_of_a_killed_run_are_not_used_after_users_did_something_else(
@@ -295,11 +337,6 @@ def test_what_workers_train_is_what_one_process_trains(
     land_walks(lake)
     generate.run(lake, trained(settings), DAY)
     alone = metrics_of(lake, "epoch_4")
-
-    def run_one_worker(module: str, folder: Path, workers: int) -> None:
-        assert (module, workers) == ("jobs.generation.train_worker", 2)
-        train_worker.TRAINING.run_worker(folder, is_first=True)
-
     monkeypatch.setattr(train_workers, "run_workers", run_one_worker)
     generate.run(lake, trained(settings, workers=2), DAY)
     assert metrics_of(lake, "epoch_4") == alone

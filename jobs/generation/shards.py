@@ -1,0 +1,105 @@
+"""The lists of a day in shards of users. A shard that is stored is not made again."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from jobs.lake.contracts import contracts
+from jobs.runtime.checkpoint import LakeFile
+from models.generator.graph import Floats
+from models.ranker.histories import Histories, Int64s
+
+TABLE = "gold.generated"
+POPULAR = "popular"
+USERS_AT_ONCE = 4096  # of a shard
+Scored = tuple[Int64s, Floats]  # items, the best first, and their scores
+# Finds the best k items of users with histories, user indices, ends of their histories and k. Returns items and scores
+# [users, k], filled up with items of -1.
+FindItems = Callable[[Histories, Int64s, Int64s, int], Scored]
+
+
+@dataclass(frozen=True)
+class Shards:
+    """What the lists of a day are made from, and where they are stored until all are made.
+
+    uri, folder  address of the lake, and the folder below it
+    k            largest number of items in a list
+    versions     of the sources by name, and of the popular items
+    users        IDs by index
+    items        IDs by index
+    histories    of all users
+    ends         [users] where they end at the end of the day
+    active       [active users] index of each
+    popular      items by popularity, for users for whom no source finds anything
+    """
+
+    uri: str
+    folder: str
+    day: date
+    k: int
+    versions: Mapping[str, str]
+    users: pa.Array
+    items: pa.Array
+    histories: Histories
+    ends: Int64s
+    active: Int64s
+    popular: Scored
+
+    def places(self) -> list[range]:
+        """The places of the users of each shard among the active users."""
+        n = len(self.active)
+        return [range(start, min(start + USERS_AT_ONCE, n)) for start in range(0, n, USERS_AT_ONCE)]
+
+    def make(self, places: range, finders: Mapping[str, FindItems]) -> Iterator[pa.RecordBatch]:
+        """Rows of gold.generated of a shard. They are read if they are stored, otherwise made and stored.
+
+        finders  of the sources by name
+        """
+        stored = LakeFile(self.uri, f"{self.folder}/{places.start}-{places.stop}.arrow")
+        content = stored.read()
+        if content is None:
+            content = _to_bytes(self._find(self.active[places.start : places.stop], finders))
+            stored.write(content)
+        yield from pa.ipc.open_stream(content)
+
+    def _find(self, users: Int64s, finders: Mapping[str, FindItems]) -> Iterator[pa.RecordBatch]:
+        has_items = np.zeros(len(users), bool)
+        for source, find_items in finders.items():
+            items, scores = find_items(self.histories, users, self.ends[users], self.k)
+            has_items |= items[:, 0] >= 0
+            yield self._build_rows(source, users, items, scores)
+        without = users[~has_items]
+        yield self._build_rows(POPULAR, without, *self._top_popular(without))
+
+    def _top_popular(self, users: Int64s) -> Scored:
+        """The k most popular items that each user has not acted on, and their scores [users, k], filled up with -1."""
+        items, scores = np.full((len(users), self.k), -1), np.zeros((len(users), self.k), np.float32)
+        histories, (popular, counts) = self.histories, self.popular
+        for row, (begin, end) in enumerate(zip(histories.offsets[users], self.ends[users], strict=True)):
+            events = np.arange(begin, end)
+            seen = histories.items[events[~histories.is_hidden(events, np.array(end))]]
+            best = np.flatnonzero(~np.isin(popular, seen))[: self.k]
+            items[row, : len(best)], scores[row, : len(best)] = popular[best], counts[best]
+        return items, scores
+
+    def _build_rows(self, source: str, users: Int64s, items: Int64s, scores: Floats) -> pa.RecordBatch:
+        """Rows of gold.generated from items [users, k] and their scores [users, k]. An item of -1 is none."""
+        row, place = np.nonzero(items >= 0)
+        columns = [self.users.take(pa.array(users[row])), place + 1, self.items.take(pa.array(items[row, place]))]
+        version = self.versions[source]
+        columns += [scores[row, place], [source] * len(row), [version] * len(row), [self.day] * len(row)]
+        contract = contracts()[TABLE].arrow
+        arrays = (pa.array(values).cast(field.type) for values, field in zip(columns, contract, strict=True))
+        return pa.record_batch(list(arrays), schema=contract)
+
+
+def _to_bytes(batches: Iterator[pa.RecordBatch]) -> bytes:
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, contracts()[TABLE].arrow, options=options) as stream:
+        for batch in batches:
+            stream.write_batch(batch)
+    return bytes(sink.getvalue())
