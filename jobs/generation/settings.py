@@ -51,7 +51,7 @@ class Generator(Section):
     patience: Count = 2
     # Start from the generator of the live release. false: start from random weights every day.
     warm_start: bool = True
-    # Number of worker processes that share every batch. 0: one for each GPU, or one without a GPU.
+    # Number of worker processes that share every batch and make the lists. 0: one for each GPU, or one without a GPU.
     workers: int = Field(default=0, ge=0, le=4096)
     # Seed of the initial weights, of the order of histories and of the negatives.
     seed: Seed = 0
