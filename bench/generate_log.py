@@ -91,6 +91,10 @@ class KnownLog:
         is_train = np.arange(len(users)) < self.train_ends[users]
         return self.histories.items[is_train].astype(np.int64)
 
+    def count_items(self) -> Int64s:
+        """The number of events of training of each item [items]."""
+        return np.bincount(self.train_items(), minlength=self.n_items)
+
 
 # Histories, users and ends of their known histories [rows] -> scores [rows, items], -inf if an item is not proposed.
 Scores = Callable[[Histories, Int64s, Int64s], Floats]

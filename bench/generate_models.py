@@ -39,8 +39,8 @@ def learn_fused(log: KnownLog, seed: int) -> Scores:
     contents = build_word_graph(log)
     rows = log.valid.target_rows
     fusion = Fusion.learn(
-        model, build_trie(model), contents, log.histories, log.valid.users[rows], log.valid.ends[rows],
-        log.valid.target_items,
+        model, build_trie(model), contents, log.count_items(), log.histories, log.valid.users[rows],
+        log.valid.ends[rows], log.valid.target_items,
     )  # fmt: skip
     print(f"fused: weights {fusion.weights.tolist()}", file=sys.stderr, flush=True)
 

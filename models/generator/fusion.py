@@ -1,4 +1,4 @@
-"""The fused list: what the generator and the item graph find, ranked by weights that are learned on held-out events.
+"""The fused list: generator, item graph and popular items, ranked by weights that are learned on held-out events.
 
 bench/generate.py measures it. The daily run joins ranks instead (jobs/ranking/lists.py): that needs no held-out events.
 """
@@ -15,7 +15,7 @@ from models.generator.graph import Floats, ItemGraph
 from models.generator.model import Generator
 from models.generator.recommend import find_best_codes, score_candidates, seen_items
 from models.generator.trie import CodeTrie
-from models.ranker.histories import Histories, Int64s
+from models.ranker.histories import Histories, Int64s, Ints
 
 FOUND = 100  # items that each source may add to the candidates of a user
 BEAM = 128
@@ -24,21 +24,24 @@ L2 = 1e-3  # of the weights, so that a feature that says nothing gets none
 
 @dataclass(frozen=True)
 class Fusion:
-    """Ranks the candidates of a user by a weighted sum of what three features say of them.
+    """Ranks the candidates of a user by a weighted sum of what four features say of them.
 
-    The features: the score of the generator's head `items`, the walk on the item graph, and the likeness of the item's
-    words to those of the user's latest items.
+    The features: the score of the generator's head `items`, the walk on the item graph, the likeness of the item's
+    words to those of the user's latest items, and the logarithm of the item's number of events. Where users choose
+    many items each, such as films that they have seen, popular items are hard to beat; elsewhere they weigh little.
 
     model, trie  of the heads `codes` and `items`
     walks        an item graph that does not look at contents
     contents     an item graph of the same items that looks at their words: it finds candidates
-    weights      [3] float32
+    counts       [items] events of each item in training
+    weights      [4] float32
     """
 
     model: Generator
     trie: CodeTrie
     walks: ItemGraph
     contents: ItemGraph
+    counts: Int64s
     weights: Tensor
 
     @classmethod
@@ -47,6 +50,7 @@ class Fusion:
         model: Generator,
         trie: CodeTrie,
         contents: ItemGraph,
+        counts: Int64s,
         histories: Histories,
         users: Int64s,
         ends: Int64s,
@@ -57,7 +61,7 @@ class Fusion:
         The weights maximise the probability of the next item among a user's candidates. Rows whose next item no source
         found are left out; without any other row all features weigh the same.
         """
-        fusion = cls(model, trie, replace(contents, vectors=None), contents, torch.ones(3))
+        fusion = cls(model, trie, replace(contents, vectors=None), contents, counts, torch.ones(4))
         candidates, features = fusion.describe(histories, users, ends)
         is_target = torch.from_numpy(candidates == targets[:, None])
         rows = is_target.any(dim=1).nonzero().squeeze(1)
@@ -68,18 +72,21 @@ class Fusion:
         return replace(fusion, weights=weights)
 
     def describe(self, histories: Histories, users: Int64s, ends: Int64s) -> tuple[Int64s, Tensor]:
-        """The candidates [rows, 2 * FOUND] of users, filled up with -1, and their features [rows, 2 * FOUND, 3]."""
+        """The candidates [rows, 3 * FOUND] of users, filled up with -1, and their features [rows, 3 * FOUND, 4]."""
         states, seen = self.model.encode(histories, users, ends), seen_items(histories, users, ends)
         best = find_best_codes(self.model, states, self.trie, k=FOUND, beam=BEAM, excluded=seen)
         by_graph, _ = self.contents.top_items(histories, users, ends, FOUND)
-        candidates = np.sort(np.concatenate([best.items.cpu().numpy(), by_graph], axis=1), axis=1)
-        candidates[:, 1:][candidates[:, 1:] == candidates[:, :-1]] = -1  # both found it
+        popular = list_popular(self.counts, *seen)
+        candidates = np.sort(np.concatenate([best.items.cpu().numpy(), by_graph, popular], axis=1), axis=1)
+        candidates[:, 1:][candidates[:, 1:] == candidates[:, :-1]] = -1  # several sources found it
         items = torch.from_numpy(candidates).to(states.last.device)
         by_model = score_candidates(self.model, states, items).cpu()
         walk, both = (
             graph.score_candidates(histories, users, ends, candidates) for graph in (self.walks, self.contents)
         )
-        return candidates, torch.stack([by_model, torch.from_numpy(walk), torch.from_numpy(both - walk)], dim=2)
+        popularity = np.log1p(self.counts[np.maximum(candidates, 0)]).astype(np.float32)
+        others = [torch.from_numpy(feature) for feature in (walk, both - walk, popularity)]
+        return candidates, torch.stack([by_model, *others], dim=2)
 
     def top_items(self, histories: Histories, users: Int64s, ends: Int64s, k: int) -> tuple[Int64s, Floats]:
         """The best k items of each row that the user has not seen, and their scores.
@@ -92,6 +99,24 @@ class Fusion:
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # candidates ascend: of equal ones the first wins
         items: NDArray[np.int64] = np.take_along_axis(candidates, order, axis=1)
         return items, np.take_along_axis(scores, order, axis=1)
+
+
+def list_popular(counts: Int64s, offsets: Ints, seen: Ints) -> Int64s:
+    """The FOUND items [rows, FOUND] with the most events that each row's user has not seen, filled up with -1.
+
+    counts         [items] events
+    offsets, seen  row r has seen the items seen[offsets[r]:offsets[r + 1]]
+    """
+    lengths = np.diff(offsets)
+    order = np.argsort(-counts, kind="stable")[: FOUND + int(lengths.max(initial=0))]
+    places = np.full(len(counts), len(order))
+    places[order] = np.arange(len(order))
+    is_seen = np.zeros((len(lengths), len(order) + 1), bool)
+    is_seen[np.repeat(np.arange(len(lengths)), lengths), places[seen]] = True
+    first = np.argsort(is_seen[:, :-1], axis=1, kind="stable")[:, :FOUND]
+    popular = np.full((len(lengths), FOUND), -1)
+    popular[:, : first.shape[1]] = np.where(np.take_along_axis(is_seen, first, axis=1), -1, order[first])
+    return popular
 
 
 def learn_weights(features: Tensor, is_candidate: Tensor, targets: Tensor) -> Tensor:
