@@ -87,13 +87,13 @@ def make_shards(folder: Path) -> None:
     """The part of one worker."""
     shards = load_shards(folder)
     finders = {name: load_finder(folder / name) for name in json.loads((folder / "sources.json").read_text())}
-    mine = shards.places()[worker_index() :: worker_count()]
+    assigned = shards.places()[worker_index() :: worker_count()]
     report_progress = progress("generating shards of users") if worker_index() == 0 else None
-    for done, places in enumerate(mine, start=1):
+    for done, places in enumerate(assigned, start=1):
         for _ in shards.make(places, finders):  # it is stored: the rows are read later
             pass
         if report_progress:
-            report_progress(done, len(mine))
+            report_progress(done, len(assigned))
 
 
 if __name__ == "__main__":
