@@ -63,7 +63,10 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
         trained = make_generator(lake, settings, day, known)
     if trained.source:
         sources["generator"] = trained.source
-    parts = lists.make_lists(lake, settings, day, sources, behaviour, users, is_listed)
+    report_step("making the lists")
+    shards = lists.plan_shards(lake, settings, day, sources, behaviour, users, is_listed)
+    lists.make_in_workers(settings, shards, sources)
+    parts = lists.make_lists(shards, sources)
     lake.replace(TABLE, pa.RecordBatchReader.from_batches(contracts()[TABLE].arrow, parts), day=day)
     replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day) + trained.metrics)
     remove_checkpoints(lake, "generate")

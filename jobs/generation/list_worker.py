@@ -38,7 +38,8 @@ def run(workers: int, shards: Shards, savers: Mapping[str, Callable[[Path], None
         for source, save in savers.items():
             (folder / source).mkdir()
             save(folder / source)
-        (folder / "sources.json").write_text(json.dumps(list(savers)))
+        missing = [(places.start, places.stop) for places in shards.missing_places()]
+        (folder / "work.json").write_text(json.dumps({"sources": list(savers), "missing": missing}))
         run_workers(MODULE, folder, workers)
 
 
@@ -86,8 +87,9 @@ def load_finder(folder: Path) -> FindItems:
 def make_shards(folder: Path) -> None:
     """The part of one worker."""
     shards = load_shards(folder)
-    finders = {name: load_finder(folder / name) for name in json.loads((folder / "sources.json").read_text())}
-    assigned = shards.places()[worker_index() :: worker_count()]
+    work = json.loads((folder / "work.json").read_text())
+    finders = {name: load_finder(folder / name) for name in work["sources"]}
+    assigned = [range(*places) for places in work["missing"]][worker_index() :: worker_count()]
     report_progress = progress("generating shards of users") if worker_index() == 0 else None
     for done, places in enumerate(assigned, start=1):
         for _ in shards.make(places, finders):  # it is stored: the rows are read later

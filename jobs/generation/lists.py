@@ -49,7 +49,7 @@ def find_active_users(lake: Lake, settings: Settings, day: date) -> pa.Array:
     return distinct_strings(batch["user_id"] for batch in batches)
 
 
-def make_lists(
+def plan_shards(
     lake: Lake,
     settings: Settings,
     day: date,
@@ -57,8 +57,8 @@ def make_lists(
     behaviour: Behaviour,
     active_users: pa.Array,
     is_listed: NDArray[np.bool_],
-) -> Iterator[pa.RecordBatch]:
-    """Rows of gold.generated, in parts. Nothing that happened after the day counts.
+) -> Shards:
+    """What the lists are made from. Nothing that happened after the day counts.
 
     sources       by name
     active_users  IDs [users], sorted
@@ -70,7 +70,7 @@ def make_lists(
     popular = items[is_listed[items]], counts[is_listed[items]]
     inputs = _hash_inputs(sources, behaviour, [active, ends, is_listed, *popular])
     versions = {name: source.version for name, source in sources.items()}
-    shards = Shards(
+    return Shards(
         uri=lake.uri,
         folder=f"models/unfinished/generate/{day}/lists-{inputs}",
         day=day,
@@ -83,14 +83,25 @@ def make_lists(
         active=active,
         popular=popular,
     )
-    workers = min(count_workers(settings.generator.workers), len(shards.places()))
+
+
+def make_in_workers(settings: Settings, shards: Shards, sources: Mapping[str, Source]) -> None:
+    """Make and store the shards that are missing, if the settings ask for several workers.
+
+    raises  UserError with the sentence of a worker that failed
+    """
+    workers = min(count_workers(settings.generator.workers), len(shards.missing_places()))
     if workers > 1:
         list_worker.run(workers, shards, {name: source.save for name, source in sources.items()})
+
+
+def make_lists(shards: Shards, sources: Mapping[str, Source]) -> Iterator[pa.RecordBatch]:
+    """Rows of gold.generated, in parts. Shards that are not stored are made."""
     finders = {name: source.find_items for name, source in sources.items()}
     report_progress = progress("generating for users")
     for places in shards.places():
         yield from shards.make(places, finders)
-        report_progress(places.stop, len(active))
+        report_progress(places.stop, len(shards.active))
 
 
 def _hash_inputs(sources: Mapping[str, Source], behaviour: Behaviour, arrays: list[NDArray[Any]]) -> str:

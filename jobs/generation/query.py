@@ -7,6 +7,7 @@ The table goes to standard error; the last line on standard output has the same 
 ops.runs, where the job is called `query`.
 """
 
+import sys
 from datetime import date, timedelta
 from typing import Any
 
@@ -38,8 +39,10 @@ SHOWN = 20  # items
 def answer_query(lake: Lake, settings: Settings, day: date, query: str) -> JobResult:
     """Print the best items for a text.
 
-    raises  UserError if the text has no word, or if there is no generator that can read it
+    raises  UserError if the text has no word or is not valid UTF-8, or if there is no generator that can read it
     """
+    if not query.isascii() and query != query.encode(errors="replace").decode():
+        raise UserError(f"--query {query!r} is not valid UTF-8: write it again")
     if not split(query):
         raise UserError(f"--query {query!r} has no word: describe an item, for example --query 'red enamel mug'")
     uri = _find_generator(lake, day)
@@ -56,6 +59,8 @@ def answer_query(lake: Lake, settings: Settings, day: date, query: str) -> JobRe
     is_listed = torch.zeros(model.n_items, dtype=torch.bool, device=model.device)
     is_listed[places[places >= 0].to(model.device)] = True
     lists = find_lists(model, Words.read([query]), vector, is_listed, settings.generator.beam)
+    if not lists["words"]:
+        print("no item has a word of the query: the list shows what is near it", file=sys.stderr, flush=True)
     rows = _build_rows(lake, catalogue, places, lists)
     _print_table(f"{query}: by {uri}", rows)
     return JobResult(rows_out=len(rows), notes={"query": query, "generator_uri": uri, "items": rows})
@@ -68,8 +73,9 @@ def _find_generator(lake: Lake, day: date) -> str:
         raise UserError(f"no model was live after {day}: choose a later day, or run that day first")
     if not release["generator_uri"]:
         raise UserError(
-            f"no trained generator was live after {day}, and the item graph reads no texts: set [generator] preset to"
-            " sidereal and run a day; its log says whether its generator goes live"
+            f"no trained generator was live after {day}, and the item graph reads no texts: either the generator of the"
+            " day did not go live (the log of generate says why), or a rollback went back to a release without one;"
+            " set [generator] preset to sidereal and run the next day"
         )
     uri = str(release["generator_uri"])
     if is_stored(lake, f"{uri}/{ORIGIN}"):

@@ -53,17 +53,24 @@ class Shards:
         n = len(self.active)
         return [range(start, min(start + USERS_AT_ONCE, n)) for start in range(0, n, USERS_AT_ONCE)]
 
+    def missing_places(self) -> list[range]:
+        """The same for the shards that are not stored."""
+        return [places for places in self.places() if not self._file(places).exists()]
+
     def make(self, places: range, finders: Mapping[str, FindItems]) -> Iterator[pa.RecordBatch]:
         """Rows of gold.generated of a shard. They are read if they are stored, otherwise made and stored.
 
         finders  of the sources by name
         """
-        stored = LakeFile(self.uri, f"{self.folder}/{places.start}-{places.stop}.arrow")
+        stored = self._file(places)
         content = stored.read()
         if content is None:
             content = _to_bytes(self._find(self.active[places.start : places.stop], finders))
             stored.write(content)
         yield from pa.ipc.open_stream(content)
+
+    def _file(self, places: range) -> LakeFile:
+        return LakeFile(self.uri, f"{self.folder}/{places.start}-{places.stop}.arrow")
 
     def _find(self, users: Int64s, finders: Mapping[str, FindItems]) -> Iterator[pa.RecordBatch]:
         has_items = np.zeros(len(users), bool)

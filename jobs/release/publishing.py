@@ -58,7 +58,7 @@ def roll_back(lake: Lake) -> dict[str, Any]:
     """Make the newest release with another ranker or another generator live again, as a new release. returns its row
 
     The new release has the day of the live one, so the next day finds it as its champion.
-    raises  UserError if there is no release to roll back to, or if its ranker is gone
+    raises  UserError if there is no release to roll back to, or if one of its models is gone
     """
     releases = sorted(lake.arrow(TABLE).to_pylist(), key=lambda r: r["release"], reverse=True)
     if not releases:
@@ -67,14 +67,16 @@ def roll_back(lake: Lake) -> dict[str, Any]:
     daily = [r for r in releases if r["kind"] != "rollback"]
     # The live models may themselves come from a rollback: then a second rollback goes further back.
     origin = next(r for r in daily if _models(r) == _models(live))
-    older = [r for r in daily if r["release"] < origin["release"]]
+    # A release that was rolled back is skipped: after it there is the one that was made live instead.
+    older = [r for r in releases if r["release"] < origin["release"]]
     target = next((r for r in older if _models(r) != _models(live)), None)
     if target is None:
         raise UserError(
             f"no release before the model {live['model_version']} has another ranker or generator: there is nothing to"
             " roll back to"
         )
-    load_card(lake, target["model_uri"])  # raises if its files are gone
+    for uri in filter(None, (target["model_uri"], target["generator_uri"])):
+        load_card(lake, uri)  # raises if its files are gone
     row: dict[str, Any] = target | {
         "release": live["release"] + 1,
         "kind": "rollback",

@@ -42,11 +42,15 @@ class LakeFile:
     uri: str
     file: str
 
+    def exists(self) -> bool:
+        store, root = pafs.FileSystem.from_uri(self.uri)
+        return bool(store.get_file_info(f"{root}/{self.file}").type != pafs.FileType.NotFound)
+
     def read(self) -> bytes | None:
         """The bytes of the last `write`; None if the file is missing or damaged."""
-        store, root = pafs.FileSystem.from_uri(self.uri)
-        if store.get_file_info(f"{root}/{self.file}").type == pafs.FileType.NotFound:
+        if not self.exists():
             return None
+        store, root = pafs.FileSystem.from_uri(self.uri)
         with store.open_input_stream(f"{root}/{self.file}") as file:
             digest, content = file.read(DIGEST), bytes(file.read())
         is_whole = hashlib.sha256(content).digest() == digest  # not after a power cut, for example

@@ -7,7 +7,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from jobs import generate
-from jobs.generation import lists
+from jobs.generation import shards
 from jobs.generation.settings import Generator
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows, replace_metrics
@@ -201,7 +201,7 @@ def test_users_are_handled_in_parts_with_the_same_result(
     land(lake, [*FOLLOWED, event("new", "a", 5, kind="impression")])
     result = generate.run(lake, settings, DAY)
     whole = rows_of(lake, "gold.generated")
-    monkeypatch.setattr(lists, "USERS_AT_ONCE", 2)
+    monkeypatch.setattr(shards, "USERS_AT_ONCE", 2)
     generate.run(lake, settings, DAY)
     assert rows_of(lake, "gold.generated") == whole
     assert "generating for users  5 of 5" in capfd.readouterr().err

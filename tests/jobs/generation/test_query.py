@@ -87,8 +87,9 @@ def test_what_cannot_be_answered_is_said_in_one_sentence(
             answer_query(shop, settings, DAY if day == str(DAY) else DAY - timedelta(1), query)
         return str(error.value)
 
-    for empty in ("", "  ", "?!", "\udcff"):
+    for empty in ("", "  ", "?!"):
         assert "has no word: describe an item" in refusal(empty)
+    assert "is not valid UTF-8: write it again" in refusal("mug \udcff")
     assert f"no model was live after {DAY}" in refusal()
     put(shop, "gold.releases", [release_row(1, DAY)])
     assert "no trained generator was live" in refusal()

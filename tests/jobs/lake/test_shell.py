@@ -31,6 +31,17 @@ def test_views_read_the_tables_of_this_lake(lake: Lake) -> None:
     (funnel,) = spark.sql("SELECT * FROM gold.day_funnel").collect()
     assert (funnel.impressions, funnel.clicks, funnel.ctr) == (2, 1, 0.5)
     assert [row.title for row in spark.sql("SELECT * FROM gold.live_recommendations").collect()] == ["red teapot"]
+    put(lake, "gold.releases", [
+        release_row(1, DAY - timedelta(1)) | {"generator_uri": "models/g1/generator"},
+        release_row(2, DAY) | {"model_version": "m1", "generator_uri": "models/g2/generator"},
+        release_row(3, DAY, "rollback") | {"model_version": "m1", "generator_uri": "models/g1/generator"},
+    ])  # fmt: skip
+    put(lake, "gold.recommendations", [
+        {"user_id": "u1", "rank": 1, "item_id": item, "score": 0.5, "model_version": "m1", "day": day}
+        for day, item in ((DAY - timedelta(1), "i1"), (DAY, "i2"))
+    ])  # fmt: skip
+    register(spark, lake)
+    assert [row.title for row in spark.sql("SELECT * FROM gold.live_recommendations").collect()] == ["blue kettle"]
     replace_metrics(lake, "quantize", DAY, metric_rows("codebook", "all", {"collision_rate": 0.1, "hr_at_1": 0.9},
                                                      rows=7, version="cb1"))  # fmt: skip
     (health,) = spark.sql("SELECT * FROM gold.sid_health").collect()

@@ -1,6 +1,9 @@
 """What a release names, and what a rollback brings back."""
 
+import shutil
+from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -27,6 +30,8 @@ def publish(
     ranker = Ranker(design=Design("latest", k=2), n_items=1, tasks=("click",), seed=trained_on.day)
     card = ModelCard.from_settings(settings, f"m{trained_on}", "e1", "cb1", str(trained_on))
     uri = save_model(lake, "challenger", ranker, card, pa.array(["i"]))
+    for version in generators:
+        save_model(lake, "generator", ranker, replace(card, model_version=version), pa.array(["i"]))
     row = {"user_id": "u", "rank": 1, "item_id": "i", "score": 1.0, "day": day}
     sources = [("graph", "g"), *(("generator", version) for version in generators)]
     put(lake, "gold.generated", [row | {"source": source, "model_version": version} for source, version in sources])
@@ -64,3 +69,22 @@ def test_a_rollback_can_undo_the_generator_alone_and_a_second_one_goes_further_b
         assert (release["model_version"], release["generator_uri"]) == (model_version, f"models/{generator}/generator")
     with pytest.raises(UserError, match="has another ranker or generator: there is nothing to roll back to"):
         roll_back(lake)
+
+
+def test_a_rollback_does_not_go_back_to_a_release_that_was_rolled_back(lake: Lake, settings: Settings) -> None:
+    first = DAY - timedelta(2)
+    publish(lake, settings, first, ["v1"])
+    publish(lake, settings, first + timedelta(1), ["v2"])
+    roll_back(lake)
+    publish(lake, settings, DAY, ["v3"], ranker_day=first)
+    release = roll_back(lake)
+    assert (release["model_version"], release["generator_uri"]) == (f"m{first}", "models/v1/generator")
+
+
+def test_a_rollback_to_a_generator_that_is_gone_is_refused(lake: Lake, settings: Settings) -> None:
+    publish(lake, settings, DAY - timedelta(1), ["v1"])
+    publish(lake, settings, DAY, ["v2"])
+    shutil.rmtree(Path(lake.root) / "models/v1")
+    with pytest.raises(UserError, match=r"model models/v1/generator is not in .*: restore its folder"):
+        roll_back(lake)
+    assert len(lake.arrow("gold.releases")) == 2
