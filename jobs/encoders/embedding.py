@@ -86,16 +86,20 @@ def _shift_progress(report_progress: Callable[[int, int], None], before: int, to
 
 
 def _stream_texts(lake: Lake, missing: pa.Table) -> Iterator[pa.Table]:
-    """Yield the missing items with their texts and images, at least `ITEMS_AT_ONCE` at a time."""
+    """Yield the missing items with their texts and images, at least `ITEMS_AT_ONCE` at a time, each time sorted.
+
+    In bfloat16, a vector depends a little on the items that are computed with it. The rows of silver.items are in
+    another order in each run.
+    """
     waiting: list[pa.Table] = []
     wanted = set(zip(missing["item_id"].to_pylist(), strict=True))
     for batch in lake.batches("silver.items", [*KEY, "text", "image"]):
         waiting.append(pa.Table.from_batches([rows_with_keys(batch, ["item_id"], wanted)]))
         if sum(map(len, waiting)) >= ITEMS_AT_ONCE:
-            yield pa.concat_tables(waiting)
+            yield pa.concat_tables(waiting).sort_by("item_id")
             waiting = []
     if sum(map(len, waiting)):
-        yield pa.concat_tables(waiting)
+        yield pa.concat_tables(waiting).sort_by("item_id")
 
 
 def _delete_of_day(lake: Lake, items: pa.Table, encoder_version: str, day: date) -> None:

@@ -118,6 +118,25 @@ def test_a_slow_encoder_saves_by_time_and_a_fast_one_all_at_once(
     assert len(current_vectors(lake, base_encoder(settings).version)[0]) == 64
 
 
+def test_items_are_embedded_in_the_order_of_their_ids_however_the_table_holds_them(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_items(lake, 12)
+    table = lake.arrow("silver.items")
+    lake.replace("silver.items", table.take(np.random.default_rng(0).permutation(12)))
+    monkeypatch.setattr(embedding, "FIRST_ITEMS", 8)
+    texts: list[str] = []
+    fast_embed = embedder.embed
+
+    def note_texts(model: embedder.Embedder, chunk: list[str], images: list[str | None], **options: Any) -> Any:
+        texts.extend(chunk)
+        return fast_embed(model, chunk, images, **options)
+
+    monkeypatch.setattr(embedder, "embed", note_texts)
+    embed.run(lake, settings, DAY)
+    assert texts == [f"thing {n}" for n in range(12)]
+
+
 class StopError(Exception):
     pass
 
