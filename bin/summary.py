@@ -44,6 +44,8 @@ def results_table(rows: list[Row]) -> Table:
             values = (_format_number((row[model] or {}).get(metric), ".4f") for row in rows)
             table.add_row(f"{metric.upper()} of {model}", *values)
     table.add_row("promoted", *map(_describe_decision, rows))
+    if any(row["generator_live"] is not None for row in rows):
+        table.add_row("generator live", *({True: "yes", False: "no", None: "-"}[row["generator_live"]] for row in rows))
     return table
 
 

@@ -38,6 +38,7 @@ def _summarize_day(lake: Lake, day: date) -> dict[str, Any]:
         "collision_rate": metrics.codebook_value(day, "collision_rate"),
         **{model: _model_metrics(metrics, day, model) for model in ("champion", "challenger", "din")},
         "promoted": bool(release and release["kind"] == "promote"),
+        "generator_live": _to_bool(metrics.value(day, "generate", "generator", "all", "live")),
         "rolled_back_by": _find_rollback(lake, day),
         "reason": release["reason"] if release else _refusal(metrics, day),
         "seconds": {job: round(run["seconds"], 1) for job, run in runs.items()},
@@ -62,6 +63,10 @@ def _refusal(metrics: Metrics, day: date) -> str | None:
     """Why there is no release."""
     reasons = metrics.texts(day, "promote", "refused")
     return f"no release: {reasons[0]}" if reasons else None
+
+
+def _to_bool(value: float | None) -> bool | None:
+    return None if value is None else bool(value)
 
 
 def _to_int(value: float | None) -> int | None:

@@ -34,6 +34,7 @@ def test_the_reason_of_a_day_is_shown_without_control_characters() -> None:
         "champion": None,
         "challenger": None,
         "promoted": False,
+        "generator_live": None,
     }
     counts = ("rows_in", "rows_rejected", "rows_duplicate", "rows_conflicting", "items_embedded", "collision_rate")
     row |= dict.fromkeys(counts, 0)
@@ -43,8 +44,10 @@ def test_the_reason_of_a_day_is_shown_without_control_characters() -> None:
     assert f"2026-11-20: {SHOWN}" in output.getvalue()
     assert "\x1b" not in output.getvalue()
     assert "rows conflicting" not in output.getvalue()
-    print_summary([row | {"rows_conflicting": 2}], Console(file=output, width=200))
+    assert "generator live" not in output.getvalue()
+    print_summary([row | {"rows_conflicting": 2, "generator_live": False}], Console(file=output, width=200))
     assert "rows conflicting" in output.getvalue()
+    assert "generator live                      no\n" in output.getvalue()
 
 
 def test_the_error_of_a_job_is_shown_without_control_characters(

@@ -38,6 +38,14 @@ def test_a_kept_champion_is_not_promoted_and_says_why(lake: Lake) -> None:
     assert rows[1]["reason"] == "AUC fell"
 
 
+def test_a_day_says_whether_its_generator_is_live(lake: Lake) -> None:
+    before = DAY - timedelta(1)
+    replace_metrics(lake, "generate", before, metric_rows("generator", "all", {"live": 0.0}))
+    replace_metrics(lake, "generate", DAY, metric_rows("generator", "all", {"live": 1.0}))
+    rows = summarize(lake, [before - timedelta(1), before, DAY])
+    assert [row["generator_live"] for row in rows] == [None, False, True]
+
+
 def test_a_day_that_was_rolled_back_names_the_live_release(lake: Lake) -> None:
     before = DAY - timedelta(1)
     put(lake, "gold.releases", [release_row(1, before), release_row(2, DAY), release_row(3, DAY, "rollback")])
