@@ -14,7 +14,8 @@ Ways: what is quantized, how, and the sizes of the levels. Those that say no siz
     res_kmeans      residual k-means of the texts (OneRec)
     rq_vae          TIGER's quantizer of the texts
     letter          the same with LETTER's two losses: codes that follow behaviour, and are used equally
-    2x256 ...       res_kmeans_fsq of the texts with other sizes
+    2x256 ... 5x256 res_kmeans with another number of levels
+    3x64 ... 3x4096 res_kmeans_fsq of the texts with other sizes
 
 Columns, mean and standard deviation over the seeds: see bench/generate.py, and
 
@@ -61,7 +62,10 @@ def build_codes(way: str, log: KnownLog, seed: int) -> tuple[Tensor, Tensor]:
     """The items with codes [items] bool, and their codes [items with codes, levels]."""
     text = torch.from_numpy(log.catalogue.vectors)
     vectors, has_vector, settings = text, text.any(dim=1), dict[str, Any]()
-    kind = way if way in ("res_kmeans", "rq_vae") else "rq_vae" if way == "letter" else "res_kmeans_fsq"
+    kind = {"res_kmeans": "res_kmeans", "rq_vae": "rq_vae", "letter": "rq_vae"}.get(way, "res_kmeans_fsq")
+    sizes = SIZES.get(way, USUAL)
+    if len(sizes) != len(USUAL):  # res_kmeans_fsq has three levels
+        kind = "res_kmeans"
     if way in ("behaviour", "text_behaviour", "letter"):
         behaviour = learn_lightgcn(log, seed)
         if way == "behaviour":
@@ -72,7 +76,7 @@ def build_codes(way: str, log: KnownLog, seed: int) -> tuple[Tensor, Tensor]:
         else:
             settings = {"collaborative": behaviour.vectors[has_vector], "diversity_weight": DIVERSITY}
     known = vectors[has_vector]
-    book = quantizers.fit(kind, known, sizes=SIZES.get(way, USUAL), seed=seed, **settings)
+    book = quantizers.fit(kind, known, sizes=sizes, seed=seed, **settings)
     return has_vector, book.encode(known)
 
 
