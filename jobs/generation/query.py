@@ -41,7 +41,7 @@ def answer_query(lake: Lake, settings: Settings, day: date, query: str) -> JobRe
 
     raises  UserError if the text has no word or is not valid UTF-8, or if there is no generator that can read it
     """
-    if not query.isascii() and query != query.encode(errors="replace").decode():
+    if any("\ud800" <= letter <= "\udfff" for letter in query):  # what Python makes of bytes that are not UTF-8
         raise UserError(f"--query {query!r} is not valid UTF-8: write it again")
     if not split(query):
         raise UserError(f"--query {query!r} has no word: describe an item, for example --query 'red enamel mug'")

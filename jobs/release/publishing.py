@@ -67,7 +67,7 @@ def roll_back(lake: Lake) -> dict[str, Any]:
     daily = [r for r in releases if r["kind"] != "rollback"]
     # The live models may themselves come from a rollback: then a second rollback goes further back.
     origin = next(r for r in daily if _models(r) == _models(live))
-    # A release that was rolled back is skipped: after it there is the one that was made live instead.
+    # Rollbacks count, too: the newest row before a release is what was live, not what had been rolled back.
     older = [r for r in releases if r["release"] < origin["release"]]
     target = next((r for r in older if _models(r) != _models(live)), None)
     if target is None:

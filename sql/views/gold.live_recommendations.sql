@@ -5,7 +5,7 @@ WITH live AS (
   SELECT max_by(model_version, release) AS model_version, max_by(generator_uri, release) AS generator_uri
   FROM gold.releases
 ),
--- A rollback has the day on which it was made: its lists are those of the newest day with the same models.
+-- After a rollback, the live lists are from the newest day whose run published the same two models.
 live_day AS (
   SELECT max(r.day) AS day
   FROM gold.releases AS r

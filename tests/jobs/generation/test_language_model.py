@@ -16,7 +16,8 @@ from jobs.runtime import train_workers
 from jobs.settings.tree import Settings
 from tests.jobs.generation.made_shop import AFTER, BEFORE, DAY, N, land_walks, put_items, trained, walks
 from tests.jobs.generation.test_generate import event, land, list_of, rows_of
-from tests.jobs.generation.test_trained import interrupt, make_all_shards, metrics_of, without_versions
+from tests.jobs.generation.test_lists import make_all_shards, without_versions
+from tests.jobs.generation.test_trained import interrupt, metrics_of
 from tests.jobs.lake_rows import put, release_row
 from tests.models.generator.shop import save_lm
 

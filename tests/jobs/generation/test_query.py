@@ -89,7 +89,8 @@ def test_what_cannot_be_answered_is_said_in_one_sentence(
 
     for empty in ("", "  ", "?!"):
         assert "has no word: describe an item" in refusal(empty)
-    assert "is not valid UTF-8: write it again" in refusal("mug \udcff")
+    for damaged in ("\udcff", "mug \udcff"):
+        assert "is not valid UTF-8: write it again" in refusal(damaged)
     assert f"no model was live after {DAY}" in refusal()
     put(shop, "gold.releases", [release_row(1, DAY)])
     assert "no trained generator was live" in refusal()

@@ -6,10 +6,9 @@ from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
-from deltalake.exceptions import DeltaError
 
 from jobs import generate
-from jobs.generation import list_worker, shards, train_worker
+from jobs.generation import train_worker
 from jobs.generation import trained as trained_module
 from jobs.lake import Lake, UserError
 from jobs.runtime import train_workers
@@ -74,100 +73,6 @@ def test_a_rerun_gives_the_same_model_and_rows_and_nothing_after_the_day_changes
     later, _ = run_twice(lake, trained(settings))
     assert later[0] == first[0]
     assert rows_of(lake, "gold.generated", DAY) == first[1][0]
-
-
-def count_calls(function: Any, calls: list[Any]) -> Any:
-    def call(*arguments: Any) -> Any:
-        calls.append(arguments)
-        return function(*arguments)
-
-    return call
-
-
-def read_and_die(lake: Lake, table: str, data: Any, **_: Any) -> None:
-    if table == shards.TABLE:
-        data.read_all()
-        raise KeyboardInterrupt
-
-
-@pytest.mark.usefixtures("open_gate")
-def test_a_run_killed_while_it_makes_lists_trains_nothing_again_and_makes_only_the_missing_lists(
-    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put_items(lake, settings)
-    land_walks(lake)
-    monkeypatch.setattr(shards, "USERS_AT_ONCE", 10)
-    one_epoch = trained(settings, epochs=1)
-    generate.run(lake, one_epoch, DAY)
-    undisturbed = rows_of(lake, "gold.generated"), rows_of(lake, "gold.metrics")
-    find, made = shards.Shards._find, []
-
-    def die_in_third(*arguments: Any) -> Any:
-        made.append(arguments)
-        if len(made) == 3:
-            raise KeyboardInterrupt
-        return find(*arguments)
-
-    monkeypatch.setattr(shards.Shards, "_find", die_in_third)
-    with pytest.raises(DeltaError, match="KeyboardInterrupt"):
-        generate.run(lake, one_epoch, DAY)
-    capsys.readouterr()
-    generate.run(lake, one_epoch, DAY)
-    assert len(made) == 4  # of 3 shards, the last again
-    assert "training resumes from" in capsys.readouterr().err
-    assert (rows_of(lake, "gold.generated"), rows_of(lake, "gold.metrics")) == undisturbed
-    assert not (Path(lake.root) / "models/unfinished/generate").exists()
-
-
-def run_one_worker(module: str, folder: Path, workers: int) -> None:
-    """Training by the first of several workers, in this process."""
-    assert (module, workers) == ("jobs.generation.train_worker", 2)
-    train_worker.TRAINING.run_worker(folder, is_first=True)
-
-
-def make_all_shards(module: str, folder: Path, workers: int) -> None:
-    """What the workers that make lists do, in this process."""
-    assert (module, workers) == (list_worker.MODULE, 2)
-    list_worker.make_shards(folder)
-
-
-def without_versions(lake: Lake) -> list[Any]:
-    return [row | {"model_version": ""} for row in rows_of(lake, "gold.generated")]
-
-
-@pytest.mark.usefixtures("open_gate")
-def test_lists_that_workers_make_are_those_of_one_process(
-    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_items(lake, settings)
-    land_walks(lake)
-    monkeypatch.setattr(shards, "USERS_AT_ONCE", 15)
-    generate.run(lake, trained(settings, epochs=1), DAY)
-    alone = without_versions(lake)
-    monkeypatch.setattr(list_worker, "run_workers", make_all_shards)
-    monkeypatch.setattr(train_workers, "run_workers", run_one_worker)
-    calls: list[Any] = []
-    monkeypatch.setattr(shards.Shards, "_find", count_calls(shards.Shards._find, calls))
-    generate.run(lake, trained(settings, epochs=1, workers=2), DAY)
-    assert len(calls) == 2  # each shard was made once: the main process made none again
-    assert without_versions(lake) == alone
-
-
-def test_lists_of_a_killed_run_are_not_used_after_users_did_something_else(
-    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    graph = trained(settings, "graph")
-    land_walks(lake)
-    with monkeypatch.context() as patched:
-        patched.setattr(Lake, "replace", read_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            generate.run(lake, graph, DAY)
-    assert list((Path(lake.root) / "models/unfinished/generate").rglob("*.arrow"))
-    land(lake, [*walks(BEFORE, range(8)), *walks(DAY, range(8, 9))])
-    generate.run(lake, graph, DAY)
-    resumed = rows_of(lake, "gold.generated")
-    generate.run(lake, graph, DAY)  # nothing unfinished is left
-    assert rows_of(lake, "gold.generated") == resumed
 
 
 @pytest.mark.usefixtures("open_gate")
@@ -327,6 +232,12 @@ def test_a_killed_training_resumes_and_a_finished_one_leaves_no_checkpoint(
 
 def interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
+
+
+def run_one_worker(module: str, folder: Path, workers: int) -> None:
+    """Training by the first of several workers, in this process."""
+    assert (module, workers) == ("jobs.generation.train_worker", 2)
+    train_worker.TRAINING.run_worker(folder, is_first=True)
 
 
 @pytest.mark.usefixtures("open_gate")
