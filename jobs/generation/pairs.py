@@ -53,10 +53,15 @@ def write_pairs(lake: Lake, behaviour: Behaviour, day: date) -> None:
 
 
 def load_graph(lake: Lake, items: ItemIndex, day: date, graph_days: int) -> ItemGraph:
-    """The item graph at the end of a day: the sum of the pairs of its last `graph_days` days."""
+    """The item graph at the end of a day: the sum of the pairs of its last `graph_days` days.
+
+    Items that corrected logs do not name any more are left out.
+    """
     rows = lake.query(_SUM, day=day, after=day - timedelta(days=graph_days))
     before, after = items.index_of(rows["item_a"]), items.index_of(rows["item_b"])
-    return ItemGraph.from_pairs(before, after, rows["weight"].to_numpy(), n_items=len(items.ids))
+    is_known = (before >= 0) & (after >= 0)
+    weight = rows["weight"].to_numpy()[is_known]
+    return ItemGraph.from_pairs(before[is_known], after[is_known], weight, n_items=len(items.ids))
 
 
 def make_finder(graph: ItemGraph, is_listed: Bools) -> FindItems:

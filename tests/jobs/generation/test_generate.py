@@ -177,6 +177,15 @@ def test_days_older_than_graph_days_are_forgotten(lake: Lake, settings: Settings
     assert list_of(lake, "u") == ["c"]
 
 
+def test_pairs_of_an_item_that_corrected_logs_do_not_name_any_more_are_left_out(lake: Lake, settings: Settings) -> None:
+    kept = [event("r", item, n, BEFORE) for n, item in enumerate("ab")]
+    land(lake, [*kept, event("r", "wrong", 2, BEFORE)], BEFORE)
+    generate.run(lake, settings, BEFORE)
+    land(lake, [*kept, event("u", "a", 1)], touched={DAY})  # the day before was corrected, and generate not run again
+    generate.run(lake, settings, DAY)
+    assert list_of(lake, "u") == ["b"]
+
+
 def test_a_user_without_a_history_gets_popular_items(lake: Lake, settings: Settings) -> None:
     land(lake, [*FOLLOWED, event("new", "a", 5, kind="impression"), event("lone", "q", 5),
                 event("back", "a", 1, BEFORE, "purchase"), event("back", "a", 1, DAY, "cancel")])  # fmt: skip

@@ -74,6 +74,42 @@ def test_the_pairs_of_days_add_up_to_those_of_the_whole_history(monkeypatch: pyt
     np.testing.assert_allclose(daily.steps.toarray(), build_graph(histories).steps.toarray(), rtol=1e-6)
 
 
+def test_the_pairs_of_a_day_reach_back_over_events_that_were_taken_back() -> None:
+    """User 0 takes 20 events back on the second day; the days together have the pairs of what is left."""
+    users, kinds = np.zeros(64, np.int64), np.ones(64, np.int64)
+    items = np.concatenate([np.arange(40), np.arange(10, 30), np.arange(100, 104)])
+    kinds[40:60] = ~1
+    histories = Histories.from_arrays(users, items, np.arange(64), 1, kinds=kinds)
+    taken = np.arange(10, 30)
+    histories = histories.take_back(np.zeros(20, np.int64), taken, taken, np.arange(40, 60), kind=1)
+    left = [*range(10), *range(30, 40), *range(100, 104)]
+    end, since = histories.offsets[1:], np.array([60])
+    before, after, weight = count_pairs(histories, end, window=12, since=since)
+    expected = {
+        (left[first], left[second]): 1 / (second - first)
+        for second in range(20, 24)
+        for first in range(second - 12, second)
+    }
+    counted = dict(zip(zip(before.tolist(), after.tolist(), strict=True), weight.tolist(), strict=True))
+    assert counted == pytest.approx(expected)
+
+
+def test_the_pairs_of_a_day_cost_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 60 long histories one goes on: only its latest events are read."""
+    histories = build_histories(*([0, 1, 2, 3] * 100 for _ in range(60)))
+    ends = histories.offsets[1:]
+    since = ends - (np.arange(60) == 7)
+    read: list[int] = []
+
+    def is_hidden(self: Histories, events: graph.Int64s, ends: graph.Int64s) -> NDArray[np.bool_]:
+        read.append(len(events))
+        return np.zeros(len(events), bool)
+
+    monkeypatch.setattr(Histories, "is_hidden", is_hidden)
+    assert len(count_pairs(histories, ends, since=since).weight)
+    assert sum(read) == 1 + graph.WINDOW
+
+
 @pytest.mark.parametrize("form", [np.array, sparse.csr_matrix])
 def test_scores_are_those_of_the_formula(form: Callable[[graph.Floats], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "SCORES_AT_ONCE", 7 * ITEMS)  # in parts of seven users
