@@ -28,8 +28,8 @@ Presets:
     lc_rec       a language model that writes semantic IDs of texts, or of behaviour (semantic_convergence): trained as
                  the task generate does it by default. They need --language-model, a folder with config.json, tokenizer
                  and *.safetensors, and are not among the default presets
-    fused_ranks  the lists of sidereal and graph_words, joined by reciprocal rank fusion as [recommend] order = "fused"
-                 does it
+    fused_ranks  the lists of sidereal and graph_words, joined by reciprocal rank fusion. [recommend] order = "fused"
+                 joins the lists of generator, plain graph and ranker by the same rule
     fused        what sidereal, graph_words and popular find, ranked by weights that are learned on the validation items
 
 Columns, mean and standard deviation over the seeds:

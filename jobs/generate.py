@@ -48,7 +48,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     days = pairs.list_days(lake, day, settings.generator.graph_days)
     event_days = [past for past in lake.partition_days("silver.events") if past <= days[-1]]
     check_nothing_newer_is_replaced(lake, pairs.TABLE, days, event_days)
-    users = lists.find_active_users(lake, settings, day)
+    users = lists.find_visitors(lake, settings, day)
     behaviour = Behaviour.load(lake, settings, days[-1], users)
     for pairs_day in days:
         report_step(f"counting which items followed each other on {pairs_day}")

@@ -51,7 +51,9 @@ class ItemInputs(ItemIndex):
 
 
 def load_item_inputs(lake: Lake, settings: Settings, items: ItemIndex, design: Design, day: date) -> ItemInputs | str:
-    """What the design reads of the items, as it was known on a day: IDs and vectors of later days do not count.
+    """What the design reads of the items. IDs and vectors of days after `day` do not count.
+
+    Texts, and which items there are, are those of silver.items now: the table does not keep older ones.
 
     returns  the inputs, or a sentence that says what is missing
     raises   UserError if two items have the same semantic ID and twin number
@@ -91,7 +93,7 @@ def find_known_items(lake: Lake, items: ItemIndex, acted_on: Ints, last: date) -
 
 
 def find_listed_items(lake: Lake, items: ItemIndex) -> NDArray[np.bool_]:
-    """Which items [items] can be recommended: those of silver.items, or all if no log told of items."""
+    """Which items [items] can be recommended: those of silver.items, or all if that table is empty."""
     catalogue = lake.arrow("silver.items", ["item_id"])["item_id"].combine_chunks()
     if not len(catalogue):
         return np.ones(len(items.ids), bool)

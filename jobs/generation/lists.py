@@ -42,7 +42,7 @@ class Source:
     inputs: Sequence[NDArray[Any]] = ()
 
 
-def find_active_users(lake: Lake, settings: Settings, day: date) -> pa.Array:
+def find_visitors(lake: Lake, settings: Settings, day: date) -> pa.Array:
     """The IDs of users who did or saw anything in the last `[recommend] active_days` days, sorted."""
     where = (ds.field("day") > _last_inactive_day(settings, day)) & (ds.field("day") <= day)
     batches = lake.batches("silver.events", ["user_id"], where & ds.field("user_id").is_valid())
@@ -55,16 +55,16 @@ def plan_shards(
     day: date,
     sources: Mapping[str, Source],
     behaviour: Behaviour,
-    active_users: pa.Array,
+    visitors: pa.Array,
     is_listed: NDArray[np.bool_],
 ) -> Shards:
     """What the lists are made from. Nothing that happened after the day counts.
 
-    sources       by name
-    active_users  IDs [users], sorted
-    is_listed     [items] bool, whether a list can hold an item
+    sources    by name
+    visitors   IDs [users], sorted: they get lists
+    is_listed  [items] bool, whether a list can hold an item
     """
-    active = pc.index_in(active_users, behaviour.users).to_numpy().astype(np.int64)
+    active = pc.index_in(visitors, behaviour.users).to_numpy().astype(np.int64)
     ends = behaviour.ends(day)
     items, counts = count_popular(behaviour.histories, ends, _last_inactive_day(settings, day))
     popular = items[is_listed[items]], counts[is_listed[items]]

@@ -1,4 +1,7 @@
-"""Histories as batches of sequences of similar length."""
+"""Histories as batches of sequences of similar length.
+
+A sequence is filled up to the longest of its batch. Sorted by length, that is little: tests allow 5 % of a batch.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields

@@ -1,6 +1,7 @@
 """The fused list: generator, item graph and popular items, ranked by weights that are learned on held-out events.
 
-bench/generate.py measures it. The daily run joins ranks instead (jobs/ranking/lists.py): that needs no held-out events.
+bench/generate.py measures it. The daily run joins ranks instead (jobs/ranking/lists.py): its lists are also ordered by
+the ranker, which these weights do not know.
 """
 
 from dataclasses import dataclass, replace
