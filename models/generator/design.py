@@ -24,7 +24,6 @@ class Design:
     length         how many of the latest events of a history the model reads
     window         how many of the next items each position predicts
     window_decay   each further item of the window counts this much of the one before it
-    full_softmax   whether the negatives of the head `items` are weighed as if they were all items
     dropout        of the input vectors
     block_dropout  inside the blocks
     item_weight    how much the scores of the head `items` count when it ranks what the head `codes` found
@@ -40,7 +39,6 @@ class Design:
     length: int = 50
     window: int = 1
     window_decay: float = 0.5
-    full_softmax: bool = False
     dropout: float = 0.5
     block_dropout: float = 0.2
     item_weight: float = 1.0

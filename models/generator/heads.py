@@ -12,9 +12,7 @@ TEMPERATURE = 0.03  # of the cosines in `ParallelCodes`, as in RPG
 LOWEST = torch.finfo(torch.float32).min
 
 
-def sampled_softmax(
-    states: Tensor, negatives: Tensor, targets: Tensor, positions: Tensor, places: Tensor, raise_by: float
-) -> Tensor:
+def sampled_softmax(states: Tensor, negatives: Tensor, targets: Tensor, positions: Tensor, places: Tensor) -> Tensor:
     """Cross-entropy [pairs] of a state's next items, each against negatives that all states share.
 
     A negative that is one of the state's next items does not count as a negative.
@@ -24,12 +22,11 @@ def sampled_softmax(
     targets    [pairs, dim] vectors of the next items
     positions  [pairs] int64, the state that each target belongs to
     places     [pairs] int64, the place of each target among the negatives; -1 if it is not there
-    raise_by   added to the scores of negatives: log(items / negatives) makes them stand for all items
     """
     scores = (states @ negatives.T).float()
     is_negative = places >= 0
     scores[positions[is_negative], places[is_negative]] = LOWEST
-    totals = scores.logsumexp(dim=1).gather(0, positions) + raise_by
+    totals = scores.logsumexp(dim=1).gather(0, positions)
     target_scores = (F.embedding(positions, states) * targets).sum(dim=1).float()
     return torch.logaddexp(totals, target_scores) - target_scores
 

@@ -55,14 +55,12 @@ def total_weight(batch: Batch, window_weights: tuple[float, ...]) -> float:
 class _Negatives:
     """What the head `items` compares the next items with.
 
-    items     [negatives] int64, different items, ascending
-    vectors   [negatives, dim]
-    raise_by  see `sampled_softmax`
+    items    [negatives] int64, different items, ascending
+    vectors  [negatives, dim]
     """
 
     items: Tensor
     vectors: Tensor
-    raise_by: float
 
 
 def compute_loss(
@@ -70,14 +68,12 @@ def compute_loss(
     batch: Batch,
     negatives: Tensor,
     trie: CodeTrie | None,
-    raise_by: float = 0.0,
     queries: Queries | None = None,
 ) -> Tensor:
     """The sum over pairs of weight times cross-entropy, and over the heads of the model.
 
     negatives  [negatives] int64, different items, ascending
     trie       of the items' codes, for the head `codes`
-    raise_by   see `sampled_softmax`
     queries    each is a pair of weight 1: a history of the query alone, and the item that it asks for
     """
     device = model.device
@@ -91,7 +87,7 @@ def compute_loss(
     vectors = model.items(distinct)
     input_places, *other_places = places.split([len(part) for part in parts])
     target_vectors, queried_vectors, negative_vectors = (F.embedding(part, vectors) for part in other_places)
-    drawn = _Negatives(negatives, negative_vectors, raise_by)
+    drawn = _Negatives(negatives, negative_vectors)
     losses = []
     if len(targets.items):
         history = model.backbone(F.embedding(input_places.view(inputs.shape), vectors))
@@ -123,7 +119,7 @@ def _head_loss(
     losses = []
     if "items" in model.design.heads:
         places = _find_places(targets.items, negatives.items)
-        loss = sampled_softmax(last, negatives.vectors, target_vectors, targets.positions, places, negatives.raise_by)
+        loss = sampled_softmax(last, negatives.vectors, target_vectors, targets.positions, places)
         losses.append(loss @ targets.weights)
     if trie is not None and model.decoder is not None:
         is_encoder_decoder = model.design.backbone == "encoder_decoder"

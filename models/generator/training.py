@@ -168,6 +168,5 @@ def _compute_mean_loss(
     model: Generator, batch: Batch, negatives: Tensor, queries: Queries | None, data: _Data, weight: float
 ) -> Tensor:
     """This worker's part of the mean loss. weight: of the pairs of all workers, without queries"""
-    raise_by = math.log(len(data.items) / len(negatives)) if model.design.full_softmax else 0.0
     with mixed_precision(model.device, on_cpu=True):
-        return compute_loss(model, batch, negatives, data.trie, raise_by, queries) / max(weight, 1e-9)
+        return compute_loss(model, batch, negatives, data.trie, queries) / max(weight, 1e-9)
