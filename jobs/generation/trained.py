@@ -24,7 +24,7 @@ from jobs.generation.lists import Source
 from jobs.generation.settings import Generator as GeneratorSettings
 from jobs.generation.shards import FindItems
 from jobs.generation.trained_lists import measure_hit_rate
-from jobs.generation.training import NAME, Fitted, build_card, curve_metrics, fit_design
+from jobs.generation.training import NAME, Fitted, build_card, curve_metrics, fit_design, list_inputs
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
 from jobs.release.model_store import hash_models, save_model
@@ -71,7 +71,7 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     if isinstance(fitted, str):
         return _refuse(fitted)
     model, items = fitted.model, fitted.items
-    version = f"{day}-{settings.hash}-{hash_models({NAME: model}, items.ids)}"
+    version = f"{day}-{settings.hash}-{hash_models({NAME: model}, items.ids, list_inputs(items))}"
     _, acted_on = seen_items(histories, np.arange(len(before)), before)
     is_known = find_known_items(lake, items, acted_on, yesterday)
     find_items = fitted.make_finder(items.in_catalogue & is_known)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jobs.codebooks.store import version_suffix
@@ -156,6 +157,11 @@ def train_generator(
     inputs = arrays | {name: model.get_buffer(name).cpu().numpy() for name in NOT_TRAINED}
     unfinished = LakeCheckpoint.for_training(lake, "generate", day, model, inputs, described)
     return TRAINING.run(count_workers(g.workers), model, arrays, unfinished, NAME, **options)
+
+
+def list_inputs(items: ItemInputs) -> list[NDArray[Any]]:
+    """What decides the lists of a generator besides its weights: codes, text vectors and words of the items."""
+    return [tensor.numpy() for tensor in (items.codes, items.text, items.words.offsets, items.words.numbers)]
 
 
 def build_card(settings: Settings, items: ItemInputs, version: str, day: date) -> ModelCard:

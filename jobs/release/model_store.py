@@ -5,16 +5,18 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -53,14 +55,19 @@ class ModelCard:
         return settings.model_copy(update={"logs": logs, "ranker": r})
 
 
-def hash_models(models: Mapping[str, nn.Module], items: pa.Array) -> str:
-    """Eight hex digits of all weights and the items that they belong to: other weights get another version."""
+def hash_models(models: Mapping[str, nn.Module], items: pa.Array, inputs: Iterable[NDArray[Any]] = ()) -> str:
+    """Eight hex digits of all weights and the items that they belong to: other weights get another version.
+
+    inputs  what is stored with the models besides weights, such as the codes of the items
+    """
     digest = hashlib.sha256("\n".join(items.to_pylist()).encode())
     for name, model in sorted(models.items()):
         digest.update(name.encode())
         for key, tensor in sorted(model.state_dict().items()):
             digest.update(key.encode())
             digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)  # NumPy knows no bfloat16
+    for values in inputs:
+        digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()[:8]
 
 

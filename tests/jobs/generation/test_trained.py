@@ -6,13 +6,15 @@ from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
+from safetensors.torch import load_file
 
 from jobs import generate
-from jobs.generation import train_worker
+from jobs.generation import train_worker, training
 from jobs.generation import trained as trained_module
 from jobs.lake import Lake, UserError
 from jobs.runtime import train_workers
 from jobs.settings.tree import Settings
+from models.generator.saved import NOT_TRAINED
 from tests.jobs.generation.made_shop import AFTER, BEFORE, DAY, N, land_walks, put_items, trained, walks
 from tests.jobs.generation.test_generate import event, land, list_of, rows_of
 from tests.jobs.lake_rows import put, release_row
@@ -97,6 +99,34 @@ def test_the_next_day_starts_from_the_generator_of_the_live_release(
     weights.write_bytes(weights.read_bytes()[:100])
     generate.run(lake, trained(settings), AFTER)
     assert "warning: the generator starts from random weights: model models/" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("open_gate")
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("silver.items", lambda row: {"text": f"{row['text']} corrected", "content_hash": row["item_id"] + "2"}),
+        ("gold.item_embeddings", lambda row: {"vector": [-value for value in row["vector"]]}),
+        ("gold.semantic_ids", lambda row: {"c1": (row["c1"] + 1) % 4}),
+    ],
+)
+def test_items_that_were_corrected_get_another_version_though_the_weights_are_the_same(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, table: str, change: Any
+) -> None:
+    def load_stored(version: str) -> dict[str, Any]:
+        return load_file(Path(lake.root) / "models" / version / "generator/model.safetensors")
+
+    put_items(lake, settings)
+    land_walks(lake)
+    monkeypatch.setattr(training, "train_generator", lambda *_: [])  # no epoch is better than the weights at the start
+    version = generate.run(lake, trained(settings), DAY).notes["generator"]
+    put(lake, table, [row | change(row) for row in lake.arrow(table).to_pylist()])
+    corrected = generate.run(lake, trained(settings), DAY).notes["generator"]
+    assert corrected != version
+    before, after = load_stored(version), load_stored(corrected)
+    differing = {name for name, values in after.items() if values.tolist() != before[name].tolist()}
+    assert differing
+    assert differing <= set(NOT_TRAINED)
 
 
 def with_other_likes(settings: Settings) -> Settings:
