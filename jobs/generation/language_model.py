@@ -22,11 +22,12 @@ from jobs.generation.language_model_worker import (
     read_task_data,
     save,
 )
-from jobs.generation.training import NAME, Fitted, keeps_codes
+from jobs.generation.stored import keeps_codes
+from jobs.generation.training import NAME, Fitted
 from jobs.lake import Lake, UserError
 from jobs.ranking.items import ItemIndex
 from jobs.release.model_store import is_stored, load_card, local_folder
-from jobs.release.releases import live_release
+from jobs.release.releases import latest_generator
 from jobs.runtime.checkpoint import LakeCheckpoint
 from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
@@ -98,19 +99,20 @@ def load_texts(lake: Lake, items: ItemIndex) -> Texts:
 def build_language_model(
     lake: Lake, settings: Settings, day: date, items: ItemInputs, texts: Texts
 ) -> LanguageGenerator:
-    """The language model that training starts from: that of the live release, or that of the settings.
+    """The language model that training starts from: the latest that was live, or that of the settings.
 
     raises  UserError if there is no readable model
     """
     g, lines = settings.generator, [item_json(text) for text in texts]
-    folder = _find_folder_to_continue(lake, settings, day, items)
+    uri = latest_generator(lake, before=str(day)) if g.warm_start else None
+    folder = _find_folder(lake, settings, uri, items) if uri else None
     if folder is not None:
         try:
             generator = load_generator(str(folder), items.codes, lines, g.language_model.lora_rank, g.seed)
-            print("the generator starts from the weights of the live release", file=sys.stderr, flush=True)
+            print(f"the generator starts from the weights of {uri}", file=sys.stderr, flush=True)
             return generator
         except ValueError as error:
-            print(f"warning: the live generator is not used: {error}", file=sys.stderr, flush=True)
+            print(f"warning: the generator of an earlier day is not used: {error}", file=sys.stderr, flush=True)
     print(f"the generator starts from {g.language_model.model}", file=sys.stderr, flush=True)
     try:
         return load_generator(g.language_model.model, items.codes, lines, g.language_model.lora_rank, g.seed)
@@ -139,23 +141,19 @@ def _find_missing(data: TaskData, preset: str) -> str | None:
     return None
 
 
-def _find_folder_to_continue(lake: Lake, settings: Settings, day: date, items: ItemInputs) -> Path | None:
-    """The files of the language model of the release that was live before the day, if it can be trained further.
+def _find_folder(lake: Lake, settings: Settings, uri: str, items: ItemInputs) -> Path | None:
+    """The files of a stored language model, if they fit the settings and today's items.
 
-    None if there is none, if another language model, preset or rank made it, or if its inputs have another meaning
-    today: likes from another rating on, or codes that do not keep their numbers.
+    None if they are of no language model, if another language model, preset or rank made it, or if its inputs have
+    another meaning today: likes from another rating on, or codes that do not keep their numbers.
     """
-    release = live_release(lake, before=str(day)) if settings.generator.warm_start else None
-    if release is None or not release["generator_uri"]:
-        return None
-    uri = str(release["generator_uri"])
     if not is_stored(lake, f"{uri}/{ORIGIN}"):
         return None
     try:
         card = load_card(lake, uri)
         origin = json.loads((folder := local_folder(lake, uri)).joinpath(ORIGIN).read_text())
     except (UserError, ValueError) as error:
-        print(f"warning: the live generator is not used: {error}", file=sys.stderr, flush=True)
+        print(f"warning: the generator of an earlier day is not used: {error}", file=sys.stderr, flush=True)
         return None
     is_same = origin == _origin(settings) and card.like_from == settings.logs.like_from
     return folder if is_same and keeps_codes(settings, card, items) else None

@@ -49,7 +49,7 @@ class Generator(Section):
     valid_users: Count = 2000
     # Training stops when this many epochs in a row were not better than the best one before them.
     patience: Count = 2
-    # Start from the generator of the live release. false: start from random weights every day.
+    # Start from the latest generator that was live. false: start from random weights every day.
     warm_start: bool = True
     # Number of worker processes that share every batch and make the lists. 0: one for each GPU, or one without a GPU.
     workers: int = Field(default=0, ge=0, le=4096)

@@ -1,4 +1,4 @@
-"""Trains the generator of a day: warm start, training, training curve."""
+"""Trains the generator of a day: where it starts, training, training curve."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -11,21 +11,20 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from jobs.codebooks.store import version_suffix
 from jobs.generation.items import ItemInputs, load_item_inputs
-from jobs.generation.language_model_folder import ORIGIN
 from jobs.generation.shards import FindItems
+from jobs.generation.stored import load_stored_generator
 from jobs.generation.train_worker import TRAINING, list_arrays
 from jobs.generation.trained_lists import make_finder, save_finder
-from jobs.lake import Lake, UserError
+from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
 from jobs.ranking.items import ItemIndex
-from jobs.release.model_store import ModelCard, is_stored, load_card, read_model
-from jobs.release.releases import live_release
+from jobs.release.model_store import ModelCard
+from jobs.release.releases import latest_generator
 from jobs.runtime.checkpoint import LakeCheckpoint
 from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
-from models.generator import PRESETS, Design, Epoch, Generator, load, reindex_items, save
+from models.generator import PRESETS, Design, Epoch, Generator, save
 from models.generator.saved import NOT_TRAINED
 from models.precision import device
 from models.ranker.histories import Histories, Int64s
@@ -87,9 +86,10 @@ def fit_design(
 
 
 def build_generator(lake: Lake, settings: Settings, day: date, design: Design, items: ItemInputs) -> Generator:
-    """The generator that training starts from: that of the live release, or one with random weights."""
-    model = load_generator_to_continue(lake, settings, day, design, items)
-    start = "random weights" if model is None else "the weights of the live release"
+    """The generator that training starts from: the latest that was live, or one with random weights."""
+    uri = latest_generator(lake, before=str(day)) if settings.generator.warm_start else None
+    model = load_stored_generator(lake, settings, uri, design, items) if uri else None
+    start = "random weights" if model is None else f"the weights of {uri}"
     print(f"the generator starts from {start}", file=sys.stderr, flush=True)
     if model is None:
         sizes, text_dim, seed = items.code_sizes, items.text.shape[1], settings.generator.seed
@@ -98,49 +98,6 @@ def build_generator(lake: Lake, settings: Settings, day: date, design: Design, i
         model.items.set_text(items.text)
         model.items.set_words(items.words)
     return model.to(device())
-
-
-def load_generator_to_continue(
-    lake: Lake, settings: Settings, day: date, design: Design, items: ItemInputs
-) -> Generator | None:
-    """The generator of the release that was live before the day, for today's items, codes and texts.
-
-    None if there is no such generator, if it cannot be read, or if its design differs. Also None if its inputs have
-    another meaning today: likes from another rating on, vectors of another encoder, codes of a codebook of another
-    encoder or kind or of a refit that does not keep the numbers of codes.
-    """
-    release = live_release(lake, before=str(day)) if settings.generator.warm_start else None
-    if release is None or not release["generator_uri"]:
-        return None
-    uri = str(release["generator_uri"])
-    if is_stored(lake, f"{uri}/{ORIGIN}"):  # a language model
-        return None
-    try:
-        card = load_card(lake, uri)
-        old, old_index = read_model(lake, uri, items, load)
-    except UserError as error:
-        print(f"warning: the generator starts from random weights: {error}", file=sys.stderr, flush=True)
-        return None
-    if old.design != design or card.like_from != settings.logs.like_from:
-        return None
-    has_same_encoder = card.encoder_version == items.encoder_version
-    if "text" in design.inputs and not (has_same_encoder and old.items.text.shape[1] == items.text.shape[1]):
-        return None
-    if design.reads_codes and not keeps_codes(settings, card, items):
-        return None
-    return reindex_items(old, old_index, items.codes, items.text, items.words)
-
-
-def keeps_codes(settings: Settings, card: ModelCard, items: ItemInputs) -> bool:
-    """Whether the codes of today's items mean what they meant to a stored model.
-
-    They do not if they are of another encoder or kind, or of a refit that does not keep the numbers of codes.
-    """
-    has_same_encoder = card.encoder_version == items.encoder_version
-    has_same_kind = has_same_encoder and card.codebook_version.endswith(version_suffix(settings.quantizer))
-    # Refits of residual k-means start from the codebook before, so their codes keep their numbers.
-    keeps_numbers = has_same_kind and settings.quantizer.kind.startswith("res_kmeans")
-    return card.codebook_version == items.codebook_version or keeps_numbers
 
 
 def train_generator(

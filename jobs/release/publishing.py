@@ -16,7 +16,7 @@ from jobs.release.decisions import LISTS
 from jobs.release.gate import Decision
 from jobs.release.mlflow_registry import set_champion_alias
 from jobs.release.model_store import load_card
-from jobs.release.releases import live_release
+from jobs.release.releases import find_origin, live_release, models_of
 
 TABLE = "gold.releases"
 METRICS = "gold.metrics"
@@ -64,12 +64,10 @@ def roll_back(lake: Lake) -> dict[str, Any]:
     if not releases:
         raise UserError("there is no release yet, so there is nothing to roll back to")
     live = releases[0]
-    daily = [r for r in releases if r["kind"] != "rollback"]
-    # The live models may themselves come from a rollback: then a second rollback goes further back.
-    origin = next(r for r in daily if _models(r) == _models(live))
+    origin = find_origin(releases, live)  # if the live release is a rollback, a second rollback goes further back
     # Rollbacks count, too: the newest row before a release is what was live, not what had been rolled back.
     older = [r for r in releases if r["release"] < origin["release"]]
-    target = next((r for r in older if _models(r) != _models(live)), None)
+    target = next((r for r in older if models_of(r) != models_of(live)), None)
     if target is None:
         raise UserError(
             f"no release before the model {live['model_version']} has another ranker or generator: there is nothing to"
@@ -89,11 +87,6 @@ def roll_back(lake: Lake) -> dict[str, Any]:
     message = f"Release {row['release']} is live: {row['reason']}, model {row['model_version']}."
     print(message, file=sys.stderr, flush=True)
     return row
-
-
-def _models(release: dict[str, Any]) -> tuple[str, str | None]:
-    """The ranker and the generator of a release."""
-    return release["model_version"], release["generator_uri"]
 
 
 def _find_generator(lake: Lake, day: date, version: int | None) -> str | None:

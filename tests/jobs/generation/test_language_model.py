@@ -84,7 +84,7 @@ def test_a_language_model_worse_than_the_graph_makes_no_lists(lake: Lake, settin
 
 
 @pytest.mark.usefixtures("open_gate")
-def test_the_next_day_starts_from_the_language_model_of_the_live_release(
+def test_the_next_day_starts_from_the_latest_language_model_that_was_live(
     lake: Lake, settings: Settings, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_items(lake, settings)
@@ -92,11 +92,11 @@ def test_the_next_day_starts_from_the_language_model_of_the_live_release(
     version = generate.run(lake, small(settings, folder), DAY).notes["generator"]
     assert f"the generator starts from {folder}" in capsys.readouterr().err
     uri = f"models/{version}/generator"
-    put(lake, "gold.releases", [release_row(1, DAY) | {"generator_uri": uri}])
+    put(lake, "gold.releases", [release_row(1, DAY) | {"generator_uri": uri}, release_row(2, DAY)])  # 2 has none
     land_walks(lake, AFTER)
     put_items(lake, settings, range(N + 2))  # two items are new
     generate.run(lake, small(settings, folder), AFTER)
-    assert "starts from the weights of the live release" in capsys.readouterr().err
+    assert f"starts from the weights of {uri}" in capsys.readouterr().err
     generate.run(lake, small(settings, folder, language_model={"lora_rank": 3}), AFTER)
     assert f"the generator starts from {folder}" in capsys.readouterr().err
     generate.run(lake, trained(settings, epochs=1), AFTER)
@@ -105,7 +105,7 @@ def test_the_next_day_starts_from_the_language_model_of_the_live_release(
     assert "warning" not in errors
     (Path(lake.root) / uri / "codes.safetensors").write_bytes(b"no")
     generate.run(lake, small(settings, folder), AFTER)
-    assert "warning: the live generator is not used: " in (errors := capsys.readouterr().err)
+    assert "warning: the generator of an earlier day is not used: " in (errors := capsys.readouterr().err)
     assert f"the generator starts from {folder}" in errors
 
 

@@ -89,7 +89,7 @@ def test_the_next_day_starts_from_the_generator_of_the_live_release(
     land_walks(lake, AFTER)
     put_items(lake, settings, range(N + 2))  # two items are new
     generate.run(lake, trained(settings), AFTER)
-    assert "starts from the weights of the live release" in capsys.readouterr().err
+    assert f"starts from the weights of models/{version}/generator" in capsys.readouterr().err
     curve = metrics_of(lake, "epoch_0", AFTER)  # the weights it starts from are measured first
     assert curve["generator", "recall_at_10"] is not None
     for changed in (trained(settings, "tiger"), trained(settings, warm_start=False), with_other_likes(settings)):
@@ -98,7 +98,23 @@ def test_the_next_day_starts_from_the_generator_of_the_live_release(
     weights = Path(lake.root) / "models" / version / "generator/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     generate.run(lake, trained(settings), AFTER)
-    assert "warning: the generator starts from random weights: model models/" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert f"warning: the generator of an earlier day is not used: model models/{version}/generator" in errors
+    assert "starts from random weights" in errors
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_after_a_day_without_a_generator_the_next_day_starts_from_the_one_before(
+    lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake, BEFORE)
+    version = generate.run(lake, trained(settings), BEFORE).notes["generator"]
+    live = release_row(1, BEFORE) | {"generator_uri": f"models/{version}/generator"}
+    put(lake, "gold.releases", [live, release_row(2, DAY)])  # the generator of DAY was refused
+    land_walks(lake, AFTER)
+    generate.run(lake, trained(settings), AFTER)
+    assert f"the generator starts from the weights of models/{version}/generator" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("open_gate")

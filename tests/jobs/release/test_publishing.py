@@ -13,7 +13,7 @@ from jobs.lake.metrics import replace_metrics
 from jobs.release.gate import Decision
 from jobs.release.model_store import ModelCard, save_model
 from jobs.release.publishing import publish_release, roll_back
-from jobs.release.releases import live_release
+from jobs.release.releases import latest_generator, live_release
 from jobs.settings.tree import Settings
 from models.ranker import Design, Ranker
 from tests.jobs.lake_rows import DAY, put
@@ -79,6 +79,39 @@ def test_a_rollback_does_not_go_back_to_a_release_that_was_rolled_back(lake: Lak
     publish(lake, settings, DAY, ["v3"], ranker_day=first)
     release = roll_back(lake)
     assert (release["model_version"], release["generator_uri"]) == (f"m{first}", "models/v1/generator")
+
+
+def test_a_second_rollback_goes_further_back_though_a_later_day_published_the_same_models(
+    lake: Lake, settings: Settings
+) -> None:
+    first = DAY - timedelta(2)
+    for day, generators in ((first, []), (DAY - timedelta(1), ["v1"]), (DAY, [])):
+        publish(lake, settings, day, generators, ranker_day=first)
+    assert roll_back(lake)["generator_uri"] == "models/v1/generator"
+    assert roll_back(lake)["generator_uri"] is None
+    with pytest.raises(UserError, match="there is nothing to roll back to"):
+        roll_back(lake)
+    assert latest_generator(lake, before=str(DAY + timedelta(1))) is None
+
+
+def test_after_days_without_a_generator_the_latest_one_that_was_not_rolled_back_counts(
+    lake: Lake, settings: Settings
+) -> None:
+    def find_latest(day: date) -> str | None:
+        return latest_generator(lake, before=str(day + timedelta(1)))
+
+    first, second, third = (DAY - timedelta(days) for days in (3, 2, 1))
+    assert find_latest(DAY) is None
+    publish(lake, settings, first, ["v1"])
+    publish(lake, settings, second, [])
+    assert find_latest(second) == "models/v1/generator"
+    publish(lake, settings, third, ["v2"])
+    assert find_latest(third) == "models/v2/generator"
+    assert find_latest(second) == "models/v1/generator"
+    assert roll_back(lake)["generator_uri"] is None
+    assert find_latest(third) == "models/v1/generator"
+    publish(lake, settings, DAY, [])
+    assert find_latest(DAY) == "models/v1/generator"
 
 
 def test_a_rollback_to_a_generator_that_is_gone_is_refused(lake: Lake, settings: Settings) -> None:
