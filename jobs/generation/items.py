@@ -68,14 +68,14 @@ def load_item_inputs(lake: Lake, settings: Settings, items: ItemIndex, design: D
         if codebook is None:
             return "there is no codebook of these [quantizer] settings: run quantize of this day first"
         codebook_version = codebook.version
-        codes = _load_unique_codes(lake, items, codebook_version, day)
+        codes = load_unique_codes(lake, items, codebook_version, day)
         if not (codes >= 0).any():
             return f"the codebook {codebook_version} had given no item an ID by the end of {day}"
     if "text" in design.inputs:
         text = _load_text_vectors(lake, items, encoder_version, day)
         if not text.shape[1]:
             return f"no item had a vector of {encoder_version} at the end of {day}: run embed of this day first"
-    words = Words.read(_load_texts(lake, items) if "words" in design.inputs else [""] * n_items)
+    words = Words.read(load_item_texts(lake, items) if "words" in design.inputs else [""] * n_items)
     is_listed = torch.from_numpy(find_listed_items(lake, items))
     return ItemInputs(items.ids, codes, text, words, is_listed, codebook_version, encoder_version)
 
@@ -100,7 +100,12 @@ def find_listed_items(lake: Lake, items: ItemIndex) -> NDArray[np.bool_]:
     return np.array(pc.is_in(items.ids, catalogue).to_numpy(zero_copy_only=False))
 
 
-def _load_unique_codes(lake: Lake, items: ItemIndex, version: str, day: date) -> Tensor:
+def load_unique_codes(lake: Lake, items: ItemIndex, version: str, day: date) -> Tensor:
+    """The codes and the twin number of each item [items, levels] in a codebook version, as they were on a day.
+
+    returns  no row twice; -1 for an item without an ID
+    raises   UserError if two items have the same semantic ID and twin number
+    """
     where = (ds.field("codebook_version") == version) & (ds.field("day") <= day)
     rows = lake.arrow(IDS, ["item_id", *CODES, "twin"], where)
     places = items.index_of(rows["item_id"])
@@ -124,7 +129,7 @@ def read_columns(lake: Lake, items: ItemIndex, names: list[str]) -> Iterator[tup
         )
 
 
-def _load_texts(lake: Lake, items: ItemIndex) -> list[str]:
+def load_item_texts(lake: Lake, items: ItemIndex) -> list[str]:
     """The text of each item [items], empty for an item that silver.items does not have."""
     texts = [""] * len(items.ids)
     for place, row in read_columns(lake, items, ["text"]):

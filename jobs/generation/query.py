@@ -1,8 +1,9 @@
 """The best items for a text, by the trained generator: `python -m jobs.generate --day <day> --query <text>`.
 
-Reads gold.releases, silver.items, the generator that was live after the day, and the encoder that it reads texts with.
-It lists the items that this generator knows and that silver.items still has, whether anybody acted on them or not.
-Three lists are joined: what the generator writes, items that share words, and items whose text vectors are near.
+Reads gold.releases, silver.items, the generator that was live after the day, and what it reads texts with: an encoder,
+or for a language model gold.semantic_ids. It lists items that silver.items still has, whether anybody acted on them or
+not. Three lists are joined: what the generator writes, items that share words, and, if the generator reads text
+vectors, items whose vectors are near.
 The table goes to standard error; the last line on standard output has the same rows as `items`. Writes no table but
 ops.runs, where the job is called `query`.
 """
@@ -21,6 +22,7 @@ from jobs.encoders.location import load_embedder
 from jobs.encoders.tuned_encoders import find_encoder
 from jobs.generation.language_model_folder import ORIGIN
 from jobs.lake import JobResult, Lake, UserError
+from jobs.lake.arrow import distinct_strings
 from jobs.ranking.items import ItemIndex
 from jobs.release.model_store import is_stored, load_card, read_model
 from jobs.release.releases import live_release
@@ -46,22 +48,16 @@ def answer_query(lake: Lake, settings: Settings, day: date, query: str) -> JobRe
     if not split(query):
         raise UserError(f"--query {query!r} has no word: describe an item, for example --query 'red enamel mug'")
     uri = _find_generator(lake, day)
-    catalogue = ItemIndex(lake.arrow("silver.items", ["item_id"])["item_id"].combine_chunks())
-    model, places = read_model(lake, uri, catalogue, load)
-    if not model.design.reads_queries:
-        raise UserError(
-            f"the generator that was live after {day} does not know items by their texts, but by"
-            f" {' and '.join(model.design.inputs)}: set [generator] preset to sidereal and run a day"
-        )
-    version = load_card(lake, uri).encoder_version
-    vector = _embed(lake, settings, version, query) if "text" in model.design.inputs else torch.zeros(1, 0)
-    model = model.to(device())
-    is_listed = torch.zeros(model.n_items, dtype=torch.bool, device=model.device)
-    is_listed[places[places >= 0].to(model.device)] = True
-    lists = find_lists(model, Words.read([query]), vector, is_listed, settings.generator.beam)
+    catalogue = ItemIndex(distinct_strings(batch["item_id"] for batch in lake.batches("silver.items", ["item_id"])))
+    if is_stored(lake, f"{uri}/{ORIGIN}"):
+        from jobs.generation.language_model_query import ask_language_model  # slow to import
+
+        lists = ask_language_model(lake, settings, uri, catalogue, query, day)
+    else:
+        lists = _ask_design(lake, settings, uri, catalogue, query, day)
     if not lists["words"]:
         print("no item has a word of the query: the list shows what is near it", file=sys.stderr, flush=True)
-    rows = _build_rows(lake, catalogue, places, lists)
+    rows = _build_rows(lake, catalogue, lists)
     _print_table(f"{query}: by {uri}", rows)
     return JobResult(rows_out=len(rows), notes={"query": query, "generator_uri": uri, "items": rows})
 
@@ -77,13 +73,30 @@ def _find_generator(lake: Lake, day: date) -> str:
             " day did not go live (the log of generate says why), or a rollback went back to a release without one;"
             " set [generator] preset to sidereal and run the next day"
         )
-    uri = str(release["generator_uri"])
-    if is_stored(lake, f"{uri}/{ORIGIN}"):
+    return str(release["generator_uri"])
+
+
+def _ask_design(
+    lake: Lake, settings: Settings, uri: str, catalogue: ItemIndex, query: str, day: date
+) -> dict[str, list[int]]:
+    """The lists of a generator that is no language model: items of the catalogue by their index, best first.
+
+    raises  UserError if it does not read texts, or if it or its encoder is missing or damaged
+    """
+    model, places = read_model(lake, uri, catalogue, load)
+    if not model.design.reads_queries:
         raise UserError(
-            f"the generator that was live after {day} is a language model, which --query does not ask: set [generator]"
-            " preset to sidereal and run a day"
+            f"the generator that was live after {day} does not know items by their texts, but by"
+            f" {' and '.join(model.design.inputs)}: set [generator] preset to sidereal and run a day"
         )
-    return uri
+    version = load_card(lake, uri).encoder_version
+    vector = _embed(lake, settings, version, query) if "text" in model.design.inputs else torch.zeros(1, 0)
+    model = model.to(device())
+    is_listed = torch.zeros(model.n_items, dtype=torch.bool, device=model.device)
+    is_listed[places[places >= 0].to(model.device)] = True
+    lists = find_lists(model, Words.read([query]), vector, is_listed, settings.generator.beam)
+    index = {place: item for item, place in enumerate(places.tolist())}
+    return {name: [index[place] for place in items] for name, items in lists.items()}
 
 
 def _embed(lake: Lake, settings: Settings, version: str, query: str) -> Tensor:
@@ -102,20 +115,19 @@ def _embed(lake: Lake, settings: Settings, version: str, query: str) -> Tensor:
         raise UserError(f"the encoder {version} cannot be used: {error}; restore its folder") from None
 
 
-def _build_rows(lake: Lake, catalogue: ItemIndex, places: Tensor, lists: dict[str, list[int]]) -> list[dict[str, Any]]:
-    """The best items of the lists. places: of the catalogue's items in the model, -1 for a new one"""
-    ids = dict(zip(places.tolist(), catalogue.ids.to_pylist(), strict=True))
-    best = join_lists(lists, SHOWN)
-    titles = load_titles(lake, {ids[item] for item, _ in best})
+def _build_rows(lake: Lake, catalogue: ItemIndex, lists: dict[str, list[int]]) -> list[dict[str, Any]]:
+    """The best items of the lists, which hold indices of the catalogue."""
+    best = [(item, catalogue.ids[item].as_py(), score) for item, score in join_lists(lists, SHOWN)]
+    titles = load_titles(lake, {item_id for _, item_id, _ in best})
     return [
         {
             "rank": rank,
-            "item_id": ids[item],
-            "title": titles[ids[item]],
+            "item_id": item_id,
+            "title": titles[item_id],
             "score": score,
             "sources": [name for name, items in lists.items() if item in items],
         }
-        for rank, (item, score) in enumerate(best, start=1)
+        for rank, (item, item_id, score) in enumerate(best, start=1)
     ]
 
 

@@ -93,6 +93,10 @@ class ItemEmbedding(nn.Module):
         """The words of items [n]: what `set_words` received."""
         return Words(self.word_offsets, self.word_numbers).take(items)
 
+    def all_words(self) -> Words:
+        """The words of every item [items]: what `set_words` received."""
+        return Words(self.word_offsets[:-1], self.word_numbers)
+
     def codes_of(self, items: Tensor) -> Tensor:
         """The codes [n, levels] of items [n]: what `set_codes` received, -1 for items without codes."""
         codes = self.codes[items]

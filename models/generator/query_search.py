@@ -27,7 +27,7 @@ def find_lists(model: Generator, words: Words, text: Tensor, is_listed: Tensor, 
     words, text = words.to(model.device), text.to(model.device)
     return {
         "generator": _list_generated(model, words, text, is_listed, beam),
-        "words": _list_best(score_by_words(model.items, words), is_listed),
+        "words": list_by_words(model.items.all_words(), model.items.rarity, words, is_listed),
         "text": _list_best(score_by_text(model.items, text), is_listed),
     }
 
@@ -41,16 +41,25 @@ def join_lists(lists: dict[str, list[int]], k: int) -> list[tuple[int, float]]:
     return sorted(votes.items(), key=lambda vote: (-vote[1], vote[0]))[:k]
 
 
-def score_by_words(items: ItemEmbedding, words: Words) -> Tensor:
-    """The cosine [items] between TF-IDF vectors of the query's words and of each item's words; 0 for no word."""
-    owners = torch.repeat_interleave(items.word_offsets.diff())
-    squares = items.rarity[items.word_numbers] ** 2
-    totals, shared = squares.new_zeros(2, items.n_items + 1)
+def list_by_words(item_words: Words, rarity: Tensor, words: Words, is_listed: Tensor) -> list[int]:
+    """The items that share most words with a query, best first. Arguments as for `find_lists` and `score_by_words`."""
+    return _list_best(score_by_words(item_words, rarity, words), is_listed)
+
+
+def score_by_words(item_words: Words, rarity: Tensor, words: Words) -> Tensor:
+    """The cosine [items] between TF-IDF vectors of a query's words and of each item's words; 0 for no word.
+
+    item_words  of each item
+    rarity      [BUCKETS] float32, how much a word counts: see `Words.weigh`
+    """
+    owners = torch.repeat_interleave(item_words.offsets.diff())
+    squares = rarity[item_words.numbers] ** 2
+    totals, shared = squares.new_zeros(2, len(item_words))
     totals.index_add_(0, owners, squares)
-    shared.index_add_(0, owners, squares * torch.isin(items.word_numbers, words.numbers))
-    length = (items.rarity[words.numbers] ** 2).sum()
+    shared.index_add_(0, owners, squares * torch.isin(item_words.numbers, words.numbers))
+    length = (rarity[words.numbers] ** 2).sum()
     cosines: Tensor = shared * (totals * length).clamp(min=1e-12).rsqrt()
-    return cosines[:-1]
+    return cosines
 
 
 def score_by_text(items: ItemEmbedding, text: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from jobs import generate
 from jobs.encoders.embedding import embed_missing
 from jobs.encoders.tuned_encoders import base_encoder
 from jobs.generation import trained as trained_module
-from jobs.generation.language_model_folder import ORIGIN
 from jobs.generation.query import answer_query
 from jobs.lake import Lake, UserError
 from jobs.settings.tree import Settings
@@ -101,5 +100,3 @@ def test_what_cannot_be_answered_is_said_in_one_sentence(
     card = Path(shop.root) / uri / "card.json"
     card.write_text(card.read_text().replace(base_encoder(settings).version, "other-t64"))
     assert "with the encoder other-t64, which is neither in the lake nor" in refusal()
-    (Path(shop.root) / uri / ORIGIN).write_text("{}")
-    assert "is a language model, which --query does not ask" in refusal()

@@ -23,7 +23,7 @@ def test_words_and_text_score_as_the_cosine_of_their_vectors() -> None:
     items, texts = build().items, Words.read(TEXTS)
     query, vector = Words.read(["Red MUG!"]), torch.nn.functional.normalize(torch.rand(1, TEXT))
     vectors = torch.from_numpy(texts.tf_idf().toarray())  # the first text has the same words as the query
-    torch.testing.assert_close(score_by_words(items, query), vectors @ vectors[0])
+    torch.testing.assert_close(score_by_words(items.all_words(), items.rarity, query), vectors @ vectors[0])
     torch.testing.assert_close(score_by_text(items, vector), items.text[:-1] @ vector[0])
 
 
