@@ -28,7 +28,7 @@ from jobs.generation.language_model_folder import check_folder
 from jobs.generation.measure import measure_yesterdays_lists
 from jobs.generation.query import answer_query
 from jobs.generation.shards import TABLE
-from jobs.generation.trained import Trained, make_generator
+from jobs.generation.trained import GeneratorOfDay, make_generator
 from jobs.lake import JobResult, Lake, arrow_dataset
 from jobs.lake.contracts import contracts
 from jobs.lake.metrics import replace_metrics
@@ -56,31 +56,31 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     graph = pairs.load_graph(lake, behaviour.items, day, settings.generator.graph_days)
     is_listed = find_listed_items(lake, behaviour.items)
     sources = {"graph": _make_graph_source(settings, day, graph, is_listed)}
-    trained = Trained()
+    generator = GeneratorOfDay()
     if settings.generator.preset != "graph":
         report_step(f"training the generator {settings.generator.preset}")
         known = behaviour if days[-1] == day else Behaviour.load(lake, settings, day, users)
-        trained = make_generator(lake, settings, day, known)
-    if trained.source:
-        sources["generator"] = trained.source
+        generator = make_generator(lake, settings, day, known)
+    if generator.source:
+        sources["generator"] = generator.source
     report_step("making the lists")
     shards = lists.plan_shards(lake, settings, day, sources, behaviour, users, is_listed)
     lists.make_in_workers(settings, shards, sources)
     parts = lists.make_lists(shards, sources)
     lake.replace(TABLE, pa.RecordBatchReader.from_batches(contracts()[TABLE].arrow, parts), day=day)
-    replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day) + trained.metrics)
+    replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day) + generator.metrics)
     remove_checkpoints(lake, "generate")
     written = arrow_dataset(lake.delta(TABLE)).count_rows(filter=ds.field("day") == day)
-    return JobResult(len(users), written, notes={"days_counted": len(days)} | trained.notes)
+    return JobResult(len(users), written, notes={"days_counted": len(days)} | generator.notes)
 
 
 def _make_graph_source(settings: Settings, day: date, graph: ItemGraph, is_listed: Bools) -> lists.Source:
-    steps = graph.steps
+    matrix = graph.steps
     return lists.Source(
         version=lists.build_version(settings, day, "graph"),
         find_items=pairs.make_finder(graph, is_listed),
         save=partial(pairs.save_finder, graph, is_listed),
-        inputs=[steps.data, steps.indices, steps.indptr],
+        inputs=[matrix.data, matrix.indices, matrix.indptr],
     )
 
 

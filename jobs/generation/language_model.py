@@ -23,7 +23,7 @@ from jobs.generation.language_model_worker import (
     save,
 )
 from jobs.generation.stored import keeps_codes
-from jobs.generation.training import NAME, Fitted
+from jobs.generation.training import NAME, TrainedGenerator
 from jobs.lake import Lake, UserError
 from jobs.ranking.items import ItemIndex
 from jobs.release.model_store import is_stored, load_card, local_folder
@@ -51,7 +51,7 @@ def fit_language_model(
     histories: Histories,
     ends: Int64s,
     valid_users: int,
-) -> Fitted | str:
+) -> TrainedGenerator | str:
     """Train the language model of the day.
 
     ends         [users] where training ends
@@ -77,7 +77,7 @@ def fit_language_model(
     curve = TRAINING.run(
         count_workers(g.workers), generator, arrays, checkpoint, NAME, preset=g.preset, plan=plan
     )  # fmt: skip
-    return Fitted(
+    return TrainedGenerator(
         generator,
         items,
         curve,

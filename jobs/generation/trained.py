@@ -24,7 +24,7 @@ from jobs.generation.lists import Source
 from jobs.generation.settings import Generator as GeneratorSettings
 from jobs.generation.shards import FindItems
 from jobs.generation.trained_lists import measure_hit_rate
-from jobs.generation.training import NAME, Fitted, build_card, curve_metrics, fit_design, list_inputs
+from jobs.generation.training import NAME, TrainedGenerator, build_card, curve_metrics, fit_design, list_inputs
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
 from jobs.release.model_store import hash_models, save_model
@@ -39,7 +39,7 @@ Rates = dict[str, tuple[float, int]]  # by source: hit rate, and number of items
 
 
 @dataclass(frozen=True)
-class Trained:
+class GeneratorOfDay:
     """The generator of a day.
 
     source   what makes its lists; None if it does not go live
@@ -52,44 +52,45 @@ class Trained:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behaviour) -> Trained:
+def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behaviour) -> GeneratorOfDay:
     """Train the generator of the preset, and decide whether it goes live.
 
     behaviour  what users did until the end of the day, and nothing later
     raises     UserError if training diverges, or semantic IDs are damaged
     """
     g, yesterday = settings.generator, day - timedelta(days=1)
-    histories, moved = cut_histories(behaviour.histories, midnight_after(yesterday - timedelta(days=g.train_days)))
+    first = day - timedelta(days=g.train_days)
+    histories, moved = cut_histories(behaviour.histories, midnight_after(first - timedelta(days=1)))
     before = behaviour.ends(yesterday) - moved
     if not (histories.lengths(np.arange(len(before)), before) >= 2).any():
-        return _refuse(f"no user acted on two items in the {g.train_days} days until {yesterday}")
+        return _refuse(f"no user acted on two items from {first} to {yesterday}")
     measured = Validation.draw(histories, before, 2 * g.valid_users, g.seed).users
     if len(measured) < 2:
         return _refuse(f"fewer than two users with a history acted on {day}: nothing could be measured")
     valid_users = len(measured) // 2
-    fitted = _find_fit(g)(lake, settings, day, behaviour.items, histories, before, valid_users)
-    if isinstance(fitted, str):
-        return _refuse(fitted)
-    model, items = fitted.model, fitted.items
+    generator = _find_fit(g)(lake, settings, day, behaviour.items, histories, before, valid_users)
+    if isinstance(generator, str):
+        return _refuse(generator)
+    model, items = generator.model, generator.items
     version = f"{day}-{settings.hash}-{hash_models({NAME: model}, items.ids, list_inputs(items))}"
     _, acted_on = seen_items(histories, np.arange(len(before)), before)
     is_known = find_known_items(lake, items, acted_on, yesterday)
-    find_items = fitted.make_finder(items.in_catalogue & is_known)
+    find_items = generator.make_finder(items.in_catalogue & is_known)
     is_listed = items.in_catalogue.numpy()
     rates = _compare(lake, settings, day, behaviour, find_items, is_listed, measured[valid_users:])
-    metrics = curve_metrics(fitted.curve, version)
+    metrics = curve_metrics(generator.curve, version)
     for name, (rate, count) in rates.items():
         metrics += metric_rows(name, "gate", {f"hit_rate_at_{COMPARED}": rate}, rows=count, version=version)
     reason = _find_objection(rates)
     if reason is not None:
         return _refuse(reason, metrics)
-    save_model(lake, NAME, model, build_card(settings, items, version, day), items.ids, fitted.save)
+    save_model(lake, NAME, model, build_card(settings, items, version, day), items.ids, generator.save)
     metrics += metric_rows(NAME, "all", {"live": 1.0}, version=version)
-    find_items, save = fitted.make_finder(items.in_catalogue), partial(fitted.save_finder, items.in_catalogue)
-    return Trained(Source(version, find_items, save), metrics, {"generator": version})
+    find_items, save = generator.make_finder(items.in_catalogue), partial(generator.save_finder, items.in_catalogue)
+    return GeneratorOfDay(Source(version, find_items, save), metrics, {"generator": version})
 
 
-def _find_fit(generator: GeneratorSettings) -> Callable[..., Fitted | str]:
+def _find_fit(generator: GeneratorSettings) -> Callable[..., TrainedGenerator | str]:
     """What trains the preset."""
     if generator.is_language_model:
         from jobs.generation.language_model import fit_language_model  # slow to import
@@ -130,8 +131,8 @@ def _find_objection(rates: Rates) -> str | None:
     return None
 
 
-def _refuse(reason: str, metrics: list[dict[str, Any]] | None = None) -> Trained:
+def _refuse(reason: str, metrics: list[dict[str, Any]] | None = None) -> GeneratorOfDay:
     """A day without a generator. The reason goes to the log, to the notes and to gold.metrics."""
     print(f"the generator does not go live: {reason}; the item graph alone makes lists", file=sys.stderr, flush=True)
     rows = metric_rows(NAME, "refused", {reason: 1.0}) + metric_rows(NAME, "all", {"live": 0.0})
-    return Trained(None, [*(metrics or []), *rows], {"generator": None, "reason": reason})
+    return GeneratorOfDay(None, [*(metrics or []), *rows], {"generator": None, "reason": reason})

@@ -35,7 +35,7 @@ OPTIONS = {"seed", "epochs", "tokens", "negatives", "lr", "patience"}  # setting
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainedGenerator:
     """A generator that was trained, before it is known whether it goes live.
 
     items        what it knows of the items
@@ -60,7 +60,7 @@ def fit_design(
     histories: Histories,
     ends: Int64s,
     valid_users: int,
-) -> Fitted | str:
+) -> TrainedGenerator | str:
     """Train the generator of the day, by the design of the preset.
 
     ends         [users] where training ends
@@ -75,7 +75,7 @@ def fit_design(
     model = build_generator(lake, settings, day, design, items)
     curve = train_generator(lake, settings, day, model, histories, ends, valid_users)
     beam = settings.generator.beam
-    return Fitted(
+    return TrainedGenerator(
         model,
         items,
         curve,
