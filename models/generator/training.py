@@ -20,10 +20,13 @@ from models.generator.validation import Validation
 from models.precision import mixed_precision
 from models.ranker.histories import Histories, Int64s
 from models.training import parallel
-from models.training.checkpoint import Checkpoint, resume, save_state
+from models.training.checkpoint import Checkpoint, resume, save_state, use_weights
 from models.training.optimizers import build_optimizers
 
 MEMORY = 0.98  # of Adam; with 0.999 the best epoch on amazon_beauty is 2 % worse on held-out events
+# What is measured and kept is an average of the epochs' weights. The newest epoch counts this much, the earlier ones
+# together the rest. On amazon_beauty, that is 1 to 2 % better on held-out events.
+NEWEST = 0.5
 Progress = Callable[[int, int], None]  # batches done, maximum number of batches
 
 
@@ -59,6 +62,8 @@ def fit(
 ) -> list[Epoch]:
     """Train the model in place and leave it at the epoch that predicts the validation users' next items best.
 
+    An epoch is measured, and kept, as the average of its weights and those of the epochs before it (NEWEST).
+
     The model learns to predict every event before the ends from the events before it. Items that occur there become
     known to the model. The same model, histories, seed, threads and workers give the same weights. A model that was
     trained before is measured first: that is epoch 0 of the curve, which has no training loss. Without validation users
@@ -88,6 +93,7 @@ def fit(
     validation = Validation.draw(histories, ends, valid_users, seed)
     if model.items.known.any() and not state.curve:  # the model it starts from may remain the best
         state.add(Epoch(0, math.nan, *validation.measure(model, trie)), model)
+        state.add_to_average(model, NEWEST)
     known_items, queried = _mark_known_items(model, histories, sequences), _find_items_with_text(model)
     data = _Data(histories, sequences, known_items, queried, trie)
     with torch.random.fork_rng():
@@ -98,7 +104,9 @@ def fit(
             parallel.copy_weights_of_first_worker(model)
             if not math.isfinite(loss):
                 raise FloatingPointError(f"epoch {epoch} gives NaN or infinity")
-            state.add(Epoch(epoch, loss, *validation.measure(model, trie)), model)
+            state.add_to_average(model, NEWEST)
+            with use_weights(model, state.average):
+                state.add(Epoch(epoch, loss, *validation.measure(model, trie)), model)
             if checkpoint is not None and worker_index() == 0:
                 save_state(checkpoint, model, optimizers, state)
     model.load_state_dict(state.best_weights)

@@ -1,7 +1,8 @@
 """The state of a training after an epoch, as one safetensors file: a training that was killed resumes from it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-FORMAT = 3  # of the file; part of the file's name, so files of another format are not read
+FORMAT = 4  # of the file; part of the file's name, so files of another format are not read
 
 
 class Checkpoint(Protocol):
@@ -40,12 +41,16 @@ E = TypeVar("E", bound=Epoch)
 
 @dataclass
 class TrainingState(Generic[E]):
-    """How far a training is: its curve, and the weights of the best epoch."""
+    """How far a training is: its curve, the weights of the best epoch, and an average of the weights.
+
+    average  empty if the training does not average weights
+    """
 
     curve: list[E] = field(default_factory=list)
     best_score: float = -torch.inf
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def epochs_done(self) -> int:
@@ -56,7 +61,27 @@ class TrainingState(Generic[E]):
         self.curve.append(point)
         if not point.score <= self.best_score:  # better, or not defined
             self.best_score, self.best_epoch = point.score, point.epoch
-            self.best_weights = {name: value.clone() for name, value in model.state_dict().items()}
+            self.best_weights = copy_weights(model)
+
+    def add_to_average(self, model: nn.Module, weight: float) -> None:
+        """Move the average towards the model's weights. weight: their share; the average before has the rest"""
+        for name, value in copy_weights(model).items():
+            if name in self.average and value.is_floating_point():
+                value = self.average[name].to(value.device).lerp(value, weight)
+            self.average[name] = value
+
+
+def copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+@contextmanager
+def use_weights(model: nn.Module, weights: dict[str, Tensor]) -> Iterator[None]:
+    """Give the model other weights for a while."""
+    current = copy_weights(model)
+    model.load_state_dict(weights)
+    yield
+    model.load_state_dict(current)
 
 
 def save_state(
@@ -65,6 +90,7 @@ def save_state(
     """Write everything that `resume` needs."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in state.best_weights.items()}
+    tensors |= {f"average.{name}": value for name, value in state.average.items()}
     tensors["curve"] = torch.tensor([astuple(epoch) for epoch in state.curve], dtype=torch.float64)
     tensors["judged"] = torch.tensor([state.best_score, state.best_epoch], dtype=torch.float64)
     for number, optimizer in enumerate(optimizers):
@@ -94,7 +120,8 @@ def resume(
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     best_score, best_epoch = tensors["judged"].tolist()
     curve = [kind(int(epoch), *values) for epoch, *values in tensors["curve"].tolist()]
-    return TrainingState(curve, best_score, int(best_epoch), _select_prefix(tensors, "best."))
+    best, average = (_select_prefix(tensors, f"{name}.") for name in ("best", "average"))
+    return TrainingState(curve, best_score, int(best_epoch), best, average)
 
 
 def _select_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

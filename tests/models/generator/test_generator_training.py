@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 
 from models.generator import PRESETS, Design, Generator, fit
 from models.generator.batches import read_batch, split_histories
@@ -34,13 +34,14 @@ DESIGN = replace(shrink(PRESETS["sidereal"]), window=2)
 class Memory:
     """A checkpoint in memory."""
 
-    content: bytes | None = None
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
 
     def read(self) -> bytes | None:
-        return self.content
+        return self.written[-1] if self.written else None
 
     def write(self, content: bytes) -> None:
-        self.content = content
+        self.written.append(content)
 
 
 def test_a_target_is_never_its_own_negative() -> None:
@@ -70,6 +71,16 @@ def test_a_killed_training_ends_with_the_same_weights(name: str) -> None:
         train(build_generator(design), make_histories(), epochs=3, checkpoint=checkpoint, progress=progress)
     assert train(resumed, make_histories(), epochs=3, checkpoint=checkpoint) == expected
     assert have_same_weights(resumed, undisturbed)
+
+
+def test_an_average_of_the_epochs_is_kept() -> None:
+    checkpoint, model = Memory(), build_generator(DESIGN)
+    train(model, make_histories(), epochs=3, valid_users=0, checkpoint=checkpoint)
+    epochs = [load(content) for content in checkpoint.written]
+    for name, value in model.state_dict().items():
+        first, second, third = (epoch[f"model.{name}"] for epoch in epochs)
+        mean = first / 4 + second / 4 + third / 2 if value.is_floating_point() else third
+        torch.testing.assert_close(value, mean)
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
