@@ -1,10 +1,14 @@
 """Work shared by several processes (workers), which torchrun starts. They open no lake and write no table."""
 
 import os
+import select
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -12,6 +16,11 @@ import torch.distributed as dist
 
 from jobs.lake import UserError
 from jobs.runtime.entry import error_sentence
+
+# How long a worker waits for the others. They may have more to do: a language model needs minutes or hours for a shard
+# of lists, and torch gives up after 10 or 30 minutes by default. A worker that died is noticed by torchrun at once.
+PATIENCE = timedelta(days=1)
+LOOK_SECONDS = 2.0  # between two looks at the processes that started a worker
 
 
 def count_workers(setting: int) -> int:
@@ -50,10 +59,11 @@ def join_workers(module: str) -> Iterator[bool]:
 
     An error with a known cause ends the process with its sentence.
     """
+    threading.Thread(target=_end_with_starter, daemon=True).start()
     has_gpu = torch.cuda.is_available()
     if has_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if has_gpu else "gloo")
+    dist.init_process_group("nccl" if has_gpu else "gloo", timeout=PATIENCE)
     try:
         yield dist.get_rank() == 0
         dist.barrier()  # a worker that leaves while the first still saves may abort the first
@@ -63,3 +73,16 @@ def join_workers(module: str) -> Iterator[bool]:
         sys.exit(f"{module}: {sentence}")
     finally:
         dist.destroy_process_group()
+
+
+def _end_with_starter() -> None:
+    """End this process as soon as nobody waits for it: torchrun or the process that started torchrun was killed.
+
+    `kill -9` reaches a process alone. The one that called `run_workers` reads our standard error, so a pipe without a
+    reader says that it is gone.
+    """
+    torchrun, stderr = os.getppid(), select.poll()
+    stderr.register(2, 0)
+    while os.getppid() == torchrun and not any(event & select.POLLERR for _, event in stderr.poll(0)):
+        time.sleep(LOOK_SECONDS)
+    os._exit(1)
