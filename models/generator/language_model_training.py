@@ -163,22 +163,24 @@ def _pad_batches(rows: Sequence[Tokens], budget: int, device: torch.device) -> l
 
 
 def _validation_rows(data: TaskData, tokens: CodeTokens, limit: int, plan: Plan) -> list[Tokens]:
-    """Rows that ask for the next items of the validation users."""
+    """Rows that ask for the next items of the validation users. Workers share them: these are the worker's own."""
     drawn = Validation.draw(data.histories, data.ends, plan.valid_users, plan.seed)
-    known = drawn.users[data.has_codes[drawn.targets]], drawn.targets[data.has_codes[drawn.targets]]
+    known = parallel.take_share(np.flatnonzero(data.has_codes[drawn.targets]))
     rows = [
         Row(sequence_prompt(data.past(user, int(data.ends[user]))), (target,))
-        for user, target in zip(*(column.tolist() for column in known), strict=True)
+        for user, target in zip(drawn.users[known].tolist(), drawn.targets[known].tolist(), strict=True)
     ]
     return _tokenize(tokens, rows, limit)
 
 
 @torch.no_grad()
 def _measure(model: CodeLanguageModel, rows: Sequence[Tokens], plan: Plan) -> float:
-    """The mean loss of validation rows; NaN if there are none."""
+    """The mean loss of the validation rows of all workers, the same number in each; NaN if there are no rows."""
     model.eval()
-    losses = [model.answer_loss(*batch) for batch in _pad_batches(rows, plan.tokens_at_once, model.device)]
-    return float(torch.cat(losses).mean()) if losses else math.nan
+    losses = [model.answer_loss(*batch).sum() for batch in _pad_batches(rows, plan.tokens_at_once, model.device)]
+    sums = np.array([float(sum(losses)), len(rows)], np.float32)
+    total, count = parallel.sum_over_workers(sums, model.device).tolist()
+    return total / count if count else math.nan
 
 
 def _pace(step: int, steps: int) -> float:

@@ -1,5 +1,6 @@
 """Training of a language model on the tasks: what it learns, seeds, interruptions, workers, divergence."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,20 +136,34 @@ def test_a_model_that_gets_worse_is_left_as_it_was(folder: Path) -> None:
 
 def train_worker(worker: int, workers: int, folder: Path) -> None:
     dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=worker, world_size=workers)
-    model, tokens = shop.tunable(folder / "lm", rank=2)
-    fit(model, tokens, DATA, LC_REC, PLAN)
+    model, code_tokens = shop.tunable(folder / "lm", rank=2)
+    measured, answer_loss = [], model.answer_loss
+
+    def measure(tokens: Tensor, is_answer: Tensor) -> Tensor:
+        measured.extend([len(tokens)] if not model.training else [])
+        return answer_loss(tokens, is_answer) + (0 if model.training else worker)  # as if GPUs disagreed
+
+    model.answer_loss = measure  # type: ignore[method-assign]  # it is this model's alone
+    curve = fit(model, code_tokens, DATA, LC_REC, PLAN)
     save_file(weights(model), folder / f"{worker}.safetensors")
+    report = {"measured": sum(measured), "valid_losses": [epoch.valid_loss for epoch in curve]}
+    (folder / f"{worker}.json").write_text(json.dumps(report))
     dist.barrier()  # a worker that leaves early may abort the other one
 
 
-def test_two_workers_get_the_weights_of_one(folder: Path, tmp_path: Path) -> None:
+def test_two_workers_get_the_weights_of_one_and_share_the_validation_users(folder: Path, tmp_path: Path) -> None:
     model, tokens = shop.tunable(folder, rank=2)
-    fit(model, tokens, DATA, LC_REC, PLAN)
+    curve = fit(model, tokens, DATA, LC_REC, PLAN)
     mp.spawn(train_worker, (2, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]  # torch gives it no types
     first, second = (load_file(tmp_path / f"{worker}.safetensors") for worker in range(2))
     assert same(first, second)
     for name, value in weights(model).items():
         torch.testing.assert_close(first[name], value, atol=1e-3, rtol=1e-2)
+    reports = [json.loads((tmp_path / f"{worker}.json").read_text()) for worker in range(2)]
+    assert reports[0]["valid_losses"] == reports[1]["valid_losses"]
+    expected = [epoch.valid_loss + 4 / 9 for epoch in curve]  # the second worker has four of the nine users
+    assert reports[0]["valid_losses"] == pytest.approx(expected, rel=1e-2)
+    assert [report["measured"] for report in reports] == [5 * len(curve), 4 * len(curve)]
 
 
 def test_training_that_diverges_is_reported(folder: Path) -> None:
