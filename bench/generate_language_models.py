@@ -7,9 +7,9 @@ import torch
 from generate_log import Floats, KnownLog, Scores
 from generate_models import BEAM, LIST, fit_codes, spread
 
-from jobs.generation.language_model import load_generator
 from jobs.generation.language_model_lists import make_finder
 from jobs.generation.settings import Generator, LanguageModel
+from jobs.generation.stored_language_model import load_generator
 from jobs.runtime.progress import progress
 from models import collaborative
 from models.generator.beam import Beams

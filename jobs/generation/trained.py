@@ -3,12 +3,13 @@
 The rule: weights are trained on the `[generator] train_days` before the day. Users who acted on the day are split at
 random. The next items of one part choose the best epoch. For the other part, generator and item graph make lists with
 what was known at the end of the day before. The generator goes live if its lists hold at least as many of the items
-that these users acted on for the first time among their first 10. Otherwise its lists are not written, it is not
-stored, and the day has the lists of the item graph alone.
+that these users acted on for the first time among their first 10, and not none. Otherwise its lists are not written, it
+is not stored, and the day has the lists of the item graph alone. If the day has too little to compare them on, the
+generator of the live release makes the lists beside the graph.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
@@ -24,10 +25,20 @@ from jobs.generation.lists import Source
 from jobs.generation.settings import Generator as GeneratorSettings
 from jobs.generation.shards import FindItems
 from jobs.generation.trained_lists import measure_hit_rate
-from jobs.generation.training import NAME, TrainedGenerator, build_card, curve_metrics, fit_design, list_inputs
+from jobs.generation.training import (
+    NAME,
+    TrainedGenerator,
+    build_card,
+    curve_metrics,
+    fit_design,
+    list_inputs,
+    load_design,
+)
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
-from jobs.release.model_store import hash_models, save_model
+from jobs.ranking.items import ItemIndex
+from jobs.release.model_store import hash_models, load_card, save_model
+from jobs.release.releases import live_release
 from jobs.settings.tree import Settings
 from models.generator import seen_items
 from models.generator.batches import cut_histories
@@ -35,14 +46,16 @@ from models.generator.validation import Validation
 from models.ranker.histories import Int64s
 
 COMPARED = 10  # items of a list
+MIN_NEW_ITEMS = 20  # that decide; with fewer, each hit changes a hit rate by more than five percentage points
+LoadStored = Callable[[Lake, Settings, date, ItemIndex, str], TrainedGenerator | None]
 Rates = dict[str, tuple[float, int]]  # by source: hit rate, and number of items that users acted on
 
 
 @dataclass(frozen=True)
 class GeneratorOfDay:
-    """The generator of a day.
+    """The generator whose lists a day has, beside those of the item graph.
 
-    source   what makes its lists; None if it does not go live
+    source   what makes them; None if the item graph alone makes lists
     metrics  rows for gold.metrics
     notes    for the last line of the job
     """
@@ -60,19 +73,21 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     """
     g, yesterday = settings.generator, day - timedelta(days=1)
     first = day - timedelta(days=g.train_days)
+    fit, load_stored = _find_functions(g)
+    keep_live = partial(_keep_live, lake, settings, day, behaviour.items, load_stored)
     histories, moved = cut_histories(behaviour.histories, midnight_after(first - timedelta(days=1)))
     before = behaviour.ends(yesterday) - moved
     if not (histories.lengths(np.arange(len(before)), before) >= 2).any():
-        return _refuse(f"no user acted on two items from {first} to {yesterday}")
+        return keep_live(f"no user acted on two items from {first} to {yesterday}")
     measured = Validation.draw(histories, before, 2 * g.valid_users, g.seed).users
     if len(measured) < 2:
-        return _refuse(f"fewer than two users with a history acted on {day}: nothing could be measured")
+        return keep_live(f"fewer than two users with a history acted on {day}: nothing could be measured")
     valid_users = len(measured) // 2
-    generator = _find_fit(g)(lake, settings, day, behaviour.items, histories, before, valid_users)
+    generator = fit(lake, settings, day, behaviour.items, histories, before, valid_users)
     if isinstance(generator, str):
         return _refuse(generator)
-    model, items = generator.model, generator.items
-    version = f"{day}-{settings.hash}-{hash_models({NAME: model}, items.ids, list_inputs(items))}"
+    items, content = generator.items, _hash_content(generator)
+    version = f"{day}-{settings.hash}-{content}"
     _, acted_on = seen_items(histories, np.arange(len(before)), before)
     is_known = find_known_items(lake, items, acted_on, yesterday)
     find_items = generator.make_finder(items.in_catalogue & is_known)
@@ -81,22 +96,22 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     metrics = curve_metrics(generator.curve, version)
     for name, (rate, count) in rates.items():
         metrics += metric_rows(name, "gate", {f"hit_rate_at_{COMPARED}": rate}, rows=count, version=version)
-    reason = _find_objection(rates)
-    if reason is not None:
+    if (count := rates[NAME][1]) < MIN_NEW_ITEMS:
+        return keep_live(f"the users who decide acted on {count} new items, {MIN_NEW_ITEMS} are needed", metrics)
+    if reason := _find_objection(rates):
         return _refuse(reason, metrics)
-    save_model(lake, NAME, model, build_card(settings, items, version, day), items.ids, generator.save)
+    save_model(lake, NAME, generator.model, build_card(settings, items, version, day), items.ids, generator.save)
     metrics += metric_rows(NAME, "all", {"live": 1.0}, version=version)
-    find_items, save = generator.make_finder(items.in_catalogue), partial(generator.save_finder, items.in_catalogue)
-    return GeneratorOfDay(Source(version, find_items, save), metrics, {"generator": version})
+    return GeneratorOfDay(_build_source(generator, version, content), metrics, {"generator": version})
 
 
-def _find_fit(generator: GeneratorSettings) -> Callable[..., TrainedGenerator | str]:
-    """What trains the preset."""
+def _find_functions(generator: GeneratorSettings) -> tuple[Callable[..., TrainedGenerator | str], LoadStored]:
+    """What trains the preset, and what loads a stored generator of it."""
     if generator.is_language_model:
-        from jobs.generation.language_model import fit_language_model  # slow to import
+        from jobs.generation import language_model  # slow to import
 
-        return fit_language_model
-    return fit_design
+        return language_model.fit_language_model, language_model.load_language_model
+    return fit_design, load_design
 
 
 def _compare(
@@ -123,16 +138,54 @@ def _compare(
 def _find_objection(rates: Rates) -> str | None:
     """Why the generator does not go live, None if it does."""
     (rate, count), (graph_rate, _) = rates[NAME], rates["graph"]
-    if not count:
-        return "no user of those who decide acted on a new item: nothing could be measured"
+    if not rate:
+        return f"none of {count} items that users acted on was among its first {COMPARED}"
     if rate < graph_rate:
         compared = f"{rate:.2%} of {count} items that users acted on were among its first {COMPARED}"
         return f"{compared}, and the item graph found {graph_rate:.2%}"
     return None
 
 
-def _refuse(reason: str, metrics: list[dict[str, Any]] | None = None) -> GeneratorOfDay:
-    """A day without a generator. The reason goes to the log, to the notes and to gold.metrics."""
-    print(f"the generator does not go live: {reason}; the item graph alone makes lists", file=sys.stderr, flush=True)
-    rows = metric_rows(NAME, "refused", {reason: 1.0}) + metric_rows(NAME, "all", {"live": 0.0})
-    return GeneratorOfDay(None, [*(metrics or []), *rows], {"generator": None, "reason": reason})
+def _keep_live(
+    lake: Lake,
+    settings: Settings,
+    day: date,
+    index: ItemIndex,
+    load_stored: LoadStored,
+    reason: str,
+    metrics: Sequence[dict[str, Any]] = (),
+) -> GeneratorOfDay:
+    """A day that cannot measure a generator: that of the live release makes the lists, if it fits today's items."""
+    release = live_release(lake, before=str(day))
+    uri = release["generator_uri"] if release else None
+    generator = load_stored(lake, settings, day, index, uri) if uri else None
+    if generator is None:
+        return _refuse(reason, metrics)
+    version = load_card(lake, str(uri)).model_version
+    source = _build_source(generator, version, _hash_content(generator))
+    return _refuse(f"{reason}; the generator of the live release stays", metrics, source)
+
+
+def _refuse(reason: str, metrics: Sequence[dict[str, Any]] = (), kept: Source | None = None) -> GeneratorOfDay:
+    """A day whose generator does not go live. The reason goes to the log, to the notes and to gold.metrics.
+
+    kept  of an earlier generator that makes the lists; without it, the item graph alone makes lists
+    """
+    version = kept.version if kept else None
+    consequence = f"{version} and the item graph make lists" if kept else "the item graph alone makes lists"
+    print(f"the generator does not go live: {reason}; {consequence}", file=sys.stderr, flush=True)
+    rows = metric_rows(NAME, "refused", {reason: 1.0})
+    rows += metric_rows(NAME, "all", {"live": float(kept is not None)}, version=version)
+    return GeneratorOfDay(kept, [*metrics, *rows], {"generator": version, "reason": reason})
+
+
+def _build_source(generator: TrainedGenerator, version: str, content: str) -> Source:
+    """What makes the lists of a generator. content: see `_hash_content`; an earlier version lists today's items"""
+    is_listed = generator.items.in_catalogue
+    save, inputs = partial(generator.save_finder, is_listed), [np.frombuffer(content.encode(), np.uint8)]
+    return Source(version, generator.make_finder(is_listed), save, inputs)
+
+
+def _hash_content(generator: TrainedGenerator) -> str:
+    """A hash of the weights and of what the generator knows of the items."""
+    return hash_models({NAME: generator.model}, generator.items.ids, list_inputs(generator.items))

@@ -36,9 +36,10 @@ OPTIONS = {"seed", "epochs", "tokens", "negatives", "lr", "patience"}  # setting
 
 @dataclass(frozen=True)
 class TrainedGenerator:
-    """A generator that was trained, before it is known whether it goes live.
+    """A generator that was trained on the day or before it, and today's items.
 
     items        what it knows of the items
+    curve        of the day's training
     make_finder  takes which items [items] bool can be listed, and returns what makes its lists
     save_finder  takes the same and a folder, and writes there what `list_worker.load_finder` reads
     save         writes its files into a folder
@@ -74,6 +75,26 @@ def fit_design(
         return items
     model = build_generator(lake, settings, day, design, items)
     curve = train_generator(lake, settings, day, model, histories, ends, valid_users)
+    return describe_design(settings, model, items, curve)
+
+
+def load_design(lake: Lake, settings: Settings, day: date, index: ItemIndex, uri: str) -> TrainedGenerator | None:
+    """A stored generator, for the items of the day as they are at its end.
+
+    None if it cannot be read, or does not fit the items and the preset.
+    """
+    design = PRESETS[settings.generator.preset]
+    items = load_item_inputs(lake, settings, index, design, day)
+    model = None if isinstance(items, str) else load_stored_generator(lake, settings, uri, design, items)
+    if model is None or isinstance(items, str):
+        return None
+    return describe_design(settings, model.to(device()), items, [])
+
+
+def describe_design(
+    settings: Settings, model: Generator, items: ItemInputs, curve: Sequence[checkpoint.Epoch]
+) -> TrainedGenerator:
+    """A trained design, and what makes its lists."""
     beam = settings.generator.beam
     return TrainedGenerator(
         model,

@@ -110,6 +110,25 @@ def test_the_next_day_starts_from_the_latest_language_model_that_was_live(
 
 
 @pytest.mark.usefixtures("open_gate")
+def test_a_day_that_cannot_measure_has_the_lists_of_the_live_language_model(
+    lake: Lake, settings: Settings, folder: Path
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    version = generate.run(lake, small(settings, folder), DAY).notes["generator"]
+    put(lake, "gold.releases", [release_row(1, DAY) | {"generator_uri": f"models/{version}/generator"}])
+    events = lake.arrow("silver.events").to_pylist()
+    land(lake, [*events, *walks(AFTER, range(10, N), range(1))], AFTER, touched={AFTER})
+    put_items(lake, settings, range(N + 2))  # two items are new
+    notes = generate.run(lake, small(settings, folder), AFTER).notes
+    assert notes["generator"] == version
+    assert notes["reason"].startswith(f"fewer than two users with a history acted on {AFTER}")
+    assert set(list_of(lake, "u00", "generator", AFTER)) == {"i24", "i25"}  # the user has seen all others
+    notes = generate.run(lake, small(settings, folder, language_model={"lora_rank": 3}), AFTER).notes
+    assert notes["generator"] is None
+
+
+@pytest.mark.usefixtures("open_gate")
 def test_a_killed_training_resumes_and_a_rerun_gives_the_same_model(
     lake: Lake, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

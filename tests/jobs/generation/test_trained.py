@@ -29,8 +29,9 @@ def metrics_of(lake: Lake, slice_: str, day: Any = DAY) -> dict[tuple[str, str],
 
 @pytest.fixture
 def open_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the generator go live however it compares with the graph."""
+    """Let the generator go live however it compares with the graph, and on however many items."""
     monkeypatch.setattr(trained_module, "_find_objection", lambda rates: None)
+    monkeypatch.setattr(trained_module, "MIN_NEW_ITEMS", 1)
 
 
 @pytest.mark.usefixtures("open_gate")
