@@ -77,20 +77,21 @@ def without_versions(lake: Lake) -> list[Any]:
 
 
 @pytest.mark.usefixtures("open_gate")
-def test_lists_that_workers_make_are_those_of_one_process(
-    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_lists_that_two_worker_processes_share_are_those_of_one_process(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_items(lake, settings)
     land_walks(lake)
-    monkeypatch.setattr(shards, "USERS_AT_ONCE", 15)
+    monkeypatch.setattr(shards, "USERS_AT_ONCE", 6)
     generate.run(lake, trained(settings, epochs=1), DAY)
     alone = without_versions(lake)
-    monkeypatch.setattr(list_worker, "run_workers", make_all_shards)
     monkeypatch.setattr(train_workers, "run_workers", run_one_worker)
     calls: list[Any] = []
     monkeypatch.setattr(shards.Shards, "_find", count_calls(shards.Shards._find, calls))
+    capsys.readouterr()
     generate.run(lake, trained(settings, epochs=1, workers=2), DAY)
-    assert len(calls) == 2  # each shard was made once: the main process made none again
+    assert "generating shards of users  3 of 3 " in capsys.readouterr().err  # of five, the first worker makes three
+    assert not calls  # the main process makes none
     assert without_versions(lake) == alone
 
 
