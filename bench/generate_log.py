@@ -131,7 +131,7 @@ class Events:
         raises  ValueError if there is no event that counts
         """
         files = sorted([*folder.glob("events*.jsonl.gz"), *folder.glob("*/events*.jsonl.gz")])
-        rows = [row for file in files for row in _read_lines(file) if _counts(row)]
+        rows = [row for file in files for row in _read_lines(file) if _is_counted(row)]
         if not rows:
             raise ValueError(f"{folder} has no events*.jsonl.gz with clicks, purchases or ratings of {LIKED} and more")
         users = {user: n for n, user in enumerate(sorted({row["user_id"] for row in rows}))}
@@ -165,9 +165,9 @@ class Events:
             train_ends, valid_ends = (histories.ends(users, np.full(len(users), cut)) for cut in self._find_cuts())
         known_histories = _cut(histories, valid_ends)
         train_ends = train_ends - begins + known_histories.offsets[:-1]
-        valid = _ask(known_histories, train_ends, known_histories.offsets[1:])
+        valid = _build_questions(known_histories, train_ends, known_histories.offsets[1:])
         known = KnownLog(self.catalogue, known_histories, train_ends, valid)
-        return SequenceLog(known, histories, _ask(histories, valid_ends, stops))
+        return SequenceLog(known, histories, _build_questions(histories, valid_ends, stops))
 
     def _find_cuts(self) -> tuple[int, int]:
         """The beginnings of the days after which validation, and then test begin: 70 % and 80 % of the events."""
@@ -185,7 +185,7 @@ def _cut(histories: Histories, ends: Int64s) -> Histories:
     return Histories(offsets, histories.items[is_kept], histories.ts[is_kept])
 
 
-def _ask(histories: Histories, ends: Int64s, stops: Int64s) -> Questions:
+def _build_questions(histories: Histories, ends: Int64s, stops: Int64s) -> Questions:
     """Ask for the items between `ends` and `stops` [users] that are not in the history before `ends`."""
     owners = np.repeat(np.arange(len(ends)), np.diff(histories.offsets))
     keys = owners * (int(histories.items.max()) + 1) + histories.items
@@ -202,7 +202,7 @@ def _read_lines(file: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, lines)
 
 
-def _counts(row: dict[str, Any]) -> bool:
+def _is_counted(row: dict[str, Any]) -> bool:
     is_liked = row["event"] == "rating" and row["value"] >= LIKED
     return "user_id" in row and (is_liked or row["event"] in ("click", "purchase"))
 

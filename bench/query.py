@@ -1,6 +1,6 @@
 """Does `--query` find the item that is meant?
 
-    make bench B=query ARGS="--data <amazon_beauty> [--queries 500] [--seeds 0]"
+    make bench B=query ARGS="--data <amazon_beauty> [--queries 500] [--seeds 0] [--json FILE]"
 
 A query is some random words of an item's title, in random order. The preset `sidereal` of bench/generate.py learns from
 the log. Columns: how often the item is among the best ten
@@ -13,7 +13,10 @@ the log. Columns: how often the item is among the best ten
 Such queries favour the search by words: people also write words that no title has.
 """
 
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +38,7 @@ from models.generator.words import Words, split
 FIRST = 10
 COUNTS = (1, 2, 3, 5)  # words of a query
 COLUMNS = ("generator", "words", "text", "joined")
+Row = dict[str, Any]
 
 
 def main() -> None:
@@ -43,36 +47,61 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     flags = parser.parse_args()
-    rates = []  # [seeds, counts of words, columns]
-    for seed in flags.seeds:
-        log = Events.read(flags.data).arrange("leave_one_out", "raw", seed).known
-        model = train_design(PRESETS["sidereal"], log, seed)
-        rates.append([measure(model, log, flags.queries, n_words, seed) for n_words in COUNTS])
+    rows: list[Row] = []
+    try:
+        events = Events.read(flags.data)
+        for seed in flags.seeds:
+            log = events.arrange("leave_one_out", "raw", seed).known
+            titles = split_long_titles(log)
+            model = train_design(PRESETS["sidereal"], log, seed)
+            for n_words in COUNTS:
+                names = {"title_words": n_words, "seed": seed, "queries": flags.queries}
+                rows.append(names | measure(model, log, titles, flags.queries, n_words, seed))
+                print(rows[-1], file=sys.stderr, flush=True)
+                if flags.json:
+                    flags.json.write_text(json.dumps(rows, indent=1))
+    except ValueError as error:
+        sys.exit(f"query: {error}")
     title = f"{flags.data.name}: {flags.queries} queries, {log.n_items:,} items, hit rate at {FIRST}"
-    table = Table(title=f"{title}; {describe_machine('torch')}")
-    for name in ("words of the title", *COLUMNS):
-        table.add_column(name, justify="right")
-    for n_words, row in zip(COUNTS, np.array(rates).transpose(1, 2, 0), strict=True):
-        table.add_row(str(n_words), *(f"{np.mean(values):.3f} ± {np.std(values):.3f}" for values in row))
-    Console(width=180).print(table)
+    show(rows, f"{title}; {describe_machine('torch')}")
 
 
-def measure(model: Generator, log: KnownLog, count: int, n_words: int, seed: int) -> list[float]:
-    """How often the item is among the first ten of each list, in the order of COLUMNS."""
+def split_long_titles(log: KnownLog) -> dict[int, list[str]]:
+    """The words of each title that has enough of them, each once, by item. raises ValueError if there is none"""
+    titles = {item: sorted(set(split(row["title"] or ""))) for item, row in enumerate(log.catalogue.items)}
+    long_titles = {item: words for item, words in titles.items() if len(words) >= max(COUNTS)}
+    if not long_titles:
+        raise ValueError(f"no item of the log has a title of {max(COUNTS)} words or more: there is nothing to ask for")
+    return long_titles
+
+
+def measure(
+    model: Generator, log: KnownLog, titles: dict[int, list[str]], count: int, n_words: int, seed: int
+) -> dict[str, float]:
+    """How often the item is among the first ten of each list."""
     rng = np.random.default_rng([seed, n_words])
-    titles = [sorted(set(split(item["title"] or ""))) for item in log.catalogue.items]
-    meant = rng.choice([item for item, words in enumerate(titles) if len(words) >= max(COUNTS)], count)
-    queries = [" ".join(rng.permutation(titles[item])[:n_words]) for item in meant]
+    targets = rng.choice(list(titles), count)
+    queries = [" ".join(rng.permutation(titles[item])[:n_words]) for item in targets]
     encoder = Encoder()
     embed_with = SentenceEmbedder(encoder_location(encoder), max_tokens=encoder.max_tokens)
     vectors = embedder.embed(embed_with, queries, tokens_per_batch=encoder.tokens_per_batch)
     is_listed, hits = torch.ones(log.n_items, dtype=torch.bool, device=model.device), np.zeros(len(COLUMNS))
-    for item, query, vector in zip(meant, queries, torch.from_numpy(vectors), strict=True):
+    for item, query, vector in zip(targets, queries, torch.from_numpy(vectors), strict=True):
         lists = find_lists(model, Words.read([query]), vector.unsqueeze(0), is_listed, BEAM)
         lists["joined"] = [joined for joined, _ in join_lists(lists, FIRST)]
         hits += [item in lists[name][:FIRST] for name in COLUMNS]
-    rates: list[float] = (hits / count).tolist()
-    return rates
+    return dict(zip(COLUMNS, (hits / count).tolist(), strict=True))
+
+
+def show(rows: list[Row], title: str) -> None:
+    table = Table(title=title)
+    for name in ("words of the title", *COLUMNS):
+        table.add_column(name, justify="right")
+    for n_words in COUNTS:
+        seed_rows = [row for row in rows if row["title_words"] == n_words]
+        rates = {name: [row[name] for row in seed_rows] for name in COLUMNS}
+        table.add_row(str(n_words), *(f"{np.mean(rates[name]):.3f} ± {np.std(rates[name]):.3f}" for name in COLUMNS))
+    Console(width=180).print(table)
 
 
 if __name__ == "__main__":
