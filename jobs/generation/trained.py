@@ -45,7 +45,7 @@ from models.generator.batches import cut_histories
 from models.generator.validation import Validation
 from models.ranker.histories import Int64s
 
-COMPARED = 10  # items of a list
+COMPARED = 10  # items of a list, or all if lists are shorter
 MIN_NEW_ITEMS = 20  # that decide; with fewer, each hit changes a hit rate by more than five percentage points
 LoadStored = Callable[[Lake, Settings, date, ItemIndex, str], TrainedGenerator | None]
 Rates = dict[str, tuple[float, int]]  # by source: hit rate, and number of items that users acted on
@@ -92,13 +92,14 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     is_known = find_known_items(lake, items, acted_on, yesterday)
     find_items = generator.make_finder(items.in_catalogue & is_known)
     is_listed = items.in_catalogue.numpy()
-    rates = _compare(lake, settings, day, behaviour, find_items, is_listed, measured[valid_users:])
+    k = min(COMPARED, g.k)
+    rates = _compare(lake, settings, day, behaviour, find_items, is_listed, measured[valid_users:], k)
     metrics = curve_metrics(generator.curve, version)
     for name, (rate, count) in rates.items():
-        metrics += metric_rows(name, "gate", {f"hit_rate_at_{COMPARED}": rate}, rows=count, version=version)
+        metrics += metric_rows(name, "gate", {f"hit_rate_at_{k}": rate}, rows=count, version=version)
     if (count := rates[NAME][1]) < MIN_NEW_ITEMS:
         return keep_live(f"the users who decide acted on {count} new items, {MIN_NEW_ITEMS} are needed", metrics)
-    if reason := _find_objection(rates):
+    if reason := _find_objection(rates, k):
         return _refuse(reason, metrics)
     save_model(lake, NAME, generator.model, build_card(settings, items, version, day), items.ids, generator.save)
     metrics += metric_rows(NAME, "all", {"live": 1.0}, version=version)
@@ -122,12 +123,13 @@ def _compare(
     generator: FindItems,
     is_listed: NDArray[np.bool_],
     users: Int64s,
+    k: int,
 ) -> Rates:
-    """The hit rates of the generator and of the item graph, of lists made at the end of the day before."""
+    """The hit rates at k of the generator and of the item graph, of lists made at the end of the day before."""
     yesterday = day - timedelta(days=1)
     before, after = behaviour.ends(yesterday)[users], behaviour.ends(day)[users]
     graph = pairs.load_graph(lake, behaviour.items, yesterday, settings.generator.graph_days)
-    k, n_items = min(COMPARED, settings.generator.k), len(behaviour.items.ids)
+    n_items = len(behaviour.items.ids)
     finders: dict[str, FindItems] = {NAME: generator, "graph": pairs.make_finder(graph, is_listed)}
     return {
         name: measure_hit_rate(find_items, behaviour.histories, users, before, after, k, n_items)
@@ -135,13 +137,13 @@ def _compare(
     }
 
 
-def _find_objection(rates: Rates) -> str | None:
+def _find_objection(rates: Rates, k: int) -> str | None:
     """Why the generator does not go live, None if it does."""
     (rate, count), (graph_rate, _) = rates[NAME], rates["graph"]
     if not rate:
-        return f"none of {count} items that users acted on was among its first {COMPARED}"
+        return f"none of {count} items that users acted on was among its first {k}"
     if rate < graph_rate:
-        compared = f"{rate:.2%} of {count} items that users acted on were among its first {COMPARED}"
+        compared = f"{rate:.2%} of {count} items that users acted on were among its first {k}"
         return f"{compared}, and the item graph found {graph_rate:.2%}"
     return None
 

@@ -58,7 +58,8 @@ def generator_training(metrics: Metrics, day: date) -> dict[str, Any]:
         "Recall and NDCG at 10 after each epoch": ["recall_at_10", "ndcg_at_10"],
     }
     refused = [row["metric"] for row in measured if row["slice"] == "refused"]
-    rates = {source: metrics.row(day, "generate", source, "gate", "hit_rate_at_10") for source in FOUND_BY}
+    compared = next((row["metric"] for row in measured if row["slice"] == "gate"), "")  # hit_rate_at_<length of a list>
+    rates = {source: metrics.row(day, "generate", source, "gate", compared) for source in FOUND_BY}
     return {
         "epochs": epochs,
         "by_epoch": by_epoch,
@@ -66,4 +67,5 @@ def generator_training(metrics: Metrics, day: date) -> dict[str, Any]:
         "plots": [(title, plot(title, names)) for title, names in curves.items() if names[0] in columns],
         "refused": "; ".join(refused),
         "rates": rates if rates["generator"] else None,
+        "compared_items": compared.removeprefix("hit_rate_at_"),
     }

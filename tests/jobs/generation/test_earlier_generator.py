@@ -23,7 +23,7 @@ def live(lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str
     put_items(lake, settings)
     land_walks(lake)
     with monkeypatch.context() as patched:
-        patched.setattr(trained_module, "_find_objection", lambda rates: None)
+        patched.setattr(trained_module, "_find_objection", lambda *_: None)
         version = generate.run(lake, trained(settings), DAY).notes["generator"]
     put(lake, "gold.releases", [release_row(1, DAY) | {"generator_uri": f"models/{version}/generator"}])
     return str(version)
@@ -113,6 +113,6 @@ def test_a_generator_that_finds_nothing_does_not_go_live_though_the_graph_finds_
     land(lake, [*walks(BEFORE, range(N)), *arrived])  # everybody had seen all other items
     notes = generate.run(lake, trained(settings), DAY).notes
     assert set(metrics_of(lake, "gate").values()) == {0.0}
-    assert notes["reason"].startswith("none of 20 items that users acted on was among its first ")
+    assert notes["reason"].startswith("none of 20 items that users acted on was among its first 5")
     assert notes["generator"] is None
     assert stored_versions(lake) == set()

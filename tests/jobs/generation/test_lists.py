@@ -20,7 +20,7 @@ from tests.jobs.generation.test_trained import run_one_worker
 @pytest.fixture
 def open_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the generator go live however it compares with the graph."""
-    monkeypatch.setattr(trained_module, "_find_objection", lambda rates: None)
+    monkeypatch.setattr(trained_module, "_find_objection", lambda *_: None)
 
 
 def count_calls(function: Any, calls: list[Any]) -> Any:

@@ -41,7 +41,7 @@ def shop(lake: Lake, settings: Settings) -> Lake:
 
 def go_live(lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
     """Train the generator of the day and make a release of it. returns its address"""
-    monkeypatch.setattr(trained_module, "_find_objection", lambda rates: None)
+    monkeypatch.setattr(trained_module, "_find_objection", lambda *_: None)
     uri = f"models/{generate.run(lake, settings, DAY).notes['generator']}/generator"
     encoder = {"encoder_version": base_encoder(settings).version}
     put(lake, "gold.releases", [release_row(1, DAY) | {"generator_uri": uri} | encoder])
