@@ -1,4 +1,4 @@
-"""A day that cannot measure its own generator has the lists of the one that is live."""
+"""An earlier generator: when it is trained further, and when it makes the lists of a day."""
 
 from pathlib import Path
 from typing import Any
@@ -116,3 +116,46 @@ def test_a_generator_that_finds_nothing_does_not_go_live_though_the_graph_finds_
     assert notes["reason"].startswith("none of 20 items that users acted on was among its first 5")
     assert notes["generator"] is None
     assert stored_versions(lake) == set()
+
+
+def change_settings(settings: Settings, quantizer: dict[str, Any], encoder: dict[str, Any] | None = None) -> Settings:
+    """With a small training of codes."""
+    sections = {"quantizer": settings.quantizer.model_copy(update=quantizer),
+                "encoder": settings.encoder.model_copy(update=encoder)}  # fmt: skip
+    return trained(settings, "tiger", epochs=1).model_copy(update=sections)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "encoder", "is_continued"),
+    [
+        ({}, {}, {}, True),
+        ({"kind": "rq_vae"}, {"kind": "rq_vae"}, {}, False),
+        ({}, {"kind": "res_kmeans"}, {}, False),
+        ({}, {"sizes": (64, 64, 64)}, {}, False),
+        ({}, {}, {"max_tokens": 32}, False),
+    ],
+    ids=["refit that keeps numbers", "refit that keeps none", "other kind", "other sizes", "other encoder"],
+)
+def test_training_goes_on_only_if_codes_mean_what_they_meant(
+    lake: Lake,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    before: dict[str, Any],
+    after: dict[str, Any],
+    encoder: dict[str, Any],
+    is_continued: bool,
+) -> None:
+    monkeypatch.setattr(trained_module, "_find_objection", lambda *_: None)
+    first = change_settings(settings, before)
+    put_items(lake, first)
+    land_walks(lake)
+    uri = f"models/{generate.run(lake, first, DAY).notes['generator']}/generator"
+    put(lake, "gold.releases", [release_row(1, DAY) | {"generator_uri": uri}])
+    land_walks(lake, AFTER)
+    second = change_settings(settings, after, encoder)
+    put_items(lake, second, day=AFTER)  # with a codebook of this day
+    capsys.readouterr()
+    generate.run(lake, second, AFTER)
+    start = f"the weights of {uri}" if is_continued else "random weights"
+    assert f"the generator starts from {start}" in capsys.readouterr().err

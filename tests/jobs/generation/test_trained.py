@@ -293,8 +293,9 @@ def test_what_workers_train_is_what_one_process_trains(
 ) -> None:
     put_items(lake, settings)
     land_walks(lake)
-    generate.run(lake, trained(settings), DAY)
+    generate.run(lake, trained(settings, patience=4), DAY)  # all four epochs
     alone = metrics_of(lake, "epoch_4")
+    assert alone["generator", "recall_at_10"] is not None
     monkeypatch.setattr(train_workers, "run_workers", run_one_worker)
-    generate.run(lake, trained(settings, workers=2), DAY)
+    generate.run(lake, trained(settings, patience=4, workers=2), DAY)
     assert metrics_of(lake, "epoch_4") == alone
