@@ -39,14 +39,14 @@ import numpy as np
 import torch
 from common import build_parser, describe_machine
 from generate import format_spread, rank_test
-from generate_log import Events, Floats, KnownLog, SequenceLog
+from generate_log import Events, Floats, SequenceLog
+from generate_models import learn_behaviour
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from jobs.runtime.progress import progress
 from models import collaborative
 from models.generator.graph import DECAY, LAST
 from models.generator.ranks import ndcg_at, recall_at
@@ -66,26 +66,6 @@ Cache = dict[str, tuple[collaborative.BehaviourVectors, float]]
 COLUMNS = {"r_at_10": "R@10", "n_at_10": "N@10", "valid_r_at_10": "R@10 valid", "new_r_at_10": "R@10 unseen",
            "collision": "collision", "first_code": "first code", "first_code_items": "items of first code",
            "seconds": "seconds"}  # fmt: skip
-
-
-def learn_behaviour(
-    log: KnownLog, hidden: NDArray[np.bool_], kind: Literal["lightgcn", "dccf"], epochs: int, seed: int
-) -> tuple[collaborative.BehaviourVectors, float]:
-    """Vectors from the events of training, without hidden items [items]; and the seconds that they took."""
-    users = np.repeat(np.arange(len(log.train_ends)), np.diff(log.histories.offsets))
-    is_train = (np.arange(len(users)) < log.train_ends[users]) & ~hidden[log.histories.items]
-    started = perf_counter()
-    behaviour = collaborative.fit(
-        users[is_train],
-        log.histories.items[is_train],
-        len(log.train_ends),
-        log.n_items,
-        kind=kind,
-        epochs=epochs,
-        seed=seed,
-        progress=progress(kind, every=30),
-    )
-    return behaviour, perf_counter() - started
 
 
 def last_items(histories: Histories, users: Int64s, ends: Int64s) -> tuple[Int64s, Floats]:
@@ -122,7 +102,8 @@ def measure(way: str, log: SequenceLog, hidden: NDArray[np.bool_], epochs: int, 
     vectors, has_vector = text, text.any(dim=1)
     if kind is not None:
         if kind not in cache:
-            cache[kind] = learn_behaviour(known, hidden, kind, epochs, seed)
+            started = perf_counter()
+            cache[kind] = learn_behaviour(known, kind, seed, epochs, hidden), perf_counter() - started
         behaviour, seconds = cache[kind]
         vectors, has_vector = behaviour.vectors, behaviour.has_vector
         if has_text:

@@ -30,13 +30,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
-from behaviour import learn_behaviour
 from common import build_parser, describe_machine
 from generate import format_spread, rank_test
 from generate_log import Events, KnownLog, SequenceLog
-from generate_models import number_codes, score_by_beam, train_on_codes
+from generate_models import learn_behaviour, number_codes, score_by_beam, train_on_codes
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -53,7 +51,7 @@ SIZES = {
     "3x4096": (4096,) * 3,
 }  # fmt: skip
 WAYS = ("text", "behaviour", "text_behaviour", "res_kmeans", "rq_vae", "letter", *SIZES)
-EPOCHS, DIVERSITY = 30, 1e-4  # of LightGCN, and the weight of LETTER's loss of that name
+DIVERSITY = 1e-4  # the weight of LETTER's loss of that name
 COLUMNS = {"r_at_10": "R@10", "n_at_10": "N@10", "r_at_50": "R@50", "collision": "collision", "seconds": "seconds"}
 Row = dict[str, Any]
 
@@ -82,7 +80,7 @@ def build_codes(way: str, log: KnownLog, seed: int) -> tuple[Tensor, Tensor]:
 
 @lru_cache(maxsize=1)
 def learn_lightgcn(log: KnownLog, seed: int) -> collaborative.BehaviourVectors:
-    return learn_behaviour(log, np.zeros(log.n_items, bool), "lightgcn", EPOCHS, seed)[0]
+    return learn_behaviour(log, "lightgcn", seed)
 
 
 def measure(way: str, log: SequenceLog, seed: int) -> Row:

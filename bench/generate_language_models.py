@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from generate_log import Floats, KnownLog, Scores
-from generate_models import BEAM, LIST, fit_codes, spread
+from generate_models import BEAM, LIST, fit_codes, learn_behaviour, spread
 
 from jobs.generation.language_model_lists import make_finder
 from jobs.generation.settings import Generator, LanguageModel
 from jobs.generation.stored_language_model import load_generator
 from jobs.runtime.progress import progress
-from models import collaborative
 from models.generator.beam import Beams
 from models.generator.language_model_training import Plan, fit
 from models.generator.task_data import TaskData
@@ -25,7 +23,8 @@ def learn_language_model(preset: str, folder: Path, log: KnownLog, seed: int) ->
 
     raises  ValueError if the folder holds no readable model, or nothing can be learned from the log
     """
-    vectors = log.catalogue.vectors if preset == "lc_rec" else learn_behaviour(log, seed)
+    is_of_text = preset == "lc_rec"
+    vectors = log.catalogue.vectors if is_of_text else learn_behaviour(log, "lightgcn", seed).vectors.cpu().numpy()
     codes = fit_codes(vectors, seed)
     data = TaskData(codes.numpy(), log.catalogue.items, log.histories, log.train_ends)
     settings, m = Generator(), LanguageModel()
@@ -45,14 +44,3 @@ def learn_language_model(preset: str, folder: Path, log: KnownLog, seed: int) ->
         return spread(Beams(torch.from_numpy(items), torch.from_numpy(item_scores)), log.n_items)
 
     return scores
-
-
-def learn_behaviour(log: KnownLog, seed: int) -> Floats:
-    """Vectors [items, dim] of what users chose in training, with LightGCN; zeros for an item that nobody chose."""
-    users = np.repeat(np.arange(len(log.train_ends)), np.diff(log.histories.offsets))
-    is_train = np.arange(len(users)) < log.train_ends[users]
-    behaviour = collaborative.fit(
-        users[is_train], log.train_items(), len(log.train_ends), log.n_items, kind="lightgcn", seed=seed
-    )
-    vectors: Floats = behaviour.vectors.cpu().numpy()
-    return vectors

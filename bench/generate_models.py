@@ -2,13 +2,14 @@
 
 import sys
 from functools import lru_cache, partial
+from typing import Literal
 
 import numpy as np
 import torch
 from generate_log import Bools, Floats, KnownLog, Learn, Scores
 
 from jobs.runtime.progress import progress
-from models import quantizers
+from models import collaborative, quantizers
 from models.candidates import OFFSET
 from models.generator.beam import Beams
 from models.generator.design import PRESETS, Design
@@ -100,6 +101,20 @@ def train_on_codes(design: Design, log: KnownLog, codes: torch.Tensor, seed: int
         negatives=NEGATIVES, lr=LR, valid_users=VALID_USERS, patience=PATIENCE, progress=progress("training", every=30),
     )  # fmt: skip
     return model
+
+
+def learn_behaviour(
+    log: KnownLog, kind: Literal["lightgcn", "dccf"], seed: int, epochs: int = 30, hidden: Bools | None = None
+) -> collaborative.BehaviourVectors:
+    """Vectors of what users chose in training. hidden: [items] whose events do not count, none by default"""
+    users = np.repeat(np.arange(len(log.train_ends)), np.diff(log.histories.offsets))
+    is_train = np.arange(len(users)) < log.train_ends[users]
+    if hidden is not None:
+        is_train &= ~hidden[log.histories.items]
+    return collaborative.fit(
+        users[is_train], log.histories.items[is_train], len(log.train_ends), log.n_items, kind=kind, epochs=epochs,
+        seed=seed, progress=progress(kind, every=30),
+    )  # fmt: skip
 
 
 def fit_codes(vectors: Floats, seed: int) -> torch.Tensor:

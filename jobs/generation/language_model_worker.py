@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from jobs.generation.train_worker import list_arrays
+from jobs.generation.train_worker import list_arrays, read_histories
 from jobs.lake import UserError
 from jobs.runtime.checkpoint import Arrays
 from jobs.runtime.train_workers import WorkerTraining
@@ -66,9 +66,8 @@ def list_training_arrays(
 
 def read_task_data(arrays: Arrays) -> TaskData:
     """What the tasks are drawn from. raises ValueError if no item has codes"""
-    no_times = arrays["offsets"][:0]
-    histories = Histories(arrays["offsets"], arrays["items"], no_times, hidden_by=arrays.get("hidden_by"))
-    return TaskData(np.asarray(arrays["codes"]), json.loads(arrays["texts"].tobytes()), histories, arrays["ends"])
+    items = json.loads(arrays["texts"].tobytes())
+    return TaskData(np.asarray(arrays["codes"]), items, read_histories(arrays), arrays["ends"])
 
 
 def fit_language_model(

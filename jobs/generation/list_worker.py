@@ -18,11 +18,10 @@ import pyarrow.feather as feather
 
 from jobs.generation import pairs, trained_lists
 from jobs.generation.shards import FindItems, Shards
-from jobs.generation.train_worker import list_arrays
+from jobs.generation.train_worker import list_arrays, read_histories
 from jobs.runtime.progress import progress
 from jobs.runtime.workers import join_workers, run_workers
 from models.distributed import worker_count, worker_index
-from models.ranker.histories import Histories
 
 MODULE = "jobs.generation.list_worker"
 
@@ -60,13 +59,12 @@ def load_shards(folder: Path) -> Shards:
     users, items = (
         feather.read_table(folder / f"{name}.feather")["id"].combine_chunks() for name in ("users", "item_ids")
     )
-    no_times = arrays["offsets"][:0]
     values = json.loads((folder / "shards.json").read_text())
     return Shards(
         **values | {"day": date.fromisoformat(values["day"])},
         users=users,
         items=items,
-        histories=Histories(arrays["offsets"], arrays["items"], no_times, hidden_by=arrays.get("hidden_by")),
+        histories=read_histories(arrays),
         ends=arrays["ends"],
         active=arrays["active"],
         popular=(arrays["popular"], arrays["counts"]),

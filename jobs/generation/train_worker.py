@@ -23,6 +23,11 @@ def list_arrays(histories: Histories, ends: Int64s) -> Arrays:
     return arrays if histories.hidden_by is None else arrays | {"hidden_by": histories.hidden_by}
 
 
+def read_histories(arrays: Arrays) -> Histories:
+    """The histories that `list_arrays` listed, without times."""
+    return Histories(arrays["offsets"], arrays["items"], arrays["offsets"][:0], hidden_by=arrays.get("hidden_by"))
+
+
 def fit_generator(model: Generator, arrays: Arrays, name: str, **options: Any) -> list[Epoch]:
     """Call `fit` on histories.
 
@@ -30,10 +35,8 @@ def fit_generator(model: Generator, arrays: Arrays, name: str, **options: Any) -
     name    of the model, for the message
     raises  UserError that says what to do if training diverged
     """
-    no_times = arrays["offsets"][:0]
-    histories = Histories(arrays["offsets"], arrays["items"], no_times, hidden_by=arrays.get("hidden_by"))
     try:
-        return fit(model, histories, arrays["ends"], **options)
+        return fit(model, read_histories(arrays), arrays["ends"], **options)
     except FloatingPointError as error:
         raise UserError(f"training {name} diverged ({error}): lower generator.lr") from None
 

@@ -85,18 +85,6 @@ def load_saved(source: str, *, bf16: bool) -> tuple[CodeLanguageModel, PreTraine
         return model.to(device()).train(), tokenizer
 
 
-def load_frozen(source: str, *, bf16: bool) -> tuple[CodeLanguageModel, PreTrainedTokenizerBase]:
-    """Load a model that save() wrote, to generate with. All weights get the type that they compute in.
-
-    raises  ValueError as `load_saved` does
-    """
-    model, tokenizer = load_saved(source, bf16=bf16)
-    for parameter in model.requires_grad_(False).parameters():
-        if bf16:  # not .to(): the frequencies of rotary positions, a buffer, must stay in float32
-            parameter.data = parameter.data.bfloat16()
-    return model.eval(), tokenizer
-
-
 @contextmanager
 def _explain(source: str) -> Iterator[None]:
     """Make a ValueError that names the source of whatever goes wrong: a damaged folder can raise nearly anything."""

@@ -79,12 +79,12 @@ def draw_row(data: TaskData, task: Task, rng: np.random.Generator) -> Row:
     answer = question.show(question.target)
     negatives = [] if task.form == "predict" else _draw_negatives(data, question, rng)
     if not negatives:
-        return Row((*question.pieces, "\nAnswer:"), (_written(answer),))
+        return Row((*question.pieces, "\nAnswer:"), (_write_answer(answer),))
     if task.form == "choose":
         options = [answer, *negatives]
         shuffled = [options[place] for place in rng.permutation(len(options))]
         listed = [piece for option in shuffled for piece in ("\n- ", option)]
-        return Row((*question.pieces, "\nIt is one of these:", *listed, "\nAnswer:"), (_written(answer),))
+        return Row((*question.pieces, "\nIt is one of these:", *listed, "\nAnswer:"), (_write_answer(answer),))
     is_right = bool(rng.random() < 0.5)
     option = answer if is_right else negatives[0]
     return Row((*question.pieces, "\nIs it ", option, "?\nAnswer:"), (" Yes" if is_right else " No",))
@@ -107,7 +107,8 @@ def _draw_negatives(data: TaskData, question: Question, rng: np.random.Generator
     return [piece for piece in dict.fromkeys(wrong) if piece != answer][:NEGATIVES]
 
 
-def _written(answer: Piece) -> Piece:
+def _write_answer(answer: Piece) -> Piece:
+    """The answer as it follows a prompt."""
     return f" {answer}" if isinstance(answer, str) else answer
 
 
@@ -123,14 +124,14 @@ def _query(text: str) -> Pieces:
 
 def _ask_sequence(data: TaskData, rng: np.random.Generator) -> Question:
     past = data.draw_past(rng, may_be_empty=True)
-    return Question(_sequence(past.items), past.target, int, _is_known(data, past))
+    return Question(_sequence(past.items), past.target, int, _build_known_check(data, past))
 
 
 def _ask_text(data: TaskData, rng: np.random.Generator) -> Question:
     past = data.draw_past(rng, may_be_empty=False)
     titles = "; ".join(data.quoted_title(item) for item in past.items)
     asked = f"A user chose items with these titles, oldest first: {titles}\nWhich item does the user choose next?"
-    return Question((asked,), past.target, int, _is_known(data, past))
+    return Question((asked,), past.target, int, _build_known_check(data, past))
 
 
 def _ask_preference(data: TaskData, rng: np.random.Generator) -> Question:
@@ -169,8 +170,8 @@ def _ask_query(data: TaskData, rng: np.random.Generator) -> Question:
     return Question(_query(" ".join(asked)), target, int, is_right)
 
 
-def _is_known(data: TaskData, past: Past) -> Callable[[int], bool]:
-    """Whether a user knows an item, or it reads like the one that the user chose."""
+def _build_known_check(data: TaskData, past: Past) -> Callable[[int], bool]:
+    """What tells whether the user knows an item, or whether it reads like the one that the user chose."""
     text = data.texts[past.target]
     return lambda item: data.knows(past.user, item) or item == past.target or (data.texts[item] == text != "{}")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.encoder.three_segment import embeddings
-from models.generator.language_model_files import load_frozen, load_tunable, save
+from models.generator.language_model_files import load_saved, load_tunable, save
 from tests.models.generator import shop
 
 
@@ -53,8 +53,8 @@ def test_a_saved_folder_gives_the_same_scores_in_either_number_type(
     save(model, tokens.tokenizer, tmp_path / "saved")
     scores = shop.score_items(model.eval(), shop.PROMPTS, shop.code_tensor())
     for bf16, tolerance in ((False, 1e-5), (True, 0.5)):
-        frozen, tokenizer = load_frozen(str(tmp_path / "saved"), bf16=bf16)
-        again = shop.score_items(frozen, shop.PROMPTS, shop.code_tensor())
+        saved, tokenizer = load_saved(str(tmp_path / "saved"), bf16=bf16)
+        again = shop.score_items(saved.eval(), shop.PROMPTS, shop.code_tensor())
         torch.testing.assert_close(again, scores, atol=tolerance, rtol=0.05)
         assert len(tokenizer) == len(shop.WORDS)
     names = {path.name for path in (tmp_path / "saved").iterdir()}
@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_read_is_refused_with_a_sentence(folder: Path, t
 
     refuse(tmp_path / "nothing", "")
     with pytest.raises(ValueError, match="never trained on codes"):
-        load_frozen(str(folder), bf16=False)
+        load_saved(str(folder), bf16=False)
     model, tokens = shop.tunable(folder, rank=2)
     save(model, tokens.tokenizer, tmp_path / "lora")
     refuse(tmp_path / "lora", "adapters of rank 2", rank=3)

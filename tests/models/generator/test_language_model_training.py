@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.generator.language_model import CodeLanguageModel
-from models.generator.language_model_files import load_frozen, save
+from models.generator.language_model_files import load_saved, save
 from models.generator.language_model_lists import generate, history_prompts, query_prompts
 from models.generator.language_model_training import Plan, fit
 from models.generator.tasks import LC_REC, PRESETS, SEMANTIC_CONVERGENCE, Task
@@ -48,12 +48,12 @@ def test_a_preset_learns_a_toy_catalogue_and_its_folder_gives_the_same_lists(
     assert curve[-1].train_loss < 0.6 * curve[1].train_loss  # adapters learn few of the random words
     assert curve[-1].valid_loss < 0.3 * curve[0].valid_loss
     save(model, tokens.tokenizer, tmp_path / "saved")
-    again, _ = load_frozen(str(tmp_path / "saved"), bf16=False)
+    again, _ = load_saved(str(tmp_path / "saved"), bf16=False)
     users, trie = np.arange(shop.N), CodeTrie.build(shop.code_tensor())
     prompts = history_prompts(tokens, HISTORIES, users, HISTORIES.offsets[users] + 3, limit=model.max_tokens)
     lists = [
         generate(trained, trie, prompts, beam=4, tokens_per_batch=200, excluded=(np.arange(shop.N + 1), users))
-        for trained in (model, again)
+        for trained in (model, again.eval())
     ]
     assert lists[0].items[:, 0].tolist() == [(user + 3) % shop.N for user in users]
     assert lists[1].items.equal(lists[0].items)
