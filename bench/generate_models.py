@@ -16,7 +16,8 @@ from models.generator.design import PRESETS, Design
 from models.generator.fusion import Fusion
 from models.generator.graph import ItemGraph
 from models.generator.model import Generator
-from models.generator.recommend import build_trie, find_best_codes, seen_items
+from models.generator.recommend import build_trie, find_best_codes
+from models.generator.seen import seen_items
 from models.generator.training import fit
 from models.generator.words import Words
 from models.precision import device

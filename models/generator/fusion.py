@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from models.generator.graph import Floats, ItemGraph
 from models.generator.model import Generator
-from models.generator.recommend import find_best_codes, score_candidates, seen_items
+from models.generator.recommend import find_best_codes, score_candidates
+from models.generator.seen import seen_items
 from models.generator.trie import CodeTrie
 from models.ranker.histories import Histories, Int64s, Ints
 

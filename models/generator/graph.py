@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from models.generator.seen import seen_items
 from models.ranker.histories import Histories, Int64s, Ints
 from models.ranker.sorting import split_into_ranges
 
@@ -149,7 +150,7 @@ class ItemGraph:
         ends     [rows], where the history of each row ends
         returns  [rows, items] float32, so pass few rows at once
         """
-        scores = self._score(*_known_items(histories, users, ends), len(users))
+        scores = self._score(*seen_items(histories, users, ends))
         dense: Floats = scores.toarray() if sparse.issparse(scores) else scores
         return dense
 
@@ -186,7 +187,7 @@ class ItemGraph:
         rows_at_once = max(SCORES_AT_ONCE // max(self.n_items, 1), 1)
         for start in range(0, len(users), rows_at_once):
             part = slice(start, start + rows_at_once)
-            reached = self._score(*_known_items(histories, users[part], ends[part]), len(users[part]))
+            reached = self._score(*seen_items(histories, users[part], ends[part]))
             rows, _ = np.indices(items[part].shape)
             values = np.asarray(reached[rows.ravel(), items[part].ravel()]).reshape(rows.shape)
             scores[part] = np.where(items[part] >= 0, values, 0)
@@ -199,20 +200,21 @@ class ItemGraph:
         rows_at_once = max(SCORES_AT_ONCE // max(self.n_items, 1), 1)
         for start in range(0, len(users), rows_at_once):
             part = slice(start, start + rows_at_once)
-            rows, items = _known_items(histories, users[part], ends[part])
-            scores = self._score(rows, items, len(users[part]))
-            first = np.searchsorted(rows, np.arange(len(users[part]) + 1))
+            offsets, items = seen_items(histories, users[part], ends[part])
+            scores = self._score(offsets, items)
             for row in range(len(users[part])):
-                seen = items[first[row] : first[row + 1]]
+                seen = items[offsets[row] : offsets[row + 1]]
                 if sparse.issparse(scores):
                     places = slice(scores.indptr[row], scores.indptr[row + 1])
                     yield start + row, seen, scores.indices[places], scores.data[places]
                 else:
                     yield start + row, seen, np.arange(self.n_items), scores[row]
 
-    def _score(self, rows: Int64s, items: Ints, n_rows: int) -> Matrix:
-        """Scores [rows, items] for the known items of each row: CSR, or an array if contents count."""
-        place = np.cumsum(np.bincount(rows, minlength=n_rows))[rows] - 1 - np.arange(len(rows))  # 0 is the last event
+    def _score(self, offsets: Int64s, items: Ints) -> Matrix:
+        """Scores [rows, items] for the seen items of each row: CSR, or an array if contents count."""
+        n_rows = len(offsets) - 1
+        rows = np.repeat(np.arange(n_rows), np.diff(offsets))
+        place = offsets[rows + 1] - 1 - np.arange(len(rows))  # 0 is the last event
         is_last = place < LAST
         weights = (DECAY ** place[is_last]).astype(np.float32)
         starts = sparse.csr_matrix((weights, (rows[is_last], items[is_last])), (n_rows, self.n_items))
@@ -221,16 +223,6 @@ class ItemGraph:
             return reached
         likeness = (starts @ self.vectors) @ self.vectors.T
         return reached.toarray() + CONTENT * (likeness.toarray() if sparse.issparse(likeness) else likeness)
-
-
-def _known_items(histories: Histories, users: Int64s, ends: Int64s) -> tuple[Int64s, Ints]:
-    """The items of each row's known history, in order: their row [events], ascending, and their index [events]."""
-    begins = histories.offsets[users]
-    lengths = ends - begins
-    rows = np.repeat(np.arange(len(users)), lengths)
-    events = np.arange(len(rows)) + np.repeat(begins - np.cumsum(lengths) + lengths, lengths)
-    is_visible = ~histories.is_hidden(events, ends[rows])
-    return rows[is_visible], histories.items[events[is_visible]]
 
 
 def _keep_strongest(steps: Matrix, count: int) -> Matrix:

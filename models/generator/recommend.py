@@ -10,23 +10,10 @@ from models.generator.excluded import Ints, check_excluded, split_users
 from models.generator.model import Generator
 from models.generator.states import States
 from models.generator.trie import CodeTrie
-from models.ranker.histories import Histories, Int64s
 
 # offsets [users + 1] and items [pairs]: user u must not get items[offsets[u]:offsets[u + 1]]
 Excluded = tuple[Ints, Ints]
 SCORES_AT_ONCE = 2**26  # in memory: 256 MiB
-
-
-def seen_items(histories: Histories, users: Ints, ends: Int64s) -> Excluded:
-    """The items of each user's events before the ends [users], without events that were taken back."""
-    begins = histories.offsets[users]
-    counts = ends - begins
-    rows = np.repeat(np.arange(len(users)), counts)
-    events = np.arange(len(rows)) + np.repeat(begins - np.cumsum(counts) + counts, counts)
-    if histories.hidden_by is not None and len(events):
-        is_visible = ~histories.is_hidden(events, ends[rows])
-        rows, events = rows[is_visible], events[is_visible]
-    return np.searchsorted(rows, np.arange(len(users) + 1)), histories.items[events]
 
 
 def find_best_items(

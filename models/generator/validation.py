@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.generator.model import Generator
-from models.generator.recommend import find_best_codes, find_best_items, seen_items
+from models.generator.recommend import find_best_codes, find_best_items
+from models.generator.seen import seen_items
 from models.generator.trie import CodeTrie
 from models.ranker.histories import Histories, Int64s
 from models.training import parallel
