@@ -15,7 +15,8 @@ from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.landing.accounting import load_touched_days
 from jobs.ranking.items import ItemIndex
-from models.generator.graph import WINDOW, Bools, ItemGraph, count_pairs
+from models.generator.graph import Bools, ItemGraph
+from models.generator.pair_counts import WINDOW, count_pairs
 
 TABLE = "gold.item_graph"
 STEPS, LISTED = "steps.npz", "listed.npy"  # files of `save_finder`

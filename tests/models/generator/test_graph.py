@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from models.generator import graph
-from models.generator.graph import ItemGraph, count_pairs
+from models.generator.graph import ItemGraph
+from models.generator.pair_counts import WINDOW, count_pairs
 from models.ranker.histories import Histories
 
 ITEMS = 40
@@ -107,7 +108,7 @@ def test_the_pairs_of_a_day_cost_what_it_holds(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Histories, "is_hidden", is_hidden)
     assert len(count_pairs(histories, ends, since=since).weight)
-    assert sum(read) == 1 + graph.WINDOW
+    assert sum(read) == 1 + WINDOW
 
 
 @pytest.mark.parametrize("form", [np.array, sparse.csr_matrix])
