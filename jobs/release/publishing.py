@@ -84,9 +84,22 @@ def roll_back(lake: Lake) -> dict[str, Any]:
     }
     set_champion_alias(lake, row["model_uri"])
     _write_release(lake, row)
-    message = f"Release {row['release']} is live: {row['reason']}, model {row['model_version']}."
-    print(message, file=sys.stderr, flush=True)
+    changes = ", ".join(
+        _describe_change(name, before, after)
+        for name, before, after in zip(("ranker", "generator"), _names_of(live), _names_of(row), strict=True)
+    )
+    print(f"Release {row['release']} is live: {row['reason']}, {changes}.", file=sys.stderr, flush=True)
     return row
+
+
+def _names_of(release: dict[str, Any]) -> tuple[str, str]:
+    """The versions of the ranker and of the generator of a release, in words."""
+    ranker, generator_uri = models_of(release)
+    return ranker, generator_uri.split("/")[1] if generator_uri else "none"
+
+
+def _describe_change(name: str, before: str, after: str) -> str:
+    return f"{name} {after} (unchanged)" if before == after else f"{name} {after} (before: {before})"
 
 
 def _find_generator(lake: Lake, day: date, version: int | None) -> str | None:

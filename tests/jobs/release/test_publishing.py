@@ -114,6 +114,20 @@ def test_after_days_without_a_generator_the_latest_one_that_was_not_rolled_back_
     assert find_latest(DAY) == "models/v1/generator"
 
 
+def test_a_rollback_says_which_of_ranker_and_generator_it_changes(
+    lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = DAY - timedelta(2), DAY - timedelta(1)
+    publish(lake, settings, first, [])
+    publish(lake, settings, second, ["v1"])
+    publish(lake, settings, DAY, ["v2"], ranker_day=second)
+    roll_back(lake)
+    message = "Release 4 is live: rolled back from release 3 to release 2,"
+    assert f"{message} ranker m{second} (unchanged), generator v1 (before: v2).\n" in capsys.readouterr().err
+    roll_back(lake)
+    assert f"ranker m{first} (before: m{second}), generator none (before: v1).\n" in capsys.readouterr().err
+
+
 def test_a_rollback_to_a_generator_that_is_gone_is_refused(lake: Lake, settings: Settings) -> None:
     publish(lake, settings, DAY - timedelta(1), ["v1"])
     publish(lake, settings, DAY, ["v2"])
