@@ -8,8 +8,8 @@ gold.codebooks, gold.semantic_ids and gold.releases. Writes gold.item_graph, par
 acted on one after the other, for the day itself, days that are missing, and days whose events changed. Trains the
 generator on the days before and, if it finds no less than the graph, stores it as `<LAKE>/models/<version>/generator`
 and lists its items, too. On a day that is too quiet to compare them, the generator of the live release lists items.
-Writes gold.generated and gold.metrics (job generate), partition day: the training curve, and
-how many of the items that users acted on for the first time today the lists of the day before hold.
+Writes gold.generated and gold.metrics (job generate), partition day: the training curve, and how many of the items that
+users acted on for the first time today the lists of the day before hold.
 
 --query prints the best items for a text and writes no lists: see jobs/generation/query.py.
 """
