@@ -28,9 +28,11 @@ L2 = 1e-3  # of the weights, so that a feature that says nothing gets none
 class Fusion:
     """Ranks the candidates of a user by a weighted sum of what four features say of them.
 
-    The features: the score of the generator's head `items`, the walk on the item graph, the likeness of the item's
-    words to those of the user's latest items, and the logarithm of the item's number of events. Where users choose
-    many items each, such as films that they have seen, popular items are hard to beat; elsewhere they weigh little.
+    The features: the score of the generator's head `items`, the square root of the walk on the item graph, that of the
+    likeness of the item's words to those of the user's latest items, and the logarithm of the item's number of events.
+    The roots are there because walk and likeness are near 0 for nearly all candidates, and high for few. Where users
+    choose many items each, such as films that they have seen, popular items are hard to beat; elsewhere they weigh
+    little.
 
     model, trie  of the heads `codes` and `items`
     walks        an item graph that does not look at contents
@@ -87,7 +89,8 @@ class Fusion:
             graph.score_candidates(histories, users, ends, candidates) for graph in (self.walks, self.contents)
         )
         popularity = np.log1p(self.counts[np.maximum(candidates, 0)]).astype(np.float32)
-        others = [torch.from_numpy(feature) for feature in (walk, both - walk, popularity)]
+        roots = (np.sqrt(np.maximum(feature, 0)) for feature in (walk, both - walk))
+        others = [torch.from_numpy(feature) for feature in (*roots, popularity)]
         return candidates, torch.stack([by_model, *others], dim=2)
 
     def top_items(self, histories: Histories, users: Int64s, ends: Int64s, k: int) -> tuple[Int64s, Floats]:

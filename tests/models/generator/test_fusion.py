@@ -52,9 +52,10 @@ def test_the_scores_are_the_weighted_features_of_the_sources() -> None:
     items, scores = learned.top_items(histories, users, ends, 5)
     by_model = learned.model.score_items(learned.model.encode(histories, users, ends)).numpy()
     walk = learned.walks.score_items(histories, users, ends)
-    likeness = learned.contents.score_items(histories, users, ends) - walk
+    likeness = np.maximum(learned.contents.score_items(histories, users, ends) - walk, 0)
     popularity = 0.25 * np.log1p(learned.counts)
-    expected = np.take_along_axis(0.5 * by_model + 2 * walk + 3 * likeness + popularity, items, axis=1)
+    expected = 0.5 * by_model + 2 * np.sqrt(walk) + 3 * np.sqrt(likeness) + popularity
+    expected = np.take_along_axis(expected, items, axis=1)
     np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-4)
 
 
