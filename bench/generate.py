@@ -30,7 +30,7 @@ Presets:
                  and *.safetensors, and are not among the default presets
     fused_ranks  the lists of sidereal and graph_words, joined by reciprocal rank fusion. [recommend] order = "fused"
                  joins the lists of generator, plain graph and ranker by the same rule
-    fused        what sidereal, graph_words and popular find, ranked by weights that are learned on the validation items
+    fused        what sidereal, graph_words and popular find, ranked by a small network that the validation items train
 
 Columns, mean and standard deviation over the seeds:
 

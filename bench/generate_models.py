@@ -1,6 +1,5 @@
 """The trained presets of bench/generate.py: the designs of `models.generator`."""
 
-import sys
 from functools import lru_cache, partial
 from typing import Literal
 
@@ -36,15 +35,14 @@ def learn_design(design: Design, log: KnownLog, seed: int) -> Scores:
 
 
 def learn_fused(log: KnownLog, seed: int) -> Scores:
-    """The preset `sidereal` and the item graph. The validation items choose their weights."""
+    """The preset `sidereal`, the item graph and popular items. The validation items train what ranks them."""
     model = train_design(PRESETS["sidereal"], log, seed)
     contents = build_word_graph(log)
     rows = log.valid.target_rows
     fusion = Fusion.learn(
         model, build_trie(model), contents, log.count_items(), log.histories, log.valid.users[rows],
-        log.valid.ends[rows], log.valid.target_items,
+        log.valid.ends[rows], log.valid.target_items, seed,
     )  # fmt: skip
-    print(f"fused: weights {fusion.weights.tolist()}", file=sys.stderr, flush=True)
 
     def scores(histories: Histories, users: Int64s, ends: Int64s) -> Floats:
         items, item_scores = fusion.top_items(histories, users, ends, LIST)
