@@ -33,7 +33,7 @@ def latest_generator(lake: Lake, before: str) -> str | None:
 
 
 def find_origin(releases: list[Release], release: Release) -> Release:
-    """The release of a day that published the models of a release: itself, or the one that a rollback goes back to.
+    """The daily release behind a release: the release itself or, for a rollback, the release that it restored.
 
     releases  the newest first
     """

@@ -78,8 +78,8 @@ def join_workers(module: str) -> Iterator[bool]:
 def _end_with_starter() -> None:
     """End this process as soon as nobody waits for it: torchrun or the process that started torchrun was killed.
 
-    `kill -9` reaches a process alone. The one that called `run_workers` reads our standard error, so a pipe without a
-    reader says that it is gone.
+    `kill -9` ends a process, but not its children. The process that called `run_workers` reads our standard error: if
+    nobody reads this pipe any more, that process is gone.
     """
     torchrun, stderr = os.getppid(), select.poll()
     stderr.register(2, 0)

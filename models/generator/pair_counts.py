@@ -63,9 +63,10 @@ def count_pairs(histories: Histories, ends: Int64s, window: int = WINDOW, *, sin
 
 
 def _go_back(histories: Histories, users: Int64s, first: Int64s, ends: Int64s, count: int) -> Int64s:
-    """Where `count` events before `first` begin [users], or the whole history if it has fewer.
+    """Positions [users] with at least `count` events between them and `first`, or where the history begins.
 
-    Events that were taken back before the end are not counted.
+    Events that were taken back before the end are not counted. Each step back doubles the length, so a history with
+    many such events costs little more.
     """
     begins = histories.offsets[users]
     starts = np.maximum(first - count, begins)
@@ -79,4 +80,4 @@ def _go_back(histories: Histories, users: Int64s, first: Int64s, ends: Int64s, c
         is_short = (visible < count) & (starts > begins)
         if not is_short.any():
             return starts
-        starts[is_short] = np.maximum(starts[is_short] - count, begins[is_short])
+        starts[is_short] = np.maximum(2 * starts[is_short] - first[is_short], begins[is_short])

@@ -171,7 +171,7 @@ def _ask_query(data: TaskData, rng: np.random.Generator) -> Question:
 
 
 def _build_known_check(data: TaskData, past: Past) -> Callable[[int], bool]:
-    """What tells whether the user knows an item, or whether it reads like the one that the user chose."""
+    """A function that is true for items that the user knows, and for items with the text of the chosen item."""
     text = data.texts[past.target]
     return lambda item: data.knows(past.user, item) or item == past.target or (data.texts[item] == text != "{}")
 

@@ -80,8 +80,10 @@ def use_weights(model: nn.Module, weights: dict[str, Tensor]) -> Iterator[None]:
     """Give the model other weights for a while."""
     current = copy_weights(model)
     model.load_state_dict(weights)
-    yield
-    model.load_state_dict(current)
+    try:
+        yield
+    finally:
+        model.load_state_dict(current)
 
 
 def save_state(

@@ -43,6 +43,50 @@ def stored_versions(lake: Lake) -> set[str]:
     return {folder.parent.name for folder in (Path(lake.root) / "models").glob("*/generator")}
 
 
+def with_other_likes(settings: Settings) -> Settings:
+    return trained(settings).model_copy(update={"logs": settings.logs.model_copy(update={"like_from": 3.0})})
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_the_next_day_starts_from_the_generator_of_the_live_release(
+    lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake)
+    version = generate.run(lake, trained(settings), DAY).notes["generator"]
+    assert "starts from random weights" in capsys.readouterr().err
+    put(lake, "gold.releases", [release_row(1, DAY) | {"generator_uri": f"models/{version}/generator"}])
+    land_walks(lake, AFTER)
+    put_items(lake, settings, range(N + 2))  # two items are new
+    generate.run(lake, trained(settings), AFTER)
+    assert f"starts from the weights of models/{version}/generator" in capsys.readouterr().err
+    curve = metrics_of(lake, "epoch_0", AFTER)  # the weights it starts from are measured first
+    assert curve["generator", "recall_at_10"] is not None
+    for changed in (trained(settings, "tiger"), trained(settings, warm_start=False), with_other_likes(settings)):
+        generate.run(lake, changed, AFTER)
+        assert "starts from random weights" in capsys.readouterr().err
+    weights = Path(lake.root) / "models" / version / "generator/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    generate.run(lake, trained(settings), AFTER)
+    errors = capsys.readouterr().err
+    assert f"warning: the generator of an earlier day is not used: model models/{version}/generator" in errors
+    assert "starts from random weights" in errors
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_after_a_day_without_a_generator_the_next_day_starts_from_the_one_before(
+    lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_items(lake, settings)
+    land_walks(lake, BEFORE)
+    version = generate.run(lake, trained(settings), BEFORE).notes["generator"]
+    live = release_row(1, BEFORE) | {"generator_uri": f"models/{version}/generator"}
+    put(lake, "gold.releases", [live, release_row(2, DAY)])  # the generator of DAY was refused
+    land_walks(lake, AFTER)
+    generate.run(lake, trained(settings), AFTER)
+    assert f"the generator starts from the weights of models/{version}/generator" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("users", "steps", "reason"),
     [

@@ -29,12 +29,6 @@ def folder(tmp_path: Path) -> Path:
     return save_lm(tmp_path / "lm")
 
 
-@pytest.fixture
-def open_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the generator go live however it compares with the graph."""
-    monkeypatch.setattr(trained_module, "_find_objection", lambda *_: None)
-
-
 def small(settings: Settings, folder: Path, preset: str = "lc_rec", **values: Any) -> Settings:
     """The settings with a small training of the language model."""
     model = {"model": str(folder), "lora_rank": 2, "steps": 2, "rows": 8, "tokens_per_batch": 2000}

@@ -8,19 +8,12 @@ from deltalake.exceptions import DeltaError
 
 from jobs import generate
 from jobs.generation import list_worker, shards
-from jobs.generation import trained as trained_module
 from jobs.lake import Lake, UserError
 from jobs.runtime import train_workers
 from jobs.settings.tree import Settings
 from tests.jobs.generation.made_shop import BEFORE, DAY, land_walks, put_items, trained, walks
 from tests.jobs.generation.test_generate import land, rows_of
 from tests.jobs.generation.test_trained import run_one_worker
-
-
-@pytest.fixture
-def open_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the generator go live however it compares with the graph."""
-    monkeypatch.setattr(trained_module, "_find_objection", lambda *_: None)
 
 
 def count_calls(function: Any, calls: list[Any]) -> Any:

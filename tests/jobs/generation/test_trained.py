@@ -17,7 +17,7 @@ from jobs.settings.tree import Settings
 from models.generator.saved import NOT_TRAINED
 from tests.jobs.generation.made_shop import AFTER, BEFORE, DAY, N, land_walks, put_items, trained, walks
 from tests.jobs.generation.test_generate import event, land, list_of, rows_of
-from tests.jobs.lake_rows import put, release_row
+from tests.jobs.lake_rows import put
 
 PRESETS = ("sidereal", "sasrec", "tiger", "rpg")
 
@@ -25,13 +25,6 @@ PRESETS = ("sidereal", "sasrec", "tiger", "rpg")
 def metrics_of(lake: Lake, slice_: str, day: Any = DAY) -> dict[tuple[str, str], Any]:
     rows = lake.arrow("gold.metrics", where=(ds.field("day") == day) & (ds.field("job") == "generate")).to_pylist()
     return {(row["model"], row["metric"]): row["value"] for row in rows if row["slice"] == slice_}
-
-
-@pytest.fixture
-def open_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the generator go live however it compares with the graph, and on however many items."""
-    monkeypatch.setattr(trained_module, "_find_objection", lambda *_: None)
-    monkeypatch.setattr(trained_module, "MIN_NEW_ITEMS", 1)
 
 
 @pytest.mark.usefixtures("open_gate")
@@ -79,46 +72,6 @@ def test_a_rerun_gives_the_same_model_and_rows_and_nothing_after_the_day_changes
 
 
 @pytest.mark.usefixtures("open_gate")
-def test_the_next_day_starts_from_the_generator_of_the_live_release(
-    lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put_items(lake, settings)
-    land_walks(lake)
-    version = generate.run(lake, trained(settings), DAY).notes["generator"]
-    assert "starts from random weights" in capsys.readouterr().err
-    put(lake, "gold.releases", [release_row(1, DAY) | {"generator_uri": f"models/{version}/generator"}])
-    land_walks(lake, AFTER)
-    put_items(lake, settings, range(N + 2))  # two items are new
-    generate.run(lake, trained(settings), AFTER)
-    assert f"starts from the weights of models/{version}/generator" in capsys.readouterr().err
-    curve = metrics_of(lake, "epoch_0", AFTER)  # the weights it starts from are measured first
-    assert curve["generator", "recall_at_10"] is not None
-    for changed in (trained(settings, "tiger"), trained(settings, warm_start=False), with_other_likes(settings)):
-        generate.run(lake, changed, AFTER)
-        assert "starts from random weights" in capsys.readouterr().err
-    weights = Path(lake.root) / "models" / version / "generator/model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
-    generate.run(lake, trained(settings), AFTER)
-    errors = capsys.readouterr().err
-    assert f"warning: the generator of an earlier day is not used: model models/{version}/generator" in errors
-    assert "starts from random weights" in errors
-
-
-@pytest.mark.usefixtures("open_gate")
-def test_after_a_day_without_a_generator_the_next_day_starts_from_the_one_before(
-    lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put_items(lake, settings)
-    land_walks(lake, BEFORE)
-    version = generate.run(lake, trained(settings), BEFORE).notes["generator"]
-    live = release_row(1, BEFORE) | {"generator_uri": f"models/{version}/generator"}
-    put(lake, "gold.releases", [live, release_row(2, DAY)])  # the generator of DAY was refused
-    land_walks(lake, AFTER)
-    generate.run(lake, trained(settings), AFTER)
-    assert f"the generator starts from the weights of models/{version}/generator" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("open_gate")
 @pytest.mark.parametrize(
     ("table", "change"),
     [
@@ -144,10 +97,6 @@ def test_items_that_were_corrected_get_another_version_though_the_weights_are_th
     differing = {name for name, values in after.items() if values.tolist() != before[name].tolist()}
     assert differing
     assert differing <= set(NOT_TRAINED)
-
-
-def with_other_likes(settings: Settings) -> Settings:
-    return trained(settings).model_copy(update={"logs": settings.logs.model_copy(update={"like_from": 3.0})})
 
 
 def test_a_generator_worse_than_the_graph_makes_no_lists_and_is_not_stored(

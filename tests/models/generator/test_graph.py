@@ -111,6 +111,25 @@ def test_the_pairs_of_a_day_cost_what_it_holds(monkeypatch: pytest.MonkeyPatch) 
     assert sum(read) == 1 + WINDOW
 
 
+def test_a_long_run_of_events_that_were_taken_back_is_passed_in_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    histories = build_histories([*range(20), *([30] * 3000), 1])
+    hidden_by = np.full(3021, 3021)
+    hidden_by[20:3020] = 3020
+    histories = Histories(histories.offsets, histories.items, histories.ts, hidden_by=hidden_by)
+    looks: list[int] = []
+    is_hidden = Histories.is_hidden
+
+    def look(self: Histories, events: graph.Int64s, ends: graph.Int64s) -> NDArray[np.bool_]:
+        looks.append(len(events))
+        return is_hidden(self, events, ends)
+
+    monkeypatch.setattr(Histories, "is_hidden", look)
+    before, after, _ = count_pairs(histories, histories.offsets[1:], since=np.array([3020]))
+    assert before.tolist() == list(range(12, 20))
+    assert set(after.tolist()) == {1}
+    assert len(looks) < 15
+
+
 @pytest.mark.parametrize("form", [np.array, sparse.csr_matrix])
 def test_scores_are_those_of_the_formula(form: Callable[[graph.Floats], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "SCORES_AT_ONCE", 7 * ITEMS)  # in parts of seven users
