@@ -177,7 +177,7 @@ def main() -> None:
         sys.exit("decoder: this bench needs a GPU, but PyTorch sees none")
     texts, settings = list(map(build_item_text, read_items(flags.data).values())), Encoder()
     lengths = [len(ids) for ids in SentenceEmbedder(encoder_location(settings), max_tokens=512).items(texts)]
-    rows = measure(build_qwen3_config(), lengths, "cuda", tokens_per_batch=131_072, train_items=512)
+    rows = measure(build_qwen3_config(), lengths, "cuda", tokens_per_batch=131_072, train_items=256)
     print(f"{len(texts):,} items; {torch.cuda.get_device_name()}; {describe_machine('torch', 'transformers')}")
     for row in rows:
         print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.items()))

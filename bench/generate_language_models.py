@@ -7,9 +7,9 @@ from generate_log import Floats, KnownLog, Scores
 from generate_models import BEAM, LIST, fit_codes, learn_behaviour, spread
 
 from jobs.generation.language_model_lists import make_finder
-from jobs.generation.settings import Generator, LanguageModel
 from jobs.generation.stored_language_model import load_generator
 from jobs.runtime.progress import progress
+from jobs.settings.tree import load_settings
 from models.generator.beam import Beams
 from models.generator.language_model_training import Plan, fit
 from models.generator.task_data import TaskData
@@ -21,13 +21,15 @@ from models.ranker.histories import Histories, Int64s
 def learn_language_model(preset: str, folder: Path, log: KnownLog, seed: int) -> Scores:
     """lc_rec: codes of the items' texts. semantic_convergence: codes of behaviour.
 
-    raises  ValueError if the folder holds no readable model, or nothing can be learned from the log
+    raises  ValueError if the folder holds no readable model, or nothing can be learned from the log; UserError if a
+            setting is wrong
     """
     is_of_text = preset == "lc_rec"
     vectors = log.catalogue.vectors if is_of_text else learn_behaviour(log, "lightgcn", seed).vectors.cpu().numpy()
     codes = fit_codes(vectors, seed)
     data = TaskData(codes.numpy(), log.catalogue.items, log.histories, log.train_ends)
-    settings, m = Generator(), LanguageModel()
+    settings = load_settings().generator
+    m = settings.language_model
     lines = [item_json(item) for item in log.catalogue.items]
     generator = load_generator(str(folder), codes, lines, m.lora_rank, seed)
     plan = Plan(

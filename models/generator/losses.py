@@ -79,28 +79,41 @@ def compute_loss(
     device = model.device
     targets = find_targets(batch, model.design.window_weights, device)
     inputs = torch.from_numpy(batch.inputs).to(device)
-    queried = targets.items[:0] if queries is None else queries.items
-    parts = [inputs.flatten(), targets.items, queried, negatives]
+    if queries is not None:
+        targets = _add_queries(targets, queries, sequences=len(inputs))
+    parts = [inputs.flatten(), targets.items, negatives]
     if "items" not in model.design.heads:
         parts = [inputs.flatten(), *(part[:0] for part in parts[1:])]
     distinct, places = torch.unique(torch.cat(parts), return_inverse=True)  # few items, each many times
-    vectors = model.items(distinct)
+    vectors: Tensor = model.items(distinct)
     input_places, *other_places = places.split([len(part) for part in parts])
-    target_vectors, queried_vectors, negative_vectors = (F.embedding(part, vectors) for part in other_places)
-    drawn = _Negatives(negatives, negative_vectors)
-    losses = []
-    if len(targets.items):
-        history = model.backbone(F.embedding(input_places.view(inputs.shape), vectors))
-        losses.append(_head_loss(model, trie, history, targets, target_vectors, drawn))
-    if queries is not None and len(queries):
-        history = model.backbone(model.items.embed_queries(queries.words, queries.text).unsqueeze(1))
-        losses.append(_head_loss(model, trie, history, _query_targets(queries), queried_vectors, drawn))
-    return torch.stack(losses).sum() if losses else vectors.sum() * 0.0
+    target_vectors, negative_vectors = (F.embedding(part, vectors) for part in other_places)
+    if not len(targets.items):
+        return vectors.sum() * 0
+    history = model.backbone(F.embedding(input_places.view(inputs.shape), vectors))
+    if queries is not None:
+        query_vectors = model.items.embed_queries(queries.words, queries.text)
+        history = _stack(history, model.backbone(query_vectors.unsqueeze(1)))
+    return _head_loss(model, trie, history, targets, target_vectors, _Negatives(negatives, negative_vectors))
 
 
-def _query_targets(queries: Queries) -> Targets:
+def _add_queries(targets: Targets, queries: Queries, sequences: int) -> Targets:
+    """The targets, and those of the queries, which are sequences behind the others. Their state is in column 1."""
     rows = torch.arange(len(queries), device=queries.items.device)
-    return Targets(rows, torch.ones_like(rows), rows, queries.items, torch.ones_like(rows, dtype=torch.float32))
+    parts = (
+        (targets.rows, sequences + rows),
+        (targets.columns, torch.ones_like(rows)),
+        (targets.positions, len(targets.rows) + rows),
+        (targets.items, queries.items),
+        (targets.weights, torch.ones_like(rows, dtype=torch.float32)),
+    )
+    return Targets(*map(torch.cat, parts))
+
+
+def _stack(*histories: Tensor) -> Tensor:
+    """Histories [sequences, columns, dim] of different widths as one tensor: zeros fill up the narrow ones."""
+    width = max(history.shape[1] for history in histories)
+    return torch.cat([F.pad(history, (0, 0, 0, width - history.shape[1])) for history in histories])
 
 
 def _head_loss(
@@ -140,8 +153,8 @@ def _code_loss(model: Generator, trie: CodeTrie, states: States, targets: Target
     """Cross-entropy of each code among those that exist after the codes before it, summed over the levels."""
     has_codes = trie.leaf_of_item[targets.items] >= 0
     states, weights = states.take(targets.positions[has_codes]), targets.weights[has_codes]
-    codes = model.items.codes[targets.items[has_codes]]
-    nodes = trie.find(codes)
+    items = targets.items[has_codes]
+    codes, nodes = model.items.codes[items], trie.paths(items)
     loss = weights.new_zeros(())
     for level in range(trie.levels):
         decoded = model.decode(level, states, codes[:, :level])
@@ -157,8 +170,8 @@ def _sibling_loss(trie: CodeTrie, level: int, nodes: Tensor, decoded: Tensor, ta
     """
     children = trie.children[level]
     if children.table is not None:
-        log_probabilities = trie.renormalise(level, nodes, (decoded @ table.T).float())
-        return -log_probabilities.gather(1, codes.unsqueeze(1)).squeeze(1)
+        logits = (decoded @ table[: children.size].T).float().masked_fill(children.table[nodes] < 0, -torch.inf)
+        return F.cross_entropy(logits, codes, reduction="none")
     rows, nodes = children.list_children(nodes)  # few of the level's codes exist after a prefix
     # Gradients of `table[codes]` depend on how threads interleave, those of F.embedding do not.
     logits = (F.embedding(rows, decoded) * F.embedding(children.codes[nodes], table)).sum(dim=1).float()

@@ -16,12 +16,14 @@ class Children:
     size     number of codes of this level: the largest code that an item has, plus 1
     offsets  [nodes + 1] int32
     codes    [children] int32, the code that leads to each child, ascending within a node
+    parents  [children] int32, the node that leads to each child
     table    [nodes, size] int32, the child by its code, -1 where there is none; None where the lists are enough
     """
 
     size: int
     offsets: Tensor
     codes: Tensor
+    parents: Tensor
     table: Tensor | None
 
     def list_children(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,23 +35,10 @@ class Children:
         rows = torch.repeat_interleave(counts, output_size=pairs)
         return rows, torch.arange(pairs, device=nodes.device) + (begins - ends + counts)[rows]
 
-    def find(self, nodes: Tensor, codes: Tensor) -> Tensor:
-        """The child [n] int64 of each node [n] by its code [n]; -1 if there is none, or if the node is -1."""
-        low, end = self.offsets[nodes].long(), self.offsets[nodes + 1].long()
-        high = end
-        while bool((is_open := low < high).any()):  # bisection: the codes of a node ascend
-            middle = (low + high) // 2
-            is_before = is_open & (self.codes[torch.where(is_open, middle, 0)] < codes)
-            low = torch.where(is_before, middle + 1, low)
-            high = torch.where(is_open & ~is_before, middle, high)
-        children = torch.where((nodes >= 0) & (low < end), low, -1)
-        rows = (children >= 0).nonzero().squeeze(1)
-        children[rows[self.codes[children[rows]] != codes[rows]]] = -1
-        return children
-
     def to(self, device: torch.device | str) -> Self:
         table = None if self.table is None else self.table.to(device)
-        return type(self)(self.size, self.offsets.to(device), self.codes.to(device), table)
+        offsets, codes, parents = (part.to(device) for part in (self.offsets, self.codes, self.parents))
+        return type(self)(self.size, offsets, codes, parents, table)
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,7 @@ class CodeTrie:
         levels: list[Children] = []
         for level in range(codes.shape[1]):
             level_codes = codes[items, level].long()
-            size = int(level_codes.max()) + 1 if len(items) else 0
+            size, n_parents = int(level_codes.max()) + 1 if len(items) else 0, n_nodes
             if n_nodes == len(items):  # the order is known: from here on, each node leads to one item
                 offsets = one_child_each
             else:
@@ -91,8 +80,9 @@ class CodeTrie:
                 items, level_codes = items[order], level_codes[order][is_first]
                 nodes, n_nodes = is_first.cumsum(0) - 1, len(level_codes)
             child_codes = level_codes.int()
-            table = _make_table(size, offsets, child_codes) if level < 2 else None
-            levels.append(Children(size, offsets, child_codes, table))
+            parents = torch.repeat_interleave(offsets.diff()).int()
+            table = _make_table(size, n_parents, parents, child_codes) if level < 2 else None
+            levels.append(Children(size, offsets, child_codes, parents, table))
         _check_leaves(codes, items, nodes)
         leaf_of_item = torch.full((len(codes),), -1, dtype=torch.int64, device=codes.device)
         leaf_of_item[items] = torch.arange(len(items), device=codes.device)
@@ -107,32 +97,12 @@ class CodeTrie:
         """Number of codes of each level: the largest code that an item has, plus 1."""
         return tuple(children.size for children in self.children)
 
-    def find(self, prefixes: Tensor) -> Tensor:
-        """The nodes on the path of each prefix.
-
-        prefixes  [n, depth] integers
-        returns   [n, depth + 1] int64, the root first; -1 from where no item has these codes
-        """
-        nodes = [torch.zeros(len(prefixes), dtype=torch.int64, device=prefixes.device)]
-        for children, codes in zip(self.children, prefixes.unbind(1), strict=False):
-            nodes.append(children.find(nodes[-1], codes))
-        return torch.stack(nodes, 1)
-
-    def renormalise(self, level: int, nodes: Tensor, logits: Tensor) -> Tensor:
-        """Log-probabilities among the codes that exist after a prefix: those of one row sum to 1. For training.
-
-        level    of the codes: the nodes have this depth
-        nodes    [n] int64
-        logits   [n, codes] logits or log-probabilities; codes beyond `sizes[level]` have no item
-        returns  [n, codes], -inf for a code without items
-        raises   ValueError if a node is -1: its prefix has no item
-        """
-        if bool((nodes < 0).any()):
-            raise ValueError(f"level {level}: {int((nodes < 0).sum())} of {len(nodes)} prefixes belong to no item")
-        rows, children = self.children[level].list_children(nodes)
-        exists = torch.zeros_like(logits, dtype=torch.bool)
-        exists[rows, self.children[level].codes[children]] = True
-        return logits.masked_fill(~exists, -torch.inf).log_softmax(1)
+    def paths(self, items: Tensor) -> Tensor:
+        """The nodes on the way to items [n] that have codes: [n, levels + 1] int64, the root first."""
+        nodes = [self.leaf_of_item[items]]
+        for children in reversed(self.children):
+            nodes.append(children.parents[nodes[-1]].long())
+        return torch.stack(nodes[::-1], 1)
 
     def to(self, device: torch.device | str) -> Self:
         children = tuple(children.to(device) for children in self.children)
@@ -160,11 +130,9 @@ def _count_up(parents: Tensor, n_nodes: int) -> Tensor:
     return offsets
 
 
-def _make_table(size: int, offsets: Tensor, codes: Tensor) -> Tensor | None:
-    n_nodes = len(offsets) - 1
+def _make_table(size: int, n_nodes: int, parents: Tensor, codes: Tensor) -> Tensor | None:
     if n_nodes * size > TABLE_CELLS:
         return None
-    parents = torch.repeat_interleave(offsets.diff())
     table = torch.full((n_nodes, size), -1, dtype=torch.int32, device=codes.device)
     table[parents, codes] = torch.arange(len(codes), dtype=torch.int32, device=codes.device)
     return table

@@ -22,5 +22,5 @@ def build_optimizers(model: nn.Module, lr: float, *, memory: float = 0.999) -> l
     memory  Adam's second beta: how slowly the scale of a step follows the gradients
     """
     tables, betas = sparse_tables(model), (0.9, memory)
-    dense = torch.optim.AdamW(dense_weights(model), lr=lr, betas=betas, weight_decay=0.0)
+    dense = torch.optim.AdamW(dense_weights(model), lr=lr, betas=betas, weight_decay=0.0, fused=True)
     return [torch.optim.SparseAdam(tables, lr=lr, betas=betas), dense] if tables else [dense]

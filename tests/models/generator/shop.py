@@ -96,8 +96,8 @@ def tunable(folder: Path, *, rank: int | None, bf16: bool = False) -> tuple[Code
 def score_items(model: CodeLanguageModel, prompts: Sequence[Sequence[int]], codes: Tensor) -> Tensor:
     """The log-probability of every item's codes [prompts, items]."""
     read = model.read_prompts(prompts)
-    users = torch.arange(len(prompts)).repeat_interleave(len(codes))
-    paths = codes.repeat(len(prompts), 1)
+    users = torch.arange(len(prompts), device=model.device).repeat_interleave(len(codes))
+    paths = codes.repeat(len(prompts), 1).to(model.device)
     steps = [read.step(level, users, paths[:, :level]) for level in range(codes.shape[1])]
     logs = [step.gather(1, paths[:, [level]])[:, 0] for level, step in enumerate(steps)]
-    return torch.stack(logs).sum(0).view(len(prompts), len(codes))
+    return torch.stack(logs).sum(0).view(len(prompts), len(codes)).cpu()

@@ -16,6 +16,9 @@ from models.generator import PRESETS, Design, Generator, fit
 from models.generator.batches import read_batch, split_histories
 from models.generator.heads import sampled_softmax
 from models.generator.losses import compute_loss
+from models.generator.queries import draw_queries
+from models.generator.recommend import build_trie
+from models.generator.scoring import score_all
 from models.training.optimizers import sparse_tables
 from tests.models.generator.toy import (
     ITEMS,
@@ -110,6 +113,37 @@ def test_a_trained_model_that_cannot_become_better_keeps_its_weights() -> None:
     curve = train(model, make_histories(), epochs=9, patience=1, lr=1.0)
     assert [point.epoch for point in curve] == [0, 1]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_loss_of_codes_is_what_the_beam_says_of_the_next_items() -> None:
+    model = build_generator(replace(DESIGN, heads=("codes",), window=1))
+    histories = make_histories(users=9, longest=DESIGN.length)
+    trie, users = build_trie(model), np.arange(9)
+    sequences = split_histories(histories, histories.offsets[1:], model.design.length)
+    batch = read_batch(histories, sequences, following=1)
+    loss = compute_loss(model, batch, torch.tensor([0]), trie)
+    expected = 0.0
+    for place in range(int(np.diff(histories.offsets).max())):
+        rows = users[np.diff(histories.offsets) > place]
+        ends = histories.offsets[rows] + place
+        states = model.encode(histories, rows, ends)
+        scores = score_all(trie, model.step(states), users=len(rows), renormalise=True)
+        expected -= float(scores[range(len(rows)), histories.items[ends].astype(np.int64)].sum())
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_query_adds_a_pair_of_its_own_to_the_loss() -> None:
+    model, histories = build_generator(DESIGN), make_histories(users=9)
+    sequences = split_histories(histories, histories.offsets[1:], model.design.length)
+    batch = read_batch(histories, sequences, following=1)
+    nothing = batch.take(np.zeros(0, np.int64))
+    queries = draw_queries(model.items, np.arange(ITEMS), 4, np.random.default_rng(0))
+    losses = [
+        float(compute_loss(model, events, torch.tensor([1, 5]), build_trie(model), asked))
+        for events, asked in ((batch, queries), (batch, None), (nothing, queries))
+    ]
+    assert losses[0] == pytest.approx(losses[1] + losses[2], rel=1e-4)
+    assert losses[2] > 0
 
 
 def test_a_step_updates_only_the_rows_that_it_reads() -> None:

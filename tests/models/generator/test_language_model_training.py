@@ -50,7 +50,7 @@ def test_a_preset_learns_a_toy_catalogue_and_its_folder_gives_the_same_lists(
     assert curve[-1].valid_loss < 0.3 * curve[0].valid_loss
     save(model, tokens.tokenizer, tmp_path / "saved")
     again, _ = load_saved(str(tmp_path / "saved"), bf16=False)
-    users, trie = np.arange(shop.N), CodeTrie.build(shop.code_tensor())
+    users, trie = np.arange(shop.N), CodeTrie.build(shop.code_tensor().to(model.device))
     prompts = history_prompts(tokens, HISTORIES, users, HISTORIES.offsets[users] + 3, limit=model.max_tokens)
     lists = [
         generate(trained, trie, prompts, beam=4, tokens_per_batch=200, excluded=(np.arange(shop.N + 1), users))
@@ -113,7 +113,7 @@ def test_lora_trains_adapters_and_codes_and_nothing_else(folder: Path) -> None:
     fit(model, tokens, DATA, LC_REC, replace(PLAN, valid_users=0))
     for name, parameter in model.model.named_parameters():
         if ".lora_" not in name:
-            assert parameter.equal(before[name.replace(".base_layer", "")])
+            assert parameter.cpu().equal(before[name.replace(".base_layer", "")])
     assert not model.output_rows.equal(start)
 
 
@@ -159,7 +159,7 @@ def test_two_workers_get_the_weights_of_one_and_share_the_validation_users(folde
     first, second = (load_file(tmp_path / f"{worker}.safetensors") for worker in range(2))
     assert same(first, second)
     for name, value in weights(model).items():
-        torch.testing.assert_close(first[name], value, atol=1e-3, rtol=1e-2)
+        torch.testing.assert_close(first[name], value.cpu(), atol=1e-3, rtol=1e-2)
     reports = [json.loads((tmp_path / f"{worker}.json").read_text()) for worker in range(2)]
     assert reports[0]["valid_losses"] == reports[1]["valid_losses"]
     expected = [epoch.valid_loss + 4 / 9 for epoch in curve]  # the second worker has four of the nine users

@@ -47,7 +47,7 @@ def test_an_item_without_codes_is_not_in_the_trie() -> None:
 def test_a_trie_without_items_has_no_paths() -> None:
     trie = CodeTrie.build(GONE)
     assert len(list_paths(trie)) == len(trie.item_of_leaf) == 0
-    assert trie.find(torch.tensor([[0, 0, 0]])).tolist() == [[0, -1, -1, -1]]
+    assert trie.paths(torch.zeros(0, dtype=torch.int64)).shape == (0, 4)
 
 
 def test_the_order_of_the_items_does_not_change_the_paths() -> None:
@@ -63,9 +63,9 @@ def test_the_first_two_levels_have_tables_that_agree_with_the_lists() -> None:
     assert [children.table is not None for children in trie.children] == [True, True, False, False]
     for children in trie.children[:2]:
         assert children.table is not None
-        nodes = torch.arange(len(children.table)).repeat_interleave(children.size)
-        codes = torch.arange(children.size).repeat(len(children.table))
-        assert children.table.flatten().tolist() == children.find(nodes, codes).tolist()
+        rows, nodes = children.list_children(torch.arange(len(children.table)))
+        expected = torch.full_like(children.table, -1).index_put_((rows, children.codes[nodes]), nodes.int())
+        assert torch.equal(children.table, expected)
 
 
 def test_a_level_whose_table_would_be_too_large_has_lists_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,57 +76,23 @@ def test_a_level_whose_table_would_be_too_large_has_lists_only(monkeypatch: pyte
 
 def test_a_trie_moves_to_another_device_as_a_whole() -> None:
     trie = CodeTrie.build(make_codes(20, 4, 4)).to("meta")
-    parts = [part for children in trie.children for part in (children.offsets, children.codes, children.table)]
+    parts = [part for c in trie.children for part in (c.offsets, c.codes, c.parents, c.table)]
     tensors = [trie.item_of_leaf, trie.leaf_of_item, *(part for part in parts if part is not None)]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
 
 
-def test_find_gives_the_nodes_of_a_path_up_to_the_first_code_that_no_item_has() -> None:
+def test_a_path_leads_from_the_root_to_the_leaf_of_an_item_by_its_codes() -> None:
     codes = make_codes(40, 9, 9)
-    trie = CodeTrie.build(codes)
-    paths = trie.find(codes)
-    assert torch.equal(paths[:, -1], trie.leaf_of_item)
-    assert paths[:, 0].tolist() == [0] * 40
-    known = {tuple(row[:depth]) for row in codes.tolist() for depth in range(4)}
-    every_pair = torch.cartesian_prod(torch.arange(11), torch.arange(11))  # 9 and 10 are codes of no item
-    for row, nodes in zip(every_pair.tolist(), trie.find(every_pair).tolist(), strict=True):
-        assert [node >= 0 for node in nodes] == [tuple(row[:depth]) in known for depth in range(3)]
-
-
-def test_renormalised_probabilities_of_the_codes_after_a_prefix_sum_to_one() -> None:
-    codes = make_codes(40, 9, 9)
-    trie = CodeTrie.build(codes)
-    logits = torch.randn(40, 12, generator=torch.Generator().manual_seed(2))  # more codes than any item has
-    for level in range(trie.levels):
-        nodes = trie.find(codes)[:, level]
-        scores = trie.renormalise(level, nodes, logits)
-        torch.testing.assert_close(scores.exp().sum(1), torch.ones(40))
-        children = [trie.children[level].find(nodes, torch.full((40,), code)) for code in range(12)]
-        assert torch.equal(torch.stack(children, 1) >= 0, scores > -torch.inf)
-        exists = scores > -torch.inf
-        before, after = logits[:, :, None] - logits[:, None], scores[:, :, None] - scores[:, None]
-        both = exists[:, :, None] & exists[:, None]
-        torch.testing.assert_close(after[both], before[both])  # their proportions stay
-
-
-def test_a_loss_of_renormalised_probabilities_moves_the_codes_that_exist_and_no_others() -> None:
-    codes = make_codes(40, 9, 9)
-    trie = CodeTrie.build(codes)
-    logits = torch.zeros(40, 9, requires_grad=True)
-    nodes = trie.find(codes)[:, 1]
-    scores = trie.renormalise(1, nodes, logits)
-    torch.nn.functional.nll_loss(scores, codes[:, 1]).backward()  # type: ignore[no-untyped-call]
-    assert logits.grad is not None
-    assert logits.grad.isfinite().all()
-    assert 0 < (scores == -torch.inf).sum() < scores.numel()
-    assert not logits.grad[scores == -torch.inf].any()
-    assert logits.grad.any()
-
-
-def test_a_prefix_without_items_cannot_be_renormalised() -> None:
-    trie = CodeTrie.build(make_codes(10, 4, 4))
-    with pytest.raises(ValueError, match="level 1: 1 of 2 prefixes belong to no item"):
-        trie.renormalise(1, torch.tensor([0, -1]), torch.zeros(2, 4))
+    codes[5] = -1
+    trie, items = CodeTrie.build(codes), torch.arange(40)[torch.arange(40) != 5].flip(0)
+    paths = trie.paths(items)
+    assert paths[:, 0].tolist() == [0] * 39
+    assert torch.equal(paths[:, -1], trie.leaf_of_item[items])
+    for level, children in enumerate(trie.children):
+        rows, nodes = children.list_children(paths[:, level])
+        is_next = nodes == paths[rows, level + 1]
+        assert rows[is_next].tolist() == list(range(39))  # the next node is one of the children of the node before
+        assert torch.equal(children.codes[nodes[is_next]].long(), codes[items, level])
 
 
 def test_two_items_with_the_same_codes_are_refused() -> None:
