@@ -98,17 +98,17 @@ class Batch:
         width = int(self.counts.max(initial=0))
         return np.where(np.arange(width) < self.counts[:, None], self.items[:, :width], PADDING)
 
-    def pairs(self, distance: int) -> tuple[Int64s, Int64s, Int64s]:
-        """The row and column of states, and the item [pairs] that follows each at that distance (0: the next).
+    def next_items(self) -> tuple[Int64s, Int64s, Int64s]:
+        """The row and column of each state, and the item [states] that follows it. Column c: the state after c events.
 
-        Column c is the state after c events.
+        A state that no event follows is left out.
         """
-        targets = self.items[:, distance : distance + int(self.counts.max(initial=0)) + 1]
-        columns = np.arange(targets.shape[1])
-        is_pair = (targets != PADDING) & (columns <= self.counts[:, None])
-        is_pair[:, :1] &= self.is_first[:, None]
-        rows, columns = is_pair.nonzero()
-        return rows, columns, targets[rows, columns]
+        following = self.items[:, : int(self.counts.max(initial=0)) + 1]
+        columns = np.arange(following.shape[1])
+        is_state = (following != PADDING) & (columns <= self.counts[:, None])
+        is_state[:, :1] &= self.is_first[:, None]
+        rows, columns = is_state.nonzero()
+        return rows, columns, following[rows, columns]
 
     def take(self, rows: Int64s) -> "Batch":
         return Batch(self.items[rows], self.counts[rows], self.is_first[rows])

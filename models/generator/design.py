@@ -22,8 +22,6 @@ class Design:
     dim            of all vectors
     attention      number of attention heads; divides dim
     length         how many of the latest events of a history the model reads
-    window         how many of the next items each position predicts
-    window_decay   each further item of the window counts this much of the one before it
     dropout        of the input vectors
     block_dropout  inside the blocks
     item_weight    how much the scores of the head `items` count when it ranks what the head `codes` found
@@ -37,8 +35,6 @@ class Design:
     dim: int = 128
     attention: int = 2
     length: int = 50
-    window: int = 1
-    window_decay: float = 0.5
     dropout: float = 0.5
     block_dropout: float = 0.2
     item_weight: float = 1.0
@@ -53,11 +49,6 @@ class Design:
     def reads_queries(self) -> bool:
         """Whether the model can find items for a text: it knows items by their texts."""
         return not {"text", "words"}.isdisjoint(self.inputs)
-
-    @property
-    def window_weights(self) -> tuple[float, ...]:
-        """How much each of the next items counts, the nearest first."""
-        return tuple(self.window_decay**distance for distance in range(self.window))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

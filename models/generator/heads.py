@@ -12,23 +12,21 @@ TEMPERATURE = 0.03  # of the cosines in `ParallelCodes`, as in RPG
 LOWEST = torch.finfo(torch.float32).min
 
 
-def sampled_softmax(states: Tensor, negatives: Tensor, targets: Tensor, positions: Tensor, places: Tensor) -> Tensor:
-    """Cross-entropy [pairs] of a state's next items, each against negatives that all states share.
+def sampled_softmax(states: Tensor, negatives: Tensor, targets: Tensor, places: Tensor) -> Tensor:
+    """Cross-entropy [states] of the next item of each state against negatives that all states share.
 
-    A negative that is one of the state's next items does not count as a negative.
+    A negative that is the state's next item does not count as a negative.
 
-    states     [positions, dim]
+    states     [states, dim]
     negatives  [negatives, dim] vectors of different items
-    targets    [pairs, dim] vectors of the next items
-    positions  [pairs] int64, the state that each target belongs to
-    places     [pairs] int64, the place of each target among the negatives; -1 if it is not there
+    targets    [states, dim] vectors of the next items
+    places     [states] int64, the place of each target among the negatives; -1 if it is not there
     """
     scores = (states @ negatives.T).float()
-    is_negative = places >= 0
-    scores[positions[is_negative], places[is_negative]] = LOWEST
-    totals = scores.logsumexp(dim=1).gather(0, positions)
-    target_scores = (F.embedding(positions, states) * targets).sum(dim=1).float()
-    return torch.logaddexp(totals, target_scores) - target_scores
+    rows = (places >= 0).nonzero().squeeze(1)
+    scores[rows, places[rows]] = LOWEST
+    target_scores = (states * targets).sum(dim=1).float()
+    return torch.logaddexp(scores.logsumexp(dim=1), target_scores) - target_scores
 
 
 class CodeDecoder(nn.Module):
@@ -111,7 +109,7 @@ class ParallelCodes(nn.Module):
         states  [n, dim]
         tables  [codes, dim] of each level
         """
-        hidden = F.silu(self.project(states)).view(len(states), self.levels, -1)
+        hidden = F.silu(self.project(states)).view(len(states), self.levels, states.shape[1])
         x = states.unsqueeze(1) + dropout(hidden, self.dropout, self.training)
         with torch.autocast(x.device.type, enabled=False):  # a step of bfloat16 near cosine 1 is 0.1 logits
             directions = F.normalize(x.float(), dim=2).unbind(1)

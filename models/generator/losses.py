@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,38 +16,15 @@ from models.generator.trie import CodeTrie
 
 @dataclass(frozen=True)
 class Targets:
-    """What the states of a batch should predict. A pair is a state and one of the items after it.
+    """States of a batch, and the item that each should predict.
 
-    rows, columns  [positions] int64, the states: those of one row together, columns ascending
-    positions      [pairs] int64, the state of each pair, ascending
-    items          [pairs] int64
-    weights        [pairs] float32
+    rows, columns  [states] int64, those of one row together, columns ascending
+    items          [states] int64
     """
 
     rows: Tensor
     columns: Tensor
-    positions: Tensor
     items: Tensor
-    weights: Tensor
-
-
-def find_targets(batch: Batch, window_weights: tuple[float, ...], device: torch.device) -> Targets:
-    """The next items of every state. window_weights: how much each of the next items counts, the nearest first"""
-    width = batch.items.shape[1] + 1
-    pairs = [batch.pairs(distance) for distance in range(len(window_weights))]
-    rows, columns, _ = pairs[0]
-    keys = [pair_rows * width + pair_columns for pair_rows, pair_columns, _ in pairs]
-    positions = np.searchsorted(keys[0], np.concatenate(keys))
-    order = np.argsort(positions, kind="stable")
-    weights = np.repeat(np.asarray(window_weights, np.float32), [len(key) for key in keys])
-    items = np.concatenate([pair_items for _, _, pair_items in pairs])
-    arrays = rows, columns, positions[order], items[order], weights[order]
-    return Targets(*(torch.from_numpy(array).to(device) for array in arrays))
-
-
-def total_weight(batch: Batch, window_weights: tuple[float, ...]) -> float:
-    """The sum of the weights of all pairs of a batch."""
-    return sum(weight * len(batch.pairs(distance)[0]) for distance, weight in enumerate(window_weights))
 
 
 @dataclass(frozen=True)
@@ -70,14 +46,14 @@ def compute_loss(
     trie: CodeTrie | None,
     queries: Queries | None = None,
 ) -> Tensor:
-    """The sum over pairs of weight times cross-entropy, and over the heads of the model.
+    """The sum of the cross-entropies of all next items, by all heads of the model.
 
     negatives  [negatives] int64, different items, ascending
     trie       of the items' codes, for the head `codes`
-    queries    each is a pair of weight 1: a history of the query alone, and the item that it asks for
+    queries    each is a history of the query alone; the item that it asks for comes next
     """
     device = model.device
-    targets = find_targets(batch, model.design.window_weights, device)
+    targets = Targets(*(torch.from_numpy(part).to(device) for part in batch.next_items()))
     inputs = torch.from_numpy(batch.inputs).to(device)
     if queries is not None:
         targets = _add_queries(targets, queries, sequences=len(inputs))
@@ -100,14 +76,11 @@ def compute_loss(
 def _add_queries(targets: Targets, queries: Queries, sequences: int) -> Targets:
     """The targets, and those of the queries, which are sequences behind the others. Their state is in column 1."""
     rows = torch.arange(len(queries), device=queries.items.device)
-    parts = (
-        (targets.rows, sequences + rows),
-        (targets.columns, torch.ones_like(rows)),
-        (targets.positions, len(targets.rows) + rows),
-        (targets.items, queries.items),
-        (targets.weights, torch.ones_like(rows, dtype=torch.float32)),
+    return Targets(
+        torch.cat([targets.rows, sequences + rows]),
+        torch.cat([targets.columns, torch.ones_like(rows)]),
+        torch.cat([targets.items, queries.items]),
     )
-    return Targets(*map(torch.cat, parts))
 
 
 def _stack(*histories: Tensor) -> Tensor:
@@ -126,14 +99,13 @@ def _head_loss(
 ) -> Tensor:
     """The loss of all heads for the states of histories [sequences, columns, dim].
 
-    target_vectors  [pairs, dim], for the head `items`
+    target_vectors  [states, dim], for the head `items`
     """
     last = history[targets.rows, targets.columns]
     losses = []
     if "items" in model.design.heads:
         places = _find_places(targets.items, negatives.items)
-        loss = sampled_softmax(last, negatives.vectors, target_vectors, targets.positions, places)
-        losses.append(loss @ targets.weights)
+        losses.append(sampled_softmax(last, negatives.vectors, target_vectors, places).sum())
     if trie is not None and model.decoder is not None:
         is_encoder_decoder = model.design.backbone == "encoder_decoder"
         states = States(last, history if is_encoder_decoder else None, targets.rows, targets.columns + 1)
@@ -144,22 +116,21 @@ def _head_loss(
 
 
 def _find_places(items: Tensor, negatives: Tensor) -> Tensor:
-    """The place of each item [pairs] among the negatives, -1 if it is not there."""
+    """The place of each item [states] among the negatives, -1 if it is not there."""
     places = torch.searchsorted(negatives, items).clamp(max=len(negatives) - 1)
     return torch.where(negatives[places] == items, places, -1)
 
 
 def _code_loss(model: Generator, trie: CodeTrie, states: States, targets: Targets) -> Tensor:
     """Cross-entropy of each code among those that exist after the codes before it, summed over the levels."""
-    has_codes = trie.leaf_of_item[targets.items] >= 0
-    states, weights = states.take(targets.positions[has_codes]), targets.weights[has_codes]
-    items = targets.items[has_codes]
+    places = (trie.leaf_of_item[targets.items] >= 0).nonzero().squeeze(1)
+    states, items = states.take(places), targets.items[places]
     codes, nodes = model.items.codes[items], trie.paths(items)
-    loss = weights.new_zeros(())
+    loss = states.last.new_zeros((), dtype=torch.float32)
     for level in range(trie.levels):
         decoded = model.decode(level, states, codes[:, :level])
         table = model.items.code_tables()[level]
-        loss = loss + _sibling_loss(trie, level, nodes[:, level], decoded, table, codes[:, level]) @ weights
+        loss = loss + _sibling_loss(trie, level, nodes[:, level], decoded, table, codes[:, level]).sum()
     return loss
 
 
@@ -181,10 +152,13 @@ def _sibling_loss(trie: CodeTrie, level: int, nodes: Tensor, decoded: Tensor, ta
 
 
 def _parallel_loss(model: Generator, states: Tensor, targets: Targets) -> Tensor:
-    """The mean over the levels of the cross-entropy of the code, summed over the pairs."""
+    """The mean over the levels of the cross-entropy of the code, summed over the states."""
     assert model.parallel is not None
     has_codes = (model.items.codes[targets.items] < model.items.codes[-1]).all(dim=1)
-    positions, codes = targets.positions[has_codes], model.items.codes[targets.items[has_codes]]
-    levels = model.parallel(states, model.items.code_tables())
-    losses = [-level[positions, level_codes] for level, level_codes in zip(levels, codes.unbind(1), strict=True)]
-    return torch.stack(losses).mean(dim=0) @ targets.weights[has_codes]
+    codes = model.items.codes[targets.items[has_codes]]
+    levels = model.parallel(states[has_codes], model.items.code_tables())
+    losses = [
+        F.nll_loss(level, level_codes, reduction="sum")
+        for level, level_codes in zip(levels, codes.unbind(1), strict=True)
+    ]
+    return torch.stack(losses).mean()

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.distributed import worker_index
 from models.generator.batches import Batch, Sequences, read_batch, similar_lengths, split_histories
 from models.generator.epoch import Epoch
-from models.generator.losses import compute_loss, total_weight
+from models.generator.losses import compute_loss
 from models.generator.model import Generator
 from models.generator.queries import TOKENS_PER_QUERY, Queries, draw_queries
 from models.generator.recommend import build_trie
@@ -143,25 +143,25 @@ def _train_epoch(
 ) -> float:
     """Train on all sequences once. returns the mean loss of a batch"""
     model.train()
-    device, window = model.device, model.design.window_weights
+    device = model.device
     rng = np.random.default_rng([seed, epoch])
     dropout = np.random.default_rng([seed, epoch, 1 + worker_index()])
     torch.manual_seed(int(dropout.integers(1 << 62)))
     batches = list(similar_lengths(data.sequences, tokens, rng))
     total = torch.zeros(1, device=device)
     for number, rows in enumerate(batches):
-        batch = read_batch(data.histories, data.sequences.take(rows), following=len(window))
+        batch = read_batch(data.histories, data.sequences.take(rows), following=1)
         drawn = rng.choice(data.items, negatives)
         queries = None
         if len(data.queried):
             queries = draw_queries(model.items, data.queried, -(-tokens // TOKENS_PER_QUERY), rng)
             drawn = np.concatenate([drawn, queries.items.cpu().numpy()])
             queries = queries.take(parallel.take_share(np.arange(len(queries))))
-        weight = total_weight(batch, window)
+        n_states = len(batch.next_items()[0])
         model.zero_grad()
         if len(share := parallel.take_share(np.arange(len(rows)))) or queries:
             compared = torch.from_numpy(np.unique(drawn)).to(device)
-            loss = _compute_mean_loss(model, batch.take(share), compared, queries, data, weight)
+            loss = _compute_mean_loss(model, batch.take(share), compared, queries, data, n_states)
             torch.autograd.backward(loss)
             total += loss.detach()
         parallel.sum_gradients(model)
@@ -173,8 +173,8 @@ def _train_epoch(
 
 
 def _compute_mean_loss(
-    model: Generator, batch: Batch, negatives: Tensor, queries: Queries | None, data: _Data, weight: float
+    model: Generator, batch: Batch, negatives: Tensor, queries: Queries | None, data: _Data, n_states: int
 ) -> Tensor:
-    """This worker's part of the mean loss. weight: of the pairs of all workers, without queries"""
+    """This worker's part of the mean loss. n_states: of all workers, without queries"""
     with mixed_precision(model.device, on_cpu=True):
-        return compute_loss(model, batch, negatives, data.trie, queries) / max(weight, 1e-9)
+        return compute_loss(model, batch, negatives, data.trie, queries) / max(n_states, 1)

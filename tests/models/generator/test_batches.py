@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 
 from models.generator.batches import PADDING, cut_histories, latest_events, read_batch, similar_lengths, split_histories
-from models.generator.losses import find_targets, total_weight
 from models.ranker.histories import Histories
 from tests.models.generator.toy import make_histories
 
@@ -24,7 +22,7 @@ def test_every_event_is_predicted_once_from_the_events_before_it(length: int) ->
     for rows in similar_lengths(sequences, tokens=16, rng=np.random.default_rng(0)):
         batch = read_batch(histories, sequences.take(rows), following=1)
         assert batch.inputs.shape[1] <= length
-        row, column, item = batch.pairs(0)
+        row, column, item = batch.next_items()
         previous = batch.items[row, column - 1]
         assert (item[column > 0] == previous[column > 0] + 1).all()  # items are numbered
         assert np.isin(item[column == 0], histories.offsets).all()  # first events follow the empty history
@@ -42,26 +40,6 @@ def test_a_batch_holds_sequences_of_similar_length() -> None:
     assert sum((part == PADDING).sum() for part in inputs) < 0.05 * sum(part.size for part in inputs)
 
 
-def test_further_items_of_the_window_count_less() -> None:
-    histories = Histories(np.array([0, 4]), np.array([5, 6, 7, 8], np.int32), np.arange(4))
-    batch = read_batch(histories, split_histories(histories, histories.offsets[1:], 50), following=3)
-    targets = find_targets(batch, (1.0, 0.5, 0.25), torch.device("cpu"))
-    parts = targets.columns[targets.positions], targets.items, targets.weights
-    assert sorted(zip(*(part.tolist() for part in parts), strict=True)) == [
-        (0, 5, 1.0), (0, 6, 0.5), (0, 7, 0.25), (1, 6, 1.0), (1, 7, 0.5), (1, 8, 0.25), (2, 7, 1.0), (2, 8, 0.5),
-        (3, 8, 1.0),
-    ]  # fmt: skip
-    assert total_weight(batch, (1.0, 0.5, 0.25)) == 4 * 1.0 + 3 * 0.5 + 2 * 0.25
-
-
-def test_the_window_reaches_over_the_end_of_a_sequence() -> None:
-    histories = number_events(Histories(np.array([0, 9]), np.zeros(9, np.int32), np.arange(9)))
-    sequences = split_histories(histories, histories.offsets[1:], 4)
-    batch = read_batch(histories, sequences, following=2)
-    _, _, items = batch.pairs(1)
-    assert np.array_equal(np.sort(items), np.arange(1, 9))
-
-
 def test_an_event_that_was_taken_back_is_neither_read_nor_predicted() -> None:
     users, items, ts = np.zeros(4, np.int64), np.array([3, 4, 5, 4]), np.array([0, 1, 2, 3])
     histories = Histories.from_arrays(users, items, ts, 1, kinds=np.array([1, 1, 1, ~1]))
@@ -70,7 +48,7 @@ def test_an_event_that_was_taken_back_is_neither_read_nor_predicted() -> None:
     batch = read_batch(histories, latest_events(histories, np.array([0]), ends, 50), following=0)
     assert batch.inputs.tolist() == [[3, 5]]
     batch = read_batch(histories, split_histories(histories, ends, 50), following=1)
-    assert batch.pairs(0)[2].tolist() == [3, 5]
+    assert batch.next_items()[2].tolist() == [3, 5]
     before = np.array([3])  # at that time the event counted
     assert read_batch(histories, latest_events(histories, np.array([0]), before, 50), 0).inputs.tolist() == [[3, 4, 5]]
 

@@ -31,7 +31,7 @@ from tests.models.generator.toy import (
     train,
 )
 
-DESIGN = replace(shrink(PRESETS["sidereal"]), window=2)
+DESIGN = shrink(PRESETS["sidereal"])
 
 
 class Memory:
@@ -48,15 +48,14 @@ class Memory:
 
 
 def test_a_target_is_never_its_own_negative() -> None:
-    states, negatives, targets = torch.randn(3, 8), torch.randn(5, 8), torch.randn(4, 8)
-    targets[0], targets[3] = negatives[2], negatives[4]
-    positions, places = torch.tensor([0, 0, 1, 2]), torch.tensor([2, -1, -1, 4])
-    losses = sampled_softmax(states, negatives, targets, positions, places)
-    for pair, (position, excluded) in enumerate([(0, {2}), (0, {2}), (1, set()), (2, {4})]):
+    states, negatives, targets = torch.randn(3, 8), torch.randn(5, 8), torch.randn(3, 8)
+    targets[0], targets[2] = negatives[2], negatives[4]
+    losses = sampled_softmax(states, negatives, targets, torch.tensor([2, -1, 4]))
+    for state, excluded in enumerate([{2}, set(), {4}]):
         others = [number for number in range(5) if number not in excluded]
-        scores = torch.stack([targets[pair], *negatives[others]]) @ states[position]
-        torch.testing.assert_close(losses[pair], -scores.log_softmax(0)[0])
-    alone = sampled_softmax(states[:1], targets[:1], targets[:1], torch.tensor([0]), torch.tensor([0]))
+        scores = torch.stack([targets[state], *negatives[others]]) @ states[state]
+        torch.testing.assert_close(losses[state], -scores.log_softmax(0)[0])
+    alone = sampled_softmax(states[:1], targets[:1], targets[:1], torch.tensor([0]))
     assert alone.tolist() == [0.0]
 
 
@@ -116,7 +115,7 @@ def test_a_trained_model_that_cannot_become_better_keeps_its_weights() -> None:
 
 
 def test_the_loss_of_codes_is_what_the_beam_says_of_the_next_items() -> None:
-    model = build_generator(replace(DESIGN, heads=("codes",), window=1))
+    model = build_generator(replace(DESIGN, heads=("codes",)))
     histories = make_histories(users=9, longest=DESIGN.length)
     trie, users = build_trie(model), np.arange(9)
     sequences = split_histories(histories, histories.offsets[1:], model.design.length)
@@ -151,7 +150,7 @@ def test_a_step_updates_only_the_rows_that_it_reads() -> None:
     model, histories = build_generator(design), make_histories(users=3)
     model.items.known[:-1] = True
     sequences = split_histories(histories, histories.offsets[1:], design.length)
-    batch = read_batch(histories, sequences, following=2)
+    batch = read_batch(histories, sequences, following=1)
     negatives = torch.tensor([1, 5])
     torch.autograd.backward(compute_loss(model.eval(), batch, negatives, None))
     items, read = {1, 5, *histories.items.tolist()}, []
