@@ -54,7 +54,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(config.stash[SERVER].logs)
 
 
-SHARED = ("ran", "retail", "landed", "three_days", "shown", "bought", "dag")  # fixtures that are slow to make
+SHARED = (
+    "ran",
+    "retail",
+    "landed",
+    "three_days",
+    "shown",
+    "bought",
+    "dag",
+    "corrected",
+)  # fixtures that are slow to make
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

@@ -21,6 +21,7 @@ from models.training.checkpoint import FORMAT
 Arrays = dict[str, NDArray[Any]]
 
 DIGEST = 32  # bytes of the hash at the start of the file
+SECONDS = 30.0  # from one checkpoint of a training to the next
 
 
 def hash_inputs(description: str, arrays: Iterable[NDArray[Any]]) -> str:
@@ -66,8 +67,11 @@ class LakeFile:
         store.move(part, f"{root}/{self.file}")
 
 
+@dataclass(frozen=True)
 class LakeCheckpoint(LakeFile):
-    """The state of a training after its last epoch."""
+    """The state of a training after one of its last epochs."""
+
+    seconds: float
 
     @classmethod
     def for_training(cls, lake: Lake, job: str, day: date, model: nn.Module, arrays: Arrays, options: str) -> Self:
@@ -81,7 +85,7 @@ class LakeCheckpoint(LakeFile):
         """
         weights = (tensor.cpu().reshape(-1).view(torch.uint8).numpy() for tensor in model.state_dict().values())
         name = hash_inputs(f"{FORMAT} {options}", chain(weights, arrays.values()))  # bytes: NumPy knows no bfloat16
-        return cls(lake.uri, f"models/unfinished/{job}/{day}/{name}.safetensors")
+        return cls(lake.uri, f"models/unfinished/{job}/{day}/{name}.safetensors", SECONDS)
 
     def read(self) -> bytes | None:
         content = super().read()

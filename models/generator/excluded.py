@@ -34,7 +34,7 @@ def find_dead_nodes(trie: CodeTrie, users: Tensor, items: Tensor) -> list[DeadNo
     depths: list[DeadNodes] = []
     for children in reversed(trie.children):
         users, nodes = keys // n_nodes, keys % n_nodes
-        parents = torch.searchsorted(children.offsets, nodes.int(), right=True) - 1
+        parents = children.parents[nodes].long()
         depths.append(DeadNodes(users, parents, nodes))
         n_nodes = len(children.offsets) - 1
         keys, dead_children = torch.unique_consecutive(users * n_nodes + parents, return_counts=True)

@@ -77,7 +77,7 @@ def fit(
     On a CPU the same arguments and threads give the same weights. Epoch 0 of the curve is the model before this
     training, which has no training loss. Without validation users the last epoch is kept.
 
-    checkpoint  saves the state after every epoch; a training that was killed resumes there and ends with the same
+    checkpoint  saves the state after epochs; a training that was killed resumes there and ends with the same
                 weights
     returns     the training curve
     raises      ValueError if the data have no row for a task, FloatingPointError if training diverged
@@ -98,6 +98,8 @@ def fit(
             state.add(Epoch(epoch, loss, _measure(model, valid, plan)), trained)
             if checkpoint is not None and worker_index() == 0:
                 checkpoints.save_state(checkpoint, trained, [optimizer], state)
+    if checkpoint is not None and worker_index() == 0:
+        checkpoints.save_state(checkpoint, trained, [optimizer], state, is_end=True)
     trained.load_state_dict(state.best_weights)
     model.eval()
     return state.curve

@@ -31,8 +31,7 @@ def score_all(trie: CodeTrie, step: Step, *, users: int, renormalise: bool) -> T
         node_scores, codes = torch.zeros(len(chunk), 1, device=device), chunk.new_empty(1, 0)
         for level, children in enumerate(trie.children):
             node_scores = _score_children(children, step, level, chunk, node_scores, codes, renormalise)
-            parents = torch.repeat_interleave(children.offsets.diff())
-            codes = torch.cat([codes[parents], children.codes.long().unsqueeze(1)], 1)
+            codes = torch.cat([codes[children.parents], children.codes.long().unsqueeze(1)], 1)
         scores[chunk[:, None], trie.item_of_leaf] = node_scores
     return scores
 

@@ -78,7 +78,7 @@ def fit(
     negatives    items, drawn for each batch, that the head `items` compares the next items with
     valid_users  how many users, drawn from those with an event after their end, measure the epochs: by that event
     patience     training stops after this many epochs without a better one
-    checkpoint   saves the state after every epoch; a training that was killed resumes there and ends with the same
+    checkpoint   saves the state after epochs; a training that was killed resumes there and ends with the same
                  weights
     returns      the training curve
     raises       ValueError if no user has two events before the end or, for the head `codes`, if two items have the
@@ -109,6 +109,8 @@ def fit(
                 state.add(Epoch(epoch, loss, *validation.measure(model, trie)), model)
             if checkpoint is not None and worker_index() == 0:
                 save_state(checkpoint, model, optimizers, state)
+    if checkpoint is not None and worker_index() == 0:
+        save_state(checkpoint, model, optimizers, state, is_end=True)
     model.load_state_dict(state.best_weights)
     model.eval()
     return state.curve

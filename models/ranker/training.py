@@ -47,7 +47,7 @@ def fit(
 
     valid_share  share of the rows, the latest in time, that measure the epochs and are not trained on
     patience     training stops after this many epochs without a better one
-    checkpoint   saves the state after every epoch; a training that was killed resumes there and ends with the same
+    checkpoint   saves the state after epochs; a training that was killed resumes there and ends with the same
                  weights
     returns      the training curve
     raises       ValueError if no row before the validation rows has a label, FloatingPointError if training diverged
@@ -72,6 +72,8 @@ def fit(
             _validate_epoch(model, data, valid, epoch, loss, state)
             if checkpoint is not None and worker_index() == 0:
                 save_state(checkpoint, model, optimizers, state)
+    if checkpoint is not None and worker_index() == 0:
+        save_state(checkpoint, model, optimizers, state, is_end=True)
     model.load_state_dict(state.best_weights)
     model.eval()
     return state.curve

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
+from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -15,6 +16,10 @@ FORMAT = 4  # of the file; part of the file's name, so files of another format a
 
 class Checkpoint(Protocol):
     """A place that holds the state of one training."""
+
+    @property
+    def seconds(self) -> float:
+        """From one write to the next, at least. To write a large model takes as long as to train a short epoch."""
 
     def read(self) -> bytes | None:
         """Exactly the bytes of the last `write`, or None if there is no checkpoint."""
@@ -44,6 +49,8 @@ class TrainingState(Generic[E]):
     """How far a training is: its curve, the weights of the best epoch, and an average of the weights.
 
     average  empty if the training does not average weights
+    saved    when the training began or, after that, when its state was last saved
+    is_new   whether there was an epoch since then
     """
 
     curve: list[E] = field(default_factory=list)
@@ -51,6 +58,8 @@ class TrainingState(Generic[E]):
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
+    saved: float = field(default_factory=monotonic)
+    is_new: bool = False
 
     @property
     def epochs_done(self) -> int:
@@ -59,6 +68,7 @@ class TrainingState(Generic[E]):
     def add(self, point: E, model: nn.Module) -> None:
         """Add an epoch to the curve, and keep its weights if it is the best so far."""
         self.curve.append(point)
+        self.is_new = True
         if not point.score <= self.best_score:  # better, or not defined
             self.best_score, self.best_epoch = point.score, point.epoch
             self.best_weights = copy_weights(model)
@@ -87,9 +97,16 @@ def use_weights(model: nn.Module, weights: dict[str, Tensor]) -> Iterator[None]:
 
 
 def save_state(
-    checkpoint: Checkpoint, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], state: TrainingState[E]
+    checkpoint: Checkpoint,
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    state: TrainingState[E],
+    *,
+    is_end: bool = False,
 ) -> None:
-    """Write everything that `resume` needs."""
+    """Write everything that `resume` needs, unless that was done a short time ago. The end is always written."""
+    if not state.is_new or (not is_end and monotonic() < state.saved + checkpoint.seconds):
+        return
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in state.best_weights.items()}
     tensors |= {f"average.{name}": value for name, value in state.average.items()}
@@ -100,6 +117,7 @@ def save_state(
             for name, value in moments.items():
                 tensors[f"optimizer.{number}.{index}.{name}"] = torch.as_tensor(value)
     checkpoint.write(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
+    state.saved, state.is_new = monotonic(), False
 
 
 def resume(

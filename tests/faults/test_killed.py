@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -27,7 +28,7 @@ from jobs import (
 )
 from jobs.encoders.settings import Align
 from jobs.lake import JobResult, Lake
-from jobs.settings.tree import Settings
+from jobs.settings.tree import Settings, load_settings
 from tests.chain import AFTER_SAMPLES, LAST, SMALL, Chain, content
 from tests.conftest import DATA, RETAIL_FIRST, RETAIL_LAST
 from tests.jobs.landing.test_ingest import DAY1, DAY2, DAY3, build_event, write_log
@@ -63,30 +64,49 @@ PUBLISHED = ("bronze.raw_events", "bronze.raw_items", "silver.events", "silver.i
 KILLED_AFTER = {"metrics, with all rows staged": 2, "raw_events": 3, "raw_items": 4, "events": 5, "items": 6}
 
 
-@pytest.mark.parametrize("writes", KILLED_AFTER.values(), ids=KILLED_AFTER)
-def test_readers_of_an_ingest_that_was_killed_see_old_or_checked_rows_and_the_next_run_completes_them(
-    lake: Lake, settings: Settings, tmp_path: Path, writes: int
-) -> None:
-    folder, undisturbed = tmp_path / "landing", tmp_path / "undisturbed"
+class Corrected(NamedTuple):
+    """A lake with two days, and a landing folder with a third day and corrected files of the second; only to read.
+
+    before, after  the content of its tables as they are, and after an ingest of the third day
+    """
+
+    lake: Path
+    landing: Path
+    before: dict[str, str]
+    after: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory: pytest.TempPathFactory) -> Corrected:
+    root, settings = tmp_path_factory.mktemp("corrected"), load_settings()
+    lake, folder = Lake(root / "lake"), root / "landing"
+    lake.create()
     write_log(folder / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1)])
     write_log(folder / str(DAY2), "events.jsonl.gz", [build_event(2, DAY2), build_event(3, DAY1), "bad"])
     write_log(folder / str(DAY2), "items.jsonl.gz", [{"item_id": "i", "title": "old"}, {"item_id": "j"}])
     for day in (DAY1, DAY2):
         ingest.run(Lake(lake.root, run_id=f"run {day}"), settings, day, data=folder)
-    shutil.copytree(lake.root, undisturbed)
     # The corrected files lack a late event and an item.
     write_log(folder / str(DAY2), "events.jsonl.gz", [build_event(2, DAY2, value=5)])
     write_log(folder / str(DAY2), "items.jsonl.gz", [{"item_id": "i", "title": "new"}])
     write_log(folder / str(DAY3), "events.jsonl.gz", [build_event(4, DAY3)])
-    before = content(lake)
-    ingest.run(Lake(undisturbed), settings, DAY3, data=folder)
-    after = content(Lake(undisturbed))
-    kill_after(writes, "ingest", lake, DAY3, ["--data", str(folder)])
+    undisturbed = Lake(shutil.copytree(lake.root, root / "undisturbed"))
+    ingest.run(undisturbed, settings, DAY3, data=folder)
+    return Corrected(root / "lake", folder, content(lake), content(undisturbed))
+
+
+@pytest.mark.parametrize("writes", KILLED_AFTER.values(), ids=KILLED_AFTER)
+def test_readers_of_an_ingest_that_was_killed_see_old_or_checked_rows_and_the_next_run_completes_them(
+    corrected: Corrected, settings: Settings, tmp_path: Path, writes: int
+) -> None:
+    lake = Lake(shutil.copytree(corrected.lake, tmp_path / "lake"))
+    before, after = corrected.before, corrected.after
+    kill_after(writes, "ingest", lake, DAY3, ["--data", str(corrected.landing)])
     left = content(lake)
     assert [name for name in PUBLISHED if left[name] not in (before[name], after[name])] in ([], ["silver.items"])
     published = [name for name in PUBLISHED[:3] if left[name] == after[name]]
     assert published == list(PUBLISHED[: min(writes - 2, 3)])
-    ingest.run(Lake(lake.root), settings, DAY3, data=folder)
+    ingest.run(Lake(lake.root), settings, DAY3, data=corrected.landing)
     tables = content(lake)
     assert [name for name in tables if tables[name] != after[name]] == []
 

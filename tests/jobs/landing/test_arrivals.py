@@ -43,18 +43,24 @@ def status_of(lake: Lake, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_late_line_in_a_file_outside_day_folders_lands_with_the_next_run(
+def test_files_outside_day_folders_bring_late_lines_new_items_and_new_titles(
     lake: Lake, settings: Settings, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = use_engine(engine, settings, monkeypatch)
-    write_log(tmp_path, "events.jsonl.gz", [build_event(1, DAY1)])
-    land(lake, settings, DAY1, tmp_path)
-    write_log(tmp_path, "events.jsonl.gz", [build_event(1, DAY1), build_event(2, DAY2)])
-    land(lake, settings, DAY2, tmp_path)
-    # the file of the next day has a line of the first day, and no longer the lines of before
-    write_log(tmp_path, "events.jsonl.gz", [build_event(3, DAY1), build_event(4, DAY3)])
-    land(lake, settings, DAY3, tmp_path)
+    days = (  # what the files hold on each day; the last one has a line of the first day, and lacks the lines of before
+        (DAY1, [build_event(1, DAY1)], {"a": "old", "b": "b"}),
+        (DAY2, [build_event(1, DAY1), build_event(2, DAY2)], {"a": "new", "c": "c"}),
+        (DAY3, [build_event(3, DAY1), build_event(4, DAY3)], {"a": "newest", "c": "c"}),
+    )
+    for day, events, titles in days:
+        write_log(tmp_path, "events.jsonl.gz", events)
+        lines = "".join(f"{item},{title}\n" for item, title in titles.items())
+        (tmp_path / "items.csv").write_text("item_id,title\n" + lines)
+        land(lake, settings, day, tmp_path)
     assert events_of(lake) == {"e1": DAY1, "e3": DAY1, "e2": DAY2, "e4": DAY3}
+    assert titles_of(lake) == {"a": "newest", "b": "b", "c": "c"}
+    days_of_items = {row["item_id"]: row["day"] for row in lake.arrow("silver.items").to_pylist()}
+    assert days_of_items == {"a": DAY3, "b": DAY1, "c": DAY2}, "an item whose line has not changed is due as before"
 
 
 def test_a_day_that_is_landed_again_without_its_folder_keeps_its_lines(
@@ -67,22 +73,6 @@ def test_a_day_that_is_landed_again_without_its_folder_keeps_its_lines(
     result = land(lake, settings, DAY1, tmp_path)
     assert (result.rows_in, result.rows_out, result.rows_rejected) == (2, 1, 1)
     assert events_of(lake) == {"e0": DAY1, "e1": DAY2}
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_an_undated_item_file_that_is_overwritten_every_day_brings_new_items_and_titles(
-    lake: Lake, settings: Settings, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = use_engine(engine, settings, monkeypatch)
-    catalogues = [{"a": "old", "b": "b"}, {"a": "new", "c": "c"}, {"a": "newest", "c": "c"}]
-    for number, (day, titles) in enumerate(zip((DAY1, DAY2, DAY3), catalogues, strict=True)):
-        lines = "".join(f"{item},{title}\n" for item, title in titles.items())
-        (tmp_path / "items.csv").write_text("item_id,title\n" + lines)
-        write_log(tmp_path / str(day), "events.jsonl.gz", [build_event(number, day)])
-        land(lake, settings, day, tmp_path)
-    assert titles_of(lake) == {"a": "newest", "b": "b", "c": "c"}
-    days = {row["item_id"]: row["day"] for row in lake.arrow("silver.items").to_pylist()}
-    assert days == {"a": DAY3, "b": DAY1, "c": DAY2}, "an item whose line has not changed is due as before"
 
 
 def test_one_late_event_does_not_empty_the_catalogue(lake: Lake, settings: Settings, tmp_path: Path) -> None:

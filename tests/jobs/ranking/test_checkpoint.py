@@ -18,6 +18,12 @@ from tests.jobs.lake_rows import DAY
 EPOCHS = 3
 
 
+@pytest.fixture(autouse=True)
+def save_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However short the epochs are."""
+    monkeypatch.setattr("jobs.runtime.checkpoint.SECONDS", 0.0)
+
+
 def make_rows() -> Samples:
     rng = np.random.default_rng(0)
     target, topk, labels = rng.integers(0, 9, 400), rng.integers(0, 9, (400, 4)), rng.integers(0, 2, (400, 1))

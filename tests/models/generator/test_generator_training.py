@@ -37,6 +37,8 @@ DESIGN = shrink(PRESETS["sidereal"])
 class Memory:
     """A checkpoint in memory."""
 
+    seconds = 0.0
+
     def __init__(self) -> None:
         self.written: list[bytes] = []
 
@@ -73,6 +75,14 @@ def test_a_killed_training_ends_with_the_same_weights(name: str) -> None:
         train(build_generator(design), make_histories(), epochs=3, checkpoint=checkpoint, progress=progress)
     assert train(resumed, make_histories(), epochs=3, checkpoint=checkpoint) == expected
     assert have_same_weights(resumed, undisturbed)
+
+
+def test_short_epochs_are_saved_together_and_the_end_is_saved_once() -> None:
+    checkpoint = Memory()
+    checkpoint.seconds = 3600.0
+    for _ in range(2):
+        train(build_generator(DESIGN), make_histories(), epochs=3, checkpoint=checkpoint)
+    assert [len(load(content)["curve"]) for content in checkpoint.written] == [3]
 
 
 def test_an_average_of_the_epochs_is_kept() -> None:

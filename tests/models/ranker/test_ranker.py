@@ -38,6 +38,8 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 class MemoryCheckpoint:
     """A checkpoint in memory. The training dies after so many writes."""
 
+    seconds = 0.0
+
     def __init__(self, dies_after: int) -> None:
         self.content: bytes | None = None
         self.writes_left = dies_after
