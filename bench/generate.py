@@ -25,9 +25,9 @@ Presets:
     sidereal     and the other designs of models/generator: trained, stopped by validation. Semantic IDs: 3 x 256 codes
                  of the MiniLM vectors, and a number for items with the same ones. A design that writes codes is
                  measured by the list of 50 items that its beam finds.
-    lc_rec       a language model that writes semantic IDs of texts, or of behaviour (semantic_convergence): trained as
-                 the task generate does it by default. They need --language-model, a folder with config.json, tokenizer
-                 and *.safetensors, and are not among the default presets
+    lc_rec       a language model that writes semantic IDs of texts, or of behaviour (semantic_convergence): trained by
+                 the settings of [generator], as in a daily run. They need --language-model, a folder with config.json,
+                 tokenizer and *.safetensors, and are not among the default presets
     fused_ranks  the lists of sidereal and graph_words, joined by reciprocal rank fusion. [recommend] order = "fused"
                  joins the lists of generator, plain graph and ranker by the same rule
     fused        what sidereal, graph_words and popular find, ranked by a small network that the validation items train
@@ -131,7 +131,7 @@ def main() -> None:
                     print(rows[-1], file=sys.stderr, flush=True)
                     if flags.json:
                         flags.json.write_text(json.dumps(rows, indent=1))
-    except ValueError as error:
+    except (ValueError, UserError) as error:
         sys.exit(f"generate: {error}")
     size = f"{len(log.test.users):,} users, {log.known.n_items:,} items"
     show(rows, f"{flags.data.name}, {flags.split.replace('_', ' ')}: {size}; {describe_machine('scipy', 'torch')}")

@@ -1,4 +1,4 @@
-"""The presets of bench/generate.py that are a language model, trained as the task `generate` trains it by default."""
+"""The presets of bench/generate.py that are a language model, trained by the settings of the task `generate`."""
 
 from pathlib import Path
 

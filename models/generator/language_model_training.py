@@ -77,7 +77,7 @@ def fit(
     On a CPU the same arguments and threads give the same weights. Epoch 0 of the curve is the model before this
     training, which has no training loss. Without validation users the last epoch is kept.
 
-    checkpoint  saves the state after epochs; a training that was killed resumes there and ends with the same
+    checkpoint  saves the state, see `save_state`; a training that was killed resumes there and ends with the same
                 weights
     returns     the training curve
     raises      ValueError if the data have no row for a task, FloatingPointError if training diverged

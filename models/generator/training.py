@@ -78,7 +78,7 @@ def fit(
     negatives    items, drawn for each batch, that the head `items` compares the next items with
     valid_users  how many users, drawn from those with an event after their end, measure the epochs: by that event
     patience     training stops after this many epochs without a better one
-    checkpoint   saves the state after epochs; a training that was killed resumes there and ends with the same
+    checkpoint   saves the state, see `save_state`; a training that was killed resumes there and ends with the same
                  weights
     returns      the training curve
     raises       ValueError if no user has two events before the end or, for the head `codes`, if two items have the

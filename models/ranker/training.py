@@ -47,7 +47,7 @@ def fit(
 
     valid_share  share of the rows, the latest in time, that measure the epochs and are not trained on
     patience     training stops after this many epochs without a better one
-    checkpoint   saves the state after epochs; a training that was killed resumes there and ends with the same
+    checkpoint   saves the state, see `save_state`; a training that was killed resumes there and ends with the same
                  weights
     returns      the training curve
     raises       ValueError if no row before the validation rows has a label, FloatingPointError if training diverged
