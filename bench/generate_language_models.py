@@ -24,11 +24,10 @@ def learn_language_model(preset: str, folder: Path, log: KnownLog, seed: int) ->
     raises  ValueError if the folder holds no readable model, or nothing can be learned from the log; UserError if a
             setting is wrong
     """
-    is_of_text = preset == "lc_rec"
+    settings, is_of_text = load_settings().generator, preset == "lc_rec"
     vectors = log.catalogue.vectors if is_of_text else learn_behaviour(log, "lightgcn", seed).vectors.cpu().numpy()
     codes = fit_codes(vectors, seed)
     data = TaskData(codes.numpy(), log.catalogue.items, log.histories, log.train_ends)
-    settings = load_settings().generator
     m = settings.language_model
     lines = [item_json(item) for item in log.catalogue.items]
     generator = load_generator(str(folder), codes, lines, m.lora_rank, seed)

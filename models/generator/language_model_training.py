@@ -96,10 +96,8 @@ def fit(
             loss = _train_epoch(model, list(trained), optimizer, tokens, data, tasks, plan, epoch, progress)
             parallel.copy_weights_of_first_worker(trained)
             state.add(Epoch(epoch, loss, _measure(model, valid, plan)), trained)
-            if checkpoint is not None and worker_index() == 0:
-                checkpoints.save_state(checkpoint, trained, [optimizer], state)
-    if checkpoint is not None and worker_index() == 0:
-        checkpoints.save_state(checkpoint, trained, [optimizer], state, is_end=True)
+            checkpoints.save_state(checkpoint, trained, [optimizer], state)
+    checkpoints.save_state(checkpoint, trained, [optimizer], state, is_end=True)
     trained.load_state_dict(state.best_weights)
     model.eval()
     return state.curve

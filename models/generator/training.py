@@ -107,10 +107,8 @@ def fit(
             state.add_to_average(model, NEWEST)
             with use_weights(model, state.average):
                 state.add(Epoch(epoch, loss, *validation.measure(model, trie)), model)
-            if checkpoint is not None and worker_index() == 0:
-                save_state(checkpoint, model, optimizers, state)
-    if checkpoint is not None and worker_index() == 0:
-        save_state(checkpoint, model, optimizers, state, is_end=True)
+            save_state(checkpoint, model, optimizers, state)
+    save_state(checkpoint, model, optimizers, state, is_end=True)
     model.load_state_dict(state.best_weights)
     model.eval()
     return state.curve

@@ -70,10 +70,8 @@ def fit(
             loss = _train_epoch(model, optimizers, data, train, seed, batch_size, epoch, epochs, progress)
             parallel.copy_weights_of_first_worker(model)
             _validate_epoch(model, data, valid, epoch, loss, state)
-            if checkpoint is not None and worker_index() == 0:
-                save_state(checkpoint, model, optimizers, state)
-    if checkpoint is not None and worker_index() == 0:
-        save_state(checkpoint, model, optimizers, state, is_end=True)
+            save_state(checkpoint, model, optimizers, state)
+    save_state(checkpoint, model, optimizers, state, is_end=True)
     model.load_state_dict(state.best_weights)
     model.eval()
     return state.curve

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from models.distributed import worker_index
+
 FORMAT = 4  # of the file; part of the file's name, so files of another format are not read
 
 
@@ -97,15 +99,20 @@ def use_weights(model: nn.Module, weights: dict[str, Tensor]) -> Iterator[None]:
 
 
 def save_state(
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
     model: nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
     state: TrainingState[E],
     *,
     is_end: bool = False,
 ) -> None:
-    """Write everything that `resume` needs, unless that was done a short time ago. The end is always written."""
-    if not state.is_new or (not is_end and monotonic() < state.saved + checkpoint.seconds):
+    """Write everything that `resume` needs, if there is a checkpoint. Of several workers, the first one writes.
+
+    Nothing is written if there was no epoch since the last write or, before the end, if that was a short time ago.
+    """
+    if checkpoint is None or worker_index() > 0 or not state.is_new:
+        return
+    if not is_end and monotonic() < state.saved + checkpoint.seconds:
         return
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in state.best_weights.items()}
