@@ -1,5 +1,6 @@
 """The hit rate of yesterday's lists: how many of the recommended items users acted on today."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -92,18 +93,26 @@ def _measure_sources(lake: Lake, ranks: pa.Table, before: date, sources: list[So
 
 
 def load_ranks(
-    lake: Lake, settings: Settings, day: date, lists: str, exclude_seen: bool, **parameters: str
+    lake: Lake,
+    settings: Settings,
+    day: date,
+    lists: str,
+    exclude_seen: bool,
+    views: Mapping[str, pa.Table] | None = None,
+    **parameters: str,
 ) -> pa.Table:
     """The ranks of the items that users acted on: in their list of the day before, and among the popular items.
 
     lists         SQL that selects `user_id, item_id, rank` from a table of lists, of the day `:before`; it may have
                   further parameters
+    views         further tables that `lists` names
     exclude_seen  whether the lists leave out what users acted on before
     returns       rows `user_id, item_id, live, popular`, for each user in the lists and each item that counts
     """
     beginning, before = date(1970, 1, 1), day - timedelta(days=1)
     return lake.query(
         _RANKS.format(lists=lists),
+        views,
         day=day,
         before=before,
         since=day - timedelta(days=settings.recommend.active_days),
