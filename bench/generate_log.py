@@ -30,6 +30,7 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 LIKED = 4  # the lowest rating that counts
 DAY = 86_400_000_000  # microseconds
+FEWEST = 5  # events of an item in the usual logs that are split by leave one out ("5-core")
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,16 @@ class Questions:
 class KnownLog:
     """What a preset may learn from. It holds no test event. Two logs are never equal, so it can be a key.
 
-    train_ends  [users] where each history ends for training; what follows is for validation
-    valid       questions that settings may be chosen by
+    train_ends   [users] where each history ends for training; what follows is for validation
+    valid        questions that settings may be chosen by
+    fewest       the fewest events that an item has in the log, test events included, if that is public knowledge
     """
 
     catalogue: Catalogue
     histories: Histories
     train_ends: Int64s
     valid: Questions
+    fewest: int
 
     @property
     def n_items(self) -> int:
@@ -92,8 +95,11 @@ class KnownLog:
         return self.histories.items[is_train].astype(np.int64)
 
     def count_items(self) -> Int64s:
-        """The number of events of training of each item [items]."""
-        return np.bincount(self.train_items(), minlength=self.n_items)
+        """The number of events of training of each item [items], at least `fewest`.
+
+        Where every item is known to have five events, an item with four in training is the next item of somebody.
+        """
+        return np.maximum(np.bincount(self.train_items(), minlength=self.n_items), self.fewest)
 
 
 # Histories, users and ends of their known histories [rows] -> scores [rows, items], -inf if an item is not proposed.
@@ -166,7 +172,8 @@ class Events:
         known_histories = _cut(histories, valid_ends)
         train_ends = train_ends - begins + known_histories.offsets[:-1]
         valid = _build_questions(known_histories, train_ends, known_histories.offsets[1:])
-        known = KnownLog(self.catalogue, known_histories, train_ends, valid)
+        fewest = FEWEST if split == "leave_one_out" else 0
+        known = KnownLog(self.catalogue, known_histories, train_ends, valid, fewest)
         return SequenceLog(known, histories, _build_questions(histories, valid_ends, stops))
 
     def _find_cuts(self) -> tuple[int, int]:
@@ -203,8 +210,8 @@ def _read_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _is_counted(row: dict[str, Any]) -> bool:
-    is_liked = row["event"] == "rating" and row["value"] >= LIKED
-    return "user_id" in row and (is_liked or row["event"] in ("click", "purchase"))
+    is_liked = row["event"] == "rating" and (row.get("value") or 0) >= LIKED
+    return row.get("user_id") is not None and (is_liked or row["event"] in ("click", "purchase"))
 
 
 def _to_microseconds(text: str) -> int:

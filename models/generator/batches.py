@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from models.generator.seen import go_back
 from models.ranker.histories import Histories, Int64s, Ints
 from models.token_batches import token_batches
 
@@ -74,8 +75,8 @@ def cut_histories(histories: Histories, since: int) -> tuple[Histories, Int64s]:
 
 
 def latest_events(histories: Histories, users: Ints, ends: Int64s, length: int) -> Sequences:
-    """One sequence for each user, of the latest events before each end [users]."""
-    starts = np.maximum(ends - length, histories.offsets[users])
+    """One sequence for each user, of the latest `length` events before each end [users]."""
+    starts = go_back(histories, users, ends, ends, length)
     return Sequences(starts, ends, ends, starts == histories.offsets[users])
 
 

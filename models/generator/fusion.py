@@ -5,6 +5,7 @@ the ranker, which this network does not know.
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -136,15 +137,17 @@ def list_popular(counts: Int64s, offsets: Ints, seen: Ints) -> Int64s:
     counts         [items] events
     offsets, seen  row r has seen the items seen[offsets[r]:offsets[r + 1]]
     """
-    lengths = np.diff(offsets)
-    order = np.argsort(-counts, kind="stable")[: FOUND + int(lengths.max(initial=0))]
-    places = np.full(len(counts), len(order))
-    places[order] = np.arange(len(order))
-    is_seen = np.zeros((len(lengths), len(order) + 1), bool)
-    is_seen[np.repeat(np.arange(len(lengths)), lengths), places[seen]] = True
-    first = np.argsort(is_seen[:, :-1], axis=1, kind="stable")[:, :FOUND]
-    popular = np.full((len(lengths), FOUND), -1)
-    popular[:, : first.shape[1]] = np.where(np.take_along_axis(is_seen, first, axis=1), -1, order[first])
+    by_popularity = np.argsort(-counts, kind="stable")
+    places = np.empty(len(counts), np.int64)
+    places[by_popularity] = np.arange(len(counts))
+    popular = np.full((len(offsets) - 1, FOUND), -1)
+    for row, (start, stop) in enumerate(pairwise(offsets.tolist())):
+        first = by_popularity[: FOUND + stop - start]
+        is_unseen = np.ones(len(first), bool)
+        seen_places = places[seen[start:stop]]
+        is_unseen[seen_places[seen_places < len(first)]] = False
+        unseen = first[is_unseen][:FOUND]
+        popular[row, : len(unseen)] = unseen
     return popular
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from models.generator.seen import go_back
 from models.ranker.histories import Histories, Int64s
 from models.ranker.sorting import split_into_ranges
 
@@ -39,7 +40,7 @@ def count_pairs(histories: Histories, ends: Int64s, window: int = WINDOW, *, sin
     first = histories.offsets[:-1] if since is None else since
     users = np.flatnonzero(first < ends)
     first, ends = first[users], ends[users]
-    starts = _go_back(histories, users, first, ends, window)
+    starts = go_back(histories, users, first, ends, window)
     offsets = np.concatenate([[0], np.cumsum(ends - starts)])
     total: Matrix = sparse.csr_matrix((0, 0))
     for rows, places in split_into_ranges(offsets):
@@ -60,24 +61,3 @@ def count_pairs(histories: Histories, ends: Int64s, window: int = WINDOW, *, sin
     total.sum_duplicates()
     counts = total.tocoo()
     return Pairs(counts.row.astype(np.int64), counts.col.astype(np.int64), counts.data)
-
-
-def _go_back(histories: Histories, users: Int64s, first: Int64s, ends: Int64s, count: int) -> Int64s:
-    """Positions [users] with at least `count` events between them and `first`, or where the history begins.
-
-    Events that were taken back before the end are not counted. Each step back doubles the length, so a history with
-    many such events costs little more.
-    """
-    begins = histories.offsets[users]
-    starts = np.maximum(first - count, begins)
-    if histories.hidden_by is None:
-        return starts
-    while True:
-        offsets = np.concatenate([[0], np.cumsum(first - starts)])
-        rows = np.repeat(np.arange(len(users)), np.diff(offsets))
-        events = np.arange(len(rows)) - offsets[rows] + starts[rows]
-        visible = np.bincount(rows[~histories.is_hidden(events, ends[rows])], minlength=len(users))
-        is_short = (visible < count) & (starts > begins)
-        if not is_short.any():
-            return starts
-        starts[is_short] = np.maximum(2 * starts[is_short] - first[is_short], begins[is_short])

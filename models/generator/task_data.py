@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.generator.seen import go_back
 from models.llm.item_text import TITLE, item_json, neutralize
 from models.ranker.histories import Histories, Int64s
 
@@ -100,8 +101,8 @@ def newest_items(histories: Histories, has_codes: NDArray[np.bool_], user: int, 
 
     Of a history with items without codes, the newest 10 * HISTORY events are searched.
     """
-    start = max(int(histories.offsets[user]), end - 10 * HISTORY)
-    events = np.arange(start, end)
-    items = histories.items[events[~histories.is_hidden(events, np.array(end))]]
+    at_end = np.array([end])
+    events = np.arange(int(go_back(histories, np.array([user]), at_end, at_end, 10 * HISTORY)[0]), end)
+    items = histories.items[events[~histories.is_hidden(events, at_end)]]
     newest: list[int] = items[has_codes[items]][-HISTORY:].tolist()
     return newest

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.generator.batches import PADDING, cut_histories, latest_events, read_batch, similar_lengths, split_histories
+from models.generator.task_data import newest_items
 from models.ranker.histories import Histories
 from tests.models.generator.toy import make_histories
 
@@ -51,6 +52,24 @@ def test_an_event_that_was_taken_back_is_neither_read_nor_predicted() -> None:
     assert batch.next_items()[2].tolist() == [3, 5]
     before = np.array([3])  # at that time the event counted
     assert read_batch(histories, latest_events(histories, np.array([0]), before, 50), 0).inputs.tolist() == [[3, 4, 5]]
+
+
+def test_a_window_holds_as_many_events_however_many_were_taken_back_among_them() -> None:
+    """User 0 bought 0 to 9 and 20 to 49, and took the later ones back. User 1 has a short history."""
+    bought = [*range(10), *range(20, 50)]
+    items, kinds = np.array([*bought, *range(20, 50), 7, 8]), np.array([1] * 40 + [~1] * 30 + [1, 1])
+    users, ts = np.array([0] * 70 + [1, 1]), np.arange(72)
+    histories = Histories.from_arrays(users, items, ts, 2, kinds=kinds)
+    taken = np.arange(20, 50)
+    histories = histories.take_back(np.zeros(30, np.int64), taken, np.arange(10, 40), np.arange(40, 70), kind=1)
+    for length, expected in ((4, [6, 7, 8, 9]), (10, list(range(10))), (50, list(range(10)))):
+        sequences = latest_events(histories, np.array([0, 1]), histories.offsets[1:], length)
+        batch = read_batch(histories, sequences, following=0)
+        assert [row[row != PADDING].tolist() for row in batch.inputs] == [expected, [7, 8]]
+        assert sequences.is_first.tolist() == [length >= 10, True]
+    half = read_batch(histories, latest_events(histories, np.array([0]), np.array([55]), 2), following=0)
+    assert half.inputs.tolist() == [[48, 49]]  # at that time 20 to 34 were taken back
+    assert newest_items(histories, np.arange(50) != 3, 0, 70) == [0, 1, 2, *range(4, 10)]
 
 
 def test_cut_histories_have_the_later_events_and_what_was_taken_back_stays_so() -> None:
