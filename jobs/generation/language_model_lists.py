@@ -41,7 +41,7 @@ def make_finder(
         if not len(rows):
             return items, scores
         users, ends = users[rows], ends[rows]
-        prompts = history_prompts(tokens, histories, users, ends, limit=model.max_tokens)
+        prompts = history_prompts(tokens, histories, users, ends, limit=model.max_prompt_tokens)
         excluded = seen_items(histories, users, ends)
         best = generate(
             model, trie, prompts, beam=max(beam, k), tokens_per_batch=tokens_per_batch, excluded=excluded

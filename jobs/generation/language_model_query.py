@@ -49,7 +49,7 @@ def _write_items(generator: LanguageGenerator, codes: Tensor, query: str, settin
     model = generator.model.eval()
     has_no_token = (codes >= torch.tensor(model.sizes)).any(dim=1)  # a code that came after the training
     codes = codes.masked_fill(has_no_token[:, None], -1)
-    prompts = query_prompts(generator.code_tokens(codes.numpy()), [query], limit=model.max_tokens)
+    prompts = query_prompts(generator.code_tokens(codes.numpy()), [query], limit=model.max_prompt_tokens)
     best = generate(
         model,
         CodeTrie.build(codes.to(model.device)),

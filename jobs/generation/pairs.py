@@ -42,12 +42,17 @@ def list_days(lake: Lake, day: date, graph_days: int) -> list[date]:
 
 
 def write_pairs(lake: Lake, behaviour: Behaviour, day: date) -> None:
-    """Write the pairs whose second event happened on a day, as they were known at its end."""
+    """Write the pairs whose second event happened on a day, as they were known at its end.
+
+    A day without pairs that has no rows is not written: each later run counts it again, and would commit nothing.
+    """
     since, ends = behaviour.ends(day - timedelta(days=1)), behaviour.ends(day)
     before, after, weight = count_pairs(behaviour.histories, ends, since=since)
     differs = before != after
     item_a, item_b = (behaviour.items.ids.take(pa.array(index[differs])) for index in (before, after))
     weight = np.rint(weight[differs] * UNIT) / UNIT
+    if not len(weight) and day not in lake.partition_days(TABLE):
+        return
     columns = (item_a, item_b, weight, pa.array([day] * len(weight), pa.date32()))
     contract = contracts()[TABLE]
     lake.replace(TABLE, pa.table(dict(zip(contract.names, columns, strict=True)), contract.arrow), day=day)

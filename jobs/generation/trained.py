@@ -1,18 +1,19 @@
 """The trained generator of a day: trains it, compares it with the item graph, and stores it if it goes live.
 
 The rule: weights are trained on the `[generator] train_days` before the day. Users who acted on the day are split at
-random. The next items of one part choose the best epoch. For the other part, generator and item graph make lists with
-what was known at the end of the day before. The generator goes live if its lists hold at least as many of the items
-that these users acted on for the first time among their first 10, and not none. Otherwise its lists are not written, it
-is not stored, and the day has the lists of the item graph alone. If the day has too little to compare them on, the
-generator of the live release makes the lists beside the graph.
+random. The next items of one part choose the best epoch. For the other part, three make lists with what was known at
+the end of the day before: the generator, the item graph, and the generator of the live release if it fits today's items
+and settings. The generator goes live if its lists hold at least as many of the items that these users acted on for the
+first time among their first 10 as both others, and not none. Otherwise it is not stored. The live generator then makes
+the day's lists beside the graph if it found at least as many as the graph, and not none; if not, the graph alone makes
+them. If the day has too little to compare them on, the live generator stays.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ from models.ranker.histories import Int64s
 
 COMPARED = 10  # items of a list, or all if lists are shorter
 MIN_NEW_ITEMS = 20  # that decide; with fewer, each hit changes a hit rate by more than five percentage points
+LIVE = "live_generator"
 LoadStored = Callable[[Lake, Settings, date, ItemIndex, str], TrainedGenerator | None]
 Rates = dict[str, tuple[float, int]]  # by source: hit rate, and number of items that users acted on
 
@@ -74,7 +76,8 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     g, yesterday = settings.generator, day - timedelta(days=1)
     first = day - timedelta(days=g.train_days)
     fit, load_stored = _find_functions(g)
-    keep_live = partial(_keep_live, lake, settings, day, behaviour.items, load_stored)
+    load_live = cache(partial(_load_live, lake, settings, day, behaviour.items, load_stored))
+    keep_live = partial(_keep_live, load_live)
     histories, moved = cut_histories(behaviour.histories, midnight_after(first - timedelta(days=1)))
     before = behaviour.ends(yesterday) - moved
     if not (histories.lengths(np.arange(len(before)), before) >= 2).any():
@@ -90,17 +93,20 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     version = f"{day}-{settings.hash}-{content}"
     _, acted_on = seen_items(histories, np.arange(len(before)), before)
     is_known = find_known_items(lake, items, acted_on, yesterday)
-    find_items = generator.make_finder(items.in_catalogue & is_known)
+    finders = {NAME: generator.make_finder(items.in_catalogue & is_known)}
+    if live := load_live():
+        finders[LIVE] = live.generator.make_finder(live.generator.items.in_catalogue & is_known)
     is_listed = items.in_catalogue.numpy()
     k = min(COMPARED, g.k)
-    rates = _compare(lake, settings, day, behaviour, find_items, is_listed, measured[valid_users:], k)
+    rates = _compare(lake, settings, day, behaviour, finders, is_listed, measured[valid_users:], k)
     metrics = curve_metrics(generator.curve, version)
     for name, (rate, count) in rates.items():
-        metrics += metric_rows(name, "gate", {f"hit_rate_at_{k}": rate}, rows=count, version=version)
+        compared_version = live.version if live and name == LIVE else version
+        metrics += metric_rows(name, "gate", {f"hit_rate_at_{k}": rate}, rows=count, version=compared_version)
     if (count := rates[NAME][1]) < MIN_NEW_ITEMS:
         return keep_live(f"the users who decide acted on {count} new items, {MIN_NEW_ITEMS} are needed", metrics)
     if reason := _find_objection(rates, k):
-        return _refuse(reason, metrics)
+        return keep_live(reason, metrics) if _is_good_enough(rates, LIVE) else _refuse(reason, metrics)
     save_model(lake, NAME, generator.model, build_card(settings, items, version, day), items.ids, generator.save)
     metrics += metric_rows(NAME, "all", {"live": 1.0}, version=version)
     return GeneratorOfDay(_build_source(generator, version, content), metrics, {"generator": version})
@@ -120,17 +126,17 @@ def _compare(
     settings: Settings,
     day: date,
     behaviour: Behaviour,
-    generator: FindItems,
+    generators: Mapping[str, FindItems],
     is_listed: NDArray[np.bool_],
     users: Int64s,
     k: int,
 ) -> Rates:
-    """The hit rates at k of the generator and of the item graph, of lists made at the end of the day before."""
+    """The hit rates at k of generators and of the item graph, of lists made at the end of the day before."""
     yesterday = day - timedelta(days=1)
     before, after = behaviour.ends(yesterday)[users], behaviour.ends(day)[users]
     graph = pairs.load_graph(lake, behaviour.items, yesterday, settings.generator.graph_days)
     n_items = len(behaviour.items.ids)
-    finders: dict[str, FindItems] = {NAME: generator, "graph": pairs.make_finder(graph, is_listed)}
+    finders = {**generators, "graph": pairs.make_finder(graph, is_listed)}
     return {
         name: measure_hit_rate(find_items, behaviour.histories, users, before, after, k, n_items)
         for name, find_items in finders.items()
@@ -139,32 +145,45 @@ def _compare(
 
 def _find_objection(rates: Rates, k: int) -> str | None:
     """Why the generator does not go live, None if it does."""
-    (rate, count), (graph_rate, _) = rates[NAME], rates["graph"]
+    rate, count = rates[NAME]
     if not rate:
         return f"none of {count} items that users acted on was among its first {k}"
-    if rate < graph_rate:
-        compared = f"{rate:.2%} of {count} items that users acted on were among its first {k}"
-        return f"{compared}, and the item graph found {graph_rate:.2%}"
+    for name, described in (("graph", "the item graph"), (LIVE, "the generator of the live release")):
+        if name in rates and rate < rates[name][0]:
+            compared = f"{rate:.2%} of {count} items that users acted on were among its first {k}"
+            return f"{compared}, and {described} found {rates[name][0]:.2%}"
     return None
 
 
-def _keep_live(
-    lake: Lake,
-    settings: Settings,
-    day: date,
-    index: ItemIndex,
-    load_stored: LoadStored,
-    reason: str,
-    metrics: Sequence[dict[str, Any]] = (),
-) -> GeneratorOfDay:
-    """A day that cannot measure a generator: that of the live release makes the lists, if it fits today's items."""
+def _is_good_enough(rates: Rates, name: str) -> bool:
+    """Whether a generator was measured, found something, and found no less than the item graph."""
+    return name in rates and 0 < rates[name][0] >= rates["graph"][0]
+
+
+@dataclass(frozen=True)
+class _Live:
+    """The generator of the live release, with today's items."""
+
+    version: str
+    generator: TrainedGenerator
+
+
+def _load_live(lake: Lake, settings: Settings, day: date, index: ItemIndex, load_stored: LoadStored) -> _Live | None:
+    """The generator that was live before the day. None if there is none, or it does not fit today's items."""
     release = live_release(lake, before=str(day))
     uri = release["generator_uri"] if release else None
     generator = load_stored(lake, settings, day, index, uri) if uri else None
-    if generator is None:
+    return _Live(load_card(lake, str(uri)).model_version, generator) if generator else None
+
+
+def _keep_live(
+    load_live: Callable[[], _Live | None], reason: str, metrics: Sequence[dict[str, Any]] = ()
+) -> GeneratorOfDay:
+    """A day whose own generator does not go live: that of the live release makes the lists, if there is one."""
+    live = load_live()
+    if live is None:
         return _refuse(reason, metrics)
-    version = load_card(lake, str(uri)).model_version
-    source = _build_source(generator, version, _hash_content(generator))
+    source = _build_source(live.generator, live.version, _hash_content(live.generator))
     return _refuse(f"{reason}; the generator of the live release stays", metrics, source)
 
 

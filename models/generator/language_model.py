@@ -53,6 +53,11 @@ class CodeLanguageModel(nn.Module):
         """Tokens that the model can read."""
         return int(getattr(self.model.config, "max_position_embeddings", None) or 1 << 30)
 
+    @property
+    def max_prompt_tokens(self) -> int:
+        """Tokens of a prompt after which the model can still read all codes of an item but the last."""
+        return self.max_tokens - (len(self.sizes) - 1)
+
     def precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 

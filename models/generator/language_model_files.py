@@ -25,6 +25,7 @@ from models.pretrained import check_tokenizer, check_weights
 
 ADDED_WEIGHTS = "codes.safetensors"
 TEXTS_AT_ONCE = 1024
+FEWEST_TOKENS = 256  # that a model must read: the prompt of a user with 20 items has about 110, a query up to 200
 
 
 def save(model: CodeLanguageModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -53,7 +54,8 @@ def load_tunable(
     rank    of LoRA adapters; None trains all weights
     bf16    computes in bfloat16; trained weights stay float32
     seed    of new adapters
-    raises  ValueError if there is no readable model, or if it was saved with adapters of another rank
+    raises  ValueError if there is no readable model, if it reads too few tokens, or if it was saved with adapters of
+            another rank
     """
     with _explain(source):
         network, tokenizer, added, saved_rank = _read(source)
@@ -65,6 +67,8 @@ def load_tunable(
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = CodeLanguageModel(network, sizes, rank=rank, bf16=bf16)
+        if model.max_tokens < FEWEST_TOKENS:
+            raise ValueError(f"it reads {model.max_tokens} tokens at most, prompts need {FEWEST_TOKENS}")
         if sizes != list(saved_sizes.values()):
             _start_rows(model, tokenizer, codes, texts)
         _copy_weights(model, added)

@@ -1,5 +1,6 @@
 """An earlier generator: when it is trained further, and when it makes the lists of a day."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,21 @@ def test_a_day_that_finds_less_than_the_graph_has_the_graph_alone_though_a_gener
     assert notes["generator"] is None
     assert versions_after(lake) == set()
     assert stored_versions(lake) == {live}
+
+
+def test_a_generator_that_finds_less_than_the_live_one_leaves_it_live(
+    lake: Lake, settings: Settings, live: str
+) -> None:
+    known = walks(BEFORE - timedelta(1), range(6)) + walks(BEFORE, range(6, 8))
+    land(lake, known + walks(AFTER, range(8, 10)), AFTER)  # nothing on DAY: a graph of one day finds nothing
+    changed = trained(settings, epochs=1, lr=1e-6, warm_start=False, graph_days=1)
+    notes = generate.run(lake, changed, AFTER).notes
+    rates = metrics_of(lake, "gate", AFTER)
+    assert 0 == rates["graph", "hit_rate_at_5"] < rates["generator", "hit_rate_at_5"]
+    assert rates["generator", "hit_rate_at_5"] < rates["live_generator", "hit_rate_at_5"]
+    assert "and the generator of the live release found" in notes["reason"]
+    assert notes["generator"] == live
+    assert versions_after(lake) == stored_versions(lake) == {live}
 
 
 @pytest.mark.usefixtures("live")

@@ -66,6 +66,19 @@ def settings(settings: Settings) -> Settings:
 # --- the pairs of a day ---
 
 
+def test_a_day_without_pairs_is_written_only_to_remove_pairs_that_it_had(lake: Lake, settings: Settings) -> None:
+    quiet = [event("u", "a", 1, BEFORE), event("w", "b", 1, DAY)]
+    land(lake, [*quiet, event("u", "b", 2, BEFORE)])
+    generate.run(lake, settings, DAY)
+    assert pairs_of(lake, BEFORE) == {"ab": 1.0}
+    land(lake, quiet, touched={BEFORE})
+    generate.run(lake, settings, DAY)
+    assert pairs_of(lake, BEFORE) == {}
+    version = lake.version("gold.item_graph")
+    assert generate.run(lake, settings, DAY).notes["days_counted"] == 2
+    assert lake.version("gold.item_graph") == version
+
+
 def test_a_pair_belongs_to_the_day_of_its_second_event_and_weighs_less_the_farther_apart_its_events_are(
     lake: Lake, settings: Settings
 ) -> None:

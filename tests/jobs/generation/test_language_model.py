@@ -140,7 +140,7 @@ def test_a_killed_training_resumes_and_a_rerun_gives_the_same_model(
 
 
 @pytest.mark.usefixtures("open_gate")
-def test_what_workers_train_and_list_is_what_one_process_trains_and_lists(
+def test_a_worker_gets_all_that_training_and_lists_need(
     lake: Lake, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def weights(version: str) -> dict[str, Any]:

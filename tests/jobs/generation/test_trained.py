@@ -1,5 +1,6 @@
 """The trained generator in the daily task: its training, its lists, and whether it goes live."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,42 @@ def test_a_generator_that_finds_more_than_the_graph_goes_live(lake: Lake, settin
 
 
 @pytest.mark.usefixtures("open_gate")
+def test_the_users_who_decide_train_nothing_on_the_day_and_choose_no_epoch(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deciding: set[int] = set()
+    compare = trained_module._compare
+
+    def note_users(*args: Any) -> Any:
+        behaviour, users = args[3], args[6]
+        deciding.update(int(user.removeprefix("u")) for user in behaviour.users.take(users).to_pylist())
+        return compare(*args)
+
+    def run(changed: Iterable[int] = ()) -> tuple[str, list[Any], Any]:
+        """The version, which is a hash of the weights, the curve, and the graph's rate when users go another way."""
+        usual = set(range(30)) - set(changed)
+        events = walks(BEFORE - timedelta(1), range(6)) + walks(BEFORE, range(6, 8))
+        for users, steps in ((usual, range(8, 10)), (changed, range(15, 17))):
+            events += [row for user in users for row in walks(DAY, steps, range(user, user + 1))]
+        land(lake, events)
+        version = generate.run(lake, trained(settings), DAY).notes["generator"]
+        curve = [metrics_of(lake, f"epoch_{epoch}") for epoch in range(5)]
+        return version, curve, metrics_of(lake, "gate")["graph", "hit_rate_at_5"]
+
+    put_items(lake, settings)
+    monkeypatch.setattr(trained_module, "_compare", note_users)
+    version, curve, rate = run()
+    others = set(range(30)) - deciding
+    assert len(deciding) == 10
+    changed_version, changed_curve, changed_rate = run(sorted(deciding))
+    assert (changed_version, changed_curve) == (version, curve)
+    assert changed_rate < rate
+    _, changed_curve, changed_rate = run(sorted(others))
+    assert changed_curve != curve
+    assert changed_rate == rate
+
+
+@pytest.mark.usefixtures("open_gate")
 def test_an_item_that_arrived_on_the_day_was_in_no_list_of_the_day_before(lake: Lake, settings: Settings) -> None:
     """The generator knows the item's codes and text, but who compares it with the graph must not see them."""
     put_items(lake, settings, range(N + 2))
@@ -237,7 +274,7 @@ def run_one_worker(module: str, folder: Path, workers: int) -> None:
 
 
 @pytest.mark.usefixtures("open_gate")
-def test_what_workers_train_is_what_one_process_trains(
+def test_a_worker_gets_all_that_a_training_needs(
     lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_items(lake, settings)

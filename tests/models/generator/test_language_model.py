@@ -31,6 +31,14 @@ def test_scores_with_a_cache_are_those_of_the_whole_sequence(make: Callable[[], 
             assert float(prompt_scores[item]) == pytest.approx(whole, abs=1e-3)
 
 
+def test_the_longest_prompt_leaves_room_for_the_codes_of_an_item() -> None:
+    model = with_codes(gpt2())
+    assert (model.max_tokens, model.max_prompt_tokens) == (64, 62)
+    assert score_items(model, [[5] * 62], shop.code_tensor()).isfinite().all()
+    with pytest.raises(IndexError):
+        score_items(model, [[5] * 63], shop.code_tensor())
+
+
 def test_steps_can_be_asked_in_any_order_and_for_any_prompts() -> None:
     read = with_codes(shop.lm()).read_prompts(PROMPTS)
     prefixes = torch.tensor([[1, 2], [0, 0], [2, 3], [1, 1], [0, 3]])

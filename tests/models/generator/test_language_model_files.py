@@ -75,6 +75,11 @@ def test_a_folder_that_cannot_be_read_is_refused_with_a_sentence(folder: Path, t
     refuse(tmp_path / "lora", "adapters of rank 2", rank=3)
     (tmp_path / "lora" / "codes.safetensors").write_bytes(b"no")
     refuse(tmp_path / "lora", "header", rank=2)
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(
+        config.replace('"max_position_embeddings": 512', '"max_position_embeddings": 99')
+    )
+    refuse(folder, "it reads 99 tokens at most, prompts need 256")
     (folder / "model.safetensors").write_bytes(b"")
     refuse(folder, "header")
     (folder / "config.json").write_text("[]")
