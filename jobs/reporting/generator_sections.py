@@ -59,7 +59,7 @@ def generator_training(metrics: Metrics, day: date) -> dict[str, Any]:
     }
     refused = [row["metric"] for row in measured if row["slice"] == "refused"]
     compared = next((row["metric"] for row in measured if row["slice"] == "gate"), "")  # hit_rate_at_<length of a list>
-    rates = {source: metrics.row(day, "generate", source, "gate", compared) for source in FOUND_BY}
+    rates = {source: metrics.row(day, "generate", source, "gate", compared) for source in (*FOUND_BY, "live_generator")}
     return {
         "epochs": epochs,
         "by_epoch": by_epoch,

@@ -209,6 +209,7 @@ def test_items_found_ahead_are_shown_by_source_for_days_and_for_example_users(la
     for source, rate, gate in (("graph", 0.0625, 0.5), ("generator", 0.1875, 0.375)):
         rows += metric_rows(source, "all", {"hit_rate_at_10": rate, "hit_rate_at_50": 2 * rate})
         rows += metric_rows(source, "gate", {"hit_rate_at_5": gate}, rows=40)
+    rows += metric_rows("live_generator", "gate", {"hit_rate_at_5": 0.25}, rows=40)
     replace_metrics(lake, "generate", DAY, rows + metric_rows("generator", "refused", {"it found less": 1.0}))
     html = page(lake, settings)
     text = visible_text(html)
@@ -217,7 +218,7 @@ def test_items_found_ahead_are_shown_by_source_for_days_and_for_example_users(la
     assert "2026-11-20 trained generator 18.75 % 37.50 %" in text
     assert "2026-11-20 item graph 6.25 % 12.50 %" in text
     assert "The trained generator did not go live: it found less." in text
-    assert "hit rate at 5: 37.50 % by the trained generator, 50.00 % by the item graph (40 items" in text
+    assert "hit rate at 5: 37.50 % by the trained generator, 50.00 % by the item graph, 25.00 % by the generator that was live (40 items" in text
     assert "1 2.5000 0.1250" in text
     assert "Recall and NDCG at 10 after each epoch" in text
 
