@@ -30,6 +30,15 @@ class Generator(Section):
     # rpg: predict semantic IDs from semantic IDs, code by code or all codes at once. lc_rec and semantic_convergence: a
     # language model writes semantic IDs; see [generator.language_model].
     preset: Literal["graph", "sidereal", "sasrec", "tiger", "rpg", "lc_rec", "semantic_convergence"] = "sidereal"
+    # What the generator knows of an item. Not set: as in the preset. This option and the next two are not for graph and
+    # language models.
+    inputs: tuple[Literal["id", "text", "words", "codes"], ...] | None = None
+    # What the generator predicts: the next item, its codes one after another, or all its codes at once. The first of
+    # them chooses the best epoch and makes the lists. Not set: as in the preset.
+    heads: tuple[Literal["items", "codes", "parallel"], ...] | None = None
+    # What the heads see of a history: its last state, or all its states (only for the head codes). Not set: as in the
+    # preset.
+    backbone: Literal["causal", "encoder_decoder"] | None = None
     # The item graph of a day holds the pairs of this many days.
     graph_days: Days = 180
     # Largest number of items in a user's list.
@@ -67,6 +76,13 @@ class Generator(Section):
     def _check(self) -> Self:
         if self.is_language_model and not self.language_model.model:
             raise ValueError(f"language_model.model: the preset {self.preset} needs the folder of a language model")
-        if (self.preset in ("sidereal", "tiger") or self.is_language_model) and self.beam < self.k:
+        for name, values in (("inputs", self.inputs), ("heads", self.heads)):
+            if values is not None and len(set(values)) < max(len(values), 1):
+                raise ValueError(f"{name}: name at least one, and each only once")
+        design = {"inputs": self.inputs, "heads": self.heads, "backbone": self.backbone}
+        if (self.is_language_model or self.preset == "graph") and (given := [n for n, v in design.items() if v]):
+            raise ValueError(f"{given[0]}: the preset {self.preset} has no such option")
+        writes_codes = self.heads[0] == "codes" if self.heads else self.preset in ("sidereal", "tiger")
+        if (writes_codes or self.is_language_model) and self.beam < self.k:
             raise ValueError(f"beam: {self.beam} prefixes lead to fewer than k = {self.k} items: raise beam or lower k")
         return self

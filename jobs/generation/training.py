@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jobs.generation.items import ItemInputs, load_item_inputs
+from jobs.generation.settings import Generator as GeneratorSettings
 from jobs.generation.shards import FindItems
 from jobs.generation.stored import load_stored_generator
 from jobs.generation.train_worker import TRAINING, list_arrays
 from jobs.generation.trained_lists import make_finder, save_finder
-from jobs.lake import Lake
+from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows
 from jobs.ranking.items import ItemIndex
 from jobs.release.model_store import ModelCard
@@ -67,9 +68,9 @@ def fit_design(
     ends         [users] where training ends
     valid_users  how many users choose the best epoch, by their first event after the end
     returns      the generator, or a sentence that says what is missing
-    raises       UserError if training diverges, or semantic IDs are damaged
+    raises       UserError if the design is impossible, training diverges, or semantic IDs are damaged
     """
-    design = PRESETS[settings.generator.preset]
+    design = build_design(settings.generator)
     items = load_item_inputs(lake, settings, index, design, day)
     if isinstance(items, str):
         return items
@@ -78,12 +79,24 @@ def fit_design(
     return describe_design(settings, model, items, curve)
 
 
+def build_design(settings: GeneratorSettings) -> Design:
+    """The preset, changed by the settings that are set.
+
+    raises  UserError if they do not go together
+    """
+    options = {name: getattr(settings, name) for name in ("inputs", "heads", "backbone")}
+    try:
+        return replace(PRESETS[settings.preset], **{name: value for name, value in options.items() if value})
+    except ValueError as error:
+        raise UserError(f"settings of [generator] do not go together: {error}") from None
+
+
 def load_design(lake: Lake, settings: Settings, day: date, index: ItemIndex, uri: str) -> TrainedGenerator | None:
     """A stored generator, for the items of the day as they are at its end.
 
     None if it cannot be read, or does not fit the items and the preset.
     """
-    design = PRESETS[settings.generator.preset]
+    design = build_design(settings.generator)
     items = load_item_inputs(lake, settings, index, design, day)
     model = None if isinstance(items, str) else load_stored_generator(lake, settings, uri, design, items)
     if model is None or isinstance(items, str):
