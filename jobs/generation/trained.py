@@ -106,7 +106,7 @@ def make_generator(lake: Lake, settings: Settings, day: date, behaviour: Behavio
     if (count := rates[NAME][1]) < MIN_NEW_ITEMS:
         return keep_live(f"the users who decide acted on {count} new items, {MIN_NEW_ITEMS} are needed", metrics)
     if reason := _find_objection(rates, k):
-        return keep_live(reason, metrics) if _is_good_enough(rates, LIVE) else _refuse(reason, metrics)
+        return keep_live(reason, metrics) if _may_live_stay(rates) else _refuse(reason, metrics)
     save_model(lake, NAME, generator.model, build_card(settings, items, version, day), items.ids, generator.save)
     metrics += metric_rows(NAME, "all", {"live": 1.0}, version=version)
     return GeneratorOfDay(_build_source(generator, version, content), metrics, {"generator": version})
@@ -155,9 +155,9 @@ def _find_objection(rates: Rates, k: int) -> str | None:
     return None
 
 
-def _is_good_enough(rates: Rates, name: str) -> bool:
-    """Whether a generator was measured, found something, and found no less than the item graph."""
-    return name in rates and 0 < rates[name][0] >= rates["graph"][0]
+def _may_live_stay(rates: Rates) -> bool:
+    """Whether the live generator was measured, found something, and found no less than the item graph."""
+    return LIVE in rates and 0 < rates[LIVE][0] >= rates["graph"][0]
 
 
 @dataclass(frozen=True)
