@@ -13,6 +13,8 @@ import sys
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+
 from expectations import silver_events, silver_items
 from jobs.lake import JobResult, Lake, UserError
 from jobs.lake.checks import check
@@ -84,7 +86,7 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
         # Before anything is published: if this run is killed, its next try still builds the samples of these days.
         replace_metrics(lake, "ingest", day, list_metrics(counts, fates, event_days) + checks)
     if dropped_items:
-        lake.delete("silver.items", item_id=dropped_items)
+        lake.delete("silver.items", "item_id", pa.array(dropped_items, pa.string()))
     # Last, so that a run that is killed before is done again, and builds the samples of the same days.
     finish_reading(lake, plan, lines, list_unread(lake, listing, plan, data, day))
     totals = {fate: sum(fates[kind][fate] for kind in KINDS) for fate in FATES}

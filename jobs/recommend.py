@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.lake import JobResult, Lake
+from jobs.lake import JobResult, Lake, UserError
 from jobs.lake.contracts import contracts
 from jobs.lake.metrics import metric_rows, replace_metrics
 from jobs.ranking.lists import find_active_users, find_candidates, name_sources, rank_candidates
@@ -49,6 +49,12 @@ def _write_lists(lake: Lake, settings: Settings, day: date, model_uri: str) -> J
     users = find_active_users(scorer.histories, settings, day)
     candidates = find_candidates(lake, settings, day, scorer, users)
     user, rank, item, score, sources = rank_candidates(scorer, users, candidates, settings.recommend)
+    if len(users) and not len(user):
+        sources = ", ".join(settings.recommend.sources)
+        raise UserError(
+            f"none of {len(users)} users has a candidate: [recommend] sources is {sources}, and these found nothing"
+            " that the users have not seen; add popular, or other sources"
+        )
     columns = [scorer.users.take(user), rank, scorer.items.ids.take(item), score, name_sources(sources)]
     columns += [[scorer.model_version] * len(rank), [day] * len(rank)]
     contract = contracts()[LISTS]

@@ -10,6 +10,7 @@ ops.runs, where the job is called `query`.
 
 import sys
 from datetime import date, timedelta
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -49,6 +50,8 @@ def answer_query(lake: Lake, settings: Settings, day: date, query: str) -> JobRe
         raise UserError(f"--query {query!r} has no word: describe an item, for example --query 'red enamel mug'")
     uri = _find_generator(lake, day)
     catalogue = ItemIndex(distinct_strings(batch["item_id"] for batch in lake.batches("silver.items", ["item_id"])))
+    if not len(catalogue.ids):
+        raise UserError("silver.items has no items: land items, then run the day")
     if is_stored(lake, f"{uri}/{ORIGIN}"):
         from jobs.generation.language_model_query import ask_language_model  # slow to import
 
@@ -58,7 +61,7 @@ def answer_query(lake: Lake, settings: Settings, day: date, query: str) -> JobRe
     if not lists["words"]:
         print("no item has a word of the query: the list shows what is near it", file=sys.stderr, flush=True)
     rows = _build_rows(lake, catalogue, lists)
-    _print_table(f"{query}: by {uri}", rows)
+    _print_table(f"{shorten(query, 200)}: by {uri}", rows)
     return JobResult(rows_out=len(rows), notes={"query": query, "generator_uri": uri, "items": rows})
 
 

@@ -42,7 +42,7 @@ class Generator(Section):
     # The item graph of a day holds the pairs of this many days.
     graph_days: Days = 180
     # Largest number of items in a user's list.
-    k: Count = 50
+    k: int = Field(default=50, ge=1, le=10_000)
     # Number of prefixes of semantic IDs that the search for a user's list keeps, at least k. Wider is slower.
     beam: int = Field(default=64, ge=1, le=10_000)
     # A generator is trained on what users did in this many days before the day.

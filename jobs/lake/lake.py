@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from pyspark.sql import DataFrame, SparkSession
 
@@ -123,23 +123,26 @@ class Lake(LakeReader):
             self.pins[name] = self.outputs[name]
         return self.outputs[name]
 
-    def delete(self, name: str, **partition: date | str | Sequence[date] | Sequence[str]) -> None:
-        """Delete the rows in which each column has its value, or one of its values."""
-        predicate = partition_predicate("", partition)
-        DeltaTable(self.path(name)).delete(predicate, commit_properties=self.commit_properties())
-        self.record_write(name)
+    def delete(self, name: str, key: str, values: pa.Array) -> None:
+        """Delete the rows whose key is among the values, in one atomic commit."""
+        self._rewrite(name, key, values, [])
 
     def upsert(self, name: str, rows: pa.Table, key: str) -> None:
-        """Add rows, or put them in the place of those with the same key, in one atomic commit.
+        """Add rows, or put them in the place of those with the same key, in one atomic commit."""
+        rows = rows.select(contracts()[name].names)
+        self._rewrite(name, key, rows[key].combine_chunks(), rows.to_batches())
 
-        The table is written again as a stream. The MERGE of deltalake would write text as Arrow's `string_view`, and
-        Arrow cannot filter such files by a text.
+    def _rewrite(self, name: str, key: str, dropped: pa.Array, added: Iterable[pa.RecordBatch]) -> None:
+        """Write a table again as a stream: without the rows whose key is dropped, and with the added ones.
+
+        MERGE and DELETE of deltalake would write text as Arrow's `string_view`, and Arrow cannot filter such files by a
+        text.
         """
         contract = contracts()[name]
         table = DeltaTable(self.path(name))
-        is_kept = ~ds.field(key).isin(rows[key].combine_chunks())
-        kept = arrow_dataset(table).to_batches(columns=list(contract.names), filter=is_kept)
-        batches = (batch.cast(contract.arrow) for batch in chain(rows.select(contract.names).to_batches(), kept))
+        stored = arrow_dataset(table).to_batches(columns=list(contract.names))
+        kept = (batch.filter(pc.invert(pc.is_in(batch[key], dropped))) for batch in stored)
+        batches = (batch.cast(contract.arrow) for batch in chain(added, kept))
         write_deltalake(
             table,  # the commit fails if another run has written the table since
             pa.RecordBatchReader.from_batches(contract.arrow, batches),

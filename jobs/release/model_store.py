@@ -167,6 +167,9 @@ def read_model(lake: Lake, uri: str, items: ItemIndex, load: Callable[[Path], M]
             pafs.copy_files(
                 f"{root}/{uri}", copy, source_filesystem=store, destination_filesystem=pafs.LocalFileSystem()
             )
+        except FileNotFoundError as error:  # others, such as a full disk, say nothing about the model
+            raise _damaged(uri, error) from None
+        try:
             model = load(Path(copy))
             model_items = pa.array(json.loads((Path(copy) / "items.json").read_text()), pa.string())
             if len(model_items) != model.n_items:

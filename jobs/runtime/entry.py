@@ -45,6 +45,9 @@ _OTHER_WRITER = "another run wrote the same table at the same time: let it finis
 _SENTENCES = {  # part of an error of an engine -> what happened and what to do
     "No space left on device": f"{_DISK_FULL}; nothing was published",
     " requested and ": _DISK_FULL,  # NumPy
+    "Disk quota exceeded": f"your disk quota is used up: {_DISK_FULL}",
+    "File too large": "a file may not become so large: raise `ulimit -f`, then run this again",
+    "os error 27": "a file may not become so large: raise `ulimit -f`, then run this again",  # the same, of safetensors
     "disk is full": _DISK_FULL,
     "disk I/O error": "the disk of {lake} or of {temporary} is full or broken: free some space, then run this again",
     "ConcurrentAppend": _OTHER_WRITER,

@@ -39,18 +39,22 @@ def count_workers(setting: int) -> int:
 def run_workers(module: str, folder: Path, workers: int) -> None:
     """Run `python -m <module> <folder>` in each worker, and pass on what they write to standard error.
 
-    raises  UserError with the sentence of the first worker that named a cause
+    raises  UserError with the sentence of the first worker that named a cause, or if a worker was killed
     """
     torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={workers}", "-m", module, str(folder)]
-    causes, prefix = [], f"{module}: "
+    causes, prefix, was_killed = [], f"{module}: ", False
     with subprocess.Popen([sys.executable, "-m", *torchrun], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             sys.stderr.write(line)
             if line.startswith(prefix):
                 causes.append(line.strip().removeprefix(prefix))
-    if process.returncode:
-        raise UserError(causes[0]) if causes else RuntimeError(f"a worker of {module} failed; its lines are above")
+            was_killed |= "exitcode  : -9" in line or "exitcode: -9" in line
+    if not process.returncode:
+        return
+    if was_killed and not causes:
+        causes.append(f"a worker of {module} was killed, perhaps for lack of memory: lower `workers` or the batch size")
+    raise UserError(causes[0]) if causes else RuntimeError(f"a worker of {module} failed; its lines are above")
 
 
 @contextmanager

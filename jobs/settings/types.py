@@ -8,7 +8,7 @@ Share = Annotated[float, Field(ge=0, le=1)]  # 0 to 1, both included
 Days = Annotated[int, Field(ge=1, le=36_500)]  # a number of days
 Hours = Annotated[int, Field(ge=1, le=720)]  # a number of hours, at most 30 days
 Part = Annotated[float, Field(gt=0, lt=1)]  # a share that is neither nothing nor all
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 Parts = Annotated[int, Field(ge=0, le=100_000)]  # parts of the work for Spark's executors; 0: no executors
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # of random numbers
 

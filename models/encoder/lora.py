@@ -8,11 +8,16 @@ BASE = ".base_layer."  # in the names of the weights of a layer that has an adap
 
 
 def add_adapters(model: PreTrainedModel, rank: int) -> None:
-    """Add an adapter to every linear layer of the decoder, in place, and freeze all other weights."""
+    """Add an adapter to every linear layer of the decoder, in place, and freeze all other weights.
+
+    raises  ValueError if the decoder has no linear layer, as that of GPT-2
+    """
     from peft import LoraConfig, inject_adapter_in_model  # needed only if there are adapters
 
     decoder = set(model.get_decoder().modules())  # type: ignore[no-untyped-call]  # transformers gives it no types
     layers = [name for name, part in model.named_modules() if isinstance(part, nn.Linear) and part in decoder]
+    if not layers:
+        raise ValueError("none of its layers can have LoRA adapters: set lora_rank = 0, which trains all weights")
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers), model)
 
 

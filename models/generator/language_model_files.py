@@ -107,12 +107,26 @@ def _read(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[s
         source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )
     network = check_weights(*loaded)
+    _check_causal(network)
     if not (path := Path(source) / ADDED_WEIGHTS).exists():
         return network, tokenizer, {}, None
     with safe_open(path, framework="pt") as file:
         rank = (file.metadata() or {}).get("rank")
         added = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return network, tokenizer, added, int(rank) if rank else None
+
+
+@torch.no_grad()
+def _check_causal(network: PreTrainedModel) -> None:
+    """Check that no token sees a later one: transformers also loads models that read in both directions.
+
+    raises  ValueError if one does
+    """
+    network.train(False)
+    tokens = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]]) % embeddings(network).num_embeddings
+    first, second = network(tokens).logits[:, :3].float()
+    if (first - second).abs().max() > 1e-5 * first.abs().max():
+        raise ValueError("it reads texts in both directions, so it cannot write them: choose a causal language model")
 
 
 def _tables(kind: str, rows: Tensor, sizes: Sequence[int]) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import normalize
 from zlib import crc32
 
 import numpy as np
@@ -15,7 +16,14 @@ LONGEST = 64  # words of a text that are read; a title is at its beginning
 BUCKETS = 2**16  # words are numbered by a hash, so that a new word needs no list of words
 # Chinese, Japanese, Korean and Thai put no spaces between words: there, two letters that follow each other are a word.
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_WORD = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
+# Signs above, below and between letters belong to the word, but `\w` leaves them out: accents, and the vowels of
+# Hebrew, Arabic and the scripts of India (there, whole blocks without the full stops \u0964 and \u0965).
+_SIGNS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc"
+    "\u0900-\u0963\u0966-\u0dff\u1000-\u109f\u1780-\u17d3\u1ab0-\u1aff\u1dc0-\u1dff"
+)
+_WORD = re.compile(rf"[{_UNSPACED}]+|(?:[^\W{_UNSPACED}]|[{_SIGNS}])+")
+_NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}  # full-width Latin letters, digits and signs
 
 
 @dataclass(frozen=True)
@@ -68,9 +76,9 @@ class Words:
 
 
 def split(text: str) -> list[str]:
-    """The words of a text in lower case."""
+    """The words of a text in lower case. A letter with an accent is the same, written as one sign or as two."""
     words: list[str] = []
-    for word in _WORD.findall(text.lower()):
+    for word in _WORD.findall(normalize("NFC", text.translate(_NARROW).lower())):
         is_unspaced = len(word) > 2 and re.match(f"[{_UNSPACED}]", word)
         words += [word[place : place + 2] for place in range(len(word) - 1)] if is_unspaced else [word]
     return words

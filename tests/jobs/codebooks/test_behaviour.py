@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
@@ -111,7 +112,7 @@ def test_the_vectors_of_a_day_start_from_those_of_the_day_before(lake: Lake, set
     catalogue = choose_vectors(lake, texts, "behaviour", NEXT_DAY)
     changed = np.array(catalogue.item_ids)[catalogue.embedded_on == np.datetime64(NEXT_DAY)]
     assert set(changed) == warm.keys() - first.keys()  # their IDs were given for other vectors
-    lake.delete(TABLE, day=DAY)
+    lake.delete(TABLE, "day", pa.array([DAY]))
     quantize.run(lake, with_quantizer(settings, vectors="behaviour", seed=1), NEXT_DAY)
     assert mean_cosine(first, read_vectors(lake, NEXT_DAY)) < 0.5
 
@@ -137,7 +138,7 @@ def test_a_day_that_runs_again_leaves_every_table_as_it_is(lake: Lake, settings:
     for day in (NEXT_DAY, DAY, NEXT_DAY):
         assert quantize.run(lake, settings, day).rows_out == 0
         assert read_tables(lake) == tables
-    lake.delete("gold.semantic_ids", day=NEXT_DAY)  # as if the run had died after it wrote the vectors
+    lake.delete("gold.semantic_ids", "day", pa.array([NEXT_DAY]))  # as if the run had died after it wrote the vectors
     assert quantize.run(lake, settings, NEXT_DAY).rows_out == 10
     assert read_tables(lake) == tables
 

@@ -41,6 +41,10 @@ def test_rows_put_in_the_place_of_others_are_found_by_their_text(lake: Lake) -> 
     assert lake.query("SELECT title FROM silver.items WHERE item_id = :item", item="i1")["title"].to_pylist() == ["new"]
     in_arrow = lake.arrow("silver.items", ["item_id", "title"], ds.field("title").isin(["old"]))
     assert in_arrow.to_pylist() == [{"item_id": "i2", "title": "old"}]
+    lake.delete("silver.items", "item_id", pa.array(["i1", "i3"]))
+    left = lake.arrow("silver.items", ["item_id"], ds.field("item_id") >= "i0")
+    assert left.to_pylist() == [{"item_id": "i2"}]
+    assert lake.query("SELECT item_id FROM silver.items WHERE item_id IN :items", items=["i1", "i2"]).num_rows == 1
 
 
 def test_a_table_whose_log_is_cut_off_is_named(lake: Lake) -> None:

@@ -1,6 +1,7 @@
 """Stored models: a model that cannot be read gives an error in one sentence."""
 
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,3 +73,18 @@ def test_a_model_with_nan_weights_is_not_served(lake: Lake) -> None:
     torch.nn.init.constant_(model.ids.weight, torch.nan)
     uri = save_model(lake, "challenger", model, CARD, pa.array(["i", "j"]))
     assert "is damaged (some of its weights are NaN or infinite)" in str(why_unreadable(lake, uri))
+
+
+def test_a_full_temporary_folder_is_not_taken_for_a_damaged_model(lake: Lake) -> None:
+    model = Ranker(design=Design("latest"), n_items=100, tasks=("click",))
+    uri = save_model(lake, "challenger", model, CARD, pa.array([f"i{n}" for n in range(100)]))
+    zeros = torch.zeros(2, dtype=torch.int64)
+    items = ItemFeatures(pa.array(["i1", "j"]), torch.zeros(2, 4), zeros.repeat(3, 1).T, "b", zeros)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            load_model(lake, uri, items)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert load_model(lake, uri, items).n_items == 2

@@ -73,3 +73,14 @@ def test_a_worker_waits_a_day_for_the_others_and_ends_when_its_starter_or_torchr
                 if is_alive(process):
                     process.kill()
     assert starter.returncode != 0
+
+
+def test_the_error_says_that_a_worker_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text(WORKER)
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", START, str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as starter:
+        wait_for((tmp_path / "pid").exists, 120)
+        psutil.Process(int((tmp_path / "pid").read_text())).kill()
+        assert "a worker of sleeper was killed, perhaps for lack of memory" in starter.communicate(timeout=60)[1]
+    assert starter.returncode == 1

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel
 
 from models.encoder.three_segment import embeddings
 from models.generator.language_model_files import load_saved, load_tunable, save
@@ -75,6 +76,15 @@ def test_a_folder_that_cannot_be_read_is_refused_with_a_sentence(folder: Path, t
     refuse(tmp_path / "lora", "adapters of rank 2", rank=3)
     (tmp_path / "lora" / "codes.safetensors").write_bytes(b"no")
     refuse(tmp_path / "lora", "header", rank=2)
+    words = len(shop.WORDS)
+    bert = BertConfig(vocab_size=words, hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
+    BertLMHeadModel(bert).save_pretrained(tmp_path / "bert")
+    gpt2 = GPT2Config(vocab_size=words, n_positions=512, n_embd=32, n_layer=1, n_head=2)
+    GPT2LMHeadModel(gpt2).save_pretrained(tmp_path / "gpt2")
+    for name in ("bert", "gpt2"):
+        shop.WORDS.save_pretrained(tmp_path / name)
+    refuse(tmp_path / "bert", "it reads texts in both directions")
+    refuse(tmp_path / "gpt2", "set lora_rank = 0", rank=2)
     config = (folder / "config.json").read_text()
     (folder / "config.json").write_text(
         config.replace('"max_position_embeddings": 512', '"max_position_embeddings": 99')

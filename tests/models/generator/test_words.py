@@ -18,6 +18,8 @@ from tests.models.generator.toy import build_generator, shrink
         ("Émail rouge Ж", ["émail", "rouge", "ж"]),
         ("红色马克杯 set", ["红色", "色马", "马克", "克杯", "set"]),
         ("杯 & ...", ["杯"]),
+        ("हिन्दी किताब। தமிழ்", ["हिन्दी", "किताब", "தமிழ்"]),
+        ("cre\u0300me \uff52\uff45\uff44", ["crème", "red"]),
         ("", []),
     ],
 )
