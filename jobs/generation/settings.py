@@ -82,7 +82,12 @@ class Generator(Section):
         design = {"inputs": self.inputs, "heads": self.heads, "backbone": self.backbone}
         if (self.is_language_model or self.preset == "graph") and (given := [n for n, v in design.items() if v]):
             raise ValueError(f"{given[0]}: the preset {self.preset} has no such option")
-        writes_codes = self.heads[0] == "codes" if self.heads else self.preset in ("sidereal", "tiger")
+        predicts_codes = "codes" in self.heads if self.heads else self.preset in ("sidereal", "tiger")
+        if (
+            self.backbone or ("encoder_decoder" if self.preset == "tiger" else "causal")
+        ) != "causal" and not predicts_codes:
+            raise ValueError("backbone: encoder_decoder is only for the head codes")
+        writes_codes = predicts_codes and (self.heads or ("codes",))[0] == "codes"
         if (writes_codes or self.is_language_model) and self.beam < self.k:
             raise ValueError(f"beam: {self.beam} prefixes lead to fewer than k = {self.k} items: raise beam or lower k")
         return self

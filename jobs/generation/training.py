@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from jobs.generation.items import ItemInputs, load_item_inputs
 from jobs.generation.settings import Generator as GeneratorSettings
 from jobs.generation.shards import FindItems
-from jobs.generation.stored import load_stored_generator
+from jobs.generation.stored import load_stored_design, load_stored_generator
 from jobs.generation.train_worker import TRAINING, list_arrays
 from jobs.generation.trained_lists import make_finder, save_finder
-from jobs.lake import Lake, UserError
+from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
 from jobs.ranking.items import ItemIndex
 from jobs.release.model_store import ModelCard
@@ -68,7 +68,7 @@ def fit_design(
     ends         [users] where training ends
     valid_users  how many users choose the best epoch, by their first event after the end
     returns      the generator, or a sentence that says what is missing
-    raises       UserError if the design is impossible, training diverges, or semantic IDs are damaged
+    raises       UserError if training diverges, or semantic IDs are damaged
     """
     design = build_design(settings.generator)
     items = load_item_inputs(lake, settings, index, design, day)
@@ -80,23 +80,17 @@ def fit_design(
 
 
 def build_design(settings: GeneratorSettings) -> Design:
-    """The preset, changed by the settings that are set.
-
-    raises  UserError if they do not go together
-    """
+    """The preset, changed by the settings that are set."""
     options = {name: getattr(settings, name) for name in ("inputs", "heads", "backbone")}
-    try:
-        return replace(PRESETS[settings.preset], **{name: value for name, value in options.items() if value})
-    except ValueError as error:
-        raise UserError(f"settings of [generator] do not go together: {error}") from None
+    return replace(PRESETS[settings.preset], **{name: value for name, value in options.items() if value})
 
 
 def load_design(lake: Lake, settings: Settings, day: date, index: ItemIndex, uri: str) -> TrainedGenerator | None:
-    """A stored generator, for the items of the day as they are at its end.
+    """A stored generator of any design, for the items of the day as they are at its end.
 
-    None if it cannot be read, or does not fit the items and the preset.
+    None if it cannot be read, or does not fit the items.
     """
-    design = build_design(settings.generator)
+    design = load_stored_design(lake, uri) or build_design(settings.generator)
     items = load_item_inputs(lake, settings, index, design, day)
     model = None if isinstance(items, str) else load_stored_generator(lake, settings, uri, design, items)
     if model is None or isinstance(items, str):

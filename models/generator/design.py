@@ -26,8 +26,6 @@ class Design:
     block_dropout  inside the blocks
     item_weight    how much the scores of the head `items` count when it ranks what the head `codes` found
     id_dropout     share of item IDs that training hides, so that text and codes alone describe an item, too
-
-    raises  ValueError if backbone and heads do not go together
     """
 
     inputs: tuple[Input, ...] = ("id",)
@@ -41,10 +39,6 @@ class Design:
     block_dropout: float = 0.2
     item_weight: float = 1.0
     id_dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.backbone == "encoder_decoder" and "codes" not in self.heads:
-            raise ValueError(f"the backbone encoder_decoder is for the head codes, the heads are {list(self.heads)}")
 
     @property
     def reads_codes(self) -> bool:

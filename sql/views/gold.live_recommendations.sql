@@ -12,7 +12,7 @@ live_day AS (
   JOIN live AS l ON r.model_version = l.model_version AND r.generator_uri <=> l.generator_uri
   WHERE r.kind <> 'rollback'
 )
-SELECT r.user_id, r.rank, r.item_id, i.title, r.score, r.model_version, r.day
+SELECT r.user_id, r.rank, r.item_id, i.title, r.score, r.sources, r.model_version, r.day
 FROM gold.recommendations AS r
 JOIN live AS l ON r.model_version = l.model_version
 JOIN live_day AS d ON r.day = d.day

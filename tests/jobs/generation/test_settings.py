@@ -20,6 +20,7 @@ from tests.jobs.generation.test_generate import list_of
     ("SIDEREAL_GENERATOR", '{"preset":"rpg","heads":["codes"],"beam":20}', "beam: 20 prefixes lead to fewer"),
     ("SIDEREAL_GENERATOR__HEADS", "[]", "heads: name at least one, and each only once"),
     ("SIDEREAL_GENERATOR__INPUTS", '["id","id"]', "inputs: name at least one, and each only once"),
+    ("SIDEREAL_GENERATOR", '{"preset":"tiger","heads":["items"]}', "backbone: encoder_decoder is only for"),
     ("SIDEREAL_GENERATOR", '{"preset":"graph","backbone":"causal"}', "backbone: the preset graph has no such option"),
     ("SIDEREAL_GENERATOR__PRESET", "lc_rec", "model: the preset lc_rec needs the folder of a language model"),
     ("SIDEREAL_RECOMMEND__SOURCES", '["graph","swing"]', "setting recommend.sources.1 is wrong"),
@@ -45,7 +46,3 @@ def test_options_that_are_set_change_the_preset(lake: Lake, settings: Settings) 
         name: value if isinstance(value, str) else list(value) for name, value in options.items()
     }
     assert len(list_of(lake, "u00", "generator")) == 5
-    with pytest.raises(
-        UserError, match=r"settings of \[generator\] do not go together: the backbone encoder_decoder is"
-    ):
-        generate.run(lake, trained(settings, "tiger", heads=("items",)), DAY)
