@@ -1,15 +1,9 @@
 """How the lists of `recommend` are ordered."""
 
-import shutil
 from collections import defaultdict
-from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pytest
 
-from jobs import recommend
-from jobs.lake import Lake, UserError
 from jobs.ranking.lists import find_active_users, find_candidates, rank_candidates
 from jobs.ranking.scoring import Scorer
 from models.candidates import OFFSET
@@ -39,15 +33,3 @@ def test_a_list_joins_the_ranks_of_the_ranker_and_of_what_was_generated(ran: Cha
         expected = sorted(total.values(), reverse=True)[: settings.recommend.k]
         assert [round(total[item], 9) for item in lists["fused"][name]] == [round(value, 9) for value in expected]
     assert lists["fused"] != {name: ranked[: settings.recommend.k] for name, ranked in lists["ranker"].items()}
-
-
-def test_sources_that_find_nothing_for_anybody_stop_the_task(ran: Chain, tmp_path: Path) -> None:
-    lake = Lake(shutil.copytree(ran.lake.root, tmp_path / "lake"))
-    lists = lake.arrow("gold.recommendations", where=pc.field("day") == LAST).num_rows
-    lake.delete("gold.generated", "day", pa.array([LAST]))
-    sources = ran.settings.recommend.model_copy(update={"sources": ("graph", "generator")})
-    with pytest.raises(
-        UserError, match=r"^none of \d+ users has a candidate: \[recommend\] sources is graph, generator,"
-    ):
-        recommend.run(lake, ran.settings.model_copy(update={"recommend": sources}), LAST)
-    assert lake.arrow("gold.recommendations", where=pc.field("day") == LAST).num_rows == lists > 0

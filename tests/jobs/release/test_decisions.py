@@ -112,7 +112,12 @@ def test_lists_hold_what_generate_found_and_say_which_source_found_an_item(ran: 
     assert {(row["user_id"], row["item_id"]) for row in rows} <= pairs_generated
     lake.replace("gold.generated", lake.arrow("gold.generated").slice(0, 0))
     recommend_only = ran.settings.recommend.model_copy(update={"sources": ("graph",)})
-    assert recommend.run(lake, ran.settings.model_copy(update={"recommend": recommend_only}), LAST).rows_out == 0
+    lists = lake.version("gold.recommendations")
+    with pytest.raises(
+        UserError, match=r"^none of \d+ users has a candidate: \[recommend\] sources is graph, and these"
+    ):
+        recommend.run(lake, ran.settings.model_copy(update={"recommend": recommend_only}), LAST)
+    assert lake.version("gold.recommendations") == lists
 
 
 def test_a_decision_against_a_model_that_is_no_longer_live_is_not_followed(ran: Chain, lake: Lake) -> None:
