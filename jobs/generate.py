@@ -6,7 +6,7 @@
 Reads silver.events, silver.items and gold.metrics; for a trained preset also gold.encoders, gold.item_embeddings,
 gold.codebooks, gold.semantic_ids and gold.releases. Writes gold.item_graph, partition day: pairs of items that users
 acted on one after the other, for the day itself, days that are missing, and days whose events changed. Trains the
-generator on the days before. If it finds no less than the graph and the live generator, it is stored as
+generator on the days before. If it finds at least as much as the graph and the live generator, it is stored as
 `<LAKE>/models/<version>/generator` and lists its items, too. Otherwise, or on a day that is too quiet to compare them,
 the live generator lists items, unless it finds less than the graph.
 Writes gold.generated and gold.metrics (job generate), partition day: the training curve, and how many of the items that

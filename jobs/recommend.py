@@ -49,11 +49,11 @@ def _write_lists(lake: Lake, settings: Settings, day: date, model_uri: str) -> J
     users = find_active_users(scorer.histories, settings, day)
     candidates = find_candidates(lake, settings, day, scorer, users)
     user, rank, item, score, sources = rank_candidates(scorer, users, candidates, settings.recommend)
-    if len(users) and not len(user):
+    if len(users) and not len(user) and "popular" not in settings.recommend.sources:
         sources = ", ".join(settings.recommend.sources)
         raise UserError(
             f"none of {len(users)} users has a candidate: [recommend] sources is {sources}, and these found nothing"
-            " that the users have not seen; add popular, or other sources"
+            " that the users have not seen; add popular"
         )
     columns = [scorer.users.take(user), rank, scorer.items.ids.take(item), score, name_sources(sources)]
     columns += [[scorer.model_version] * len(rank), [day] * len(rank)]

@@ -24,7 +24,7 @@ class Generator(Section):
     """The lists that `generate` makes ahead of time for every active user. `recommend` ranks their items."""
 
     # What makes the lists. graph: the item graph, which items follow which in the histories. It needs no training.
-    # The others are trained every day and make lists beside the graph, as long as they find no less than the graph and
+    # The others are trained every day and make lists beside the graph, if they find at least as much as the graph and
     # the generator that is live.
     # sidereal: predicts semantic IDs and items from IDs, texts and words. sasrec: predicts items from IDs. tiger and
     # rpg: predict semantic IDs from semantic IDs, code by code or all codes at once. lc_rec and semantic_convergence: a

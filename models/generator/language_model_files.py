@@ -59,6 +59,7 @@ def load_tunable(
     """
     with _explain(source):
         network, tokenizer, added, saved_rank = _read(source)
+        _check_causal(network)
         if saved_rank not in (None, rank):
             raise ValueError(f"it has adapters of rank {saved_rank}, which cannot be trained further with rank {rank}")
         saved_sizes = _saved_sizes(added)
@@ -107,7 +108,6 @@ def _read(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[s
         source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )
     network = check_weights(*loaded)
-    _check_causal(network)
     if not (path := Path(source) / ADDED_WEIGHTS).exists():
         return network, tokenizer, {}, None
     with safe_open(path, framework="pt") as file:

@@ -4,21 +4,28 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from jobs import generate
 from jobs.generation import language_model_worker, list_worker, shards
 from jobs.generation import trained as trained_module
+from jobs.generation.language_model_lists import make_finder
+from jobs.generation.language_model_worker import LanguageGenerator
 from jobs.generation.settings import LanguageModel
 from jobs.lake import Lake, UserError
 from jobs.runtime import train_workers
 from jobs.settings.tree import Settings
+from models.ranker.histories import Histories
 from tests.jobs.generation.made_shop import AFTER, BEFORE, DAY, N, land_walks, put_items, trained, walks
 from tests.jobs.generation.test_generate import event, land, list_of, rows_of
 from tests.jobs.generation.test_lists import make_all_shards, without_versions
 from tests.jobs.generation.test_trained import interrupt, metrics_of
 from tests.jobs.lake_rows import put, release_row
+from tests.models.generator import shop as toy
 from tests.models.generator.shop import save_lm
 
 PRESETS = ("lc_rec", "semantic_convergence")
@@ -67,6 +74,17 @@ def test_a_language_model_lists_unseen_items_of_the_catalogue(
     assert metrics_of(lake, "epoch_1")["generator", "valid_loss"] > 0
     assert set(metrics_of(lake, "gate")) == {("generator", "hit_rate_at_5"), ("graph", "hit_rate_at_5")}
     assert not list((Path(lake.root) / "models/unfinished").rglob("*.safetensors"))
+
+
+def test_a_prompt_as_long_as_the_model_can_read_leaves_room_for_the_codes() -> None:
+    config = GPT2Config(vocab_size=len(toy.WORDS), n_positions=64, n_embd=32, n_layer=1, n_head=2)
+    generator = LanguageGenerator(toy.with_codes(GPT2LMHeadModel(config)), toy.WORDS)
+    is_listed = torch.ones(toy.N, dtype=torch.bool)
+    find = make_finder(generator, toy.code_tensor(), is_listed, beam=toy.N, tokens_per_batch=256)
+    steps = np.arange(40)
+    histories = Histories.from_arrays(steps * 0, (steps % 10).astype(np.int32), steps, 1)
+    items, _ = find(histories, np.array([0]), np.array([40]), 5)
+    assert sorted(items[0].tolist()) == [-1, -1, -1, 10, 11]  # the user has seen the other ten
 
 
 def test_a_language_model_worse_than_the_graph_makes_no_lists(lake: Lake, settings: Settings, folder: Path) -> None:
