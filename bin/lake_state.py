@@ -12,6 +12,11 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def landing_address(data: str) -> str:
+    """The landing folder as an absolute path, or its address in an object store."""
+    return data if "://" in data else os.path.abspath(data)
+
+
 class LakeState:
     """A lake, and the folder under .state/ for what is not a table: Airflow's home, logs, simulated landing files.
 

@@ -23,7 +23,7 @@ from types import FrameType
 import httpx
 from airflow_api import AirflowClient
 from airflow_server import start_airflow
-from lake_state import LakeState
+from lake_state import LakeState, landing_address
 from rich.console import Console
 from run_job import UserError, run_job
 from run_progress import RunProgress, TaskFailed
@@ -79,16 +79,16 @@ def run(state: LakeState, services: Services, console: Console) -> None:
     first, last = read_day("FROM"), read_day("TO")
     if first and last and first > last:
         raise UserError(f"FROM={first} is after TO={last}; exchange them")
-    landing = Path(data).resolve() if data else state.landing
-    if data and not landing.is_dir():
+    landing = landing_address(data or str(state.landing))
+    if data and "://" not in landing and not os.path.isdir(landing):
         raise UserError(f"DATA={data} is not a folder; choose a folder of logs in the landing format (see README)")
     os.environ["PROFILE"] = profile
     run_job("settings")
     console.print("Starting Spark and Airflow ...")
     spark_remote = start_spark(services, state.folder)
     if not data:
-        simulate_logs(landing, console)
-    days, since = choose_days(json.loads(run_job("landing.days", "--data", str(landing))), first, last)
+        simulate_logs(state.landing, console)
+    days, since = choose_days(json.loads(run_job("landing.days", "--data", landing)), first, last)
     # Scheduled runs stay off: this process alone decides which days run. `make ui` finds the same logs and tables.
     extra_env = {"SPARK_REMOTE": spark_remote, "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False"}
     airflow = start_airflow(services, state, "127.0.0.1", free_port(), extra_env)
@@ -97,7 +97,7 @@ def run(state: LakeState, services: Services, console: Console) -> None:
     console.print(f"Running these days, one after the other: {', '.join(days)}.", soft_wrap=True)
     if since:
         console.print(f"The first run also reads the history since {since}.", soft_wrap=True)
-    params = {"data": str(landing), "profile": profile, "since": since}
+    params = {"data": landing, "profile": profile, "since": since}
     run_days(airflow, state, services, console, days, params)
     print_summary(json.loads(run_job("reporting.summary", "--days", *days)), console)
 

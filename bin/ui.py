@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from airflow_server import start_airflow
-from lake_state import LakeState
+from lake_state import LakeState, landing_address
 from run_job import UserError, run_job
 from services import ServiceError, Services, free_port, on_signals
 
@@ -20,7 +20,7 @@ def serve(state: LakeState, services: Services) -> NoReturn:
     """Print address and password, then wait for a signal, or until a service ends."""
     host = os.environ.get("HOST") or "127.0.0.1"
     port = int(os.environ.get("PORT") or free_port())
-    data = os.path.abspath(os.environ.get("DATA") or state.landing)
+    data = landing_address(os.environ.get("DATA") or str(state.landing))
     profile = os.environ.get("PROFILE") or ("small" if os.environ.get("DATA") else "")
     os.environ["PROFILE"] = profile
     run_job("settings")

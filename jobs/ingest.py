@@ -11,7 +11,6 @@ checks pass. With --since it also lands the earlier days, as history, in the sam
 import argparse
 import sys
 from datetime import date
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -34,6 +33,7 @@ from jobs.landing.accounting import (
 from jobs.landing.bronze import check_day_has_events, check_refusals, land_lines, replace_rejects
 from jobs.landing.due import find_changed_days, list_due_days
 from jobs.landing.files import KINDS, list_landing_files
+from jobs.landing.folder import LandingFolder, parse_folder
 from jobs.landing.landed import begin_reading, finish_reading, list_unread, plan_reading
 from jobs.landing.line_groups import load_line_groups, load_line_groups_again
 from jobs.landing.silver import find_items_without_lines, stage_events, stage_items
@@ -43,7 +43,7 @@ from jobs.runtime.progress import steps
 from jobs.settings.tree import Settings
 
 
-def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | None = None) -> JobResult:
+def run(lake: Lake, settings: Settings, day: date, data: LandingFolder, since: date | None = None) -> JobResult:
     since = since or day
     if since > day:
         raise UserError(f"--since {since} is after --day {day}; give a day up to --day")
@@ -53,7 +53,7 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
     report_step = steps()
     report_step(f"reading {len(plan.files)} of {len(listing.files)} files for {since} to {day}")
     if plan.left_out:
-        old_files = f"{len(plan.left_out):,} files of earlier days, such as {plan.left_out[0]}"
+        old_files = f"{len(plan.left_out):,} files of earlier days, such as {plan.left_out[0].name}"
         print(f"warning: {old_files}, are not read, although they are new or have changed; land them as history with"
               " --since", file=sys.stderr)  # fmt: skip
     before = load_line_groups(lake, plan.list_names())
@@ -88,13 +88,13 @@ def run(lake: Lake, settings: Settings, day: date, data: Path, since: date | Non
     if dropped_items:
         lake.delete("silver.items", "item_id", pa.array(dropped_items, pa.string()))
     # Last, so that a run that is killed before is done again, and builds the samples of the same days.
-    finish_reading(lake, plan, lines, list_unread(lake, listing, plan, data, day))
+    finish_reading(lake, plan, lines, list_unread(lake, listing, plan, day))
     totals = {fate: sum(fates[kind][fate] for kind in KINDS) for fate in FATES}
     return JobResult(**totals, notes={"files": len(plan.files), "event_days": len(event_days)})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="landing folder")
+    parser.add_argument("--data", type=parse_folder, required=True, help="landing folder")
     parser.add_argument("--since", type=parse_day, help="land the days from this one to --day as history")
 
 

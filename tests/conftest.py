@@ -63,6 +63,7 @@ SHARED = (
     "bought",
     "dag",
     "corrected",
+    "store",
 )  # fixtures that are slow to make
 
 

@@ -49,7 +49,7 @@ def save_shards(shards: Shards, folder: Path) -> None:
         np.save(folder / f"{name}.npy", array)
     for name, ids in (("users", shards.users), ("item_ids", shards.items)):
         feather.write_feather(pa.table({"id": ids}), str(folder / f"{name}.feather"))
-    values = {"uri": shards.uri, "folder": shards.folder, "day": str(shards.day), "k": shards.k}
+    values = {"root": shards.root, "folder": shards.folder, "day": str(shards.day), "k": shards.k}
     (folder / "shards.json").write_text(json.dumps(values | {"versions": dict(shards.versions)}))
 
 

@@ -71,7 +71,7 @@ def plan_shards(
     inputs = _hash_inputs(sources, behaviour, [active, ends, is_listed, *popular])
     versions = {name: source.version for name, source in sources.items()}
     return Shards(
-        uri=lake.uri,
+        root=lake.root,
         folder=f"models/unfinished/generate/{day}/lists-{inputs}",
         day=day,
         k=settings.generator.k,

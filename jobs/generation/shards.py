@@ -25,7 +25,7 @@ FindItems = Callable[[Histories, Int64s, Int64s, int], Scored]
 class Shards:
     """What the lists of a day are made from, and where they are stored until all are made.
 
-    uri, folder  address of the lake, and the folder below it
+    root, folder  address of the lake, and the folder below it
     k            largest number of items in a list
     versions     of the sources by name, and of the popular items
     users        IDs by index
@@ -36,7 +36,7 @@ class Shards:
     popular      items by popularity, for users for whom no source finds anything
     """
 
-    uri: str
+    root: str
     folder: str
     day: date
     k: int
@@ -70,7 +70,7 @@ class Shards:
         yield from pa.ipc.open_stream(content)
 
     def _file(self, places: range) -> LakeFile:
-        return LakeFile(self.uri, f"{self.folder}/{places.start}-{places.stop}.arrow")
+        return LakeFile(self.root, f"{self.folder}/{places.start}-{places.stop}.arrow")
 
     def _find(self, users: Int64s, finders: Mapping[str, FindItems]) -> Iterator[pa.RecordBatch]:
         has_items = np.zeros(len(users), bool)

@@ -3,12 +3,11 @@
 import json
 import sys
 
-import pyarrow.fs as pafs
-
 from jobs.codebooks.store import version_suffix
 from jobs.generation.items import ItemInputs
 from jobs.generation.language_model_folder import ORIGIN
 from jobs.lake import Lake, UserError
+from jobs.lake.store import open_store
 from jobs.release.model_store import ModelCard, is_stored, load_card, read_model
 from jobs.settings.tree import Settings
 from models.generator import Design, Generator, load, reindex_items
@@ -16,7 +15,7 @@ from models.generator import Design, Generator, load, reindex_items
 
 def load_stored_design(lake: Lake, uri: str) -> Design | None:
     """The design of a stored generator; None if it is missing, damaged or a language model."""
-    store, root = pafs.FileSystem.from_uri(lake.uri)
+    store, root = open_store(lake.root)
     try:
         with store.open_input_stream(f"{root}/{uri}/model.json") as file:
             return Design.from_json(json.loads(file.read())["design"])

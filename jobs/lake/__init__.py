@@ -2,7 +2,7 @@
 
 from jobs.lake.errors import UserError
 from jobs.lake.lake import JobResult, Lake
-from jobs.lake.reader import arrow_dataset
 from jobs.lake.statements import day_range_predicate
+from jobs.lake.store import arrow_dataset
 
 __all__ = ["JobResult", "Lake", "UserError", "arrow_dataset", "day_range_predicate"]

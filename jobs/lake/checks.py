@@ -27,6 +27,7 @@ from great_expectations.expectations import UnexpectedRowsExpectation
 from jobs.lake import Lake, UserError
 from jobs.lake.lake import SPARK_FROM_ROWS
 from jobs.lake.metrics import metric_rows
+from jobs.lake.store import is_remote
 from jobs.runtime.locks import lock_file
 from jobs.runtime.printable import printable_page
 
@@ -65,7 +66,7 @@ def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = N
 
 def docs_folder(lake: Lake) -> Path:
     """The folder of the Data Docs pages: in the lake, or a temporary one if the lake is remote."""
-    root = Path(tempfile.gettempdir()) / "sidereal" if "://" in lake.root else Path(lake.root)
+    root = Path(tempfile.gettempdir()) / "sidereal" if is_remote(lake.root) else Path(lake.root)
     return root / "data_docs"
 
 

@@ -18,8 +18,9 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.lake.contracts import ROOT, contracts
 from jobs.lake.creation import create_table
 from jobs.lake.errors import UserError
-from jobs.lake.reader import LakeReader, arrow_dataset
+from jobs.lake.reader import LakeReader
 from jobs.lake.statements import fill_in, partition_predicate, spark_literal, spark_table
+from jobs.lake.store import arrow_dataset, is_remote, normal_address, spark_address
 
 COMMITS_SEARCHED = 100  # newest commits among which a run looks for its own
 # DuckDB is faster for fewer rows: Spark takes seconds to start. Spark takes over before they fill the memory.
@@ -85,7 +86,7 @@ class Lake(LakeReader):
             writer = writer.option("optimizeWrite", "true")  # one file for each day, not one for each day and task
             if predicate := where or partition_predicate("spark", partition):
                 writer = writer.option("replaceWhere", predicate)
-            writer.save(self.path(name))
+            writer.save(spark_address(self.path(name)))
         return self.record_write(name)
 
     def append(self, name: str, rows: pa.Table | DataFrame) -> None:
@@ -101,7 +102,7 @@ class Lake(LakeReader):
         else:
             writer = rows.select(contract.names).write.format("delta").mode("append")
             writer = writer.option("optimizeWrite", "true")  # one file for each day, not one for each day and task
-            writer.option("userMetadata", self.commit_label).save(self.path(name))
+            writer.option("userMetadata", self.commit_label).save(spark_address(self.path(name)))
         self.record_write(name)
 
     @property
@@ -159,7 +160,7 @@ class Lake(LakeReader):
         from jobs.lake.session import spark_session
 
         started = time.perf_counter()
-        session = spark_session(f"{self.root}/spark-warehouse")
+        session = spark_session(spark_address(f"{self.root}/spark-warehouse"))
         session.conf.set("spark.databricks.delta.commitInfo.userMetadata", self.commit_label)
         self.spark_seconds = time.perf_counter() - started
         return session
@@ -196,8 +197,8 @@ def lake_root() -> str:
 
     raises  UserError if the tables cannot be there
     """
-    root = os.environ.get("LAKE") or "lake"
-    if "://" not in root:
+    root = normal_address(os.environ.get("LAKE") or "lake")
+    if not is_remote(root):
         if odd := sorted(set(str(Path(root).resolve())) & set("%?#$")):
             raise UserError(f"LAKE={root}: {' '.join(odd)} in a path has a special meaning; choose another folder")
         folder = Path(root).resolve()

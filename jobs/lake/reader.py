@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
@@ -16,6 +15,7 @@ from jobs.lake.duckdb_connection import open_duckdb
 from jobs.lake.errors import UserError
 from jobs.lake.staged_table import StagedTable
 from jobs.lake.statements import fill_in
+from jobs.lake.store import arrow_dataset, normal_address
 
 
 class LakeReader:
@@ -29,7 +29,7 @@ class LakeReader:
     """
 
     def __init__(self, root: str | Path, run_id: str = "by-hand", dag_run: str | None = None) -> None:
-        self.root = str(root) if "://" in str(root) else str(Path(root).resolve())
+        self.root = normal_address(str(root))
         self.run_id = run_id
         self.dag_run = dag_run
         self.inputs: dict[str, int] = {}
@@ -37,11 +37,6 @@ class LakeReader:
         self.pins: dict[str, int] = {}
         self.staged: dict[str, StagedTable] = {}  # see jobs.lake.staging
         self.spark_seconds = 0.0
-
-    @property
-    def uri(self) -> str:
-        """The root as an address, such as `file:///data/lake`."""
-        return self.root if "://" in self.root else Path(self.root).as_uri()
 
     def path(self, name: str) -> str:
         """Where a table is."""
@@ -145,6 +140,8 @@ class LakeReader:
         except PermissionError:
             raise
         except (OSError, pa.ArrowInvalid) as error:  # a file is missing or truncated
+            if "AWS Error" in str(error):  # the store did not answer
+                raise
             raise UserError(self.damage_message(name, error)) from None
 
     def damage_message(self, name: str, error: Exception) -> str:
@@ -156,15 +153,3 @@ class LakeReader:
         return (
             f"{version} ({str(error).splitlines()[0][:200]}): clear ingest, so that the run begins with the newest one"
         )
-
-
-def arrow_dataset(table: DeltaTable) -> ds.Dataset:
-    """The rows of a table as an Arrow dataset. Arrow itself reads files that are on this machine.
-
-    By default deltalake gives Arrow a file system in Python. A process that ends while Arrow's threads read ahead,
-    such as after an error in the middle of a stream, then crashes or hangs.
-    """
-    if not table.table_uri.startswith("file:"):
-        return table.to_pyarrow_dataset()
-    store, root = pafs.FileSystem.from_uri(table.table_uri)
-    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(root, store))

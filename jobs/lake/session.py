@@ -1,7 +1,7 @@
 """The Spark session: an application of this process, on a cluster (`SPARK_MASTER`), or on a server (`SPARK_REMOTE`).
 
-Jobs use only DataFrames and SQL, because a Spark Connect server offers nothing else.
-`bin/setup` puts Delta's jars into PySpark's jar folder, so no session needs the network.
+Jobs use only DataFrames and SQL, because a Spark Connect server offers nothing else. `bin/setup` puts the jars of Delta
+and of S3 into PySpark's jar folder, so no session needs the network.
 """
 
 import logging
@@ -10,23 +10,12 @@ import sys
 
 from pyspark.sql import SparkSession
 
-CONFIG = {
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    "spark.sql.session.timeZone": "UTC",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.ansi.enabled": "true",
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # Arrow reads it without a cast
-    "spark.databricks.delta.snapshotPartitions": "1",  # the default of 50 makes small commits take seconds
-    "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
-    "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY") or "2g",
-    "spark.sql.variable.substitute": "false",  # text such as ${HOME} in a value stays text
-    "spark.sql.sources.partitionOverwriteMode": "static",
-}
+from jobs.lake.contracts import ROOT
+
+DEFAULTS = ROOT.parent / "spark" / "spark-defaults.conf"
 SESSION_CONFIG = (  # settings that a client of a server can set
-    "spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.shuffle.partitions",
-    "spark.sql.parquet.outputTimestampType", "spark.sql.variable.substitute",
+    "spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.parquet.outputTimestampType",
+    "spark.sql.variable.substitute",
 )  # fmt: skip
 
 
@@ -37,19 +26,28 @@ def spark_session(warehouse: str) -> SparkSession:
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # it repeats each error as 20 kB of JSON
+    defaults = read_defaults()
     remote = os.environ.get("SPARK_REMOTE")
     if remote:
         builder = SparkSession.builder.remote(remote)
         for key in SESSION_CONFIG:
-            builder = builder.config(key, CONFIG[key])
+            builder = builder.config(key, defaults[key])
         return builder.getOrCreate()
     master = os.environ.get("SPARK_MASTER", "local[*]")
     builder = SparkSession.builder.appName("sidereal").master(master)
     if master.startswith("local"):
         builder = builder.config("spark.driver.host", "127.0.0.1")
         builder = builder.config("spark.driver.extraJavaOptions", "-XX:+UseParallelGC")  # see bin/spark_server.py
-    for key, value in CONFIG.items():
+        builder = builder.config("spark.sql.shuffle.partitions", 2 * (os.cpu_count() or 2))
+    for key, value in defaults.items():
         builder = builder.config(key, value)
+    builder = builder.config("spark.driver.memory", os.environ.get("SPARK_DRIVER_MEMORY") or "2g")
     session = builder.config("spark.sql.warehouse.dir", warehouse).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def read_defaults() -> dict[str, str]:
+    """The settings in spark/spark-defaults.conf."""
+    lines = (line.split(maxsplit=1) for line in DEFAULTS.read_text().splitlines() if line[:1] not in ("", "#"))
+    return {key: value.strip() for key, value in lines}

@@ -21,6 +21,7 @@ from jobs.lake import Lake, UserError
 from jobs.lake.contracts import ROOT, contracts
 from jobs.lake.lake import lake_root
 from jobs.lake.statements import spark_literal, split_statements
+from jobs.lake.store import spark_address
 from jobs.runtime.printable import printable
 
 HISTORY = ROOT.parent / ".state" / "sql_history"
@@ -45,7 +46,7 @@ def register(spark: SparkSession, lake: Lake) -> list[str]:
 def _register_table(spark: SparkSession, name: str, path: str) -> None:
     if spark.catalog.tableExists(name):  # on a Spark server, which may know the table of another lake
         spark.sql(f"DROP TABLE {name}")  # removes only the name: the files of an external table stay
-    spark.sql(f"CREATE TABLE {name} USING DELTA LOCATION {spark_literal(path)}")
+    spark.sql(f"CREATE TABLE {name} USING DELTA LOCATION {spark_literal(spark_address(path))}")
 
 
 def answer(spark: SparkSession, statement: str) -> str:

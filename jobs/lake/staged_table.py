@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame
 
 from jobs.lake.contracts import Contract, contracts
 from jobs.lake.statements import partition_predicate, spark_table
+from jobs.lake.store import arrow_dataset, spark_address
 
 if TYPE_CHECKING:
     from jobs.lake.lake import Lake
@@ -56,7 +57,8 @@ class StagedTable:
             write_deltalake(table, rows.select(contract.names).cast(contract.arrow), mode="append")
         else:
             writer = rows.select(contract.names).write.format("delta").mode("append")
-            writer.option("optimizeWrite", "true").save(self.path)  # one file for each day, not one for each task
+            writer = writer.option("optimizeWrite", "true")  # one file for each day, not one for each task
+            writer.save(spark_address(self.path))
 
     def overlay(self, live: str, staged: str) -> str:
         """The table as it will be, in SQL that Spark and DuckDB understand. live, staged: how SQL names the two"""
@@ -72,7 +74,7 @@ class StagedTable:
     def kept_rows(self) -> ds.Expression:
         """Which rows of the live table stay, for Arrow."""
         if self.key:
-            keys = DeltaTable(self.path).to_pyarrow_table(columns=[self.key])[self.key]
+            keys = arrow_dataset(DeltaTable(self.path)).to_table([self.key])[self.key]
             return ~ds.field(self.key).isin(keys.combine_chunks())
         if self.is_append:
             return ds.scalar(True)
@@ -94,7 +96,7 @@ class StagedTable:
         else:
             write_deltalake(
                 lake.path(self.name),
-                DeltaTable(self.path).to_pyarrow_dataset().scanner().to_reader(),
+                arrow_dataset(DeltaTable(self.path)).scanner().to_reader(),
                 mode="overwrite",
                 predicate=partition_predicate("", self.partition),
                 commit_properties=lake.commit_properties(),
@@ -102,7 +104,7 @@ class StagedTable:
 
     def _merge(self, lake: "Lake") -> None:
         """Spark merges many rows: it keeps what does not fit in memory on disk."""
-        rows = DeltaTable(self.path).to_pyarrow_dataset()
+        rows = arrow_dataset(DeltaTable(self.path))
         if rows.count_rows() < MANY_ROWS:
             lake.upsert(self.name, rows.to_table(), self.key or "")
             return

@@ -24,6 +24,7 @@ from pyspark.sql import DataFrame
 
 from jobs.lake.lake import Lake
 from jobs.lake.staged_table import Parts, StagedTable
+from jobs.lake.store import is_remote, list_files, open_store
 
 ABANDONED_AFTER = timedelta(days=2)  # in an object store, where no lock says whether a run still lives
 
@@ -33,8 +34,7 @@ class Staging:
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
-        self.store, root = pafs.FileSystem.from_uri(lake.uri.replace("s3a://", "s3://"))
-        self.root = root.rstrip("/")
+        self.store, self.root = open_store(lake.root)
         self.name = f"{lake.run_id}-{uuid.uuid4().hex[:8]}"
         self.resources = ExitStack()
 
@@ -68,7 +68,7 @@ class Staging:
         self.lake.staged[table.name] = table
 
     def __enter__(self) -> Self:
-        if "://" in self.lake.root:
+        if is_remote(self.lake.root):
             self._remove_old_folders()
         else:
             self._lock_folder()
@@ -107,10 +107,9 @@ class Staging:
     def _remove_old_folders(self) -> None:
         parent = f"{self.root}/staging/"
         newest: dict[str, datetime] = {}
-        for info in self.store.get_file_info(pafs.FileSelector(parent, allow_not_found=True, recursive=True)):
-            if info.type == pafs.FileType.File:
-                name = info.path.removeprefix(parent).split("/")[0]
-                newest[name] = max(newest.get(name, info.mtime), info.mtime)
+        for info in list_files(self.store, parent):
+            name = info.path.removeprefix(parent).split("/")[0]
+            newest[name] = max(newest.get(name, info.mtime), info.mtime)
         for name, mtime in newest.items():
             if datetime.now(UTC) - mtime.astimezone(UTC) > ABANDONED_AFTER:
                 self.store.delete_dir(parent + name)

@@ -12,6 +12,8 @@ from sqlglot import TokenType, exp
 from sqlglot.dialects.spark import Spark
 from sqlglot.errors import TokenError
 
+from jobs.lake.store import spark_address
+
 Value = date | str | int | float | Sequence[date] | Sequence[str]
 
 LAYERS = ("bronze", "silver", "gold", "ops")  # in the order in which a day fills them
@@ -38,7 +40,7 @@ def spark_literal(value: Value) -> str:
 def spark_table(path: str, version: int | None = None) -> str:
     """Name the Delta table at a path in Spark SQL, at a version or at its newest one."""
     suffix = "" if version is None else f"@v{version}"
-    return f"delta.`{path.replace('`', '``')}{suffix}`"
+    return f"delta.`{spark_address(path).replace('`', '``')}{suffix}`"
 
 
 def fill_in(text: str, path_of: Callable[[str], str], parameters: Mapping[str, str]) -> str:

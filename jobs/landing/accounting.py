@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
@@ -14,6 +13,7 @@ from jobs.lake.metrics import TABLE as METRICS
 from jobs.lake.metrics import metric_rows
 from jobs.landing.fields import IGNORED
 from jobs.landing.files import KINDS
+from jobs.landing.folder import LandingFolder
 from jobs.landing.hints import explain_reason
 from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME as LANDING_TOML
@@ -67,7 +67,7 @@ def count_reasons(counts: list[LineCount]) -> dict[str, int]:
     return dict(reasons)
 
 
-def check_future_share(counts: list[LineCount], landing: Landing, folder: Path) -> None:
+def check_future_share(counts: list[LineCount], landing: Landing, folder: LandingFolder) -> None:
     """Stop if so many lines lie after the day of their folder that the folder's day is not a UTC day.
 
     raises  UserError that names the setting

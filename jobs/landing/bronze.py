@@ -2,7 +2,6 @@
 
 from datetime import date
 from functools import reduce
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +14,7 @@ from jobs.lake.lake import read_transform
 from jobs.lake.staging import Staging
 from jobs.landing.accounting import LineCount, count_rejected
 from jobs.landing.files import KINDS, Listing
+from jobs.landing.folder import LandingFolder
 from jobs.landing.landed import ReadingPlan
 from jobs.landing.line_groups import LineGroups
 from jobs.landing.lines import describe_reading, read_lines
@@ -89,7 +89,7 @@ def check_refusals(lake: Lake, due_days: list[date]) -> None:
         raise UserError(f"{refused[0]['file']}: {refused[0]['reason'].removeprefix(REFUSED)}{more}")
 
 
-def check_day_has_events(lake: Lake, landing: Landing, listing: Listing, folder: Path, day: date) -> None:
+def check_day_has_events(lake: Lake, landing: Landing, listing: Listing, folder: LandingFolder, day: date) -> None:
     """raises UserError if no event of the day has ever come, unless the settings allow that"""
     if landing.may_be_empty or any(file.kind == "events" and file.day == day for file in listing.files):
         return

@@ -12,7 +12,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, time, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from jobs.lake import UserError
@@ -20,6 +19,7 @@ from jobs.landing.accounting import MAX_FUTURE_SHARE
 from jobs.landing.describe import SHOWN, count_more, describe_kind, describe_listing, find_idle_patterns
 from jobs.landing.fields import IGNORED
 from jobs.landing.files import KINDS, LandingFile, Listing, scan_landing_folder
+from jobs.landing.folder import LandingFolder, parse_folder
 from jobs.landing.guess import guess_landing
 from jobs.landing.hints import explain_reason
 from jobs.landing.preview import LONG_AGO, Head, Preview, preview_file, read_head
@@ -33,7 +33,7 @@ FUTURE = "ts is in the future"
 UNKNOWN_EVENT = "event is of an unknown type"
 
 
-def check_landing(folder: Path, landing: Landing, max_reject_share: float) -> list[str]:
+def check_landing(folder: LandingFolder, landing: Landing, max_reject_share: float) -> list[str]:
     """Print what ingest would make of the folder. Writes `landing.toml` if there is something to say and it is missing.
 
     returns  what must be said or mended before ingest; empty if nothing
@@ -53,7 +53,7 @@ def check_landing(folder: Path, landing: Landing, max_reject_share: float) -> li
     return refusals
 
 
-def _report(folder: Path, landing: Landing, max_reject_share: float) -> tuple[list[str], list[str]]:
+def _report(folder: LandingFolder, landing: Landing, max_reject_share: float) -> tuple[list[str], list[str]]:
     """What ingest would understand, and why it would refuse the files."""
     listing = scan_landing_folder(folder, landing)
     lines = list(describe_listing(folder, listing, landing))
@@ -102,7 +102,7 @@ def _find_refusals(kind: str, previews: list[Preview], max_reject_share: float) 
         yield f"events of unknown types: {', '.join(f'{name} {count:,}' for name, count in names)}: set [events.names]"
 
 
-def _propose(folder: Path, landing: Landing) -> str:
+def _propose(folder: LandingFolder, landing: Landing) -> str:
     """The text of a `landing.toml` for the folder; empty if no file can be understood."""
     listing = scan_landing_folder(folder, landing)
     read = [file.name for kind in KINDS for file in _choose([f for f in listing.files if f.kind == kind])]
@@ -138,7 +138,7 @@ def _say(*lines: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.landing.check", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="landing folder")
+    parser.add_argument("--data", type=parse_folder, required=True, help="landing folder")
     settings = load_settings()
     try:
         refusals = check_landing(parser.parse_args().data, settings.landing, settings.logs.max_reject_share)

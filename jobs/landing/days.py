@@ -9,13 +9,13 @@ import argparse
 import json
 import sys
 from datetime import date, timedelta
-from pathlib import Path
 
 import pyarrow.compute as pc
 
 from jobs.lake import UserError
 from jobs.landing.fields import IGNORED
 from jobs.landing.files import LandingFile, list_landing_files
+from jobs.landing.folder import LandingFolder, parse_folder
 from jobs.landing.lines import describe_reading, split_file
 from jobs.landing.parse import REFUSED, read_files
 from jobs.landing.settings import Landing
@@ -23,7 +23,7 @@ from jobs.landing.toml import load_landing
 from jobs.settings.tree import load_settings
 
 
-def list_event_days(folder: Path, landing: Landing) -> list[str]:
+def list_event_days(folder: LandingFolder, landing: Landing) -> list[str]:
     """List the days of the day folders, and the dates in event files outside day folders; sorted.
 
     raises  UserError as `list_landing_files` does, or if a file cannot be read
@@ -56,7 +56,7 @@ def _read_dates(file: LandingFile, landing: Landing) -> set[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.landing.days", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="landing folder")
+    parser.add_argument("--data", type=parse_folder, required=True, help="landing folder")
     try:
         print(json.dumps(list_event_days(parser.parse_args().data, load_settings().landing)))
     except UserError as error:

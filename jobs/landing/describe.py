@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Sized
 from datetime import datetime
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from jobs.landing.dialect import FIELDS
 from jobs.landing.fields import IGNORED
 from jobs.landing.files import KINDS, Listing, compile_pattern
+from jobs.landing.folder import LandingFolder
 from jobs.landing.hints import HINTS
 from jobs.landing.parquet import find_columns
 from jobs.landing.preview import Preview
@@ -26,7 +26,7 @@ EXPECTED = {
 }
 
 
-def describe_listing(folder: Path, listing: Listing, landing: Landing) -> Iterator[str]:
+def describe_listing(folder: LandingFolder, listing: Listing, landing: Landing) -> Iterator[str]:
     yield f"{folder}: {len(listing.files):,} log files"
     for kind in KINDS:
         files = [file for file in listing.files if file.kind == kind]
@@ -38,7 +38,7 @@ def describe_listing(folder: Path, listing: Listing, landing: Landing) -> Iterat
         if files:
             size = sum(file.size for file in files) / 2**20
             yield f"  {kind:7} {len(files):,} ({formats}), {size:,.1f} MiB, {where}, such as {files[0].name}"
-    ignored = [(name, reason) for name, reason in listing.ignored.items() if name != FILE_NAME]
+    ignored = [(file.name, reason) for file, reason in listing.ignored.items() if file.name != FILE_NAME]
     for name, reason in ignored[:SHOWN]:
         yield f"  ignored {name}: {reason}"
     yield from (f"  {text}" for text in count_more(ignored))

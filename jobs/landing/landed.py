@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -32,7 +31,7 @@ class ReadingPlan:
     unfinished     what bronze.landed_files says of files that a run began to read, but did not end well
     gone           those `unfinished` files that are gone: of their lines, those in bronze tables stay
     waiting        other files that have lines which waited for their day, and are due now
-    left_out       names of files that are too old for this run, and were not landed as they are now
+    left_out       files that are too old for this run, and were not landed as they are now
     """
 
     last_day: date
@@ -42,7 +41,7 @@ class ReadingPlan:
     unfinished: list[Row] = field(default_factory=list)
     gone: list[Row] = field(default_factory=list)
     waiting: list[Row] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    left_out: list[LandingFile] = field(default_factory=list)
 
     def list_names(self) -> list[str]:
         """The names of the files whose lines this run adds, replaces or counts."""
@@ -69,7 +68,7 @@ def plan_reading(lake: Lake, listing: Listing, landing: Landing, since: date, da
         if (file.day and file.day > day) or (row and _is_landed(row, file, reading)):
             continue
         if file.day and file.day < oldest:
-            plan.left_out.append(file.name)
+            plan.left_out.append(file)
         else:
             _add_file(lake, plan, file, row, reading, day)
     _add_unread(plan, known, listing)
@@ -154,17 +153,16 @@ def finish_reading(lake: Lake, plan: ReadingPlan, lines: LineGroups, ignored: li
     _merge(lake, [row | counts[row["file"]] | {"counted_to": plan.last_day} for row in rows] + ignored)
 
 
-def list_unread(lake: Lake, listing: Listing, plan: ReadingPlan, folder: Path, day: date) -> list[Row]:
+def list_unread(lake: Lake, listing: Listing, plan: ReadingPlan, day: date) -> list[Row]:
     """The files that are not read, as rows of bronze.landed_files, apart from those that it lists already."""
     reasons = listing.ignored | dict.fromkeys(plan.left_out, TOO_OLD)
-    is_unread = ds.field("file").isin(pa.array(list(reasons), pa.string()))
+    is_unread = ds.field("file").isin(pa.array([file.name for file in reasons], pa.string()))
     known = set(lake.arrow(TABLE, ["file"], is_unread)["file"].to_pylist())
     rows = []
-    for name, reason in reasons.items():
-        if name not in known:
-            file = LandingFile("", "", str(folder / name), name, None)
+    for file, reason in reasons.items():
+        if file.name not in known:
             rows.append(
-                {"file": name, "size": file.size, "modified": file.modified, "status": "ignored", "reason": reason}
+                {"file": file.name, "size": file.size, "modified": file.modified, "status": "ignored", "reason": reason}
                 | {"run_id": lake.run_id, "day": day}
             )
     return rows

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 
 from jobs.lake import Lake
 from jobs.lake.contracts import ROOT, contracts
+from jobs.lake.file_system import open_file_system
 from jobs.landing.dialect import FIELDS, Dialect
 from jobs.landing.files import LandingFile
 from jobs.landing.parse import read_files
@@ -71,7 +72,8 @@ def split_file(file: LandingFile) -> list[dict[str, Any]]:
     if file.format != "parquet":
         return [part]
     try:
-        groups = pq.read_metadata(file.path).num_row_groups
+        store, path = open_file_system(file.path)
+        groups = pq.read_metadata(path, filesystem=store).num_row_groups
     except (OSError, ValueError):  # `read_files` says what is wrong with it
         return [part]
     return [part | {"first_group": n, "groups": 1} for n in range(groups)] or [part]

@@ -1,14 +1,15 @@
 """Parquet files in blocks of rows, and which column types are allowed. Runs on Spark's executors, or in the job."""
 
-import os
 from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as t
+from pyarrow.fs import FileSystem
 from pyarrow.lib import ArrowException
 
+from jobs.lake.file_system import open_file_system
 from jobs.landing.text import BLOCK_BYTES, MAX_RATIO, Refusal
 from jobs.runtime.executors import send_with_tasks
 
@@ -70,7 +71,8 @@ def read_parquet_blocks(
     raises  Refusal if the file cannot be read, or has a column of a type that is not allowed
     """
     try:
-        file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us", page_checksum_verification=True)
+        store, path = open_file_system(path)
+        file = pq.ParquetFile(path, filesystem=store, coerce_int96_timestamp_unit="us", page_checksum_verification=True)
         check_schema(file.schema_arrow, fields, columns)
         metadata = file.metadata
         last = first_group + groups if groups else metadata.num_row_groups
@@ -83,7 +85,7 @@ def read_parquet_blocks(
         ids = {name for field, name in used.items() if field in ID_FIELDS}
         for group in range(first_group, last):
             end = number + metadata.row_group(group).num_rows
-            for batch in file.iter_batches(_count_rows_at_once(path, metadata, group), row_groups=[group]):
+            for batch in file.iter_batches(_count_rows_at_once(store, path, metadata, group), row_groups=[group]):
                 numbers = pa.array(range(number, number + len(batch)))
                 number += len(batch)
                 arrays = [
@@ -99,14 +101,14 @@ def read_parquet_blocks(
         raise Refusal(f"cannot be read to its end as Parquet ({reason}); land it again") from None
 
 
-def _count_rows_at_once(path: str, metadata: pq.FileMetaData, group: int) -> int:
+def _count_rows_at_once(store: FileSystem, path: str, metadata: pq.FileMetaData, group: int) -> int:
     """How many rows of a row group to read at once, so that memory is bounded.
 
     A few bytes of a file can become any number of long texts: once in the dictionary of a column, or compressed.
     """
     columns = [metadata.row_group(group).column(n) for n in range(metadata.num_columns)]
     size = sum(column.total_uncompressed_size for column in columns)
-    if size > max(BLOCK_BYTES, MAX_RATIO * os.path.getsize(path)):
+    if size > max(BLOCK_BYTES, MAX_RATIO * store.get_file_info(path).size):
         raise Refusal(f"becomes more than {MAX_RATIO:,} times as large when decompressed; land it uncompressed")
     row_bytes: int = size // max(metadata.row_group(group).num_rows, 1)
     large = [
@@ -115,7 +117,7 @@ def _count_rows_at_once(path: str, metadata: pq.FileMetaData, group: int) -> int
         and column.total_uncompressed_size > LARGE_DICTIONARY
     ]  # fmt: skip
     if large:
-        file = pq.ParquetFile(path, read_dictionary=large)
+        file = pq.ParquetFile(path, filesystem=store, read_dictionary=large)
         first_row = next(file.iter_batches(1, row_groups=[group], columns=large), None)
         row_bytes += sum(map(_measure_longest_text, first_row.columns)) if first_row else 0
     return max(1, min(ROWS_AT_ONCE, BATCH_BYTES // max(row_bytes, 1)))

@@ -4,11 +4,11 @@ import csv
 import json
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from jobs.landing.csv_rows import DELIMITERS
 from jobs.landing.files import ENDING, FORMATS, LandingFile
+from jobs.landing.folder import LandingFolder
 from jobs.landing.lines import describe_reading, split_file
 from jobs.landing.parquet import read_parquet_blocks
 from jobs.landing.parse import REFUSED, read_files
@@ -73,7 +73,7 @@ def preview_file(file: LandingFile, landing: Landing, first_day: date) -> Previe
     return Preview(file, rows, list(columns), refusals[0] if refusals else "")
 
 
-def read_head(path: Path, name: str) -> Head | None:
+def read_head(path: LandingFolder, name: str) -> Head | None:
     """The start of a file, without columns if it is empty. None if it is no text and no Parquet, or cannot be read."""
     try:
         if name.lower().endswith(".parquet"):

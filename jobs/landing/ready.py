@@ -13,13 +13,13 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from jobs.lake import Lake, UserError
 from jobs.lake.lake import lake_root
 from jobs.landing.days import list_event_days
 from jobs.landing.files import LandingFile, list_day_folders, list_landing_files
+from jobs.landing.folder import LandingFolder, parse_folder
 from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME, load_landing
 from jobs.runtime.entry import parse_day, use_last_profile
@@ -40,7 +40,7 @@ class Readiness:
 
 
 def check_readiness(
-    folder: Path, day: date, landing: Landing, now: datetime, waiting_since: datetime | None = None
+    folder: LandingFolder, day: date, landing: Landing, now: datetime, waiting_since: datetime | None = None
 ) -> Readiness:
     """Look once whether the files of a day are complete.
 
@@ -94,15 +94,14 @@ def _wait_for_events(reason: str, day: date, landing: Landing, now: datetime, de
 
 
 def _seconds_since_change(file: LandingFile, now: datetime) -> float:
-    # A copy may keep the old file's time of modification. No program can set the time of the last change of state.
-    # It lies ahead of `now` if the file is on a machine whose clock is ahead.
-    return max(0.0, now.timestamp() - Path(file.path).stat().st_ctime)
+    # The time lies ahead of `now` if the file is on a machine whose clock is ahead.
+    return max(0.0, (now - file.changed).total_seconds())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.landing.ready", description=__doc__)
     parser.add_argument("--day", type=parse_day, required=True, help="the day to process, such as 2026-11-20")
-    parser.add_argument("--data", type=Path, required=True, help="landing folder")
+    parser.add_argument("--data", type=parse_folder, required=True, help="landing folder")
     parser.add_argument("--waiting-since", type=datetime.fromisoformat, help="when the DAG run began")
     try:
         options = vars(parser.parse_args())

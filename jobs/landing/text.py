@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.lake.file_system import open_file_system
 from jobs.runtime.executors import send_with_tasks
 
 BLOCK_BYTES = 8 << 20
@@ -51,9 +51,10 @@ class BoundedInput(io.RawIOBase):
 
     def __init__(self, path: str, encoding: str = "") -> None:
         compression = COMPRESSIONS.get(path.rpartition(".")[2].lower())
-        self._stream = pa.input_stream(path, compression=compression)
+        store, path = open_file_system(path)
+        self._stream = store.open_input_stream(path, compression=compression)
         self._encoding = encoding
-        self._limit = max(BLOCK_BYTES, MAX_RATIO * os.path.getsize(path))
+        self._limit = max(BLOCK_BYTES, MAX_RATIO * store.get_file_info(path).size)
         self._bytes = 0
 
     def readable(self) -> bool:

@@ -1,7 +1,7 @@
 """`landing.toml`: what a landing folder says about its files, over `[landing]` in the profile."""
 
 from pathlib import Path
-from tomllib import TOMLDecodeError, load
+from tomllib import TOMLDecodeError, loads
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,13 +9,14 @@ from pydantic_core import ErrorDetails
 
 from jobs.lake.errors import UserError
 from jobs.landing.dialect import Dialect, find_similar
+from jobs.landing.folder import LandingFolder
 from jobs.landing.settings import Landing
 
 FILE_NAME = "landing.toml"
 PRESETS = Path(__file__).parent / "presets"
 
 
-def load_landing(folder: Path, landing: Landing, with_guesses: bool = False) -> Landing:
+def load_landing(folder: LandingFolder, landing: Landing, with_guesses: bool = False) -> Landing:
     """Put what `landing.toml` in the folder says over its preset, and that over the settings of the profile.
 
     raises  UserError that names the key, if the file cannot be read, has an unknown key or a wrong value, or, unless
@@ -52,10 +53,9 @@ def _describe_mistake(error: ErrorDetails) -> str:
     return f"{key} is no key{where}{find_similar(key, known)}; keys are {', '.join(known)}"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: LandingFolder) -> dict[str, Any]:
     try:
-        with open(path, "rb") as file:
-            return load(file)
+        return loads(path.read_bytes().decode())
     except (TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not readable as TOML in UTF-8: {error}") from None
 

@@ -10,6 +10,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 import pyarrow.dataset as ds
 
 from jobs.lake import Lake
+from jobs.lake.store import is_remote
 from jobs.release.gate import Decision
 from jobs.settings.tree import Settings
 
@@ -58,6 +59,6 @@ def _connect(lake: Lake) -> "MlflowClient":
 
 
 def _default_tracking_uri(lake: Lake) -> str:
-    folder = Path(".state") if "://" in lake.root else Path(lake.root)
+    folder = Path(".state") if is_remote(lake.root) else Path(lake.root)
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder / 'mlflow.db'}"

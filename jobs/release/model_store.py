@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from jobs.lake import Lake, UserError
+from jobs.lake.store import COMPLETE, is_remote, open_store, write_file
 from jobs.ranking.items import ItemFeatures, ItemIndex, load_codes
 from jobs.settings.tree import Settings
 from models import ranker
@@ -98,25 +99,34 @@ def save_model(
 
 def store_folder(lake: Lake, folder: Path, uri: str) -> None:
     """Copy a folder into the lake, unless the lake has a folder of that name: the name identifies the content."""
-    store, root = pafs.FileSystem.from_uri(lake.uri)
-    if not is_stored(lake, uri):
-        store.create_dir(f"{root}/{uri}".rpartition("/")[0], recursive=True)
-        _copy_folder(folder, store, f"{root}/{uri}.part")
-        store.move(f"{root}/{uri}.part", f"{root}/{uri}")
+    store, root = open_store(lake.root)
+    if is_stored(lake, uri):
+        return
+    target = f"{root}/{uri}"
+    if is_remote(lake.root):  # a folder cannot be renamed there, so its last file says that it is complete
+        _copy_folder(folder, store, target)
+        write_file(store, f"{target}/{COMPLETE}", b"")
+    else:
+        store.create_dir(target.rpartition("/")[0], recursive=True)
+        _copy_folder(folder, store, f"{target}.part")
+        store.move(f"{target}.part", target)
 
 
 def is_stored(lake: Lake, uri: str) -> bool:
-    """Whether the lake has a file or folder at this path."""
-    store, root = pafs.FileSystem.from_uri(lake.uri)
-    return bool(store.get_file_info(f"{root}/{uri}").type != pafs.FileType.NotFound)
+    """Whether the lake has a file, or a whole folder, at this path."""
+    store, root = open_store(lake.root)
+    kind = store.get_file_info(f"{root}/{uri}").type
+    if kind == pafs.FileType.Directory and is_remote(lake.root):
+        kind = store.get_file_info(f"{root}/{uri}/{COMPLETE}").type
+    return bool(kind != pafs.FileType.NotFound)
 
 
 @cache
 def local_folder(lake: Lake, uri: str) -> Path:
     """A folder of the lake on this machine: the folder itself, or a copy that exists as long as the process."""
-    if "://" not in lake.root:
+    if not is_remote(lake.root):
         return Path(lake.root) / uri
-    store, root = pafs.FileSystem.from_uri(lake.root)
+    store, root = open_store(lake.root)
     copy = Path(tempfile.mkdtemp(prefix="sidereal-"))
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
     pafs.copy_files(f"{root}/{uri}", str(copy), source_filesystem=store, destination_filesystem=pafs.LocalFileSystem())
@@ -128,7 +138,7 @@ def load_card(lake: Lake, uri: str) -> ModelCard:
 
     raises  UserError if the model is missing, damaged or from another version of this code
     """
-    store, root = pafs.FileSystem.from_uri(lake.uri)
+    store, root = open_store(lake.root)
     try:
         with store.open_input_stream(f"{root}/{uri}/card.json") as file:
             return ModelCard(**json.loads(file.read()))
@@ -161,7 +171,7 @@ def read_model(lake: Lake, uri: str, items: ItemIndex, load: Callable[[Path], M]
     returns  the model, and the index in it of each of today's items [items] int64; -1: the item is new to it
     raises   UserError if the model is missing, damaged or from another version of this code
     """
-    store, root = pafs.FileSystem.from_uri(lake.uri)
+    store, root = open_store(lake.root)
     with tempfile.TemporaryDirectory() as copy:
         try:
             pafs.copy_files(

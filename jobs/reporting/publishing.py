@@ -5,15 +5,13 @@ from datetime import date
 from pyarrow import fs
 
 from jobs.lake import Lake
+from jobs.lake.store import open_store, write_file
 
 
 def publish_page(lake: Lake, name: str, html: str) -> str:
     """Write a page and return its address. A reader sees the whole old page or the whole new one."""
-    store, root = _open_store(lake)
-    store.create_dir(f"{root}/reports")
-    with store.open_output_stream(f"{root}/reports/.{name}.new") as file:
-        file.write(html.encode())
-    store.move(f"{root}/reports/.{name}.new", f"{root}/reports/{name}.html")
+    store, root = open_store(lake.root)
+    write_file(store, f"{root}/reports/{name}.html", html.encode())
     return f"{lake.root}/reports/{name}.html"
 
 
@@ -28,12 +26,5 @@ def data_docs_link(lake: Lake) -> str:
 
 
 def _is_file(lake: Lake, path: str) -> bool:
-    store, root = _open_store(lake)
+    store, root = open_store(lake.root)
     return bool(store.get_file_info(f"{root}/{path}").type == fs.FileType.File)
-
-
-def _open_store(lake: Lake) -> tuple[fs.FileSystem, str]:
-    if "://" not in lake.root:
-        return fs.LocalFileSystem(), lake.root
-    store, root = fs.FileSystem.from_uri(lake.root.replace("s3a://", "s3://"))
-    return store, root

@@ -2,7 +2,6 @@
 
 import hashlib
 import sys
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from jobs.lake import Lake
+from jobs.lake.store import open_store, write_file
 from models.training.checkpoint import FORMAT
 
 Arrays = dict[str, NDArray[Any]]
@@ -36,22 +36,22 @@ def hash_inputs(description: str, arrays: Iterable[NDArray[Any]]) -> str:
 class LakeFile:
     """A file in the lake. A damaged file counts as missing.
 
-    uri   address of the lake
+    root  address of the lake
     file  path below it
     """
 
-    uri: str
+    root: str
     file: str
 
     def exists(self) -> bool:
-        store, root = pafs.FileSystem.from_uri(self.uri)
+        store, root = open_store(self.root)
         return bool(store.get_file_info(f"{root}/{self.file}").type != pafs.FileType.NotFound)
 
     def read(self) -> bytes | None:
         """The bytes of the last `write`; None if the file is missing or damaged."""
         if not self.exists():
             return None
-        store, root = pafs.FileSystem.from_uri(self.uri)
+        store, root = open_store(self.root)
         with store.open_input_stream(f"{root}/{self.file}") as file:
             digest, content = file.read(DIGEST), bytes(file.read())
         is_whole = hashlib.sha256(content).digest() == digest  # not after a power cut, for example
@@ -59,12 +59,8 @@ class LakeFile:
 
     def write(self, content: bytes) -> None:
         """Replace the file, completely or not at all."""
-        store, root = pafs.FileSystem.from_uri(self.uri)
-        store.create_dir(f"{root}/{self.file}".rpartition("/")[0], recursive=True)
-        part = f"{root}/{self.file}.{uuid.uuid4().hex}"
-        with store.open_output_stream(part) as file:
-            file.write(hashlib.sha256(content).digest() + content)
-        store.move(part, f"{root}/{self.file}")
+        store, root = open_store(self.root)
+        write_file(store, f"{root}/{self.file}", hashlib.sha256(content).digest() + content)
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ class LakeCheckpoint(LakeFile):
         """
         weights = (tensor.cpu().reshape(-1).view(torch.uint8).numpy() for tensor in model.state_dict().values())
         name = hash_inputs(f"{FORMAT} {options}", chain(weights, arrays.values()))  # bytes: NumPy knows no bfloat16
-        return cls(lake.uri, f"models/unfinished/{job}/{day}/{name}.safetensors", SECONDS)
+        return cls(lake.root, f"models/unfinished/{job}/{day}/{name}.safetensors", SECONDS)
 
     def read(self) -> bytes | None:
         content = super().read()
@@ -96,7 +92,7 @@ class LakeCheckpoint(LakeFile):
 
 def remove_checkpoints(lake: Lake, job: str) -> None:
     """Remove all unfinished work of a job. Call it when its results are stored: it works on no other day then."""
-    store, root = pafs.FileSystem.from_uri(lake.uri)
+    store, root = open_store(lake.root)
     folder = f"{root}/models/unfinished/{job}"
     if store.get_file_info(folder).type != pafs.FileType.NotFound:
         store.delete_dir(folder)

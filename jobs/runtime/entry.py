@@ -56,6 +56,14 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
     "Failed to commit transaction": _OTHER_WRITER,
     "Permission denied": "a file or folder cannot be written: check who owns LAKE and the temporary folder",
     "Read-only file system": "the disk of {lake} or of {temporary} is read-only: make it writable, or choose another",
+    **dict.fromkeys(
+        ("ACCESS_DENIED", "AccessDenied", "SIGNATURE_DOES_NOT_MATCH", "SignatureDoesNotMatch", "InvalidAccessKeyId"),
+        "the S3 store refuses the keys: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do",
+    ),
+    **dict.fromkeys(
+        ("AWS Error NETWORK_CONNECTION", "error sending request", "169.254.169.254"),
+        "no S3 store answers: check AWS_ENDPOINT_URL, AWS_REGION and the keys in the environment, then run this again",
+    ),
     "UNAUTHENTICATED": (
         "the Spark server refused this client: set SPARK_CONNECT_AUTHENTICATE_TOKEN to the token of the server"
     ),

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.lake.errors import UserError
+from jobs.lake.store import is_remote
 
 JOB_LIMIT = 3 * 3600.0  # seconds; longer than a task of a usual day takes, shorter than the DAG's limit of a task
 SECONDS_BETWEEN_TRIES = 0.5
@@ -23,7 +24,9 @@ def lock_job(root: str, name: str, limit: float = JOB_LIMIT) -> AbstractContextM
 
     raises  UserError if the other run takes longer than `limit` seconds
     """
-    return nullcontext() if "://" in root else lock_file(Path(root) / "locks" / name, f"run of {name} on {root}", limit)
+    return (
+        nullcontext() if is_remote(root) else lock_file(Path(root) / "locks" / name, f"run of {name} on {root}", limit)
+    )
 
 
 @contextmanager

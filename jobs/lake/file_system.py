@@ -1,0 +1,18 @@
+"""Open a path of this machine or an address in an object store. Runs on Spark's executors, too."""
+
+import pyarrow.fs as pafs
+
+from jobs.runtime.executors import send_with_tasks
+
+
+def open_file_system(address: str) -> tuple[pafs.FileSystem, str]:
+    """The file system of a path, or of an address such as `s3://bucket/folder`, and the path in it."""
+    scheme, is_remote, path = address.partition("://")
+    if not is_remote:
+        return pafs.LocalFileSystem(), address
+    bucket = path.partition("/")[0]
+    # Arrow would decode % in the rest of the address, which names a file as it is.
+    return pafs.FileSystem.from_uri(f"{scheme}://{bucket}")[0], path
+
+
+send_with_tasks(__name__)
