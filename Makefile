@@ -9,7 +9,7 @@ export LAKE DATA FROM TO PROFILE HOST
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check-landing run ui sql test bench lint docs docs-serve rollback clean distclean
+.PHONY: help setup check-landing run cluster cluster-test ui sql test bench lint docs docs-serve rollback clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
@@ -23,6 +23,10 @@ run: setup ## run the daily DAG for the last 3 days of simulated logs, or of DAT
 check-landing: setup ## show what ingest would make of the logs in DATA=<folder>; writes a first landing.toml if needed
 	@$(JOBS_PYTHON) -m jobs.landing.check --data $(or $(DATA),$(error say which folder: make check-landing DATA=landing))
 
+cluster: ## run the same on services: PostgreSQL, an S3 store, MLflow, a Spark cluster (docs/machines.md)
+	@bin/setup cluster
+	@$(AIRFLOW_PYTHON) bin/cluster.py
+
 ui: setup ## start Airflow's web UI on 127.0.0.1 (or HOST=)
 	@$(AIRFLOW_PYTHON) bin/ui.py
 
@@ -31,6 +35,10 @@ sql: setup ## open a Spark SQL shell on the tables
 
 rollback: setup ## make the previous ranker and generator live again
 	@$(JOBS_PYTHON) -m jobs.promote --rollback --day $$(date -u +%F) >/dev/null
+
+cluster-test: ## run a day on the services of `make cluster`, and test them
+	@bin/setup cluster
+	@CLUSTER_TESTS=1 OMP_NUM_THREADS=1 TEST_SPARK=classic $(JOBS_PYTHON) -m pytest $(or $(TESTS),tests/cluster)
 
 bench: setup ## run one benchmark: B=etl ARGS="--data <folder>"
 	@PYTHONPATH=. $(JOBS_PYTHON) bench/$(if $(wildcard bench/$(B).py),$(B),$(error choose a benchmark: make bench B=$(shell grep -l "^def main" bench/*.py | xargs -n1 basename -s .py | paste -sd"|" -))).py $(ARGS)

@@ -14,6 +14,7 @@ from lake_state import REPOSITORY
 
 AIRFLOW = REPOSITORY / ".venv/airflow/bin/airflow"
 STAMP = REPOSITORY / ".venv/airflow.stamp"
+DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"  # if it is not SQLite in the home folder
 EMPTY_DATABASE = REPOSITORY / ".venv/airflow.db"
 
 
@@ -27,7 +28,7 @@ def airflow_environment(home: Path, host: str, port: int) -> dict[str, str]:
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": True,
         "CORE__EXECUTION_API_SERVER_URL": f"{server_address(host, port)}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "DATABASE__SQL_ALCHEMY_CONN": os.environ.get(DATABASE) or f"sqlite:///{home}/airflow.db",
         **load_secrets(home),
         "API__HOST": host,
         "API__PORT": port,
@@ -68,7 +69,8 @@ def prepare_database(env: dict[str, str]) -> None:
     """Copy the database that set-up made, or migrate an existing one to the installed version of Airflow."""
     database = Path(env["AIRFLOW_HOME"]) / "airflow.db"
     version = Path(env["AIRFLOW_HOME"]) / "version"
-    if not database.exists() and EMPTY_DATABASE.exists():
+    is_sqlite = env[DATABASE].startswith("sqlite")
+    if is_sqlite and not database.exists() and EMPTY_DATABASE.exists():
         shutil.copyfile(EMPTY_DATABASE, database)
         shutil.copyfile(STAMP, version)
     if version.exists() and version.read_text() == STAMP.read_text():

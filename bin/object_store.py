@@ -8,9 +8,10 @@ import secrets
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from lake_state import REPOSITORY
-from services import Services, free_port
+from services import ServiceError, Services, free_port
 
 WEED = REPOSITORY / ".venv/jobs/bin/weed"
 PARTS = ("master", "volume", "filer", "s3")
@@ -22,11 +23,9 @@ def start_object_store(services: Services, folder: Path, buckets: tuple[str, ...
     returns  the environment variables that say how to reach it
     """
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    keys = {"accessKey": "sidereal", "secretKey": secrets.token_urlsafe(24)}
+    keys, ports = _load_identity(folder)
     identity = {"name": "sidereal", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
-    with open(os.open(folder / "keys.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({"identities": [identity]}, file)
-    ports = {part: (free_port(), free_port()) for part in PARTS}  # HTTP and gRPC
+    _write_secret(folder / "keys.json", {"identities": [identity]})
     command = [str(WEED), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # services that nobody needs
     command += [f"-s3.config={folder / 'keys.json'}", "-master.volumeSizeLimitMB=1024", "-volume.max=1000"]
@@ -34,15 +33,39 @@ def start_object_store(services: Services, folder: Path, buckets: tuple[str, ...
         command += [f"-{part}.port={http}", f"-{part}.port.grpc={grpc}"]
     services.start("object-store", command, dict(os.environ))
     services.wait_until_ready("the S3 store", lambda: _answers(ports["s3"][0]) and _answers(ports["filer"][0]))
-    shell = [str(WEED), "shell", "-master=127.0.0.1:{}.{}".format(*ports["master"])]
-    lines = "".join(f"s3.bucket.create -name {bucket}\n" for bucket in buckets)
-    subprocess.run(shell, input=lines, text=True, check=True, timeout=60, capture_output=True)
+    existing = _run_shell(ports, "s3.bucket.list")
+    for bucket in buckets:
+        if f"{bucket}\t" not in existing:
+            _run_shell(ports, f"s3.bucket.create -name {bucket}")
     return {
         "AWS_ACCESS_KEY_ID": keys["accessKey"],
         "AWS_SECRET_ACCESS_KEY": keys["secretKey"],
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3'][0]}",
     }
+
+
+def _load_identity(folder: Path) -> tuple[dict[str, str], dict[str, list[int]]]:
+    """Keys and ports (HTTP, gRPC), made at the first start: the store's files name its ports."""
+    file = folder / "identity.json"
+    if not file.exists():
+        keys = {"accessKey": "sidereal", "secretKey": secrets.token_urlsafe(24)}
+        _write_secret(file, [keys, {part: [free_port(), free_port()] for part in PARTS}])
+    keys, ports = json.loads(file.read_text())
+    return keys, ports
+
+
+def _write_secret(file: Path, content: Any) -> None:
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        json.dump(content, stream)
+
+
+def _run_shell(ports: dict[str, list[int]], command: str) -> str:
+    shell = [str(WEED), "shell", "-master=127.0.0.1:{}.{}".format(*ports["master"])]
+    shown = subprocess.run(shell, input=f"{command}\n", text=True, timeout=60, capture_output=True)
+    if shown.returncode:
+        raise ServiceError(f"the S3 store refused {command}: {(shown.stderr or shown.stdout).strip()[-200:]}")
+    return shown.stdout
 
 
 def _answers(port: int) -> bool:

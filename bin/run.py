@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from types import FrameType
@@ -130,25 +131,26 @@ def interrupt(signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal.Signals(signum).name)
 
 
-def main() -> int:
+def run_command(name: str, lake: str, work: Callable[[LakeState, Services, Console], None]) -> int:
+    """Do the work of a command such as `make run`, then stop all services. Returns the exit code."""
     on_signals(interrupt)
     console = Console(highlight=False)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    state = LakeState(os.environ.get("LAKE") or "lake")
+    state = LakeState(lake)
     os.environ["LAKE"] = state.lake
-    state.lock("make run")
+    state.lock(name)
     services = Services(state.service_logs)
     try:
-        run(state, services, console)
+        work(state, services, console)
     except (UserError, ServiceError, TaskFailed) as error:
-        errors.print(f"make run: {error}", markup=False)
+        errors.print(f"{name}: {error}", markup=False)
         return 1
     except httpx.HTTPError as error:
         cause = str(error) or type(error).__name__
-        errors.print(f"make run: Airflow did not answer ({cause}); {START_AGAIN}", markup=False)
+        errors.print(f"{name}: Airflow did not answer ({cause}); {START_AGAIN}", markup=False)
         return 1
     except KeyboardInterrupt:
-        errors.print(f"make run: stopped; {START_AGAIN}", markup=False)
+        errors.print(f"{name}: stopped; {START_AGAIN}", markup=False)
         return 130
     finally:
         on_signals(signal.SIG_IGN)  # a second Ctrl-C must not leave some processes running
@@ -157,4 +159,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("make run", os.environ.get("LAKE") or "lake", run))

@@ -41,7 +41,7 @@ class Services:
         command = [sys.executable, __file__, self.token]
         self.guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
-    def start(self, name: str, command: list[str], env: dict[str, str]) -> None:
+    def start(self, name: str, command: list[str], env: dict[str, str], cwd: Path = REPOSITORY) -> None:
         """Start a process in its own session and write its output to the log `<name>.log`."""
         # SPT_NOENV: Airflow renames its processes, which would overwrite the environment that holds the token.
         env = {**env, TOKEN: self.token, "SPT_NOENV": "1"}
@@ -49,7 +49,7 @@ class Services:
             self.running[name] = subprocess.Popen(
                 command,
                 env=env,
-                cwd=REPOSITORY,
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -12,16 +12,18 @@ from lake_state import REPOSITORY
 from services import Services, free_port
 
 SPARK_SUBMIT = REPOSITORY / ".venv/jobs/bin/spark-submit"
+DEFAULTS = REPOSITORY / "spark/spark-defaults.conf"
 TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # Spark's server and its clients read it
 
 
-def start_spark(services: Services, folder: Path) -> str:
+def start_spark(services: Services, folder: Path, settings: Path = DEFAULTS) -> str:
     """Return the value of SPARK_REMOTE if it is set. Otherwise start a server and return its address.
 
     A server that we start answers only clients with its token, because every user of this machine can reach its port.
     The token is put into this process's environment, which all processes that it starts inherit.
 
-    folder  for the server's temporary files
+    folder    for the server's temporary files
+    settings  of the server: a file of Spark properties
     """
     if remote := os.environ.get("SPARK_REMOTE"):
         return remote
@@ -41,11 +43,11 @@ def start_spark(services: Services, folder: Path) -> str:
         # Many small queries on two busy cores took a sixth less time than with G1, the default.
         config["spark.driver.extraJavaOptions"] = "-XX:+UseParallelGC"
     command = [str(SPARK_SUBMIT), "--master", master, "--driver-memory", memory]
-    command += ["--properties-file", str(REPOSITORY / "spark/spark-defaults.conf")]
+    command += ["--properties-file", str(settings)]
     for key, value in config.items():
         command += ["--conf", f"{key}={value}"]
     command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
-    python = str(REPOSITORY / ".venv/jobs/bin/python")
+    python = os.environ.get("PYSPARK_PYTHON") or str(REPOSITORY / ".venv/jobs/bin/python")  # of the executors
     services.start("spark", command, {**os.environ, "PYSPARK_PYTHON": python, "SPARK_LOCAL_IP": "127.0.0.1"})
     return f"sc://localhost:{port}"  # to any other name PySpark sends a token only over TLS
 

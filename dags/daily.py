@@ -168,6 +168,7 @@ with DAG(
         "retry_delay": timedelta(seconds=30),
         "retry_exponential_backoff": True,
         "execution_timeout": TASK_LIMIT,
+        "max_active_tis_per_dag": 1,  # in an object store, no lock keeps two runs of a job apart
     },
     params={
         "day": Param(None, type=["null", "string"], format="date"),

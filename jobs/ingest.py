@@ -34,7 +34,7 @@ from jobs.landing.bronze import check_day_has_events, check_refusals, land_lines
 from jobs.landing.due import find_changed_days, list_due_days
 from jobs.landing.files import KINDS, list_landing_files
 from jobs.landing.folder import LandingFolder, parse_folder
-from jobs.landing.landed import begin_reading, finish_reading, list_unread, plan_reading
+from jobs.landing.landed import begin_reading, check_reading, finish_reading, list_unread, plan_reading
 from jobs.landing.line_groups import load_line_groups, load_line_groups_again
 from jobs.landing.silver import find_items_without_lines, stage_events, stage_items
 from jobs.landing.toml import load_landing
@@ -80,11 +80,13 @@ def run(lake: Lake, settings: Settings, day: date, data: LandingFolder, since: d
         report_step("checking the tables")
         checks = check(lake, "silver.events", silver_events, event_days) + check(lake, "silver.items", silver_items)
         report_step("counting what became of every line")
+        check_reading(lake, plan)  # lines that another run landed meanwhile would not add up
         has_old_items = bool(plan.unfinished) or any(group.kind == "items" for group in before)
         dropped_items = find_items_without_lines(lake, due_days, plan.last_day) if has_old_items else []
         fates = count_fates(lake, counts, due_days, len(dropped_items))
         # Before anything is published: if this run is killed, its next try still builds the samples of these days.
         replace_metrics(lake, "ingest", day, list_metrics(counts, fates, event_days) + checks)
+        check_reading(lake, plan)
     if dropped_items:
         lake.delete("silver.items", "item_id", pa.array(dropped_items, pa.string()))
     # Last, so that a run that is killed before is done again, and builds the samples of the same days.

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from deltalake.exceptions import CommitFailedError
 
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
@@ -133,6 +134,17 @@ def hash_reading(landing: Landing, kind: str) -> str:
 def begin_reading(lake: Lake, plan: ReadingPlan) -> None:
     """Write down which files this run reads, so that another run reads them again if this one does not succeed."""
     _merge(lake, plan.rows)
+
+
+def check_reading(lake: Lake, plan: ReadingPlan) -> None:
+    """Check that no other run has begun to read the files since `begin_reading`. Call it before anything is published.
+
+    raises  CommitFailedError if one has. That run takes this one for killed, and lands the lines itself
+    """
+    names = pa.array([file.name for file in plan.files], pa.string())
+    where = ds.field("file").isin(names) & (ds.field("run_id") != lake.run_id)
+    for row in lake.arrow(TABLE, ["file"], where, lake.version(TABLE)).to_pylist():
+        raise CommitFailedError(f"Failed to commit transaction: another run began to read {row['file']}")
 
 
 def finish_reading(lake: Lake, plan: ReadingPlan, lines: LineGroups, ignored: list[Row]) -> None:

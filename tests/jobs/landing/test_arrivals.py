@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake.exceptions import CommitFailedError
 
 from jobs import ingest
 from jobs.lake import JobResult, Lake, UserError
@@ -250,3 +251,23 @@ def test_days_that_arrive_disordered_late_twice_in_parts_and_are_deleted_give_th
     for table in ("silver.events", "silver.items"):
         columns = contracts()[table].names
         assert hash_rows(other, table, columns) == hash_rows(lake, table, columns), table
+
+
+def test_of_two_runs_that_read_a_file_at_once_only_the_later_one_lands_it(
+    lake: Lake, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_log(tmp_path / str(DAY1), "events.jsonl.gz", [build_event(1, DAY1)])
+    stage_items = ingest.stage_items
+
+    def stage_items_while_another_run_works(*arguments: Any) -> None:
+        monkeypatch.setattr(ingest, "stage_items", stage_items)
+        land(lake, settings, DAY1, tmp_path)
+        stage_items(*arguments)
+
+    monkeypatch.setattr(ingest, "stage_items", stage_items_while_another_run_works)
+    with pytest.raises(CommitFailedError, match="another run began to read"):
+        land(lake, settings, DAY1, tmp_path)
+    assert events_of(lake) == {"e1": DAY1}
+    assert lake.arrow("bronze.raw_events").num_rows == 1
+    land(lake, settings, DAY1, tmp_path)
+    assert lake.arrow("bronze.raw_events").num_rows == 1

@@ -1,0 +1,67 @@
+"""Run the daily DAG on services, as on a cluster: `make cluster`.
+
+PostgreSQL, an S3 store, MLflow's server, Spark's master with two workers and a Connect server, and Airflow run as
+processes of this machine. The logs lie in s3://landing and the tables in s3://lake. FROM, TO, PROFILE and DATA are
+those of `make run`. What the services store stays in `.state/cluster`, and the next call goes on with it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import httpx
+from lake_state import REPOSITORY, LakeState, landing_address
+from object_store import start_object_store
+from postgres import start_postgres
+from rich.console import Console
+from run import run, run_command, simulate_logs
+from run_job import run_job
+from services import Services, free_port
+from spark_cluster import start_spark_cluster
+
+LAKE, LANDING = "s3://lake", "s3://landing/logs"
+
+
+def start_services(services: Services, state: LakeState, console: Console) -> None:
+    """Start everything but Airflow, and say in the environment how to reach it."""
+    console.print("Starting the S3 store, PostgreSQL, MLflow and a Spark cluster ...")
+    os.environ.update(start_object_store(services, state.folder / "store", ("lake", "landing")))
+    os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = start_postgres(services, state.folder / "postgres", "airflow")
+    os.environ["MLFLOW_TRACKING_URI"] = start_mlflow(services, state)
+    os.environ["SPARK_REMOTE"] = start_spark_cluster(services, state.folder / "spark")
+
+
+def start_mlflow(services: Services, state: LakeState) -> str:
+    """Start MLflow's server. Return its address once it answers."""
+    address = f"http://127.0.0.1:{free_port()}"
+    command = [str(REPOSITORY / ".venv/jobs/bin/mlflow"), "server", "--host", "127.0.0.1", "--workers", "1"]
+    command += ["--port", address.rpartition(":")[2], "--backend-store-uri", f"sqlite:///{state.folder}/mlflow.db"]
+    services.start("mlflow", command, {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"})
+    services.wait_until_ready("MLflow", lambda: _answers(f"{address}/health"))
+    return address
+
+
+def _answers(address: str) -> bool:
+    try:
+        return bool(httpx.get(address, trust_env=False).status_code == 200)
+    except httpx.TransportError:
+        return False
+
+
+def run_on_cluster(state: LakeState, services: Services, console: Console) -> None:
+    """Start all services, land the logs in the store, and run the days."""
+    start_services(services, state, console)
+    data = os.environ.get("DATA")
+    os.environ["PROFILE"] = os.environ.get("PROFILE") or ("small" if data else "demo")
+    if not data:
+        simulate_logs(state.landing, console)
+    if not data or "://" not in data:
+        console.print(f"Copying the logs to {LANDING} ...")
+        run_job("landing.copy", "--data", landing_address(data or str(state.landing)), "--out", LANDING)
+        os.environ["DATA"] = LANDING
+    run(state, services, console)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("make cluster", LAKE, run_on_cluster))
