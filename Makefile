@@ -9,7 +9,7 @@ export LAKE DATA FROM TO PROFILE HOST
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check-landing run cluster cluster-test ui sql test bench lint docs docs-serve rollback clean distclean
+.PHONY: help setup check-landing run cluster cluster-test compose-init compose-test ui sql test bench lint docs docs-serve rollback clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
@@ -39,6 +39,12 @@ rollback: setup ## make the previous ranker and generator live again
 cluster-test: ## run a day on the services of `make cluster`, and test them
 	@bin/setup cluster
 	@CLUSTER_TESTS=1 OMP_NUM_THREADS=1 TEST_SPARK=classic $(JOBS_PYTHON) -m pytest $(or $(TESTS),tests/cluster)
+
+compose-init: ## write random passwords to .env, for docker-compose.yml
+	@python3 bin/compose_init.py
+
+compose-test: setup compose-init ## build the images, run a day on the services of docker-compose.yml, and remove them
+	@$(AIRFLOW_PYTHON) bin/compose_test.py
 
 bench: setup ## run one benchmark: B=etl ARGS="--data <folder>"
 	@PYTHONPATH=. $(JOBS_PYTHON) bench/$(if $(wildcard bench/$(B).py),$(B),$(error choose a benchmark: make bench B=$(shell grep -l "^def main" bench/*.py | xargs -n1 basename -s .py | paste -sd"|" -))).py $(ARGS)
