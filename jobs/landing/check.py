@@ -25,6 +25,7 @@ from jobs.landing.hints import explain_reason
 from jobs.landing.preview import LONG_AGO, Head, Preview, preview_file, read_head
 from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME, load_landing
+from jobs.runtime.entry import error_sentence
 from jobs.runtime.printable import printable
 from jobs.settings.tree import load_settings
 
@@ -142,8 +143,8 @@ def main() -> None:
     settings = load_settings()
     try:
         refusals = check_landing(parser.parse_args().data, settings.landing, settings.logs.max_reject_share)
-    except UserError as error:
-        sys.exit(printable(f"check-landing failed: {error}"))
+    except (UserError, OSError) as error:
+        sys.exit(printable(f"check-landing failed: {error_sentence(error)}"))
     if refusals:
         sys.exit("\n".join(["", "Not ready for ingest:", *(printable(f"  {r}") for r in refusals)]))
     print("\nReady for ingest.")

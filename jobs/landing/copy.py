@@ -16,6 +16,7 @@ import pyarrow.fs as pafs
 from jobs.lake import UserError
 from jobs.lake.store import list_files, open_store
 from jobs.landing.folder import LandingFolder, parse_folder, walk
+from jobs.runtime.entry import error_sentence
 from jobs.runtime.printable import printable
 
 
@@ -34,7 +35,8 @@ def copy_folder(folder: LandingFolder, out: LandingFolder) -> int:
         path = f"{root}/{entry.name}"
         old = stored.get(path)
         if old is None or old.size != entry.size or old.mtime < entry.changed:
-            target.create_dir(path.rpartition("/")[0], recursive=True)
+            if isinstance(out, Path):
+                target.create_dir(path.rpartition("/")[0], recursive=True)
             pafs.copy_files(entry.path, path, source_filesystem=source, destination_filesystem=target)
             copied += 1
     return copied
@@ -47,8 +49,8 @@ def main() -> None:
     options = parser.parse_args()
     try:
         copied = copy_folder(options.data, options.out)
-    except UserError as error:
-        sys.exit(printable(f"copy failed: {error}"))
+    except (UserError, OSError) as error:
+        sys.exit(printable(f"copy failed: {error_sentence(error)}"))
     print(json.dumps({"files": copied}))
 
 

@@ -20,6 +20,8 @@ from jobs.landing.lines import describe_reading, split_file
 from jobs.landing.parse import REFUSED, read_files
 from jobs.landing.settings import Landing
 from jobs.landing.toml import load_landing
+from jobs.runtime.entry import error_sentence
+from jobs.runtime.printable import printable
 from jobs.settings.tree import load_settings
 
 
@@ -59,8 +61,8 @@ def main() -> None:
     parser.add_argument("--data", type=parse_folder, required=True, help="landing folder")
     try:
         print(json.dumps(list_event_days(parser.parse_args().data, load_settings().landing)))
-    except UserError as error:
-        sys.exit(f"days failed: {error}")
+    except (UserError, OSError) as error:
+        sys.exit(printable(f"days failed: {error_sentence(error)}"))
 
 
 if __name__ == "__main__":

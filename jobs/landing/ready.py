@@ -22,7 +22,7 @@ from jobs.landing.files import LandingFile, list_day_folders, list_landing_files
 from jobs.landing.folder import LandingFolder, parse_folder
 from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME, load_landing
-from jobs.runtime.entry import parse_day, use_last_profile
+from jobs.runtime.entry import error_sentence, parse_day, use_last_profile
 from jobs.runtime.printable import printable
 from jobs.settings.tree import load_settings
 
@@ -113,6 +113,9 @@ def main() -> None:
         readiness = check_readiness(options.pop("data"), landing=landing, now=datetime.now(UTC), **options)
     except UserError as error:
         sys.exit(printable(f"wait failed: {error}"))
+    except OSError as error:  # such as an object store that does not answer: the DAG tries again
+        print(printable(f"wait failed: {error_sentence(error)}"), file=sys.stderr, flush=True)
+        sys.exit(2)
     state = "ready" if readiness.ready else "waiting"
     print(printable(f"{state}: {readiness.reason}"), file=sys.stderr, flush=True)
     print(json.dumps(asdict(readiness)), flush=True)

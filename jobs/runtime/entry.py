@@ -61,6 +61,10 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
         "the S3 store refuses the keys: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do",
     ),
     **dict.fromkeys(
+        ("To create buckets", "NoSuchBucket", "NO_SUCH_BUCKET"),
+        "a bucket does not exist in the S3 store: create it, or check LAKE and DATA",
+    ),
+    **dict.fromkeys(
         ("AWS Error NETWORK_CONNECTION", "error sending request", "169.254.169.254"),
         "no S3 store answers: check AWS_ENDPOINT_URL, AWS_REGION and the keys in the environment, then run this again",
     ),
