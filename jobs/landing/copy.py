@@ -29,7 +29,7 @@ def copy_folder(folder: LandingFolder, out: LandingFolder) -> int:
         raise UserError(f"landing folder {folder} does not exist; check --data")
     source, (target, root) = open_store(str(folder))[0], open_store(str(out))
     stored = {str(file.path): file for file in list_files(target, root)}
-    entries = sorted(walk(folder), key=lambda entry: entry.modified)
+    entries = sorted(walk(folder), key=lambda entry: entry.modified)  # _SUCCESS comes last, as it was written last
     copied = 0
     for entry in entries:
         path = f"{root}/{entry.name}"

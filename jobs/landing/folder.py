@@ -104,10 +104,10 @@ def _walk_disk(folder: Path) -> Iterator[Entry]:
             if path.is_symlink():
                 _check_link(path, root)
             if path.is_file():
-                yield describe_file(path, folder)
+                yield _describe_file(path, folder)
 
 
-def describe_file(path: Path, folder: Path) -> Entry:
+def _describe_file(path: Path, folder: Path) -> Entry:
     name = path.relative_to(folder).as_posix()
     if name != name.encode("utf-8", "replace").decode():
         raise UserError(f"{str(os.fsencode(path))[1:]} has a name that is not UTF-8; rename it")
