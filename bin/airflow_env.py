@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from lake_state import REPOSITORY
+from services import ServiceError
 
 AIRFLOW = REPOSITORY / ".venv/airflow/bin/airflow"
 STAMP = REPOSITORY / ".venv/airflow.stamp"
@@ -73,14 +74,20 @@ def prepare_database(env: dict[str, str]) -> None:
     if is_sqlite and not database.exists() and EMPTY_DATABASE.exists():
         shutil.copyfile(EMPTY_DATABASE, database)
         shutil.copyfile(STAMP, version)
-    if version.exists() and version.read_text() == STAMP.read_text():
-        return
+    if is_sqlite and version.exists() and version.read_text() == STAMP.read_text():
+        return  # another database may be a new one
     for command in (["db", "migrate"], ["pools", "set", "gpu", "1", "one GPU: one task at a time"]):
-        subprocess.run([AIRFLOW, *command], env=env, check=True, stdout=subprocess.DEVNULL)
+        prepared = subprocess.run(
+            [AIRFLOW, *command], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        if prepared.returncode:
+            reason = prepared.stderr.strip().splitlines()[-1] if prepared.stderr.strip() else "no message"
+            raise ServiceError(f"Airflow's database cannot be prepared ({reason}); if you set {DATABASE}, check it")
     shutil.copyfile(STAMP, version)
 
 
 if __name__ == "__main__":  # bin/setup makes an empty database once, so that no run spends seconds on it
+    os.environ.pop(DATABASE, None)
     with tempfile.TemporaryDirectory() as folder:
         prepare_database(airflow_environment(Path(folder), "127.0.0.1", 8080))
         shutil.copyfile(Path(folder) / "airflow.db", EMPTY_DATABASE)

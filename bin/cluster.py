@@ -1,12 +1,13 @@
 """Run the daily DAG on services, as on a cluster: `make cluster`.
 
 PostgreSQL, an S3 store, MLflow's server, Spark's master with two workers and a Connect server, and Airflow run as
-processes of this machine. The logs lie in s3://landing and the tables in s3://lake. FROM, TO, PROFILE and DATA are
-those of `make run`. What the services store stays in `.state/cluster`, and the next call goes on with it.
+processes of this machine. The logs are in s3://landing and the tables in s3://lake. FROM, TO, PROFILE and DATA are
+those of `make run`. What the services store stays in `.state/s3-lake-...`, and the next call goes on with it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 
@@ -16,15 +17,18 @@ from object_store import start_object_store
 from postgres import start_postgres
 from rich.console import Console
 from run import run, run_command, simulate_logs
-from run_job import run_job
+from run_job import UserError, run_job
 from services import Services, free_port
 from spark_cluster import start_spark_cluster
 
-LAKE, LANDING = "s3://lake", "s3://landing/logs"
+LAKE, LANDING = "s3://lake", "s3://landing"
+OTHER_STORE = ("SPARK_REMOTE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3")  # they would lead to services elsewhere
 
 
 def start_services(services: Services, state: LakeState, console: Console) -> None:
     """Start everything but Airflow, and say in the environment how to reach it."""
+    for name in OTHER_STORE:
+        os.environ.pop(name, None)
     console.print("Starting the S3 store, PostgreSQL, MLflow and a Spark cluster ...")
     os.environ.update(start_object_store(services, state.folder / "store", ("lake", "landing")))
     os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = start_postgres(services, state.folder / "postgres", "airflow")
@@ -51,15 +55,19 @@ def _answers(address: str) -> bool:
 
 def run_on_cluster(state: LakeState, services: Services, console: Console) -> None:
     """Start all services, land the logs in the store, and run the days."""
-    start_services(services, state, console)
     data = os.environ.get("DATA")
+    if data and "://" in data:
+        raise UserError(f"DATA={data}: make cluster has an S3 store of its own; give it a folder of this machine")
+    start_services(services, state, console)
     os.environ["PROFILE"] = os.environ.get("PROFILE") or ("small" if data else "demo")
     if not data:
         simulate_logs(state.landing, console)
-    if not data or "://" not in data:
-        console.print(f"Copying the logs to {LANDING} ...")
-        run_job("landing.copy", "--data", landing_address(data or str(state.landing)), "--out", LANDING)
-        os.environ["DATA"] = LANDING
+    folder = landing_address(data or str(state.landing))
+    # The logs of each folder have a place of their own.
+    landing = f"{LANDING}/{hashlib.sha256(folder.encode()).hexdigest()[:8]}"
+    console.print(f"Copying the logs to {landing} ...")
+    run_job("landing.copy", "--data", folder, "--out", landing)
+    os.environ["DATA"] = landing
     run(state, services, console)
 
 

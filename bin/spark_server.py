@@ -43,11 +43,13 @@ def start_spark(services: Services, folder: Path, settings: Path = DEFAULTS) -> 
         # Many small queries on two busy cores took a sixth less time than with G1, the default.
         config["spark.driver.extraJavaOptions"] = "-XX:+UseParallelGC"
     command = [str(SPARK_SUBMIT), "--master", master, "--driver-memory", memory]
-    command += ["--properties-file", str(settings)]
+    command += ["--load-spark-defaults", "--properties-file", str(settings)]
     for key, value in config.items():
         command += ["--conf", f"{key}={value}"]
     command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
-    python = os.environ.get("PYSPARK_PYTHON") or str(REPOSITORY / ".venv/jobs/bin/python")  # of the executors
+    python = str(REPOSITORY / ".venv/jobs/bin/python")
+    if not master.startswith("local"):  # the executors have another one
+        python = os.environ.get("PYSPARK_PYTHON") or python
     services.start("spark", command, {**os.environ, "PYSPARK_PYTHON": python, "SPARK_LOCAL_IP": "127.0.0.1"})
     return f"sc://localhost:{port}"  # to any other name PySpark sends a token only over TLS
 

@@ -12,8 +12,8 @@ import org.apache.hadoop.fs.{FileSystem, Path}
 
 /** Delta's log on S3, when several drivers and processes of delta-rs commit to one table at the same time.
   *
-  * S3 creates the file of a commit only if there is none (conditional PUT, `If-None-Match: *`), so one of two equal
-  * versions wins and the other learns of it. Delta 4.4's own S3SingleDriverLogStore would overwrite the first one.
+  * S3 creates the file of a commit only if there is none (conditional PUT, `If-None-Match: *`): of two commits with one
+  * number, one succeeds and the other is told. Delta 4.4's own S3SingleDriverLogStore would overwrite the first one.
   */
 class ConditionalLogStore(conf: Configuration) extends HadoopFileSystemLogStore(conf) {
   import ConditionalLogStore._
@@ -38,12 +38,14 @@ class ConditionalLogStore(conf: Configuration) extends HadoopFileSystemLogStore(
         isWritten = true
       } catch {
         // The file is there already, or the store did not say what became of the write: look what it has now.
-        case _: IOException if fs.exists(path) =>
-          if (!Arrays.equals(read(fs, path), content)) throw new FileAlreadyExistsException(path.toString)
-          isWritten = true // by an attempt whose answer was lost
-        case _: IOException if attempt < Attempts =>
-          Thread.sleep(WaitMillis << attempt)
-          attempt += 1
+        case error: IOException =>
+          if (find(fs, path).exists(Arrays.equals(_, content))) isWritten = true // its answer was lost
+          else if (find(fs, path).isDefined) throw new FileAlreadyExistsException(path.toString)
+          else if (attempt == Attempts) throw error
+          else {
+            Thread.sleep(WaitMillis << attempt)
+            attempt += 1
+          }
       }
     }
   }
@@ -61,11 +63,13 @@ class ConditionalLogStore(conf: Configuration) extends HadoopFileSystemLogStore(
     stream.close()
   }
 
-  private def read(fs: FileSystem, path: Path): Array[Byte] = {
-    val stream = fs.open(path)
-    try stream.readAllBytes()
-    finally stream.close()
-  }
+  /** The content of a file; none if it does not exist, or if the store does not answer. */
+  private def find(fs: FileSystem, path: Path): Option[Array[Byte]] =
+    try {
+      val stream = fs.open(path)
+      try Some(stream.readAllBytes())
+      finally stream.close()
+    } catch { case _: IOException => None }
 
   private def toBytes(actions: JIterator[String]): Array[Byte] = {
     val content = new ByteArrayOutputStream()

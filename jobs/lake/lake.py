@@ -157,10 +157,12 @@ class Lake(LakeReader):
     @cached_property
     def spark(self) -> SparkSession:
         """The Spark session, started when it is first needed."""
-        from jobs.lake.session import spark_session
+        from jobs.lake.session import check_log_store, spark_session
 
         started = time.perf_counter()
         session = spark_session(spark_address(f"{self.root}/spark-warehouse"))
+        if is_remote(self.root):
+            check_log_store(session)
         session.conf.set("spark.databricks.delta.commitInfo.userMetadata", self.commit_label)
         self.spark_seconds = time.perf_counter() - started
         return session
@@ -198,9 +200,9 @@ def lake_root() -> str:
     raises  UserError if the tables cannot be there
     """
     root = normal_address(os.environ.get("LAKE") or "lake")
+    if odd := sorted(set(root) & set("%?#$")):
+        raise UserError(f"LAKE={root}: {' '.join(odd)} in a path has a special meaning; choose another folder")
     if not is_remote(root):
-        if odd := sorted(set(str(Path(root).resolve())) & set("%?#$")):
-            raise UserError(f"LAKE={root}: {' '.join(odd)} in a path has a special meaning; choose another folder")
         folder = Path(root).resolve()
         parent = next(path for path in (folder, *folder.parents) if path.exists())
         if not parent.is_dir():

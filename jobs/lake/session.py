@@ -11,8 +11,10 @@ import sys
 from pyspark.sql import SparkSession
 
 from jobs.lake.contracts import ROOT
+from jobs.lake.errors import UserError
 
 DEFAULTS = ROOT.parent / "spark" / "spark-defaults.conf"
+LOG_STORE = "spark.delta.logStore.s3a.impl"
 SESSION_CONFIG = (  # settings that a client of a server can set
     "spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.parquet.outputTimestampType",
     "spark.sql.variable.substitute",
@@ -45,6 +47,15 @@ def spark_session(warehouse: str) -> SparkSession:
     session = builder.config("spark.sql.warehouse.dir", warehouse).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def check_log_store(session: SparkSession) -> None:
+    """raises UserError if Spark could overwrite the commits of others to tables on S3"""
+    if session.conf.get(LOG_STORE, "") != read_defaults()[LOG_STORE]:
+        raise UserError(
+            "this Spark server could overwrite commits of others on S3: start it with --properties-file"
+            " spark/spark-defaults.conf, and with the jars that bin/setup makes"
+        )
 
 
 def read_defaults() -> dict[str, str]:

@@ -151,8 +151,16 @@ class StagedTable:
                 )  # fmt: skip
                 return
             except CommitFailedError:
+                if _has_files(lake.path(self.name), adds):  # it was committed, but the store's answer was lost
+                    return
                 if attempt == COMMIT_ATTEMPTS:
                     raise
+
+
+def _has_files(path: str, adds: list[dict[str, Any]]) -> bool:
+    """Whether the newest version of a table has all these files."""
+    names = {unquote(uri.rpartition("/")[2]) for uri in DeltaTable(path).file_uris()}
+    return bool(adds) and all(unquote(add["path"]).rpartition("/")[2] in names for add in adds)
 
 
 def _list_added_files(store: pafs.FileSystem, folder: str) -> list[dict[str, Any]]:

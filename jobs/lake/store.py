@@ -5,6 +5,7 @@ AWS_SECRET_ACCESS_KEY, AWS_REGION and, unless it is Amazon's, AWS_ENDPOINT_URL.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,7 @@ from jobs.lake.errors import UserError
 from jobs.lake.file_system import open_file_system
 
 SCHEMES = ("s3",)
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 COMPLETE = "_SUCCESS"  # the last file of a folder: in an object store, a folder has its name before it is complete
 
 
@@ -32,18 +34,21 @@ def normal_address(address: str) -> str:
     """
     scheme, colon, rest = address.partition(":")
     if scheme.lower() == "file" and colon and rest.startswith("/"):
-        return str(Path(unquote(urlsplit(address).path)).resolve())
+        parts = urlsplit(address)
+        if parts.netloc:
+            raise UserError(f"{address} names the machine {parts.netloc}; write file:///folder")
+        return str(Path(unquote(parts.path)).resolve())
     if not is_remote(address):
         return str(Path(address).resolve())
     scheme = {"s3a": "s3", "s3n": "s3"}.get(scheme.lower(), scheme.lower())
     bucket, _, folder = rest.lstrip("/").rstrip("/").partition("/")
     if scheme not in SCHEMES:
         raise UserError(f"{address}: a lake or landing folder is a path, file:///folder or s3://bucket/folder")
-    if not bucket:
-        raise UserError(f"{address} names no bucket; write s3://bucket/folder")
+    if not BUCKET.fullmatch(bucket):
+        raise UserError(f"{address}: {bucket!r} is no name of a bucket; write s3://bucket/folder")
     if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
         os.environ.setdefault("AWS_ALLOW_HTTP", "true")  # deltalake asks for it
-    return f"{scheme}://{bucket}/{folder}".rstrip("/")
+    return "/".join([f"{scheme}:/", bucket, *filter(None, folder.split("/"))])
 
 
 def open_store(address: str) -> tuple[pafs.FileSystem, str]:
@@ -57,7 +62,7 @@ def arrow_dataset(table: DeltaTable) -> ds.Dataset:
     By default deltalake gives Arrow a file system in Python. A process that ends while Arrow's threads read ahead,
     such as after an error in the middle of a stream, then crashes or hangs.
     """
-    store, root = open_store(table.table_uri)
+    store, root = open_store(unquote(table.table_uri) if table.table_uri.startswith("s3") else table.table_uri)
     return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(root, store))
 
 

@@ -16,6 +16,8 @@ import pyarrow.fs as pafs
 from jobs.lake import UserError
 from jobs.lake.store import list_files, open_store
 from jobs.landing.folder import LandingFolder, parse_folder, walk
+from jobs.landing.ready import SUCCESS
+from jobs.landing.toml import FILE_NAME
 from jobs.runtime.entry import error_sentence
 from jobs.runtime.printable import printable
 
@@ -27,9 +29,9 @@ def copy_folder(folder: LandingFolder, out: LandingFolder) -> int:
     """
     if not folder.is_dir():
         raise UserError(f"landing folder {folder} does not exist; check --data")
-    source, (target, root) = open_store(str(folder))[0], open_store(str(out))
+    (source, _), (target, root) = open_store(str(folder)), open_store(str(out))
     stored = {str(file.path): file for file in list_files(target, root)}
-    entries = sorted(walk(folder), key=lambda entry: entry.modified)  # _SUCCESS comes last, as it was written last
+    entries = sorted(walk(folder), key=lambda entry: (_rank(entry.name), entry.modified))
     copied = 0
     for entry in entries:
         path = f"{root}/{entry.name}"
@@ -37,14 +39,19 @@ def copy_folder(folder: LandingFolder, out: LandingFolder) -> int:
         if old is None or old.size != entry.size or old.mtime < entry.changed:
             if isinstance(out, Path):
                 target.create_dir(path.rpartition("/")[0], recursive=True)
-            pafs.copy_files(entry.path, path, source_filesystem=source, destination_filesystem=target)
+            pafs.copy_files(open_store(entry.path)[1], path, source_filesystem=source, destination_filesystem=target)
             copied += 1
     return copied
 
 
+def _rank(name: str) -> int:
+    """When to copy a file: landing.toml first, because it says how to read the others; _SUCCESS last."""
+    return {FILE_NAME: 0, SUCCESS: 2}.get(name.rpartition("/")[2], 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.landing.copy", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="landing folder")
+    parser.add_argument("--data", type=parse_folder, required=True, help="landing folder")
     parser.add_argument("--out", type=parse_folder, required=True, help="where to copy it")
     options = parser.parse_args()
     try:

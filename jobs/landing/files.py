@@ -88,7 +88,7 @@ def scan_landing_folder(folder: LandingFolder, landing: Landing) -> Listing:
     raises  UserError if the folder is missing, if a day folder has an impossible date, if a link leads nowhere or out
             of the folder, if a folder or log file cannot be read, or if a name is not UTF-8
     """
-    if not folder.is_dir():
+    if isinstance(folder, Path) and not folder.is_dir():
         raise UserError(f"landing folder {folder} does not exist; give --data (or DATA=) a folder with events.jsonl.gz")
     files, ignored, unread = [], {}, []
     for entry in walk(folder):

@@ -51,7 +51,9 @@ def parse_folder(text: str) -> LandingFolder:
         address = normal_address(text)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return RemotePath(address) if is_remote(address) else Path(text.removeprefix("file://"))
+    if is_remote(address):
+        return RemotePath(address)
+    return Path(address if text.lower().startswith("file:") else text)
 
 
 @dataclass(frozen=True)

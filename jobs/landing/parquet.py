@@ -10,7 +10,7 @@ from pyarrow.fs import FileSystem
 from pyarrow.lib import ArrowException
 
 from jobs.lake.file_system import open_file_system
-from jobs.landing.text import BLOCK_BYTES, MAX_RATIO, Refusal
+from jobs.landing.text import BLOCK_BYTES, MAX_RATIO, STORE_ERROR, Refusal
 from jobs.runtime.executors import send_with_tasks
 
 ROWS_AT_ONCE = 65_536
@@ -97,6 +97,8 @@ def read_parquet_blocks(
             if number != end:
                 raise Refusal(f"has other rows than its footer says in row group {group + 1}; land it again")
     except (OSError, ValueError, MemoryError, ArrowException) as error:
+        if STORE_ERROR in str(error):
+            raise
         reason = str(error).splitlines()[0][:200]
         raise Refusal(f"cannot be read to its end as Parquet ({reason}); land it again") from None
 

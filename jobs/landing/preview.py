@@ -13,7 +13,7 @@ from jobs.landing.lines import describe_reading, split_file
 from jobs.landing.parquet import read_parquet_blocks
 from jobs.landing.parse import REFUSED, read_files
 from jobs.landing.settings import Landing
-from jobs.landing.text import MAX_LINE_BYTES, BoundedInput, Refusal
+from jobs.landing.text import MAX_LINE_BYTES, STORE_ERROR, BoundedInput, Refusal
 
 LINES = 2_000
 HEAD_BYTES = 1 << 20
@@ -82,7 +82,9 @@ def read_head(path: LandingFolder, name: str) -> Head | None:
             return Head(name, "parquet", [_flatten(row) for row in structs])
         with BoundedInput(str(path)) as stream:
             data = stream.read(HEAD_BYTES) or b""
-    except (OSError, Refusal):
+    except (OSError, Refusal) as error:
+        if STORE_ERROR in str(error):
+            raise
         return None
     text, encoding = _decode(data)
     if "\0" in text:

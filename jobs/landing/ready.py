@@ -13,6 +13,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from jobs.lake import Lake, UserError
@@ -51,7 +52,7 @@ def check_readiness(
     raises  UserError if the landing folder is missing, if its landing.toml is wrong or unchecked, or if the time to
             wait is over
     """
-    if not folder.is_dir():
+    if isinstance(folder, Path) and not folder.is_dir():  # in an object store, a folder is there with its first file
         raise UserError(f"landing folder {folder} does not exist; create it, or check --data (or DATA=)")
     if any((folder / name / SUCCESS).exists() for name in list_day_folders(day)):
         return Readiness(True, f"the folder of {day} holds {SUCCESS}")

@@ -28,6 +28,7 @@ OTHER_FORMATS = {  # how files begin that are neither JSON nor CSV: what they ar
     b"Obj\x01": ("Avro", "convert it to Parquet"),
     b"ORC": ("ORC", "convert it to Parquet"),
 }
+STORE_ERROR = "AWS Error"  # the object store did not answer: the file itself may be whole
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 
 
@@ -64,6 +65,8 @@ class BoundedInput(io.RawIOBase):
         try:
             data = self._stream.read(len(buffer))
         except OSError as error:  # such as a file that is cut off
+            if STORE_ERROR in str(error):
+                raise
             reason = str(error).splitlines()[0]
             raise Refusal(f"cannot be read to its end ({reason}); land it again") from None
         if not self._bytes:

@@ -4,8 +4,10 @@ import gzip
 import json
 import os
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from time import sleep
+from typing import Any
 
 import pyarrow.fs as pafs
 import pytest
@@ -15,7 +17,9 @@ from services import Services
 from jobs import ingest
 from jobs.lake import Lake, UserError
 from jobs.lake.store import COMPLETE, list_files, normal_address, open_store
+from jobs.landing import bronze
 from jobs.landing.check import check_landing
+from jobs.landing.copy import copy_folder
 from jobs.landing.files import list_landing_files
 from jobs.landing.folder import RemotePath, parse_folder
 from jobs.landing.ready import check_readiness
@@ -92,6 +96,58 @@ def test_wait_sees_when_an_object_was_written(store: pafs.FileSystem) -> None:
     assert check_readiness(folder, DAY, Landing(), now).ready
 
 
+def test_wait_waits_for_the_first_file_of_a_folder(store: pafs.FileSystem) -> None:
+    now = datetime.combine(DAY, time(23), UTC)
+    assert not check_readiness(RemotePath("s3://landing/nothing"), DAY, Landing(), now).ready
+    with pytest.raises(UserError, match="holds no log file"):
+        check_readiness(RemotePath("s3://landing/nothing"), DAY, Landing(), now + timedelta(days=2))
+
+
+def test_a_store_that_stops_to_answer_is_no_damaged_file(
+    store: pafs.FileSystem, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(store, "e", f"{DAY}/events.jsonl", event(1))
+    read_lines = bronze.read_lines
+
+    def read_lines_without_a_store(*arguments: Any) -> Any:
+        with monkeypatch.context() as context:
+            context.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+            return read_lines(*arguments)
+
+    monkeypatch.setattr(bronze, "read_lines", read_lines_without_a_store)
+    with pytest.raises(OSError, match="AWS Error"):
+        ingest.run(lake, settings, DAY, data=RemotePath("s3://landing/e"))
+    monkeypatch.undo()
+    ingest.run(lake, settings, DAY, data=RemotePath("s3://landing/e"))
+    assert lake.arrow("silver.events").num_rows == 1
+    assert lake.arrow("bronze.rejects").num_rows == 0
+
+
+def test_a_lake_may_be_in_a_folder_with_a_space(store: pafs.FileSystem) -> None:
+    lake = Lake("s3://lake/my lake", run_id="test")
+    lake.create()
+    assert lake.arrow("ops.runs").num_rows == 0
+
+
+def test_copying_puts_the_settings_first_and_the_marker_last(
+    store: pafs.FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_SUCCESS", "landing.toml", "events 1%.jsonl"):
+        (tmp_path / name).write_text("x")
+    sleep(1.1)  # the store knows whole seconds
+    copied, copy_files = [], pafs.copy_files
+
+    def copy_and_note(source: str, target: str, **options: Any) -> None:
+        copied.append(target.rpartition("/")[2])
+        copy_files(source, target, **options)
+
+    monkeypatch.setattr(pafs, "copy_files", copy_and_note)
+    out = RemotePath("s3://landing/copied")
+    assert [copy_folder(tmp_path, out), copy_folder(tmp_path, out)] == [3, 0]
+    assert copied == ["landing.toml", "events 1%.jsonl", "_SUCCESS"]
+    assert len(list(list_files(store, "landing/copied"))) == 3
+
+
 def test_check_landing_proposes_a_file_in_the_store(store: pafs.FileSystem) -> None:
     line: Line = {"userId": "u", "productId": "p1", "type": "view", "time": f"{DAY}T10:00:00Z"}
     land(store, "d", "log.json", *[line] * 9)
@@ -125,7 +181,7 @@ def test_pages_and_unfinished_work_are_kept_in_the_store(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("address", "normal"),
     [
-        ("s3a://bucket/lake/", "s3://bucket/lake"),
+        ("s3a://bucket//lake/", "s3://bucket/lake"),
         ("S3://bucket", "s3://bucket"),
         ("file:///data/my%20lake", "/data/my lake"),
         ("file:/data/lake", "/data/lake"),
@@ -136,9 +192,11 @@ def test_an_address_is_written_in_one_way(address: str, normal: str) -> None:
     assert normal_address(address) == normal
 
 
-@pytest.mark.parametrize("address", ["hdfs://name:9000/lake", "s3://", "https://bucket/lake"])
+@pytest.mark.parametrize(
+    "address", ["hdfs://name/lake", "s3://", "s3://a b/lake", "https://b/lake", "file://data/lake"]
+)
 def test_an_address_that_cannot_be_used_is_refused(address: str) -> None:
-    with pytest.raises(UserError, match="s3://bucket/folder"):
+    with pytest.raises(UserError, match=r"s3://bucket/folder|file:///folder"):
         normal_address(address)
 
 
