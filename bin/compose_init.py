@@ -22,6 +22,7 @@ def main() -> None:
     with open(os.open(ENV_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
         file.write("\n" if known and not known.endswith("\n") else "")
         file.writelines(f"{name}={value}\n" for name, value in missing.items())
+    ENV_FILE.chmod(0o600)
     print(f"{ENV_FILE} has all passwords; {len(missing)} are new")
 
 
