@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from lake_state import REPOSITORY
 from services import ServiceError, Services, free_port
+from spark_server import is_listening
 
 WEED = REPOSITORY / ".venv/jobs/bin/weed"
 PARTS = ("master", "volume", "filer", "s3")
@@ -32,7 +32,7 @@ def start_object_store(services: Services, folder: Path, buckets: tuple[str, ...
     for part, (http, grpc) in ports.items():
         command += [f"-{part}.port={http}", f"-{part}.port.grpc={grpc}"]
     services.start("object-store", command, dict(os.environ))
-    services.wait_until_ready("the S3 store", lambda: _answers(ports["s3"][0]) and _answers(ports["filer"][0]))
+    services.wait_until_ready("the S3 store", lambda: _answers(ports["s3"]) and _answers(ports["filer"]))
     existing = _run_shell(ports, "s3.bucket.list")
     for bucket in buckets:
         if f"{bucket}\t" not in existing:
@@ -68,7 +68,5 @@ def _run_shell(ports: dict[str, list[int]], command: str) -> str:
     return shown.stdout
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _answers(ports: list[int]) -> bool:
+    return is_listening(f"http://127.0.0.1:{ports[0]}")

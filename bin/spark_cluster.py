@@ -49,7 +49,8 @@ def _start_worker(services: Services, folder: Path, name: str, master: str, sett
     home = WORKER_ENVIRONMENT / SPARK_HOME
     env |= {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LOCAL_DIRS": str(folder / "local"), "SPARK_HOME": str(home)}
     command = [f"{home}/bin/spark-class", "org.apache.spark.deploy.worker.Worker", master]
-    command += ["--host", "127.0.0.1", "--cores", "1", "--memory", WORKER_MEMORY, "--work-dir", str(folder / "work")]
+    command += ["--host", "127.0.0.1", "--cores", "1", "--memory", WORKER_MEMORY]
+    command += ["--work-dir", str(folder / "applications")]
     command += ["--webui-port", str(free_port()), "--properties-file", str(settings)]
     services.start(name, command, env, cwd=folder)
 

@@ -16,7 +16,7 @@ master)
   exec "$SPARK_HOME/bin/spark-class" $class.master.Master --host spark-master --port 7077 --properties-file /tmp/spark.conf ;;
 worker)
   exec "$SPARK_HOME/bin/spark-class" $class.worker.Worker spark://spark-master:7077 --host "$(hostname)" \
-    --cores "${SPARK_WORKER_CORES:-1}" --memory "${SPARK_WORKER_MEMORY:-2g}" --work-dir /tmp/work \
+    --cores "${SPARK_WORKER_CORES:-1}" --memory "${SPARK_WORKER_MEMORY:-2g}" --work-dir /tmp/applications \
     --properties-file /tmp/spark.conf ;;
 connect)
   exec "$SPARK_HOME/bin/spark-submit" --master spark://spark-master:7077 --properties-file /tmp/spark.conf \
