@@ -19,6 +19,7 @@ from jobs.item_pairs.swing_batches import ITEMS_PER_BATCH, SCORES_DDL, make_swin
 from jobs.lake import JobResult, Lake, arrow_dataset
 from jobs.lake.checks import check
 from jobs.lake.metrics import replace_metrics
+from jobs.lake.session import compute_once
 from jobs.lake.staging import Staging
 from jobs.landing.cancels import register_cancelled
 from jobs.runtime.entry import main
@@ -36,7 +37,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     report_step("finding who acted on what")
     lake.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", ITEMS_PER_BATCH)
     register_cancelled(lake, after + timedelta(days=1), day)
-    items = lake.transform("swing_items", **window).persist()
+    items = compute_once(lake.transform("swing_items", **window))
     items.createOrReplaceTempView("swing_items")
     users = lake.transform(
         "swing_users", **window, items_per_user=caps.items_per_user, users_per_item=caps.users_per_item

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.contracts import ROOT
 from jobs.lake.errors import UserError
@@ -47,6 +47,16 @@ def spark_session(warehouse: str) -> SparkSession:
     session = builder.config("spark.sql.warehouse.dir", warehouse).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def compute_once(rows: DataFrame) -> DataFrame:
+    """Compute rows that several queries read, and keep them until `unpersist`.
+
+    `persist` alone computes them when the first query reads them. If two parts of a query do so at the same time, Spark
+    can take the unfinished rows for an empty table, and the result is wrong without an error (SPARK-57547).
+    """
+    rows.persist().count()
+    return rows
 
 
 def check_log_store(session: SparkSession) -> None:

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
 from jobs.lake.lake import read_transform
+from jobs.lake.session import compute_once
 from jobs.lake.staging import Staging
 from jobs.landing.accounting import LineCount, count_rejected
 from jobs.landing.files import KINDS, Listing
@@ -58,7 +59,7 @@ def land_lines(
 def _keep_older_lines(lake: Lake, kind: str, rows: DataFrame | pa.Table, loose: list[str]) -> DataFrame | pa.Table:
     """Add the lines that files outside day folders no longer have (see sql/transforms/merge_lines_<kind>.sql)."""
     if isinstance(rows, DataFrame):
-        rows = rows.persist()
+        rows = compute_once(rows)
         is_of_loose = F.col("file").isin(loose)
         rows.where(is_of_loose).createOrReplaceTempView("new_lines")
         return rows.where(~is_of_loose).unionByName(lake.transform(f"merge_lines_{kind}", files=loose))

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
 from jobs.lake.lake import lake_root
+from jobs.lake.session import compute_once
 from tests.jobs.lake_rows import DAY
 
 
@@ -52,3 +54,11 @@ def test_a_table_whose_log_is_cut_off_is_named(lake: Lake) -> None:
     commit.write_bytes(commit.read_bytes()[:40])
     with pytest.raises(UserError, match=r"table silver\.items in .* is damaged"):
         Lake(lake.root).create()
+
+
+def test_rows_computed_once_need_their_source_no_more(lake: Lake, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"number": range(3)}), tmp_path / "rows.parquet")
+    rows = compute_once(lake.spark.read.parquet(str(tmp_path / "rows.parquet")))
+    (tmp_path / "rows.parquet").unlink()
+    assert {row["number"] for row in rows.collect()} == {0, 1, 2}
+    rows.unpersist()
