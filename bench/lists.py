@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.lake import Lake, UserError
-from jobs.ranking.lists import find_active_users, find_candidates, rank_candidates
+from jobs.ranking.lists import find_active_users, load_sources, rank_candidates
 from jobs.ranking.scoring import Scorer
 from jobs.ranking.settings import GENERATED, SOURCES
 from jobs.ranking.yesterdays_lists import load_ranks
@@ -80,8 +80,8 @@ def make_lists(
     """Rows `user_id, item_id, rank` of the users [users]. way: the settings of [recommend] that it changes"""
     recommend = settings.recommend.model_copy(update=way | {"exclude_seen": True})
     changed = settings.model_copy(update={"recommend": recommend})
-    candidates = find_candidates(lake, changed, day, scorer, users)
-    user, rank, item, _, _ = rank_candidates(scorer, users, candidates, recommend)
+    sources = load_sources(lake, changed, day, scorer)
+    user, rank, item, _, _ = rank_candidates(scorer, users, sources, recommend)
     return pa.table({"user_id": scorer.users.take(user), "item_id": scorer.items.ids.take(item), "rank": rank})
 
 

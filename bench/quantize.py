@@ -53,9 +53,9 @@ from jobs.codebooks.settings import Quantizer
 from jobs.encoders.location import encoder_location
 from jobs.encoders.settings import Encoder
 from jobs.runtime.progress import progress
-from models.candidates import find_neighbours
 from models.encoder import embedder
 from models.encoder.sentence_embedder import SentenceEmbedder
+from models.neighbours import find_neighbours
 from models.quantizers import KINDS, Codebook, ResKmeansFSQ, fit, measure_health, measure_rebuild_errors
 from models.quantizers.decoding import fit_decode_tables
 from models.quantizers.distinct import find_distinct_rows

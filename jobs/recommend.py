@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from jobs.lake import JobResult, Lake, UserError
 from jobs.lake.contracts import contracts
 from jobs.lake.metrics import metric_rows, replace_metrics
-from jobs.ranking.lists import find_active_users, find_candidates, name_sources, rank_candidates
+from jobs.ranking.lists import find_active_users, load_sources, name_sources, rank_candidates
 from jobs.ranking.scoring import Scorer
 from jobs.release.decisions import candidate_versions, load_decision, write_lists_versions
 from jobs.reporting.example_users import load_first_recommendations
@@ -47,7 +47,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
 def _write_lists(lake: Lake, settings: Settings, day: date, model_uri: str) -> JobResult:
     scorer = Scorer.load(lake, settings, day, model_uri)
     users = find_active_users(scorer.histories, settings, day)
-    candidates = find_candidates(lake, settings, day, scorer, users)
+    candidates = load_sources(lake, settings, day, scorer)
     user, rank, item, score, sources = rank_candidates(scorer, users, candidates, settings.recommend)
     if len(users) and not len(user) and "popular" not in settings.recommend.sources:
         sources = ", ".join(settings.recommend.sources)

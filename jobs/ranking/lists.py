@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,8 @@ from jobs.ranking.scoring import Scorer
 from jobs.ranking.settings import GENERATED, SOURCES, Recommend
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
-from models.candidates import OFFSET, Candidates, find_neighbours, select_candidates
+from models.candidates import OFFSET, CandidateSources, Lists
+from models.neighbours import find_neighbours
 from models.ranker.histories import EventPart, Histories, Int64s
 from models.ranker.training import predict
 
@@ -34,17 +34,16 @@ def find_active_users(histories: Histories, settings: Settings, day: date) -> In
     return np.flatnonzero(has_events & (last >= _first_active_moment(settings, day)))
 
 
-def find_candidates(lake: Lake, settings: Settings, day: date, scorer: Scorer, users: Int64s) -> Iterator[Candidates]:
-    """The items to rank for each user in turn, from the `[recommend] sources`. Their numbers are places in SOURCES."""
-    sources = settings.recommend.sources
-    nothing = np.zeros(0, np.int64)
-    nothing_made = Histories.from_parts(np.zeros(len(scorer.users), np.int64), [])
-    return select_candidates(
-        scorer.histories,
-        users,
-        pairs=_load_kept_pairs(lake, scorer.items, day) if "pairs" in sources else (nothing, nothing),
+def load_sources(lake: Lake, settings: Settings, day: date, scorer: Scorer) -> CandidateSources:
+    """Where candidates come from: the `[recommend] sources`. Their numbers are places in SOURCES."""
+    sources, nothing = settings.recommend.sources, np.zeros(0, np.int64)
+    n_users, n_items = len(scorer.users), len(scorer.items.ids)
+    pairs = _load_kept_pairs(lake, scorer.items, day) if "pairs" in sources else (nothing, nothing)
+    no_lists = Lists(np.zeros(n_users + 1, np.int64), nothing)
+    return CandidateSources(
+        pairs=Lists.from_pairs(*pairs, n_items),
         neighbours=find_neighbours(scorer.items.vectors, NEIGHBOURS if "neighbours" in sources else 0),
-        generated=[_load_generated(lake, scorer, day, name) if name in sources else nothing_made for name in GENERATED],
+        generated=[_load_generated(lake, scorer, day, name) if name in sources else no_lists for name in GENERATED],
         popular=_order_by_popularity(scorer.histories, settings, day) if "popular" in sources else nothing,
         triggers=TRIGGERS,
         count=settings.recommend.candidates,
@@ -53,19 +52,15 @@ def find_candidates(lake: Lake, settings: Settings, day: date, scorer: Scorer, u
 
 
 def rank_candidates(
-    scorer: Scorer, users: Int64s, candidates: Iterator[Candidates], settings: Recommend
+    scorer: Scorer, users: Int64s, sources: CandidateSources, settings: Recommend
 ) -> tuple[pa.Array, ...]:
-    """User index, rank, item index, score and sources of the K best candidates of each user; ties by item index.
-
-    candidates  of each of the users in turn
-    """
+    """User index, rank, item index, score and sources of the K best candidates of each user; ties by item index."""
     report_progress, parts = progress("ranking for users"), []
     step = max(EVENTS_AT_ONCE // (settings.candidates * sum(scorer.model.design.ks)), 1)
     for start in range(0, len(users), step):
-        part = list(islice(candidates, step))
-        user = np.repeat(users[start : start + step], [len(of_user.items) for of_user in part])
-        target, sources, votes = (np.concatenate(column) for column in zip(*part, strict=True))
-        if len(target):
+        found = sources.find(scorer.histories, users[start : start + step])
+        if len(found.rows):
+            user, target, votes = users[start + found.rows], found.items, found.votes
             inputs, _ = scorer.build_inputs(user, target)
             score = predict(scorer.model, inputs)[:, 0].astype(np.float64)
             order, rank = _rank_within(user, target, score)
@@ -74,7 +69,7 @@ def rank_candidates(
                 order, rank = _rank_within(user, target, votes)
             best = order[rank <= settings.k]
             rank = rank[rank <= settings.k].astype(np.int32)
-            parts.append((user[best], rank, target[best], score[best], sources[best]))
+            parts.append((user[best], rank, target[best], score[best], found.sources[best]))
         report_progress(min(start + step, len(users)), len(users))
     columns = zip(*parts, strict=True) if parts else [[np.zeros(0, np.int64)]] * 5
     return tuple(pa.array(np.concatenate(column)) for column in columns)
@@ -116,8 +111,8 @@ def _load_kept_pairs(lake: Lake, items: ItemFeatures, day: date) -> tuple[Int64s
     return np.concatenate([a[is_known], b[is_known]]), np.concatenate([b[is_known], a[is_known]])
 
 
-def _load_generated(lake: Lake, scorer: Scorer, day: date, source: str) -> Histories:
-    """What `generate` found for each user, written as histories in which the rank is the time."""
+def _load_generated(lake: Lake, scorer: Scorer, day: date, source: str) -> Lists:
+    """What `generate` found for each user."""
     where = (ds.field("day") == day) & (ds.field("source") == source)
 
     def read_parts() -> Iterator[EventPart]:
@@ -131,4 +126,5 @@ def _load_generated(lake: Lake, scorer: Scorer, day: date, source: str) -> Histo
     counts = np.zeros(len(scorer.users), np.int64)
     for user, *_ in read_parts():
         counts += np.bincount(user, minlength=len(counts))
-    return Histories.from_parts(counts, read_parts(), file_backed_zeros)
+    by_rank = Histories.from_parts(counts, read_parts(), file_backed_zeros)  # the rank is the time
+    return Lists(by_rank.offsets, by_rank.items)

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import pyarrow.compute as pc
 
-from jobs.ranking.lists import find_active_users, find_candidates, rank_candidates
+from jobs.ranking.lists import find_active_users, load_sources, rank_candidates
 from jobs.ranking.scoring import Scorer
 from models.candidates import OFFSET
 from tests.chain import LAST, Chain
@@ -18,8 +18,7 @@ def test_a_list_joins_the_ranks_of_the_ranker_and_of_what_was_generated(ran: Cha
     lists: dict[str, dict[str, list[str]]] = {}
     for order, k in (("ranker", settings.recommend.candidates), ("fused", settings.recommend.k)):
         changed = settings.recommend.model_copy(update={"order": order, "k": k})
-        candidates = find_candidates(lake, settings, LAST, scorer, users)
-        user, _, item, *_ = rank_candidates(scorer, users, candidates, changed)
+        user, _, item, *_ = rank_candidates(scorer, users, load_sources(lake, settings, LAST, scorer), changed)
         lists[order] = defaultdict(list)
         for name, item_id in zip(
             scorer.users.take(user).to_pylist(), scorer.items.ids.take(item).to_pylist(), strict=True
