@@ -24,6 +24,7 @@ from jobs.lake.lake import Lake
 
 TABLE = "ops.run_versions"
 NOT_PINNED = ("gold.releases", "ops.")
+MAINTENANCE = ("OPTIMIZE", "VACUUM START", "VACUUM END")
 
 
 def pin_run(lake: Lake, versions: dict[str, int], job: str, day: date) -> None:
@@ -31,9 +32,7 @@ def pin_run(lake: Lake, versions: dict[str, int], job: str, day: date) -> None:
 
     versions  the newest version of each table
     """
-    newest = {
-        name: version for name, version in versions.items() if not name.startswith("ops.") and name != "gold.releases"
-    }
+    newest = {name: version for name, version in versions.items() if not name.startswith(NOT_PINNED)}
     if lake.dag_run is None:
         lake.pins = newest
         return
@@ -89,6 +88,9 @@ def was_rewritten(lake: Lake, name: str, days: list[date]) -> bool:
     """Whether another run has written these days of a table after the version that this run reads."""
     is_of_days = [("day", "in", list(map(str, days)))]
     read, newest = DeltaTable(lake.path(name), version=lake.pins.get(name)), DeltaTable(lake.path(name))
+    commits = newest.history(newest.version() - read.version()) if newest.version() > read.version() else []
+    if all(commit["operation"] in MAINTENANCE for commit in commits):  # `maintain` changes files, but no rows
+        return False
     return set(read.file_uris(is_of_days)) != set(newest.file_uris(is_of_days))
 
 

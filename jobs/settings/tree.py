@@ -24,6 +24,7 @@ from jobs.encoders.settings import Align, Encoder
 from jobs.generation.settings import Generator
 from jobs.item_pairs.settings import Ask, Judge, Pairs, TwoTower
 from jobs.lake.errors import UserError
+from jobs.lake.settings import Maintain
 from jobs.landing.settings import Landing, Logs
 from jobs.ranking.settings import Ranker, Recommend
 from jobs.release.settings import Gate
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     ranker: Ranker = Ranker()
     gate: Gate = Gate()
     recommend: Recommend = Recommend()
+    maintain: Maintain = Maintain()
 
     @classmethod
     def settings_customise_sources(
