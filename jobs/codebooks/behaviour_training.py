@@ -15,7 +15,7 @@ from torch import Tensor
 from jobs.codebooks.behaviour import DIM, TABLE, VERSION, ItemBehaviour, load_behaviour
 from jobs.encoders.vectors import vectors_column
 from jobs.lake import Lake, UserError
-from jobs.lake.arrow import distinct_strings
+from jobs.lake.arrow import distinct_strings, large_parts
 from jobs.lake.contracts import contracts
 from jobs.lake.run_state import check_nothing_newer_is_replaced, share
 from jobs.landing.cancels import load_cancelled
@@ -86,9 +86,9 @@ def _load_edges(lake: Lake, settings: Settings, day: date) -> tuple[pa.Array, pa
             f"no item has a vector from behaviour: no known user clicked, bought or liked anything from {since} to"
             f" {day}; land these days, raise [quantizer] behaviour_days, or set [quantizer] vectors to text"
         )
-    edges = [np.zeros(0, np.int64)]  # of each batch, as one number: user * items + item
-    for batch in read(["user_id", "item_id"]):
-        user, item = (pc.index_in(batch[name], ids) for name, ids in (("user_id", users), ("item_id", items)))
+    edges = [np.zeros(0, np.int64)]  # of each part, as one number: user * items + item
+    for part in large_parts(read(["user_id", "item_id"]), len(users) + len(items)):
+        user, item = (pc.index_in(part[name], ids) for name, ids in (("user_id", users), ("item_id", items)))
         edges.append(np.unique(user.to_numpy().astype(np.int64) * len(items) + item.to_numpy()))
     return items, users, np.divmod(np.unique(np.concatenate(edges)), len(items))
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from jobs.codebooks.store import find_live_codebook
 from jobs.encoders.tuned_encoders import live_encoder
 from jobs.encoders.vectors import dated_vectors
 from jobs.lake import Lake, UserError
-from jobs.lake.arrow import distinct_strings
+from jobs.lake.arrow import distinct_strings, large_parts
 from jobs.ranking.items import ItemIndex
 from jobs.settings.tree import Settings
 from models.generator import Design
@@ -122,11 +123,10 @@ def load_unique_codes(lake: Lake, items: ItemIndex, version: str, day: date) -> 
 
 def read_columns(lake: Lake, items: ItemIndex, names: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The index of each item that silver.items has, and its values in these columns."""
-    for batch in lake.batches("silver.items", ["item_id", *names]):
-        places = items.index_of(batch["item_id"]).tolist()
-        yield from (
-            (place, row) for place, row in zip(places, batch.select(names).to_pylist(), strict=True) if place >= 0
-        )
+    for part in large_parts(lake.batches("silver.items", ["item_id", *names]), len(items.ids)):
+        places = items.index_of(part["item_id"]).tolist()
+        rows = chain.from_iterable(batch.to_pylist() for batch in part.select(names).to_batches())
+        yield from ((place, row) for place, row in zip(places, rows, strict=True) if place >= 0)
 
 
 def load_item_texts(lake: Lake, items: ItemIndex) -> list[str]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.lake import Lake
-from jobs.lake.arrow import distinct_strings, file_backed_zeros, merge_stream
+from jobs.lake.arrow import distinct_strings, file_backed_zeros, large_parts, merge_stream
 from jobs.ranking.event_log import POSITIVE, CancelledPurchases, EventLog, microseconds
 from jobs.ranking.items import ItemIndex
 from jobs.settings.tree import Settings
@@ -81,15 +81,17 @@ def _sort_into_histories(log: EventLog, counts: pa.Table, users: pa.Array, items
     purchase = EVENT_KINDS["purchase"]
 
     def read_parts() -> Iterator[EventPart]:
-        for batch in log.read(["user_id", "item_id", "ts", "seq", "event"]):
-            events = batch.filter(pc.is_in(batch["user_id"], users))
+        batches = log.read(["user_id", "item_id", "ts", "seq", "event"])
+        for part in large_parts(batches, len(users) + len(items.ids)):
+            user = pc.index_in(part["user_id"], users)
+            events, user = part.filter(user.is_valid()), user.drop_null()
             kind = pc.fill_null(pc.index_in(events["event"], names), ~purchase)  # a cancel
             yield (
-                pc.index_in(events["user_id"], users).to_numpy(zero_copy_only=False),
+                user.to_numpy(),
                 microseconds(events["ts"]),
                 pc.fill_null(events["seq"], 0).to_numpy(),
                 items.index_of(events["item_id"]),
-                kind.to_numpy(zero_copy_only=False),
+                kind.to_numpy(),
             )
 
     counts = counts.filter(pc.is_in(counts["values"], users))

@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs.lake import Lake
-from jobs.lake.arrow import file_backed_zeros
+from jobs.lake.arrow import file_backed_zeros, large_parts
 from jobs.ranking.items import ItemFeatures
 from jobs.ranking.scoring import Scorer
 from jobs.ranking.settings import GENERATED, SOURCES, Recommend
@@ -116,9 +116,10 @@ def _load_generated(lake: Lake, scorer: Scorer, day: date, source: str) -> Lists
     where = (ds.field("day") == day) & (ds.field("source") == source)
 
     def read_parts() -> Iterator[EventPart]:
-        for batch in lake.batches("gold.generated", ["user_id", "rank", "item_id"], where):
-            user = pc.fill_null(pc.index_in(batch["user_id"], scorer.users), -1).to_numpy().astype(np.int64)
-            item, rank = scorer.items.index_of(batch["item_id"]), batch["rank"].to_numpy().astype(np.int64)
+        batches = lake.batches("gold.generated", ["user_id", "rank", "item_id"], where)
+        for part in large_parts(batches, len(scorer.users) + len(scorer.items.ids)):
+            user = pc.fill_null(pc.index_in(part["user_id"], scorer.users), -1).to_numpy().astype(np.int64)
+            item, rank = scorer.items.index_of(part["item_id"]), part["rank"].to_numpy().astype(np.int64)
             is_known = (user >= 0) & (item >= 0)
             no_values = np.zeros(is_known.sum(), np.int64)
             yield user[is_known], rank[is_known], no_values, item[is_known], no_values

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from jobs.lake import Lake, arrow_dataset
-from jobs.lake.arrow import file_backed_zeros
+from jobs.lake.arrow import file_backed_zeros, large_parts
 from jobs.landing.cancels import CANCELLED, load_cancelled
 from jobs.ranking.event_log import CancelledPurchases, microseconds, read_without
 from jobs.ranking.items import ItemIndex
@@ -76,6 +76,7 @@ def _read_parts(
 ) -> Iterator[Events]:
     """Users, items and times of the events, without the cancelled purchases."""
     read = partial(lake.batches, "silver.events", where=where, version=version)
-    for batch in read_without(read, cancelled, ["user_id", "item_id", "ts"]):
-        user = pc.fill_null(pc.index_in(batch["user_id"], users), -1).to_numpy(zero_copy_only=False)
-        yield user.astype(np.int32), items.index_of(batch["item_id"]).astype(np.int32), microseconds(batch["ts"])
+    batches = read_without(read, cancelled, ["user_id", "item_id", "ts"])
+    for part in large_parts(batches, len(users) + len(items.ids)):
+        user = pc.fill_null(pc.index_in(part["user_id"], users), -1).to_numpy()
+        yield user.astype(np.int32), items.index_of(part["item_id"]).astype(np.int32), microseconds(part["ts"])

@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 
 from jobs.lake import Lake
-from jobs.lake.arrow import distinct_strings, merge_stream
+from jobs.lake.arrow import distinct_strings, large_parts, merge_stream
 from jobs.ranking.dataset import load_dataset
 from jobs.ranking.items import ItemFeatures
 from jobs.settings.tree import Settings
@@ -66,3 +66,11 @@ def test_parts_are_merged_when_they_outgrow_the_result_so_far() -> None:
     assert max(merged_sizes) <= 3 * len(part)
     assert len(merged_sizes) <= 500 / 2 + 3
     assert distinct_strings([]).to_pylist() == []
+
+
+def test_a_stream_is_read_in_parts_that_have_as_many_rows_as_there_are_ids() -> None:
+    batches = [pa.record_batch({"n": range(start, start + 40)}) for start in range(0, 400, 40)]
+    parts = list(large_parts(iter(batches), 100))
+    assert [len(part) for part in parts] == [120, 120, 120, 40]
+    assert pa.concat_tables(parts)["n"].to_pylist() == list(range(400))
+    assert list(large_parts(iter([]), 100)) == []
