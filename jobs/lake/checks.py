@@ -2,15 +2,10 @@
 
 import logging
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from datetime import date
 from html import escape
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,19 +15,23 @@ import great_expectations as gx
 import pandas as pd
 from great_expectations.checkpoint.checkpoint import CheckpointResult
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
-from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
 from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
 from great_expectations.expectations import UnexpectedRowsExpectation
 
 from jobs.lake import Lake, UserError
+from jobs.lake.docs_store import ArrowStoreBackend
 from jobs.lake.lake import SPARK_FROM_ROWS
 from jobs.lake.metrics import metric_rows
-from jobs.lake.store import is_remote
-from jobs.runtime.locks import lock_file
 from jobs.runtime.printable import printable_page
 
 logging.getLogger("great_expectations").setLevel(logging.ERROR)
-LOCK_LIMIT = 1800.0  # seconds; one check takes some seconds
+DOCS, SITE = "data_docs", "local_site"
+RESULTS_LISTED = 200  # newest ones on the first page: it reads each of them again for every check
 
 
 def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = None) -> list[dict[str, Any]]:
@@ -49,49 +48,40 @@ def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = N
         frame = lake.query(f"SELECT * {rows}", days=days or []).to_pandas(types_mapper=pd.ArrowDtype)
     else:
         frame = lake.sql(f"SELECT * {rows}", days=days or [])
-    with _lock_project(docs_folder(lake).parent):
-        context = _make_context(lake)
-        results = _validate(context, table, suite, frame, examples=0)
-        if not all(result.success for result in results):
-            results = _validate(context, table, suite, frame, examples=20)  # each costs a query, also if none is wrong
+    context = _make_context(lake)
+    results = _validate(context, table, suite, frame, examples=0)
+    if not all(result.success for result in results):
+        results = _validate(context, table, suite, frame, examples=20)  # each costs a query, also if none is wrong
     broken = [result for result in results if not result.success]
     for result in broken:
         if _severity(result) == "warning":
             print(f"warning: {table}: {_title(result)} does not hold", file=sys.stderr)
     if critical := [_title(result) for result in broken if _severity(result) == "critical"]:
-        page = f"{docs_folder(lake)}/index.html"
+        page = f"{lake.root}/{DOCS}/index.html"
         raise UserError(f"{table} breaks {'; '.join(critical)}; nothing was published, see {page}")
     return metric_rows("checks", table, {_title(result): bool(result.success) for result in results})
 
 
-def docs_folder(lake: Lake) -> Path:
-    """The folder of the Data Docs pages: in the lake, or a temporary one if the lake is remote."""
-    root = Path(tempfile.gettempdir()) / "sidereal" if is_remote(lake.root) else Path(lake.root)
-    return root / "data_docs"
-
-
-@contextmanager
-def _lock_project(root: Path) -> Iterator[None]:
-    """Use the files of Great Expectations, `root`/gx, for one check at a time.
-
-    A check that is killed or fails may leave half a file behind. The next check then deletes the folder and starts
-    with a new one.
-    """
-    with lock_file(root / "locks" / "gx", f"check of the tables in {root}", LOCK_LIMIT) as was_left_behind:
-        if was_left_behind and (root / "gx").exists():
-            shutil.rmtree(root / "gx")
-        yield
-
-
 def _make_context(lake: Lake) -> Any:
-    """A Great Expectations project whose pages go to `docs_folder`."""
-    context = gx.get_context(mode="file", project_root_dir=docs_folder(lake).parent)
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs_folder(lake))}
-    site = {"class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}}
-    config: Any = site | {"store_backend": store}
-    context.update_data_docs_site(site_name="local_site", site_config=config)
-    return context
+    """A Great Expectations project that keeps expectations, results and pages in the lake."""
+
+    def place(folder: str, **options: str) -> dict[str, Any]:
+        backend = {"module_name": ArrowStoreBackend.__module__, "class_name": ArrowStoreBackend.__name__}
+        return {"store_backend": backend | {"address": f"{lake.root}/{folder}"} | options}
+
+    defaults = InMemoryStoreBackendDefaults()
+    results = {"class_name": "ValidationResultsStore"} | place("gx/uncommitted/validations", filepath_suffix=".json")
+    suites = {"class_name": "ExpectationsStore"} | place("gx/expectations", filepath_suffix=".json")
+    stores = {defaults.validation_results_store_name: results, defaults.expectations_store_name: suites}
+    index = {"class_name": "DefaultSiteIndexBuilder", "validation_results_limit": RESULTS_LISTED}
+    site = {"class_name": "SiteBuilder", "site_index_builder": index, "show_how_to_buttons": False}
+    config = DataContextConfig(
+        store_backend_defaults=defaults,
+        stores=defaults.stores | stores,
+        data_docs_sites={SITE: site | place(DOCS)},
+        progress_bars=ProgressBarsConfig(globally=False),
+    )
+    return gx.get_context(mode="ephemeral", project_config=config)
 
 
 def _validate(
@@ -134,7 +124,7 @@ def _write_page(context: Any, table: str, run: CheckpointResult) -> None:
             result.result = _escape_texts(result.result)
         context.validation_results_store.set(identifier, validated)
         pages = [identifier, ExpectationSuiteIdentifier(name=table)]
-        context.build_data_docs(site_names=["local_site"], resource_identifiers=pages)
+        context.build_data_docs(site_names=[SITE], resource_identifiers=pages)
 
 
 def _escape_texts(value: Any) -> Any:

@@ -17,28 +17,20 @@ JOB_LIMIT = 3 * 3600.0  # seconds; longer than a task of a usual day takes, shor
 SECONDS_BETWEEN_TRIES = 0.5
 
 
-def lock_job(root: str, name: str, limit: float = JOB_LIMIT) -> AbstractContextManager[object]:
+def lock_job(root: str, name: str, limit: float = JOB_LIMIT) -> AbstractContextManager[None]:
     """Wait until no other run of this job works on the lake at `root`, so that runs of two days do not collide.
 
     An object store has no such lock. There Delta refuses the second of two commits that collide.
 
-    raises  UserError if the other run takes longer than `limit` seconds
+    raises  UserError that names the other run if it takes longer than `limit` seconds
     """
-    return (
-        nullcontext() if is_remote(root) else lock_file(Path(root) / "locks" / name, f"run of {name} on {root}", limit)
-    )
+    path = Path(root) / "locks" / name
+    return nullcontext() if is_remote(root) else _lock_file(path, f"run of {name} on {root}", limit)
 
 
 @contextmanager
-def lock_file(path: Path, purpose: str, limit: float) -> Iterator[bool]:
-    """Hold an exclusive lock on a file, which says who holds it.
-
-    Yields whether the last holder ended without releasing it, such as after a kill.
-
-    purpose  what the holder does, for messages
-    limit    seconds to wait for another holder
-    raises   UserError that names the holder if the wait takes longer
-    """
+def _lock_file(path: Path, purpose: str, limit: float) -> Iterator[None]:
+    """Hold an exclusive lock on a file, which says who holds it. purpose: what the holder does, for messages"""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+") as file:
         deadline = time.monotonic() + limit
@@ -55,11 +47,10 @@ def lock_file(path: Path, purpose: str, limit: float) -> Iterator[bool]:
                     " then run this again"
                 )
             time.sleep(SECONDS_BETWEEN_TRIES)
-        was_left_behind = path.stat().st_size > 0
         file.truncate(0)
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         print(f"process {os.getpid()} on {socket.gethostname()} since {since}", file=file, flush=True)
-        yield was_left_behind
+        yield
         file.truncate(0)
 
 

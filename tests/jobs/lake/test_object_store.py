@@ -78,6 +78,7 @@ def test_a_day_is_landed_from_an_object_store_once(store: pafs.FileSystem, lake:
         assert events == ["e1", "e2", "e3"]
         assert rejects == [f"{DAY}/events 50%.jsonl"]
     assert not list(list_files(store, f"{lake.root[5:]}/staging"))
+    assert "silver.items" in store.open_input_file(f"{lake.root[5:]}/data_docs/index.html").read().decode()
 
 
 def test_folders_that_are_no_logs_are_skipped(store: pafs.FileSystem) -> None:

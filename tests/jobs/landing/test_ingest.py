@@ -16,7 +16,7 @@ from great_expectations import expectations as gxe
 
 from jobs import ingest
 from jobs.lake import JobResult, Lake, UserError
-from jobs.lake.checks import docs_folder
+from jobs.lake.checks import DOCS
 from jobs.settings.tree import Settings, load_settings
 
 DAY1, DAY2, DAY3 = date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)
@@ -263,7 +263,7 @@ def test_a_failed_check_leaves_the_table_unchanged(
     with pytest.raises(UserError, match=r"silver\.events breaks column_values_to_be_between\(value\)"):
         ingest.run(lake, settings, DAY1, data=tmp_path)
     assert lake.arrow("silver.events")["value"].to_pylist() == [None]
-    pages = docs_folder(lake).glob("validations/silver/events/**/*.html")
+    pages = Path(lake.root, DOCS).glob("validations/silver/events/**/*.html")
     assert any("7.25" in page.read_text() for page in pages), "the page of the check shows no wrong value"
 
 

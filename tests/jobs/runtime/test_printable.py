@@ -9,7 +9,7 @@ import pytest
 
 from expectations import silver_items
 from jobs.lake import Lake, UserError
-from jobs.lake.checks import check, docs_folder
+from jobs.lake.checks import DOCS, check
 from jobs.lake.shell import answer
 from jobs.runtime.printable import printable
 from jobs.runtime.progress import steps
@@ -53,7 +53,7 @@ def test_data_docs_show_wrong_values_without_control_characters_or_markup(lake: 
     put(lake, "silver.items", [row | {"content_hash": "wrong\x1b[31m<script>alert(1)</script>"}])
     with pytest.raises(UserError, match="breaks"):
         check(lake, "silver.items", silver_items)
-    pages = "".join(page.read_text() for page in (docs_folder(lake) / "validations").rglob("*.html"))
+    pages = "".join(page.read_text() for page in Path(lake.root, DOCS, "validations").rglob("*.html"))
     assert r"wrong\x1b[31m&lt;script&gt;alert(1)" in pages
     assert "<script>alert" not in pages
     assert "\x1b" not in pages
