@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--kinds", choices=sorted(WAYS), nargs="+", default=list(WAYS))
     flags = parser.parse_args()
     items = load_items(flags.data)
-    near = torch.from_numpy(find_neighbours(items.x, 10))[:SAMPLE_ITEMS]
+    near = torch.from_numpy(find_neighbours(items.x, 10, exact_up_to=len(items.x)))[:SAMPLE_ITEMS]
     rows: list[Row] = []
     for sizes in SIZES:
         for name in flags.kinds:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,18 @@ import httpx
 DAG = "daily"
 END_STATES = ("success", "failed")
 TIMEOUT = 180  # seconds: on a machine that is busy with Spark an answer can take a minute
+PATIENCE = 120  # seconds that a server may fail, such as while its database is started again
 
 
 class AirflowClient:
-    """Calls the API server at `url` as its only user, whose password is in the file `passwords`."""
+    """Calls the API server at `url` as its only user, whose password is in the file `passwords`.
 
-    def __init__(self, url: str, passwords: Path) -> None:
+    between_tries  is called before a request is tried again
+    """
+
+    def __init__(self, url: str, passwords: Path, between_tries: Callable[[], None] = lambda: None) -> None:
         self.http = httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False)
-        self.passwords = passwords
+        self.passwords, self.between_tries = passwords, between_tries
 
     def is_up(self) -> bool:
         """Say whether the API server answers, and log in if it does."""
@@ -78,6 +84,16 @@ class AirflowClient:
         return list(self._call("GET", f"/dagRuns/{run_id}/taskInstances")["task_instances"])
 
     def _call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
-        response = self.http.request(method, f"/api/v2/dags/{DAG}{path}", json=body or None)
-        response.raise_for_status()
-        return dict(response.json())
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                response = self.http.request(method, f"/api/v2/dags/{DAG}{path}", json=body or None)
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                if response.status_code < 500 or time.monotonic() > deadline:
+                    response.raise_for_status()
+                    return dict(response.json())
+            self.between_tries()
+            time.sleep(1)

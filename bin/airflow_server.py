@@ -20,7 +20,7 @@ def start_airflow(
     env = {**airflow_environment(state.airflow_home, host, port), **extra_env, "LAKE": state.lake}
     prepare_database(env)
     started_at = datetime.now(UTC)
-    client = AirflowClient(server_address(host, port), state.airflow_home / "passwords.json")
+    client = AirflowClient(server_address(host, port), state.airflow_home / "passwords.json", services.check)
     services.start("api-server", [str(AIRFLOW), "api-server"], env)
     services.start("dag-processor", [str(AIRFLOW), "dag-processor"], env)
     services.start("scheduler", [str(AIRFLOW), "scheduler", "--skip-serve-logs"], env)

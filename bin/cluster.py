@@ -2,7 +2,8 @@
 
 PostgreSQL, an S3 store, MLflow's server, Spark's master with two workers and a Connect server, and Airflow run as
 processes of this machine. The logs are in s3://landing and the tables in s3://lake. FROM, TO, PROFILE and DATA are
-those of `make run`. What the services store stays in `.state/s3-lake-...`, and the next call goes on with it.
+those of `make run`. What the services store stays in `.state/s3-lake-...`, and the next call goes on with it. A service
+that ends is started again, and the run goes on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from services import Services, free_port
 from spark_cluster import start_spark_cluster
 
 LAKE, LANDING = "s3://lake", "s3://landing"
+RESTARTS = 5  # of each service
 OTHER_STORE = ("SPARK_REMOTE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3")  # they would lead to services elsewhere
 
 
@@ -72,4 +74,4 @@ def run_on_cluster(state: LakeState, services: Services, console: Console) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(run_command("make cluster", LAKE, run_on_cluster))
+    sys.exit(run_command("make cluster", LAKE, run_on_cluster, RESTARTS))

@@ -31,7 +31,9 @@ def start_object_store(services: Services, folder: Path, buckets: tuple[str, ...
     command += [f"-s3.config={folder / 'keys.json'}", "-master.volumeSizeLimitMB=1024", "-volume.max=1000"]
     for part, (http, grpc) in ports.items():
         command += [f"-{part}.port={http}", f"-{part}.port.grpc={grpc}"]
-    services.start("object-store", command, dict(os.environ))
+    # SeaweedFS would also accept the keys in these variables.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    services.start("object-store", command, env)
     services.wait_until_ready("the S3 store", lambda: _answers(ports["s3"]) and _answers(ports["filer"]))
     existing = _run_shell(ports, "s3.bucket.list")
     for bucket in buckets:

@@ -131,7 +131,7 @@ def interrupt(signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal.Signals(signum).name)
 
 
-def run_command(name: str, lake: str, work: Callable[[LakeState, Services, Console], None]) -> int:
+def run_command(name: str, lake: str, work: Callable[[LakeState, Services, Console], None], restarts: int = 0) -> int:
     """Do the work of a command such as `make run`, then stop all services. Returns the exit code."""
     on_signals(interrupt)
     console = Console(highlight=False)
@@ -139,7 +139,7 @@ def run_command(name: str, lake: str, work: Callable[[LakeState, Services, Conso
     state = LakeState(lake)
     os.environ["LAKE"] = state.lake
     state.lock(name)
-    services = Services(state.service_logs)
+    services = Services(state.service_logs, restarts)
     try:
         work(state, services, console)
     except (UserError, ServiceError, TaskFailed) as error:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,7 @@ from lake_state import REPOSITORY
 
 TOKEN = "SERVICES_TOKEN"
 START_TIMEOUT = 180.0  # seconds until a service must answer, on a slow machine
+SECONDS_BEFORE_RESTART = 2.0  # what the process used must be free again
 GRACE_SECONDS = 3.0  # between asking a process to end and killing it
 
 
@@ -31,13 +33,18 @@ class ServiceError(Exception):
 
 
 class Services:
-    """The processes of one run. Their output is in the folder `logs`."""
+    """The processes of one run. Their output is in the folder `logs`.
 
-    def __init__(self, logs: Path) -> None:
-        self.logs = logs
+    restarts  how often each service may end and is started again, as containers are; afterwards its end is an error
+    """
+
+    def __init__(self, logs: Path, restarts: int = 0) -> None:
+        self.logs, self.restarts = logs, restarts
         self.logs.mkdir(parents=True, exist_ok=True)
         self.token = uuid.uuid4().hex
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.launch: dict[str, Callable[[str], subprocess.Popen[bytes]]] = {}
+        self.ended: Counter[str] = Counter()
         command = [sys.executable, __file__, self.token]
         self.guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
@@ -45,26 +52,30 @@ class Services:
         """Start a process in its own session and write its output to the log `<name>.log`."""
         # SPT_NOENV: Airflow renames its processes, which would overwrite the environment that holds the token.
         env = {**env, TOKEN: self.token, "SPT_NOENV": "1"}
-        with open(self.log(name), "wb") as log:
-            self.running[name] = subprocess.Popen(
-                command,
-                env=env,
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+
+        def launch(mode: str) -> subprocess.Popen[bytes]:
+            with open(self.log(name), mode) as log:
+                return subprocess.Popen(
+                    command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
+
+        self.launch[name] = launch
+        self.running[name] = launch("wb")
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
     def check(self) -> None:
-        """Raise ServiceError if a service has ended."""
-        for name, process in self.running.items():
-            if process.poll() is not None:
-                code = process.returncode
-                raise ServiceError(f"{name} ended with code {code}; its log is {self.log(name)}")
+        """Start services again that have ended. Raise ServiceError if one of them has ended too often."""
+        for name, process in list(self.running.items()):
+            if process.poll() is None:
+                continue
+            self.ended[name] += 1
+            if self.ended[name] > self.restarts:
+                raise ServiceError(f"{name} ended with code {process.returncode}; its log is {self.log(name)}")
+            time.sleep(SECONDS_BEFORE_RESTART)
+            print(f"{name} ended with code {process.returncode} and is started again", file=sys.stderr, flush=True)
+            self.running[name] = self.launch[name]("ab")
 
     def wait_until_ready(self, name: str, is_ready: Callable[[], bool]) -> None:
         """Return once `is_ready()`. Raise ServiceError if a service ends, or if this takes too long."""

@@ -12,7 +12,8 @@
 5. `recommend` computes a list of items for every active user by that model, `promote` publishes it, and `report` writes
    a page about the run.
 
-You can clear a task and run it again at any time: a task replaces only the rows of its own day. A task is skipped if
+You can clear a task and run it again: a task replaces only the rows of its own day. If its run is older than a week,
+clear `ingest`, so that the run begins again with the tables as they are. A task is skipped if
 it had nothing to do; its log says why.
 
 **Switch it on.** Runs and backfills wait while the DAG is paused. When you switch it on, it processes the day that has

@@ -1,8 +1,9 @@
 """# maintenance: keep the tables small
 
-Each week, `maintain` merges the small files of every table, and deletes the files of old versions. What releases name
-stays readable: `[maintain] releases` says of how many. It is safe beside a daily run: if both write the same table at
-the same moment, one of them fails and is tried again.
+Each week, `maintain` merges the small files of every table, and deletes the files of old versions. What the newest
+releases name stays readable (`[maintain] releases`, 14 by default). It may run beside a daily run: days that were
+written in the last two days are not merged. If both write one table at the same moment, one of them fails and is
+tried again.
 
 **Switch it on.** It waits while the DAG is paused. You can also trigger it yourself.
 """
@@ -30,5 +31,6 @@ with DAG(
         env={"DAY": "{{ dag_run.run_after | ds }}"},
         append_env=True,
         retries=3,
+        execution_timeout=timedelta(hours=6),
         retry_delay=timedelta(minutes=10),
     )

@@ -47,15 +47,15 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
 def _write_lists(lake: Lake, settings: Settings, day: date, model_uri: str) -> JobResult:
     scorer = Scorer.load(lake, settings, day, model_uri)
     users = find_active_users(scorer.histories, settings, day)
-    candidates = load_sources(lake, settings, day, scorer)
-    user, rank, item, score, sources = rank_candidates(scorer, users, candidates, settings.recommend)
+    sources = load_sources(lake, settings, day, scorer)
+    user, rank, item, score, found_by = rank_candidates(scorer, users, sources, settings.recommend)
     if len(users) and not len(user) and "popular" not in settings.recommend.sources:
-        sources = ", ".join(settings.recommend.sources)
+        names = ", ".join(settings.recommend.sources)
         raise UserError(
-            f"none of {len(users)} users has a candidate: [recommend] sources is {sources}, and these found nothing"
+            f"none of {len(users)} users has a candidate: [recommend] sources is {names}, and these found nothing"
             " that the users have not seen; add popular"
         )
-    columns = [scorer.users.take(user), rank, scorer.items.ids.take(item), score, name_sources(sources)]
+    columns = [scorer.users.take(user), rank, scorer.items.ids.take(item), score, name_sources(found_by)]
     columns += [[scorer.model_version] * len(rank), [day] * len(rank)]
     contract = contracts()[LISTS]
     lake.replace(LISTS, pa.table(dict(zip(contract.names, columns, strict=True)), contract.arrow), day=day)

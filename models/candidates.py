@@ -46,7 +46,7 @@ class Pool(NamedTuple):
         return Pool(self.rows[is_kept], self.items[is_kept])
 
     def keys(self, n_items: int) -> Int64s:
-        """A number for each row and item."""
+        """row * n_items + item: the same number for the same item of the same row."""
         return self.rows * n_items + self.items
 
 
@@ -151,11 +151,15 @@ def _places(rows: Int64s) -> Int64s:
 
 
 def _sort_by_key(keys: Int64s, order: Int64s) -> tuple[Int64s, Int64s, Int64s]:
-    """Sort by key, and within a key by `order`. Returns both, and where each key begins.
+    """Sort by key, and within a key by `order`, both 0 or more. Returns both, and where each key begins.
 
-    Both are sorted as one number, because numpy sorts numbers several times as fast as places of numbers.
+    Both are sorted as one number, because np.sort is several times as fast as np.argsort.
+
+    raises  ValueError if both do not fit into 63 bits
     """
     bits = int(order.max(initial=0)).bit_length()
+    if bits + int(keys.max(initial=0)).bit_length() > 63:
+        raise ValueError("too many users at once: their candidates cannot be numbered")
     packed = np.sort(keys << bits | order)
     keys, order = packed >> bits, packed & ((1 << bits) - 1)
     return keys, order, np.flatnonzero(np.diff(keys, prepend=-1))

@@ -54,9 +54,9 @@ def _search_clusters(vectors: Tensor, known: Tensor) -> Search:
     """An index (faiss's IVF) with 8 bits for each number, so that it takes a quarter of the vectors' memory."""
     import faiss  # slow to import, and small catalogues need none
 
-    dim, n_clusters = vectors.shape[1], round(4 * math.sqrt(len(known)))
-    centres, eight_bits, by = faiss.IndexFlatIP(dim), faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
-    index = faiss.IndexIVFScalarQuantizer(centres, dim, n_clusters, eight_bits, by)
+    dim, n_clusters = vectors.shape[1], min(round(4 * math.sqrt(len(known))), len(known))
+    eight_bits, metric = faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(dim), dim, n_clusters, eight_bits, metric)
     chosen = torch.randperm(len(known), generator=torch.Generator().manual_seed(0))[: TRAINED_ON * n_clusters]
     index.cp.min_points_per_centroid = 1  # no warning about small catalogues
     index.train(vectors[known[chosen.sort().values]].numpy())

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Part = TypeVar("Part", pa.Array, pa.Table)
-MOST_ROWS = 1 << 22  # of a part of a stream, to limit memory
+MOST_BYTES = 1 << 28  # of a part of a stream, to limit memory
 
 
 def rows_with_keys(batch: pa.RecordBatch, key: list[str], wanted: Set[tuple[str, ...]]) -> pa.RecordBatch:
@@ -46,18 +46,18 @@ def merge_stream(parts: Iterable[Part], merge: Callable[[list[Part]], Part]) -> 
 
 
 def large_parts(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
-    """Join the batches of a stream into tables of at least `rows` rows, or of `MOST_ROWS`. The last may have fewer.
+    """Join the batches of a stream into tables of at least `rows` rows, or of `MOST_BYTES`. The last may have fewer.
 
     Arrow makes a hash table of all known IDs each time that it looks up a column. If a part has as many rows as there
     are IDs, this costs no more than the rows themselves, however many IDs there are.
     """
-    waiting, count = list[pa.Table](), 0
+    waiting, count, size = list[pa.Table](), 0, 0
     for batch in batches:
         waiting.append(pa.Table.from_batches([batch]))
-        count += len(batch)
-        if count >= min(rows, MOST_ROWS):
+        count, size = count + len(batch), size + batch.nbytes
+        if count >= rows or size >= MOST_BYTES:
             yield pa.concat_tables(waiting, promote_options="default")
-            waiting, count = [], 0
+            waiting, count, size = [], 0, 0
     if waiting:
         yield pa.concat_tables(waiting, promote_options="default")
 

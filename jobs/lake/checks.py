@@ -49,16 +49,15 @@ def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = N
     else:
         frame = lake.sql(f"SELECT * {rows}", days=days or [])
     context = _make_context(lake)
-    results = _validate(context, table, suite, frame, examples=0)
+    results, page = _validate(context, table, suite, frame, examples=0)
     if not all(result.success for result in results):
-        results = _validate(context, table, suite, frame, examples=20)  # each costs a query, also if none is wrong
+        results, page = _validate(context, table, suite, frame, examples=20)  # each costs a query
     broken = [result for result in results if not result.success]
     for result in broken:
         if _severity(result) == "warning":
             print(f"warning: {table}: {_title(result)} does not hold", file=sys.stderr)
     if critical := [_title(result) for result in broken if _severity(result) == "critical"]:
-        page = f"{lake.root}/{DOCS}/index.html"
-        raise UserError(f"{table} breaks {'; '.join(critical)}; nothing was published, see {page}")
+        raise UserError(f"{table} breaks {'; '.join(critical)}; nothing was published, see {lake.root}/{DOCS}/{page}")
     return metric_rows("checks", table, {_title(result): bool(result.success) for result in results})
 
 
@@ -86,8 +85,11 @@ def _make_context(lake: Lake) -> Any:
 
 def _validate(
     context: Any, table: str, suite: ModuleType, frame: Any, examples: int
-) -> list[ExpectationValidationResult]:
-    """Check the frame and write the page of results, with some `examples` of wrong values for each expectation."""
+) -> tuple[list[ExpectationValidationResult], str]:
+    """Check the frame and write the page of results, with some `examples` of wrong values for each expectation.
+
+    returns  the results, and the page's path below the folder of pages
+    """
     sources = context.data_sources
     source = (
         sources.add_or_update_pandas("rows")
@@ -110,21 +112,23 @@ def _validate(
         result_format={"result_format": "BASIC", "partial_unexpected_count": examples},
     )
     run = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": frame})
-    _write_page(context, table, run)
-    return [result for validated in run.run_results.values() for result in validated.results]
+    page = _write_page(context, table, run)
+    return [result for validated in run.run_results.values() for result in validated.results], page
 
 
-def _write_page(context: Any, table: str, run: CheckpointResult) -> None:
-    """Write the page of a run, and only this page, as there are more every day.
+def _write_page(context: Any, table: str, run: CheckpointResult) -> str:
+    """Write the page of a run, and only this page, as there are more every day. Return its path.
 
     Great Expectations puts wrong values into the page as they are: markup in a log would run in the reader's browser.
     """
-    for identifier, validated in run.run_results.items():
-        for result in validated.results:
-            result.result = _escape_texts(result.result)
-        context.validation_results_store.set(identifier, validated)
-        pages = [identifier, ExpectationSuiteIdentifier(name=table)]
-        context.build_data_docs(site_names=[SITE], resource_identifiers=pages)
+    ((identifier, validated),) = run.run_results.items()
+    for result in validated.results:
+        result.result = _escape_texts(result.result)
+    context.validation_results_store.set(identifier, validated)
+    pages = [identifier, ExpectationSuiteIdentifier(name=table)]
+    context.build_data_docs(site_names=[SITE], resource_identifiers=pages)
+    names: tuple[str, ...] = identifier.to_tuple()  # type: ignore[no-untyped-call]
+    return f"validations/{'/'.join(names)}.html"
 
 
 def _escape_texts(value: Any) -> Any:

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from jobs.lake.lake import Lake
 
 
+# Of versions that are replaced, Delta by default keeps the log for 30 days: afterwards nobody could read what an older
+# release names, even if its files are there.
+PROPERTIES = {"delta.logRetentionDuration": "interval 365 days"}
+
+
 def create_table(lake: "Lake", contract: Contract) -> int:
     """Create a table if it is missing, and add the columns and constraints that it lacks. Returns its version.
 
@@ -25,6 +30,7 @@ def create_table(lake: "Lake", contract: Contract) -> int:
             partition_by=list(contract.partitions),
             mode="ignore",
             description=contract.comment,
+            configuration=PROPERTIES,
         )
     try:
         table = DeltaTable(path, without_files=True)
@@ -38,8 +44,10 @@ def _update_table(lake: "Lake", table: DeltaTable, contract: Contract) -> None:
     known_columns = {field.name for field in table.schema().fields}
     if columns := [column.delta for column in contract.columns if column.name not in known_columns]:
         table.alter.add_columns(columns, commit_properties=lake.commit_properties())
+    known = table.metadata().configuration
+    if any(known.get(key) != value for key, value in PROPERTIES.items()):
+        table.alter.set_table_properties(PROPERTIES, commit_properties=lake.commit_properties())
     if contract.checks:
-        known = table.metadata().configuration
         missing = {key: check for key, check in contract.checks.items() if f"delta.constraints.{key}" not in known}
         if missing:
             table.alter.add_constraint(missing, commit_properties=lake.commit_properties())

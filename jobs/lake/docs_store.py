@@ -49,7 +49,10 @@ class ArrowStoreBackend(TupleStoreBackend):
         return [key for key in keys if key and not self.is_ignored_key(key)]  # type: ignore[no-untyped-call]
 
     def remove_key(self, key: Key) -> Any:
-        """Removes nothing: a check would take the page that another one is just writing for one without results."""
+        """Keep everything. Of two checks at once, one would delete the page that the other has just written.
+
+        It does not know the other's result yet, and Great Expectations deletes pages without a result.
+        """
         return False
 
     def _has_key(self, key: Key) -> bool:

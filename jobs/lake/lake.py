@@ -73,12 +73,14 @@ class Lake(LakeReader):
         if isinstance(rows, pa.Table):
             rows = rows.select(contract.names).cast(contract.arrow)
         if isinstance(rows, pa.Table | pa.RecordBatchReader):
+            predicate = where or partition_predicate("", partition)
+            retries = {} if predicate else {"max_commit_retries": 0}  # see `_rewrite`
             write_deltalake(
                 DeltaTable(self.path(name), version=computed_at),
                 rows,
                 mode="overwrite",
-                predicate=where or partition_predicate("", partition),
-                commit_properties=self.commit_properties(),
+                predicate=predicate,
+                commit_properties=self.commit_properties(**retries),
             )
         else:
             writer = rows.select(contract.names).write.format("delta").mode("overwrite")
@@ -145,10 +147,12 @@ class Lake(LakeReader):
         kept = (batch.filter(pc.invert(pc.is_in(batch[key], dropped))) for batch in stored)
         batches = (batch.cast(contract.arrow) for batch in chain(added, kept))
         write_deltalake(
-            table,  # the commit fails if another run has written the table since
+            table,
             pa.RecordBatchReader.from_batches(contract.arrow, batches),
             mode="overwrite",
-            commit_properties=self.commit_properties(),
+            # The commit fails if another one came since. A second try would keep the rows that the other one added, and
+            # the files that `maintain` has merged meanwhile: rows would be there twice.
+            commit_properties=self.commit_properties(max_commit_retries=0),
         )
         self.record_write(name)
 

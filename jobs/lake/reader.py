@@ -1,11 +1,13 @@
 """Read the Delta tables with Arrow or DuckDB, without a JVM, at the versions that belong to a run."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
@@ -119,8 +121,11 @@ class LakeReader:
             for view, rows in (views or {}).items():
                 connection.register(view, rows)
 
+            tables: dict[str, str] = {}
+
             def register(name: str) -> str:
                 view = name.replace(".", "_")
+                tables[view] = name
                 connection.register(view, arrow_dataset(self.delta(name)))
                 if name not in self.staged:
                     return view
@@ -131,7 +136,13 @@ class LakeReader:
             filled = fill_in(text, register, {name: f"${name}" for name in args})
             (statement,) = connection.extract_statements(filled)
             used = {name: args[name] for name in statement.named_parameters}
-            return connection.sql(statement, params=used).to_arrow_table()
+            try:
+                return connection.sql(statement, params=used).to_arrow_table()
+            except duckdb.InvalidInputException as error:  # it may be an error of Arrow's, who reads the files
+                stream = re.search(r"reading the stream registered as '(\w+)' failed", str(error))
+                if stream is None or stream[1] not in tables or "AWS Error" in str(error):
+                    raise
+                raise UserError(self._unreadable_message(tables[stream[1]], error)) from None
 
     @contextmanager
     def _report_damage(self, name: str) -> Iterator[None]:
@@ -142,7 +153,12 @@ class LakeReader:
         except (OSError, pa.ArrowInvalid) as error:  # a file is missing or truncated
             if "AWS Error" in str(error):  # the store did not answer
                 raise
-            raise UserError(self.damage_message(name, error)) from None
+            raise UserError(self._unreadable_message(name, error)) from None
+
+    def _unreadable_message(self, name: str, error: Exception) -> str:
+        """Files of an old version are gone after some time (see jobs.maintain). Those of the newest one never are."""
+        is_old = name in self.pins and self.pins[name] < self.version(name)
+        return self._gone_message(name, error) if is_old else self.damage_message(name, error)
 
     def damage_message(self, name: str, error: Exception) -> str:
         reason = str(error).splitlines()[0][:200]

@@ -24,7 +24,7 @@ from jobs.lake.lake import Lake
 
 TABLE = "ops.run_versions"
 NOT_PINNED = ("gold.releases", "ops.")
-MAINTENANCE = ("OPTIMIZE", "VACUUM START", "VACUUM END")
+MAINTENANCE = ("OPTIMIZE", "VACUUM START", "VACUUM END")  # change files, but no rows
 
 
 def pin_run(lake: Lake, versions: dict[str, int], job: str, day: date) -> None:
@@ -87,11 +87,16 @@ def _find_own_version(lake: Lake, name: str, begun: int, newest: int) -> int:
 def was_rewritten(lake: Lake, name: str, days: list[date]) -> bool:
     """Whether another run has written these days of a table after the version that this run reads."""
     is_of_days = [("day", "in", list(map(str, days)))]
-    read, newest = DeltaTable(lake.path(name), version=lake.pins.get(name)), DeltaTable(lake.path(name))
-    commits = newest.history(newest.version() - read.version()) if newest.version() > read.version() else []
-    if all(commit["operation"] in MAINTENANCE for commit in commits):  # `maintain` changes files, but no rows
+    newest, read = DeltaTable(lake.path(name)), lake.pins.get(name)
+    if read is None or newest.version() <= read:
         return False
-    return set(read.file_uris(is_of_days)) != set(newest.file_uris(is_of_days))
+
+    def list_rows_files(version: int) -> set[str]:
+        return set(DeltaTable(lake.path(name), version=version).file_uris(is_of_days))
+
+    commits = newest.history(newest.version() - read)
+    changed = [commit["version"] for commit in commits if commit["operation"] not in MAINTENANCE]
+    return any(list_rows_files(version - 1) != list_rows_files(version) for version in changed)
 
 
 def check_nothing_newer_is_replaced(lake: Lake, table: str, days: list[date], event_days: list[date]) -> None:

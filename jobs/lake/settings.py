@@ -6,5 +6,5 @@ from jobs.settings.types import Count, Section
 class Maintain(Section):
     """Which old versions of the tables stay."""
 
-    # The versions that so many newest releases name can still be read. So can all of the last seven days.
+    # Keep the table versions that this many of the newest releases name. Those of the last seven days stay anyway.
     releases: Count = 14

@@ -21,7 +21,8 @@ from models.neighbours import find_neighbours
 from models.ranker.histories import EventPart, Histories, Int64s
 from models.ranker.training import predict
 
-EVENTS_AT_ONCE = 1 << 22  # most events searched at once, to limit memory
+EVENTS_AT_ONCE = 1 << 22  # most events that are searched, or read to find candidates, at once: to limit memory
+USERS_AT_ONCE = 4096
 TRIGGERS, NEIGHBOURS = 10, 50  # QARM V2, section 6
 
 
@@ -56,9 +57,8 @@ def rank_candidates(
 ) -> tuple[pa.Array, ...]:
     """User index, rank, item index, score and sources of the K best candidates of each user; ties by item index."""
     report_progress, parts = progress("ranking for users"), []
-    step = max(EVENTS_AT_ONCE // (settings.candidates * sum(scorer.model.design.ks)), 1)
-    for start in range(0, len(users), step):
-        found = sources.find(scorer.histories, users[start : start + step])
+    for start, stop in _split_users(scorer, users, settings):
+        found = sources.find(scorer.histories, users[start:stop])
         if len(found.rows):
             user, target, votes = users[start + found.rows], found.items, found.votes
             inputs, _ = scorer.build_inputs(user, target)
@@ -70,9 +70,21 @@ def rank_candidates(
             best = order[rank <= settings.k]
             rank = rank[rank <= settings.k].astype(np.int32)
             parts.append((user[best], rank, target[best], score[best], found.sources[best]))
-        report_progress(min(start + step, len(users)), len(users))
+        report_progress(stop, len(users))
     columns = zip(*parts, strict=True) if parts else [[np.zeros(0, np.int64)]] * 5
     return tuple(pa.array(np.concatenate(column)) for column in columns)
+
+
+def _split_users(scorer: Scorer, users: Int64s, settings: Recommend) -> Iterator[tuple[int, int]]:
+    """Ranges of places among the users, each with about EVENTS_AT_ONCE events, and with at least one user."""
+    offsets, searched = scorer.histories.offsets, settings.candidates * sum(scorer.model.design.ks)
+    ends = np.cumsum(np.maximum(offsets[users + 1] - offsets[users], searched))
+    start, done = 0, 0
+    while start < len(users):
+        stop = int(np.searchsorted(ends, done + EVENTS_AT_ONCE, side="right"))
+        stop = min(max(stop, start + 1), start + USERS_AT_ONCE)
+        yield start, stop
+        start, done = stop, int(ends[stop - 1])
 
 
 def _rank_within(user: Int64s, item: Int64s, score: NDArray[np.float64]) -> tuple[Int64s, Int64s]:

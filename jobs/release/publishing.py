@@ -16,7 +16,7 @@ from jobs.release.decisions import LISTS
 from jobs.release.gate import Decision
 from jobs.release.mlflow_registry import set_champion_alias
 from jobs.release.model_store import load_card
-from jobs.release.releases import find_origin, live_release, models_of
+from jobs.release.releases import find_rollback, list_releases, live_release, models_of
 
 TABLE = "gold.releases"
 METRICS = "gold.metrics"
@@ -60,14 +60,10 @@ def roll_back(lake: Lake) -> dict[str, Any]:
     The new release has the day of the live one, so the next day finds it as its champion.
     raises  UserError if there is no release to roll back to, or if one of its models is gone
     """
-    releases = sorted(lake.arrow(TABLE).to_pylist(), key=lambda r: r["release"], reverse=True)
+    releases = list_releases(lake)
     if not releases:
         raise UserError("there is no release yet, so there is nothing to roll back to")
-    live = releases[0]
-    origin = find_origin(releases, live)  # if the live release is a rollback, a second rollback goes further back
-    # Rollbacks count, too: the newest row before a release is what was live, not what had been rolled back.
-    older = [r for r in releases if r["release"] < origin["release"]]
-    target = next((r for r in older if models_of(r) != models_of(live)), None)
+    live, target = releases[0], find_rollback(releases)
     if target is None:
         raise UserError(
             f"no release before the model {live['model_version']} has another ranker or generator: there is nothing to"

@@ -12,7 +12,7 @@ Release = dict[str, Any]  # a row of gold.releases
 
 def live_release(lake: Lake, before: str | None = None) -> Release | None:
     """The live release, None if there is none. before: the newest release of the days before this one"""
-    return next(iter(_list_releases(lake, before)), None)
+    return next(iter(list_releases(lake, before)), None)
 
 
 def latest_generator(lake: Lake, before: str) -> str | None:
@@ -21,7 +21,7 @@ def latest_generator(lake: Lake, before: str) -> str | None:
     It is the generator of the live release. If that has none, because the generator of its day was not good enough or
     not wanted, the releases before it count.
     """
-    releases = _list_releases(lake, before)
+    releases = list_releases(lake, before)
     while releases:
         newest, *releases = releases
         if newest["generator_uri"]:
@@ -47,12 +47,24 @@ def find_origin(releases: list[Release], release: Release) -> Release:
     )  # fmt: skip
 
 
+def find_rollback(releases: list[Release]) -> Release | None:
+    """The release that a rollback makes live again: the newest one with another ranker or another generator.
+
+    releases  the newest first, at least one
+    """
+    live = releases[0]
+    origin = find_origin(releases, live)  # if the live release is a rollback, a second rollback goes further back
+    # Rollbacks count, too: the newest row before a release is what was live, not what had been rolled back.
+    older = [release for release in releases if release["release"] < origin["release"]]
+    return next((release for release in older if models_of(release) != models_of(live)), None)
+
+
 def models_of(release: Release) -> tuple[str, str | None]:
     """The ranker and the generator of a release."""
     return release["model_version"], release["generator_uri"]
 
 
-def _list_releases(lake: Lake, before: str | None) -> list[Release]:
+def list_releases(lake: Lake, before: str | None = None) -> list[Release]:
     """All releases, or those of the days before a day, the newest first."""
     rows = lake.arrow("gold.releases")
     if before is not None:

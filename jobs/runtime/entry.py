@@ -71,6 +71,9 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
     "UNAUTHENTICATED": (
         "the Spark server refused this client: set SPARK_CONNECT_AUTHENTICATE_TOKEN to the token of the server"
     ),
+    "FAILED_READ_FILE.FILE_NOT_EXIST": (
+        "a table version that this run reads is gone: clear ingest, so that the run begins with the newest one"
+    ),
     "OutOfMemoryError": "Spark ran out of memory: raise SPARK_DRIVER_MEMORY, which is {memory}",
 }
 

@@ -1,57 +1,11 @@
 """`make cluster`: a day through Airflow on PostgreSQL, two Spark workers, an S3 store and MLflow's server."""
 
-import os
-import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
-import pytest
-from object_store import start_object_store
-from services import Services
-
 from jobs import ingest
 from jobs.lake import Lake
 from jobs.lake.store import open_store
 from jobs.release.releases import live_release
 from jobs.settings.tree import Settings
-from jobs.simulation.landing import write_landing
-from tests import simulated
-from tests.chain import SMALL
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-DAY, FIRST = simulated.DAYS[-1], simulated.DAYS[0]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What `make cluster` printed, the lake that it filled, its logs, and the folder that holds the services' files."""
-
-    output: str
-    lake: Lake
-    landing: Path
-    folder: Path
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
-    folder, landing = tmp_path_factory.mktemp("state"), tmp_path_factory.mktemp("landing")
-    write_landing(landing, days=simulated.DAYS, faults=0.02, **simulated.SIZES)
-    options = {**SMALL, "FROM": str(DAY), "TO": str(DAY), "PROFILE": "demo", "DATA": str(landing), "STATE": str(folder)}
-    command = [str(REPOSITORY / ".venv/airflow/bin/python"), "bin/cluster.py"]
-    env = {key: value for key, value in os.environ.items() if key not in ("SPARK_REMOTE", "SPARK_MASTER")}
-    process = subprocess.run(command, cwd=REPOSITORY, env=env | options, capture_output=True, text=True)
-    assert process.returncode == 0, process.stdout + process.stderr
-    (state,) = folder.iterdir()
-    services = Services(folder / "logs")
-    before = dict(os.environ)
-    try:
-        os.environ.update(start_object_store(services, state / "store", ("lake",)))
-        yield Ran(process.stdout, Lake("s3://lake", run_id="test"), landing, state)
-    finally:
-        services.stop()
-        os.environ.clear()
-        os.environ.update(before)
+from tests.cluster.conftest import DAY, FIRST, Ran
 
 
 def test_the_day_ends_in_a_release_with_lists_and_a_report(ran: Ran) -> None:

@@ -97,5 +97,7 @@ def test_users_of_one_call_have_the_candidates_that_each_has_alone() -> None:
             turns = [item for place in zip_longest(*pools) for item in place if item is not None]
             is_user = found.rows == user
             assert found.items[is_user].tolist() == list(dict.fromkeys(turns))[:count]
+            votes = [1 / (OFFSET + 1 + pools[2].index(n)) if n in pools[2] else 0.0 for n in found.items[is_user]]
+            assert found.votes[is_user].tolist() == votes
             expected = [sum(1 << n for n, pool in enumerate(pools) if item in pool) for item in found.items[is_user]]
             assert found.sources[is_user].tolist() == expected

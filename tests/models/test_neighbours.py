@@ -13,6 +13,7 @@ def test_an_item_is_not_its_own_neighbour_and_an_item_without_a_vector_is_no_nei
     assert find_neighbours(VECTORS, 9).tolist() == expected
     assert find_neighbours(VECTORS[:1], 3).shape == (1, 0)
     assert find_neighbours(VECTORS[4:].expand(3, 2), 2).tolist() == [[-1, -1]] * 3
+    assert find_neighbours(VECTORS, 9, exact_up_to=0).tolist() == expected
 
 
 def test_in_a_large_catalogue_nearly_all_neighbours_are_the_nearest_items() -> None:
