@@ -25,6 +25,7 @@ def pause(process: psutil.Process) -> None:
     process.resume()
 
 
+LOGS = ("bronze.landed_files", "ops.run_versions")  # they say when files came, and which runs read which versions
 # While this task runs -> part of the command of the process, and what happens to it.
 FAULTS: dict[str, tuple[str, Callable[[psutil.Process], None]]] = {
     "ingest": ("org.apache.spark.deploy.worker.Worker", kill),
@@ -54,6 +55,6 @@ def test_a_day_with_faults_ends_in_the_tables_of_an_undisturbed_day(ran: Ran, tm
     expected = content(ran.lake)
     with run_on_cluster(ran.landing, tmp_path, lambda command: disturb(command, tmp_path)) as disturbed:
         tables = content(disturbed.lake)
-    assert [name for name in expected if tables[name] != expected[name]] == []
+    assert [name for name in expected if tables[name] != expected[name] and name not in LOGS] == []
     for service in ("spark-worker-1", "postgres", "scheduler"):
         assert f"{service} ended with code -{int(signal.SIGKILL)} and is started again" in disturbed.output
