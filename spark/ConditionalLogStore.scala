@@ -39,12 +39,13 @@ class ConditionalLogStore(conf: Configuration) extends HadoopFileSystemLogStore(
       } catch {
         // The file is there already, or the store did not say what became of the write: look what it has now.
         case error: IOException =>
-          if (find(fs, path).exists(Arrays.equals(_, content))) isWritten = true // its answer was lost
-          else if (find(fs, path).isDefined) throw new FileAlreadyExistsException(path.toString)
-          else if (attempt == Attempts) throw error
-          else {
-            Thread.sleep(WaitMillis << attempt)
-            attempt += 1
+          find(fs, path) match {
+            case Some(other) if Arrays.equals(other, content) => isWritten = true // its answer was lost
+            case Some(_) => throw new FileAlreadyExistsException(path.toString)
+            case None if attempt == Attempts => throw error
+            case None =>
+              Thread.sleep(WaitMillis << attempt)
+              attempt += 1
           }
       }
     }

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from object_store import start_object_store
 from services import Services
 
-SPARK_COMMITS = 12
+SPARK_COMMITS = 8
 # Once all writers are ready, each appends rows of its name, one row in a commit, and prints how many. Spark is slower:
 # delta-rs goes on until Spark's drivers have ended, so that somebody commits at any moment.
 READY = """
