@@ -91,12 +91,12 @@ def was_rewritten(lake: Lake, name: str, days: list[date]) -> bool:
     if read is None or newest.version() <= read:
         return False
 
-    def list_rows_files(version: int) -> set[str]:
+    def list_files_of_days(version: int) -> set[str]:
         return set(DeltaTable(lake.path(name), version=version).file_uris(is_of_days))
 
     commits = newest.history(newest.version() - read)
     changed = [commit["version"] for commit in commits if commit["operation"] not in MAINTENANCE]
-    return any(list_rows_files(version - 1) != list_rows_files(version) for version in changed)
+    return any(list_files_of_days(version - 1) != list_files_of_days(version) for version in changed)
 
 
 def check_nothing_newer_is_replaced(lake: Lake, table: str, days: list[date], event_days: list[date]) -> None:
