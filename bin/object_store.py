@@ -35,6 +35,8 @@ def start_object_store(services: Services, folder: Path, buckets: tuple[str, ...
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     services.start("object-store", command, env)
     services.wait_until_ready("the S3 store", lambda: _answers(ports["s3"]) and _answers(ports["filer"]))
+    # It answers before it knows where its files are.
+    services.wait_until_ready("the S3 store", lambda: "DataNode" in _run_shell(ports, "volume.list"))
     existing = _run_shell(ports, "s3.bucket.list")
     for bucket in buckets:
         if f"{bucket}\t" not in existing:

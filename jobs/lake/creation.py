@@ -7,6 +7,7 @@ from deltalake.exceptions import DeltaError
 
 from jobs.lake.contracts import Contract
 from jobs.lake.errors import UserError
+from jobs.lake.file_system import comes_from_store
 
 if TYPE_CHECKING:
     from jobs.lake.lake import Lake
@@ -35,6 +36,8 @@ def create_table(lake: "Lake", contract: Contract) -> int:
     try:
         table = DeltaTable(path, without_files=True)
     except DeltaError as error:
+        if comes_from_store(error):
+            raise
         raise UserError(lake.damage_message(contract.name, error)) from None
     _update_table(lake, table, contract)
     return table.version()

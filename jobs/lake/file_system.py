@@ -5,6 +5,11 @@ import pyarrow.fs as pafs
 from jobs.runtime.executors import send_with_tasks
 
 
+def comes_from_store(error: BaseException) -> bool:
+    """Whether the object store failed or did not answer. What it holds may be whole."""
+    return any(words in str(error) for words in ("AWS Error", "Generic S3 error"))  # of Arrow, of deltalake
+
+
 def open_file_system(address: str) -> tuple[pafs.FileSystem, str]:
     """The file system of a path, or of an address such as `s3://bucket/folder`, and the path in it."""
     scheme, is_remote, path = address.partition("://")

@@ -15,6 +15,7 @@ from deltalake.exceptions import DeltaError
 
 from jobs.lake.duckdb_connection import open_duckdb
 from jobs.lake.errors import UserError
+from jobs.lake.file_system import comes_from_store
 from jobs.lake.staged_table import StagedTable
 from jobs.lake.statements import fill_in
 from jobs.lake.store import arrow_dataset, normal_address
@@ -54,6 +55,8 @@ class LakeReader:
         try:
             table = DeltaTable(self.path(name), version=self.pins.get(name) if version is None else version)
         except DeltaError as error:
+            if comes_from_store(error):
+                raise
             if version is None and name in self.pins and DeltaTable.is_deltatable(self.path(name)):
                 raise UserError(self._gone_message(name, error)) from None
             raise UserError(self.damage_message(name, error)) from None
@@ -140,7 +143,7 @@ class LakeReader:
                 return connection.sql(statement, params=used).to_arrow_table()
             except duckdb.InvalidInputException as error:  # it may be an error of Arrow's, who reads the files
                 stream = re.search(r"reading the stream registered as '(\w+)' failed", str(error))
-                if stream is None or stream[1] not in tables or "AWS Error" in str(error):
+                if stream is None or stream[1] not in tables or comes_from_store(error):
                     raise
                 raise UserError(self._unreadable_message(tables[stream[1]], error)) from None
 
@@ -151,7 +154,7 @@ class LakeReader:
         except PermissionError:
             raise
         except (OSError, pa.ArrowInvalid) as error:  # a file is missing or truncated
-            if "AWS Error" in str(error):  # the store did not answer
+            if comes_from_store(error):
                 raise
             raise UserError(self._unreadable_message(name, error)) from None
 

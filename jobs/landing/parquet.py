@@ -9,8 +9,8 @@ import pyarrow.types as t
 from pyarrow.fs import FileSystem
 from pyarrow.lib import ArrowException
 
-from jobs.lake.file_system import open_file_system
-from jobs.landing.text import BLOCK_BYTES, MAX_RATIO, STORE_ERROR, Refusal
+from jobs.lake.file_system import comes_from_store, open_file_system
+from jobs.landing.text import BLOCK_BYTES, MAX_RATIO, Refusal
 from jobs.runtime.executors import send_with_tasks
 
 ROWS_AT_ONCE = 65_536
@@ -97,7 +97,7 @@ def read_parquet_blocks(
             if number != end:
                 raise Refusal(f"has other rows than its footer says in row group {group + 1}; land it again")
     except (OSError, ValueError, MemoryError, ArrowException) as error:
-        if STORE_ERROR in str(error):
+        if comes_from_store(error):
             raise
         reason = str(error).splitlines()[0][:200]
         raise Refusal(f"cannot be read to its end as Parquet ({reason}); land it again") from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from jobs.lake.file_system import comes_from_store
 from jobs.landing.csv_rows import DELIMITERS
 from jobs.landing.files import ENDING, FORMATS, LandingFile
 from jobs.landing.folder import LandingFolder
@@ -13,7 +14,7 @@ from jobs.landing.lines import describe_reading, split_file
 from jobs.landing.parquet import read_parquet_blocks
 from jobs.landing.parse import REFUSED, read_files
 from jobs.landing.settings import Landing
-from jobs.landing.text import MAX_LINE_BYTES, STORE_ERROR, BoundedInput, Refusal
+from jobs.landing.text import MAX_LINE_BYTES, BoundedInput, Refusal
 
 LINES = 2_000
 HEAD_BYTES = 1 << 20
@@ -83,7 +84,7 @@ def read_head(path: LandingFolder, name: str) -> Head | None:
         with BoundedInput(str(path)) as stream:
             data = stream.read(HEAD_BYTES) or b""
     except (OSError, Refusal) as error:
-        if STORE_ERROR in str(error):
+        if comes_from_store(error):
             raise
         return None
     text, encoding = _decode(data)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.lake.file_system import open_file_system
+from jobs.lake.file_system import comes_from_store, open_file_system
 from jobs.runtime.executors import send_with_tasks
 
 BLOCK_BYTES = 8 << 20
@@ -28,7 +28,6 @@ OTHER_FORMATS = {  # how files begin that are neither JSON nor CSV: what they ar
     b"Obj\x01": ("Avro", "convert it to Parquet"),
     b"ORC": ("ORC", "convert it to Parquet"),
 }
-STORE_ERROR = "AWS Error"  # the object store did not answer: the file itself may be whole
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 
 
@@ -65,7 +64,7 @@ class BoundedInput(io.RawIOBase):
         try:
             data = self._stream.read(len(buffer))
         except OSError as error:  # such as a file that is cut off
-            if STORE_ERROR in str(error):
+            if comes_from_store(error):
                 raise
             reason = str(error).splitlines()[0]
             raise Refusal(f"cannot be read to its end ({reason}); land it again") from None

@@ -65,7 +65,7 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
         "a bucket does not exist in the S3 store: create it, or check LAKE and DATA",
     ),
     **dict.fromkeys(
-        ("AWS Error NETWORK_CONNECTION", "error sending request", "169.254.169.254"),
+        ("AWS Error NETWORK_CONNECTION", "error sending request", "169.254.169.254", "Generic S3 error"),
         "no S3 store answers: check AWS_ENDPOINT_URL, AWS_REGION and the keys in the environment, then run this again",
     ),
     "UNAUTHENTICATED": (
