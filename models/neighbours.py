@@ -11,9 +11,8 @@ from torch import Tensor
 from models.precision import device
 
 Int64s = NDArray[np.int64]
-Search = Callable[
-    [Tensor, int], Tensor
-]  # items [n], k -> places among `known` of the nearest [n, k], filled up with -1
+# items [n], k -> places of the nearest items among the known ones [n, k], filled up with -1
+Search = Callable[[Tensor, int], Tensor]
 ITEMS_AT_ONCE = 512
 # Comparing all pairs costs the square of their number. A GPU does it for a million items in minutes.
 EXACT_UP_TO = {"cpu": 50_000, "cuda": 1_000_000}

@@ -57,7 +57,7 @@ def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = N
         if _severity(result) == "warning":
             print(f"warning: {table}: {_title(result)} does not hold", file=sys.stderr)
     if critical := [_title(result) for result in broken if _severity(result) == "critical"]:
-        raise UserError(f"{table} breaks {'; '.join(critical)}; nothing was published, see {lake.root}/{DOCS}/{page}")
+        raise UserError(f"{table} breaks {'; '.join(critical)}; nothing was published, see {page}")
     return metric_rows("checks", table, {_title(result): bool(result.success) for result in results})
 
 
@@ -88,7 +88,7 @@ def _validate(
 ) -> tuple[list[ExpectationValidationResult], str]:
     """Check the frame and write the page of results, with some `examples` of wrong values for each expectation.
 
-    returns  the results, and the page's path below the folder of pages
+    returns  the results, and the page's address
     """
     sources = context.data_sources
     source = (
@@ -117,7 +117,7 @@ def _validate(
 
 
 def _write_page(context: Any, table: str, run: CheckpointResult) -> str:
-    """Write the page of a run, and only this page, as there are more every day. Return its path.
+    """Write the page of a run, and only this page, as there are more every day. Return its address.
 
     Great Expectations puts wrong values into the page as they are: markup in a log would run in the reader's browser.
     """
@@ -127,8 +127,7 @@ def _write_page(context: Any, table: str, run: CheckpointResult) -> str:
     context.validation_results_store.set(identifier, validated)
     pages = [identifier, ExpectationSuiteIdentifier(name=table)]
     context.build_data_docs(site_names=[SITE], resource_identifiers=pages)
-    names: tuple[str, ...] = identifier.to_tuple()  # type: ignore[no-untyped-call]
-    return f"validations/{'/'.join(names)}.html"
+    return str(context.get_docs_sites_urls(identifier, SITE)[0]["site_url"])
 
 
 def _escape_texts(value: Any) -> Any:

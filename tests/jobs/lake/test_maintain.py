@@ -1,5 +1,6 @@
 """What `maintain` merges and deletes, and what stays."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,17 @@ def test_after_maintain_a_rollback_still_finds_its_tables(
         read_pairs(lake, versions[2])
 
 
+def test_the_log_of_a_version_lasts_a_year_also_in_lakes_of_earlier_versions(lake: Lake) -> None:
+    shutil.rmtree(lake.path(PAIRS))
+    DeltaTable.create(lake.path(PAIRS), contracts()[PAIRS].delta, partition_by=["day"])  # as they were made before
+    for _ in range(2):
+        version = lake.create()[PAIRS]
+        for name in (PAIRS, VECTORS):
+            properties = DeltaTable(lake.path(name)).metadata().configuration
+            assert properties["delta.logRetentionDuration"] == "interval 365 days"
+    assert lake.create()[PAIRS] == version  # once is enough
+
+
 def test_young_files_stay_whatever_names_them(lake: Lake, settings: Settings) -> None:
     versions = [lake.replace(PAIRS, pair(item), day=DAY) for item in ("a", "b")]
     young = Path(lake.path(PAIRS)) / f"day={DAY}" / "part-of-a-running-job.parquet"
@@ -126,7 +138,9 @@ def test_small_files_are_merged_and_no_row_changes(
     assert maintain.run(lake, settings, DAY).notes["files_merged"] == 0
 
 
-def test_a_table_that_is_merged_while_it_is_written_again_has_no_row_twice(lake: Lake, settings: Settings) -> None:
+def test_a_table_that_is_merged_while_it_is_written_again_has_no_row_twice(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     schema = contracts()["silver.items"].arrow
     row = {"item_id": "i", "title": "t", "text": "t", "content_hash": "x", "file": "f", "line": 1, "day": DAY}
     for item in ("a", "b"):
@@ -135,11 +149,10 @@ def test_a_table_that_is_merged_while_it_is_written_again_has_no_row_twice(lake:
     properties = lake.commit_properties  # asked for after the table was opened
 
     def maintain_then_commit(**options: Any) -> Any:
-        lake.commit_properties = properties  # type: ignore[method-assign]
         assert maintain.run(Lake(lake.root), settings, DAY).notes["files_merged"] == 2
         return properties(**options)
 
-    lake.commit_properties = maintain_then_commit  # type: ignore[method-assign]
+    monkeypatch.setattr(lake, "commit_properties", maintain_then_commit)
     with pytest.raises(CommitFailedError):
         lake.upsert("silver.items", pa.Table.from_pylist([row | {"item_id": "c"}], schema), "item_id")
     assert sorted(lake.arrow("silver.items")["item_id"].to_pylist()) == ["a", "b"]
