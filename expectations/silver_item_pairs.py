@@ -3,13 +3,13 @@
 from great_expectations import expectations as gxe
 
 CRITICAL = [
-    gxe.UnexpectedRowsExpectation(
-        description="item_a comes before item_b, and neither is null",
-        unexpected_rows_query="SELECT item_a, item_b FROM {batch} WHERE coalesce(item_a >= item_b, true)",
+    gxe.ExpectColumnValuesToNotBeNull(column="item_a"),
+    gxe.ExpectColumnValuesToNotBeNull(column="item_b"),
+    gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+        description="item_a comes before item_b", column_A="item_b", column_B="item_a"
     ),
-    gxe.UnexpectedRowsExpectation(
-        description="every pair occurs once for each day and source",
-        unexpected_rows_query="SELECT day, item_a, item_b, source FROM {batch} GROUP BY ALL HAVING count(*) > 1",
+    gxe.ExpectCompoundColumnsToBeUnique(
+        description="every pair occurs once for each day and source", column_list=["day", "item_a", "item_b", "source"]
     ),
     gxe.ExpectColumnValuesToBeBetween(column="score", min_value=0, strict_min=True, max_value=1e9),
     gxe.ExpectColumnValuesToBeInSet(column="verdict", value_set=["yes", "no", "unsure"]),

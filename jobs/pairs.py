@@ -10,18 +10,25 @@ Work is linear in the events: of a user only the latest `items_per_user` items c
 Of the two sides of a pair, the larger part counts. If no cap is reached, both sides are the whole sum.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset as ds
+from pyspark.sql import DataFrame
 
 from expectations import silver_item_pairs
-from jobs.item_pairs.swing_batches import ITEMS_PER_BATCH, SCORES_DDL, make_swing_scorer
-from jobs.lake import JobResult, Lake, arrow_dataset
+from jobs.item_pairs.settings import Pairs
+from jobs.item_pairs.swing_batches import ITEMS_PER_BATCH, SCORES, SCORES_DDL, make_swing_scorer
+from jobs.lake import JobResult, Lake
 from jobs.lake.checks import check
+from jobs.lake.lake import SPARK_FROM_ROWS
 from jobs.lake.metrics import replace_metrics
 from jobs.lake.session import compute_once
 from jobs.lake.staging import Staging
-from jobs.landing.cancels import register_cancelled
+from jobs.landing.cancels import load_cancelled, register_cancelled
 from jobs.runtime.entry import main
 from jobs.runtime.progress import steps
 from jobs.settings.tree import Settings
@@ -30,33 +37,52 @@ TABLE, SOURCE = "silver.item_pairs", "swing"
 
 
 def run(lake: Lake, settings: Settings, day: date) -> JobResult:
-    caps = settings.pairs
-    after = day - timedelta(days=caps.window_days)
+    after = day - timedelta(days=settings.pairs.window_days)
     window = {"after": after, "day": day, "like_from": settings.logs.like_from}
     report_step = steps()
-    report_step("finding who acted on what")
-    lake.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", ITEMS_PER_BATCH)
-    register_cancelled(lake, after + timedelta(days=1), day)
-    items = compute_once(lake.transform("swing_items", **window))
-    items.createOrReplaceTempView("swing_items")
-    users = lake.transform(
-        "swing_users", **window, items_per_user=caps.items_per_user, users_per_item=caps.users_per_item
-    )
-    users.mapInArrow(make_swing_scorer(caps), SCORES_DDL).createOrReplaceTempView("swing_scores")
-    report_step("scoring pairs")
+    report_step("finding pairs")
+    has_few_rows = lake.count_rows("silver.events", after + timedelta(days=1), day) < SPARK_FROM_ROWS
+    find = _find_in_process if has_few_rows else _find_on_spark
     with Staging(lake) as staging:
-        staging.replace(TABLE, lake.transform("swing_pairs", day=day), day=day, source=SOURCE)
-        items.unpersist()
+        with find(lake, settings.pairs, window) as pairs:
+            staging.replace(TABLE, pairs, day=day, source=SOURCE)
         report_step("checking pairs")
         checks = check(lake, TABLE, silver_item_pairs, [day])
     replace_metrics(lake, "pairs", day, checks)
     return _build_result(lake, after, day)
 
 
+@contextmanager
+def _find_in_process(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterator[pa.Table]:
+    """The day's pairs, by DuckDB and by this process: it takes Spark seconds to start."""
+    views = {"cancelled": load_cancelled(lake, window["after"] + timedelta(days=1), window["day"])}
+    views["swing_items"] = lake.compute_small("swing_items", views, **window)
+    users = lake.compute_small("swing_users", views, **window, **_limits(caps))
+    scores = make_swing_scorer(caps)(users.to_batches(max_chunksize=ITEMS_PER_BATCH))
+    views["swing_scores"] = pa.Table.from_batches(scores, SCORES)
+    yield lake.compute_small("swing_pairs", views, day=window["day"])
+
+
+@contextmanager
+def _find_on_spark(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterator[DataFrame]:
+    """The same on Spark's executors."""
+    lake.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", ITEMS_PER_BATCH)
+    register_cancelled(lake, window["after"] + timedelta(days=1), window["day"])
+    items = compute_once(lake.transform("swing_items", **window))
+    items.createOrReplaceTempView("swing_items")
+    users = lake.transform("swing_users", **window, **_limits(caps))
+    users.mapInArrow(make_swing_scorer(caps), SCORES_DDL).createOrReplaceTempView("swing_scores")
+    yield lake.transform("swing_pairs", day=window["day"])
+    items.unpersist()
+
+
+def _limits(caps: Pairs) -> dict[str, int]:
+    return {"items_per_user": caps.items_per_user, "users_per_item": caps.users_per_item}
+
+
 def _build_result(lake: Lake, after: date, day: date) -> JobResult:
     """Count the events of the window, the pairs of the day, and the pairs that kept a verdict."""
-    window = (ds.field("day") > after) & (ds.field("day") <= day)
-    events = arrow_dataset(lake.delta("silver.events")).count_rows(filter=window)
+    events = lake.count_rows("silver.events", after + timedelta(days=1), day)
     written = (ds.field("day") == day) & (ds.field("source") == SOURCE)
     pairs = lake.arrow(TABLE, ["verdict"], written, lake.outputs[TABLE])
     carried = pairs.num_rows - pairs["verdict"].null_count

@@ -12,13 +12,16 @@ they tell the model nothing about the future.
 import argparse
 from datetime import date, timedelta
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
+from pyspark.sql import DataFrame
 
 from jobs.lake import JobResult, Lake, UserError, arrow_dataset, day_range_predicate
+from jobs.lake.lake import SPARK_FROM_ROWS
 from jobs.lake.run_state import check_nothing_newer_is_replaced
-from jobs.landing.cancels import register_cancelled
+from jobs.landing.cancels import load_cancelled, register_cancelled
 from jobs.landing.labels import Label, choose_label, count_days_ahead, label_parameters
 from jobs.landing.lines import list_days
 from jobs.landing.sample_days import TABLE, list_day_ranges
@@ -41,9 +44,14 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
         report_step(f"building samples of {first} to {last}")
         label = choose_label(lake, settings.logs, max(last, day))
         parameters = label_parameters(lake, settings.logs, label, last)
-        if label != "rating":
-            register_cancelled(lake, first - timedelta(days=days_ahead), last + timedelta(days=days_ahead))
-        samples = lake.transform(f"samples_{label}", since=first, day=last, **parameters)
+        parameters |= {"since": first, "day": last}
+        around = first - timedelta(days=days_ahead), last + timedelta(days=days_ahead)
+        if lake.count_rows("silver.events", *around) < SPARK_FROM_ROWS:
+            cancelled = {"cancelled": load_cancelled(lake, *around)}
+            samples: pa.Table | DataFrame = lake.compute_small(f"samples_{label}", cancelled, **parameters)
+        else:
+            register_cancelled(lake, *around)
+            samples = lake.transform(f"samples_{label}", **parameters)
         lake.replace(TABLE, samples, where=day_range_predicate(first, last))
     return _count_samples(lake, choose_label(lake, settings.logs, day), since, day)
 
@@ -57,8 +65,9 @@ def _count_samples(lake: Lake, label: Label, since: date, day: date) -> JobResul
         rows += batch.num_rows
         for name in counts:
             counts[name] += pc.sum(batch[name]).as_py() or 0
-    events = arrow_dataset(lake.delta("silver.events")).count_rows(filter=days)
-    return JobResult(events, rows, notes={"label": label, "since": str(since), **counts})
+    return JobResult(
+        lake.count_rows("silver.events", since, day), rows, notes={"label": label, "since": str(since), **counts}
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

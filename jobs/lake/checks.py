@@ -21,7 +21,6 @@ from great_expectations.data_context.types.base import (
     ProgressBarsConfig,
 )
 from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
-from great_expectations.expectations import UnexpectedRowsExpectation
 
 from jobs.lake import Lake, UserError
 from jobs.lake.docs_store import ArrowStoreBackend
@@ -43,8 +42,7 @@ def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = N
     if days is not None and not days:
         return []
     rows = f"FROM {table}" + (" WHERE day IN :days" if days else "")
-    has_few_rows = lake.query(f"SELECT count(*) AS n {rows}", days=days or [])["n"][0].as_py() < SPARK_FROM_ROWS
-    if has_few_rows and not any(isinstance(e, UnexpectedRowsExpectation) for e in suite.CRITICAL + suite.WARNING):
+    if lake.query(f"SELECT count(*) AS n {rows}", days=days or [])["n"][0].as_py() < SPARK_FROM_ROWS:
         frame = lake.query(f"SELECT * {rows}", days=days or []).to_pandas(types_mapper=pd.ArrowDtype)
     else:
         frame = lake.sql(f"SELECT * {rows}", days=days or [])

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.contracts import ROOT, contracts
 from jobs.lake.creation import create_table
+from jobs.lake.duckdb_connection import translate
 from jobs.lake.errors import UserError
 from jobs.lake.reader import LakeReader
 from jobs.lake.statements import fill_in, partition_predicate, spark_literal, spark_table
@@ -24,7 +25,7 @@ from jobs.lake.store import arrow_dataset, is_remote, normal_address, spark_addr
 
 COMMITS_SEARCHED = 100  # newest commits among which a run looks for its own
 # DuckDB is faster for fewer rows: Spark takes seconds to start. Spark takes over before they fill the memory.
-SPARK_FROM_ROWS = 2_000_000
+SPARK_FROM_ROWS = int(os.environ.get("SPARK_FROM_ROWS", 2_000_000))
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,14 @@ class Lake(LakeReader):
 
     def compute(self, name: str, has_few_rows: bool, /, **args: Any) -> pa.Table | DataFrame:
         """Run `sql/transforms/<name>.sql`: with DuckDB if it handles few rows, because Spark takes seconds to start."""
-        return self.query(read_transform(name), **args) if has_few_rows else self.transform(name, **args)
+        return self.compute_small(name, {}, **args) if has_few_rows else self.transform(name, **args)
+
+    def compute_small(self, name: str, views: Mapping[str, pa.Table], /, **args: Any) -> pa.Table:
+        """Run `sql/transforms/<name>.sql` with DuckDB. It is SQL of Spark, which is translated.
+
+        views  further tables that the text names
+        """
+        return self.query(translate(read_transform(name)), views, **args)
 
 
 def read_transform(name: str) -> str:

@@ -67,6 +67,11 @@ class LakeReader:
         """The days that a table partitioned by day has rows of."""
         return {date.fromisoformat(partition["day"]) for partition in self.delta(name).partitions()}
 
+    def count_rows(self, name: str, first: date, last: date) -> int:
+        """The rows of a table from a day to another one, both included."""
+        days = (ds.field("day") >= first) & (ds.field("day") <= last)
+        return int(arrow_dataset(self.delta(name)).count_rows(filter=days))
+
     @contextmanager
     def read_at(self, versions: dict[str, int]) -> Iterator[None]:
         """Read these tables at these versions inside the block."""

@@ -13,13 +13,14 @@ WITH purchases AS (
     min(ts) OVER (PARTITION BY day, user_id, coalesce(request_id, order_id, event_id)) AS began
   FROM purchases WHERE user_id IS NOT NULL
 ), stretches AS (
-  SELECT day, item_id, amount, sum(amount) OVER (PARTITION BY day ORDER BY item_id) - amount AS start,
-    sum(amount) OVER (PARTITION BY day) AS total
+  SELECT day, item_id, amount,
+    CAST(sum(amount) OVER (PARTITION BY day ORDER BY item_id) - amount AS BIGINT) AS start,
+    CAST(sum(amount) OVER (PARTITION BY day) AS BIGINT) AS total
   FROM (SELECT day, item_id, count(*) AS amount FROM purchases GROUP BY day, item_id)
 ), line AS (
   SELECT day, item_id, explode(sequence(start, start + amount - 1)) AS place FROM stretches
 ), user_cuts AS (
-  SELECT day, user_id, array_sort(collect_list(struct(start, amount))) AS cuts, max(total) - sum(amount) AS others
+  SELECT day, user_id, array_sort(collect_list(struct(start, amount))) AS cuts, CAST(max(total) - sum(amount) AS BIGINT) AS others
   FROM (SELECT DISTINCT day, user_id, item_id FROM bought) JOIN stretches USING (day, item_id)
   GROUP BY day, user_id
 ), draws AS (

@@ -162,7 +162,6 @@ def test_a_label_is_unknown_before_the_log_first_carries_such_an_event(shown: Ro
     assert [shown[key]["purchase"] for key in "vxya"] == [None, None, 0, 0]
 
 
-@pytest.mark.classic
 def test_a_rating_from_the_threshold_on_is_a_like(lake: Lake, settings: Settings) -> None:
     rated = [
         build_event("a", "rating", "u1", "i1", at("10:00:00"), value=4.0),

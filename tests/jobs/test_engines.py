@@ -1,0 +1,75 @@
+"""Pairs and samples by DuckDB, for small logs, and by Spark: both make the same tables, of real and simulated logs."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+
+import pyarrow as pa
+import pytest
+
+from jobs import ingest, pairs, samples
+from jobs.lake import Lake, checks
+from jobs.settings.tree import Settings, load_settings
+from tests import simulated
+from tests.conftest import RETAIL_FIRST, RETAIL_LAST
+
+
+def copy(lake: Lake, folder: Path) -> Lake:
+    return Lake(shutil.copytree(lake.root, folder), run_id="copy")
+
+
+def use_spark(patch: pytest.MonkeyPatch) -> None:
+    for module in (pairs, samples, checks):
+        patch.setattr(module, "SPARK_FROM_ROWS", 0)
+
+
+def rows(lake: Lake, table: str) -> pa.Table:
+    return lake.query(f"SELECT * FROM {table} ORDER BY ALL")
+
+
+def run(job: ModuleType, lake: Lake, settings: Settings, first: date, last: date) -> pa.Table:
+    """The table of a job after it ran for these days."""
+    if job is samples:
+        samples.run(lake, settings, last, since=first)
+        return rows(lake, "gold.samples")
+    pairs.run(lake, settings, last)
+    return rows(lake, "silver.item_pairs")
+
+
+@pytest.fixture(scope="module")
+def shop(landing: simulated.Landing, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Simulated impressions, clicks and purchases."""
+    lake = Lake(tmp_path_factory.mktemp("shop") / "lake", run_id="test")
+    lake.create()
+    ingest.run(lake, load_settings(), simulated.DAYS[-1], data=landing[0], since=simulated.DAYS[0])
+    return lake
+
+
+LOGS = {"shop": simulated.DAYS, "retail": (RETAIL_FIRST, RETAIL_LAST)}
+CASES = [
+    pytest.param(job, log, marks=pytest.mark.classic if (job, log) == (pairs, "retail") else ())
+    for job in (pairs, samples)
+    for log in LOGS
+]
+
+
+@pytest.mark.parametrize(("job", "log"), CASES)
+def test_both_engines_make_the_same_tables(
+    job: ModuleType,
+    log: str,
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    landed = request.getfixturevalue(log)
+    lake = landed if isinstance(landed, Lake) else landed[0]
+    few = settings.pairs.model_copy(update={"users_per_item": 5, "items_per_user": 8})  # hashes then choose users
+    settings = settings.model_copy(update={"pairs": few})
+    days = LOGS[log][0], LOGS[log][-1]
+    small, large = copy(lake, tmp_path / "small"), copy(lake, tmp_path / "large")
+    expected = run(job, small, settings, *days)
+    assert expected.num_rows > 100
+    use_spark(monkeypatch)
+    assert run(job, large, settings, *days).equals(expected)
