@@ -78,17 +78,6 @@ def test_an_unknown_label_counts_nowhere(metric: metrics.Metric, rows: Rows) -> 
     assert metric(hidden, scores, users) == pytest.approx(metric(labels[known], scores[known], users[known]))
 
 
-@pytest.mark.parametrize("metric", ALL.values())
-def test_a_weight_of_two_is_the_user_drawn_twice(metric: metrics.Metric, rows: Rows) -> None:
-    labels, scores, users = rows
-    twice = users % 3 == 0
-    more_labels, more_scores = np.r_[labels, labels[twice]], np.r_[scores, scores[twice]]
-    as_another_user = np.r_[users, users[twice] + 1000]
-    weights = 1.0 + (np.unique(users) % 3 == 0)
-    weighted = metric(labels, scores, users, weights)
-    assert weighted == pytest.approx(metric(more_labels, more_scores, as_another_user))
-
-
 def test_users_may_be_text_and_rows_may_come_in_any_order(rows: Rows) -> None:
     order = np.random.default_rng(0).permutation(900)
     names = np.char.add("user ", rows[2].astype(str))
@@ -105,16 +94,25 @@ def interval(metric: metrics.Metric, labels: Any, scores: Any, users: Any, seed:
 
 
 @pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
-def test_an_interval_is_computed_from_users_drawn_again_with_all_their_rows(metric: metrics.Metric, rows: Rows) -> None:
+def test_an_interval_is_that_of_users_drawn_again_with_all_their_rows(metric: metrics.Metric, rows: Rows) -> None:
     labels, scores, users = rows
-    rng, names, values = np.random.default_rng(3), np.unique(users), []
-    for _ in range(50):
-        drawn = rng.integers(0, len(names), len(names))
-        user_rows = [np.flatnonzero(users == names[number]) for number in drawn]
-        groups = np.repeat(np.arange(len(drawn)), list(map(len, user_rows)))
+    rng, of_user, values = np.random.default_rng(3), [np.flatnonzero(users == user) for user in np.unique(users)], []
+    for _ in range(1000):
+        user_rows = [of_user[number] for number in rng.integers(0, len(of_user), len(of_user))]
+        groups = np.repeat(np.arange(len(user_rows)), list(map(len, user_rows)))
         drawn_rows = np.concatenate(user_rows)
         values.append(metric(labels[drawn_rows], scores[drawn_rows], groups))
-    assert interval(metric, *rows, seed=3, rounds=50) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+    low, high = np.percentile(values, [2.5, 97.5])
+    drawn = interval(metric, *rows, seed=3, rounds=1000)
+    assert drawn == pytest.approx((low, high), abs=0.08 * (high - low))
+
+
+def test_an_interval_does_not_depend_on_how_many_users_are_drawn_at_once(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = interval(metrics.gauc, *rows, seed=0, rounds=500)
+    monkeypatch.setattr(metrics, "USERS_AT_ONCE", 7)
+    assert interval(metrics.gauc, *rows, seed=0, rounds=500) == pytest.approx(expected, abs=0.01)
 
 
 def test_a_bootstrap_interval_contains_the_metric_and_repeats_with_its_seed(rows: Rows) -> None:
