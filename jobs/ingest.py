@@ -66,7 +66,7 @@ def run(lake: Lake, settings: Settings, day: date, data: LandingFolder, since: d
         counts = {kind: count_lines(lake, kind, due_days) for kind in KINDS}
         events, items = count_all(counts["events"]), count_all(counts["items"])
         report_step(f"landed {events:,} event and {items:,} item lines; setting bad ones aside")
-        replace_rejects(lake, due_days, counts)
+        replace_rejects(lake, due_days)
         check_refusals(lake, due_days)
         check_day_has_events(lake, landing, listing, data, day)
         check_future_share(counts["events"], landing, data)

@@ -17,15 +17,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from pyspark.sql import DataFrame
 
 from expectations import silver_item_pairs
 from jobs.item_pairs.settings import Pairs
 from jobs.item_pairs.swing_batches import ITEMS_PER_BATCH, SCORES, SCORES_DDL, make_swing_scorer
 from jobs.lake import JobResult, Lake
 from jobs.lake.checks import check
-from jobs.lake.lake import SPARK_FROM_ROWS
 from jobs.lake.metrics import replace_metrics
+from jobs.lake.rows import SPARK_FROM_ROWS, Rows
 from jobs.lake.session import compute_once
 from jobs.lake.staging import Staging
 from jobs.landing.cancels import load_cancelled, register_cancelled
@@ -53,18 +52,19 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
 
 
 @contextmanager
-def _find_in_process(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterator[pa.Table]:
+def _find_in_process(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterator[Rows]:
     """The day's pairs, by DuckDB and by this process: it takes Spark seconds to start."""
-    views = {"cancelled": load_cancelled(lake, window["after"] + timedelta(days=1), window["day"])}
-    views["swing_items"] = lake.compute_small("swing_items", views, **window)
-    users = lake.compute_small("swing_users", views, **window, **_limits(caps))
-    scores = make_swing_scorer(caps)(users.to_batches(max_chunksize=ITEMS_PER_BATCH))
-    views["swing_scores"] = pa.Table.from_batches(scores, SCORES)
-    yield lake.compute_small("swing_pairs", views, day=window["day"])
+    cancelled = load_cancelled(lake, window["after"] + timedelta(days=1), window["day"])
+    items = lake.query_transform("swing_items", {"cancelled": cancelled}, **window)
+    views: dict[str, pa.Table | pa.RecordBatchReader] = {"cancelled": cancelled, "swing_items": items}
+    users = lake.stream_transform("swing_users", views, **window, **_limits(caps))
+    scores = make_swing_scorer(caps)(users)
+    views["swing_scores"] = pa.RecordBatchReader.from_batches(SCORES, scores)
+    yield lake.stream_transform("swing_pairs", views, day=window["day"])
 
 
 @contextmanager
-def _find_on_spark(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterator[DataFrame]:
+def _find_on_spark(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterator[Rows]:
     """The same on Spark's executors."""
     lake.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", ITEMS_PER_BATCH)
     register_cancelled(lake, window["after"] + timedelta(days=1), window["day"])

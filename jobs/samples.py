@@ -12,14 +12,12 @@ they tell the model nothing about the future.
 import argparse
 from datetime import date, timedelta
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
-from pyspark.sql import DataFrame
 
 from jobs.lake import JobResult, Lake, UserError, arrow_dataset, day_range_predicate
-from jobs.lake.lake import SPARK_FROM_ROWS
+from jobs.lake.rows import SPARK_FROM_ROWS, Rows
 from jobs.lake.run_state import check_nothing_newer_is_replaced
 from jobs.landing.cancels import load_cancelled, register_cancelled
 from jobs.landing.labels import Label, choose_label, count_days_ahead, label_parameters
@@ -48,7 +46,7 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
         around = first - timedelta(days=days_ahead), last + timedelta(days=days_ahead)
         if lake.count_rows("silver.events", *around) < SPARK_FROM_ROWS:
             cancelled = {"cancelled": load_cancelled(lake, *around)}
-            samples: pa.Table | DataFrame = lake.compute_small(f"samples_{label}", cancelled, **parameters)
+            samples: Rows = lake.stream_transform(f"samples_{label}", cancelled, **parameters)
         else:
             register_cancelled(lake, *around)
             samples = lake.transform(f"samples_{label}", **parameters)

@@ -24,8 +24,8 @@ from great_expectations.data_context.types.resource_identifiers import Expectati
 
 from jobs.lake import Lake, UserError
 from jobs.lake.docs_store import ArrowStoreBackend
-from jobs.lake.lake import SPARK_FROM_ROWS
 from jobs.lake.metrics import metric_rows
+from jobs.lake.rows import MANY_ROWS
 from jobs.runtime.printable import printable_page
 
 logging.getLogger("great_expectations").setLevel(logging.ERROR)
@@ -42,7 +42,7 @@ def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = N
     if days is not None and not days:
         return []
     rows = f"FROM {table}" + (" WHERE day IN :days" if days else "")
-    if lake.query(f"SELECT count(*) AS n {rows}", days=days or [])["n"][0].as_py() < SPARK_FROM_ROWS:
+    if lake.query(f"SELECT count(*) AS n {rows}", days=days or [])["n"][0].as_py() < MANY_ROWS:
         frame = lake.query(f"SELECT * {rows}", days=days or []).to_pandas(types_mapper=pd.ArrowDtype)
     else:
         frame = lake.sql(f"SELECT * {rows}", days=days or [])

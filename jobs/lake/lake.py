@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -12,20 +12,19 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.contracts import ROOT, contracts
 from jobs.lake.creation import create_table
 from jobs.lake.duckdb_connection import translate
 from jobs.lake.errors import UserError
-from jobs.lake.reader import LakeReader
+from jobs.lake.reader import LakeReader, Views
+from jobs.lake.rows import Rows, write_arrow
 from jobs.lake.statements import fill_in, partition_predicate, spark_literal, spark_table
 from jobs.lake.store import arrow_dataset, is_remote, normal_address, spark_address
 
 COMMITS_SEARCHED = 100  # newest commits among which a run looks for its own
-# DuckDB is faster for fewer rows: Spark takes seconds to start. Spark takes over before they fill the memory.
-SPARK_FROM_ROWS = int(os.environ.get("SPARK_FROM_ROWS", 2_000_000))
 
 
 @dataclass(frozen=True)
@@ -56,14 +55,14 @@ class Lake(LakeReader):
     def replace(
         self,
         name: str,
-        rows: pa.Table | pa.RecordBatchReader | DataFrame,
+        rows: Rows,
         where: str | None = None,
         computed_at: int | None = None,
         **partition: date | str | Sequence[date] | Sequence[str],
     ) -> int:
         """Replace a partition, the rows that `where` describes, or the whole table with `rows`.
 
-        It is one atomic commit. Returns the new version of the table. A reader has the table's schema.
+        It is one atomic commit. Returns the new version of the table.
 
         where        an SQL condition, such as `day_range_predicate` writes
         computed_at  version of this table that Arrow `rows` were computed from: if another run has changed the rows to
@@ -71,14 +70,13 @@ class Lake(LakeReader):
         partition    columns and the value of each, or several days (`day=[...]`)
         """
         contract = contracts()[name]
-        if isinstance(rows, pa.Table):
-            rows = rows.select(contract.names).cast(contract.arrow)
-        if isinstance(rows, pa.Table | pa.RecordBatchReader):
+        if not isinstance(rows, DataFrame):
             predicate = where or partition_predicate("", partition)
             retries = {} if predicate else {"max_commit_retries": 0}  # see `_rewrite`
-            write_deltalake(
+            write_arrow(
                 DeltaTable(self.path(name), version=computed_at),
                 rows,
+                contract,
                 mode="overwrite",
                 predicate=predicate,
                 commit_properties=self.commit_properties(**retries),
@@ -92,16 +90,12 @@ class Lake(LakeReader):
             writer.save(spark_address(self.path(name)))
         return self.record_write(name)
 
-    def append(self, name: str, rows: pa.Table | DataFrame) -> None:
+    def append(self, name: str, rows: Rows) -> None:
         """Add rows in one atomic commit."""
         contract = contracts()[name]
-        if isinstance(rows, pa.Table):
-            write_deltalake(
-                self.path(name),
-                rows.select(contract.names).cast(contract.arrow),
-                mode="append",
-                commit_properties=self.commit_properties(),
-            )
+        if not isinstance(rows, DataFrame):
+            table = DeltaTable(self.path(name))
+            write_arrow(table, rows, contract, mode="append", commit_properties=self.commit_properties())
         else:
             writer = rows.select(contract.names).write.format("delta").mode("append")
             writer = writer.option("optimizeWrite", "true")  # one file for each day, not one for each day and task
@@ -146,10 +140,10 @@ class Lake(LakeReader):
         table = DeltaTable(self.path(name))
         stored = arrow_dataset(table).to_batches(columns=list(contract.names))
         kept = (batch.filter(pc.invert(pc.is_in(batch[key], dropped))) for batch in stored)
-        batches = (batch.cast(contract.arrow) for batch in chain(added, kept))
-        write_deltalake(
+        write_arrow(
             table,
-            pa.RecordBatchReader.from_batches(contract.arrow, batches),
+            chain(added, kept),
+            contract,
             mode="overwrite",
             # The commit fails if another one came since. A second try would keep the rows that the other one added, and
             # the files that `maintain` has merged meanwhile: rows would be there twice.
@@ -189,16 +183,20 @@ class Lake(LakeReader):
         """Run `sql/transforms/<name>.sql` with Spark."""
         return self.sql(read_transform(name), **args)
 
-    def compute(self, name: str, has_few_rows: bool, /, **args: Any) -> pa.Table | DataFrame:
-        """Run `sql/transforms/<name>.sql`: with DuckDB if it handles few rows, because Spark takes seconds to start."""
-        return self.compute_small(name, {}, **args) if has_few_rows else self.transform(name, **args)
+    def compute(self, name: str, has_few_rows: bool, /, **args: Any) -> Iterator[pa.RecordBatch] | DataFrame:
+        """Run `sql/transforms/<name>.sql`: with DuckDB if it handles few rows, otherwise with Spark."""
+        return self.stream_transform(name, {}, **args) if has_few_rows else self.transform(name, **args)
 
-    def compute_small(self, name: str, views: Mapping[str, pa.Table], /, **args: Any) -> pa.Table:
+    def query_transform(self, name: str, views: Views, /, **args: Any) -> pa.Table:
+        """As `stream_transform`, for answers that fit in memory."""
+        return self.query(translate(read_transform(name)), views, **args)
+
+    def stream_transform(self, name: str, views: Views, /, **args: Any) -> Iterator[pa.RecordBatch]:
         """Run `sql/transforms/<name>.sql` with DuckDB. It is SQL of Spark, which is translated.
 
         views  further tables that the text names
         """
-        return self.query(translate(read_transform(name)), views, **args)
+        return self.stream(translate(read_transform(name)), views, **args)
 
 
 def read_transform(name: str) -> str:

@@ -20,6 +20,9 @@ from jobs.lake.staged_table import StagedTable
 from jobs.lake.statements import fill_in
 from jobs.lake.store import arrow_dataset, normal_address
 
+ROWS_AT_ONCE = 1 << 13  # of a streamed answer
+Views = Mapping[str, pa.Table | pa.RecordBatchReader | ds.Dataset]
+
 
 class LakeReader:
     """The tables below one folder or address `root`: each table at `<root>/<layer>/<table>`.
@@ -119,12 +122,22 @@ class LakeReader:
         kept = staged.kept_rows() if where is None else staged.kept_rows() & where
         return [(live, kept), (arrow_dataset(DeltaTable(staged.path)), where)]
 
-    def query(self, text: str, views: Mapping[str, pa.Table] | None = None, /, **args: Any) -> pa.Table:
+    def query(self, text: str, views: Views | None = None, /, **args: Any) -> pa.Table:
         """Answer SQL over any tables with DuckDB, which streams their files and needs no JVM. For small answers.
 
         text   as for `sql`, in SQL that both Spark and DuckDB understand
         views  further tables that the text names
         """
+        with self._ask(text, views, args) as answer:
+            return answer.to_arrow_table()
+
+    def stream(self, text: str, views: Views | None = None, /, **args: Any) -> Iterator[pa.RecordBatch]:
+        """The same for large answers, which need not fit in memory. A view may be read as a stream, too, but once."""
+        with self._ask(text, views, args) as answer:
+            yield from answer.to_arrow_reader(ROWS_AT_ONCE)
+
+    @contextmanager
+    def _ask(self, text: str, views: Views | None, args: dict[str, Any]) -> "Iterator[duckdb.DuckDBPyRelation]":
         with open_duckdb() as connection:
             for view, rows in (views or {}).items():
                 connection.register(view, rows)
@@ -145,7 +158,7 @@ class LakeReader:
             (statement,) = connection.extract_statements(filled)
             used = {name: args[name] for name in statement.named_parameters}
             try:
-                return connection.sql(statement, params=used).to_arrow_table()
+                yield connection.sql(statement, params=used)
             except duckdb.InvalidInputException as error:  # it may be an error of Arrow's, who reads the files
                 stream = re.search(r"reading the stream registered as '(\w+)' failed", str(error))
                 if stream is None or stream[1] not in tables or comes_from_store(error):

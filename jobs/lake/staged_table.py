@@ -7,7 +7,6 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
-import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from deltalake import DeltaTable, write_deltalake
@@ -16,13 +15,13 @@ from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import DataFrame
 
 from jobs.lake.contracts import Contract, contracts
+from jobs.lake.rows import MANY_ROWS, Rows, write_arrow
 from jobs.lake.statements import partition_predicate, spark_table
 from jobs.lake.store import arrow_dataset, spark_address
 
 if TYPE_CHECKING:
     from jobs.lake.lake import Lake
 
-MANY_ROWS = 100_000  # Spark handles at least so many rows faster than one process does
 COMMIT_ATTEMPTS = 20  # an attempt fails only if another run commits to the table in the same milliseconds
 Parts = date | str | Sequence[date] | Sequence[str]
 Partition = Mapping[str, Parts]
@@ -47,14 +46,14 @@ class StagedTable:
     def contract(self) -> Contract:
         return contracts()[self.name]
 
-    def write(self, rows: pa.Table | DataFrame) -> None:
+    def write(self, rows: Rows) -> None:
         """Write the rows. The table's types and constraints are enforced at once."""
         contract = self.contract
         table = DeltaTable.create(self.path, schema=contract.delta, partition_by=list(contract.partitions))
         if contract.checks:
             table.alter.add_constraint(contract.checks)
-        if isinstance(rows, pa.Table):
-            write_deltalake(table, rows.select(contract.names).cast(contract.arrow), mode="append")
+        if not isinstance(rows, DataFrame):
+            write_arrow(table, rows, contract, mode="append")
         else:
             writer = rows.select(contract.names).write.format("delta").mode("append")
             writer = writer.option("optimizeWrite", "true")  # one file for each day, not one for each task

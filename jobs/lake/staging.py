@@ -18,11 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pyarrow as pa
 import pyarrow.fs as pafs
-from pyspark.sql import DataFrame
 
 from jobs.lake.lake import Lake
+from jobs.lake.rows import Rows
 from jobs.lake.staged_table import Parts, StagedTable
 from jobs.lake.store import is_remote, list_files, open_store
 
@@ -38,7 +37,7 @@ class Staging:
         self.name = f"{lake.run_id}-{uuid.uuid4().hex[:8]}"
         self.resources = ExitStack()
 
-    def replace(self, name: str, rows: pa.Table | DataFrame, **partition: Parts) -> None:
+    def replace(self, name: str, rows: Rows, **partition: Parts) -> None:
         """Stage rows that replace a partition, or the whole table if no partition is given.
 
         If `partition` names only partition columns of the table, publishing moves files and copies no row.
@@ -47,11 +46,11 @@ class Staging:
         """
         self._stage(StagedTable(name, self._path(name), partition), rows)
 
-    def append(self, name: str, rows: pa.Table | DataFrame) -> None:
+    def append(self, name: str, rows: Rows) -> None:
         """Stage rows that join the table."""
         self._stage(StagedTable(name, self._path(name), {}, is_append=True), rows)
 
-    def merge(self, name: str, rows: pa.Table | DataFrame, key: str) -> None:
+    def merge(self, name: str, rows: Rows, key: str) -> None:
         """Stage rows that replace the rows with the same key or, if there are none, join the table.
 
         key  a column without nulls, with each value once in `rows`
@@ -61,7 +60,7 @@ class Staging:
     def _path(self, name: str) -> str:
         return f"{self.lake.root}/staging/{self.name}/{name}"
 
-    def _stage(self, table: StagedTable, rows: pa.Table | DataFrame) -> None:
+    def _stage(self, table: StagedTable, rows: Rows) -> None:
         if table.name in self.lake.staged:
             raise RuntimeError(f"{table.name} is staged already")
         table.write(rows)

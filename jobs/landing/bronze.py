@@ -1,20 +1,21 @@
 """Lines of log files into the bronze tables: each line once, on the day on which it is due."""
 
+import tempfile
+from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import reduce
+from itertools import chain
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
-from jobs.lake.lake import read_transform
+from jobs.lake.rows import Rows
 from jobs.lake.session import compute_once
 from jobs.lake.staging import Staging
-from jobs.landing.accounting import LineCount, count_rejected
-from jobs.landing.files import KINDS, Listing
+from jobs.landing.files import KINDS, LandingFile, Listing
 from jobs.landing.folder import LandingFolder
 from jobs.landing.landed import ReadingPlan
 from jobs.landing.line_groups import LineGroups
@@ -22,8 +23,6 @@ from jobs.landing.lines import describe_reading, read_lines
 from jobs.landing.parse import REFUSED
 from jobs.landing.settings import Landing
 from jobs.landing.toml import FILE_NAME
-
-MANY_ROWS = 100_000  # Spark writes a table of at least so many rows faster than one process does
 
 
 def land_lines(
@@ -40,41 +39,50 @@ def land_lines(
     first_day = min([since, *lake.partition_days("silver.events")])
     values = {"since": since, "day": day, "run_id": lake.run_id, "first_day": first_day}
     for kind in KINDS:
-        table, parts = f"bronze.raw_{kind}", []
+        table, parts = f"bronze.raw_{kind}", list[Rows]()
+        on_spark = sum(file.size for file in plan.files if file.kind == kind) >= landing.local_mib << 20
         replaced = {group.file for group in before if group.kind == kind} & {file.name for file in plan.files}
         for was_landed in (False, True):
             files = [f for f in plan.files if f.kind == kind and (f.name in plan.landed_before) == was_landed]
             if files:
                 reading = describe_reading(kind, landing, values | {"undated_day": day if was_landed else since})
-                rows = read_lines(lake, reading, files, landing.local_mib)
-                loose = [file.name for file in files if file.day is None and file.name in replaced]
-                parts.append(_keep_older_lines(lake, kind, rows, loose) if loose else rows)
+                loose = [file for file in files if file.day is None and file.name in replaced]
+                others = [file for file in files if file not in loose]
+                if others:
+                    parts.append(read_lines(lake, reading, others, on_spark))
+                if loose:
+                    parts.append(_keep_older_lines(lake, kind, read_lines(lake, reading, loose, on_spark), loose))
         if replaced:
             names = replaced | {file.name for file in plan.files if file.kind == kind}
-            staging.replace(table, _concat(lake, table, parts), file=sorted(names))
+            staging.replace(table, _concat(parts), file=sorted(names))
         elif parts:
-            staging.append(table, _concat(lake, table, parts))
+            staging.append(table, _concat(parts))
 
 
-def _keep_older_lines(lake: Lake, kind: str, rows: DataFrame | pa.Table, loose: list[str]) -> DataFrame | pa.Table:
+def _keep_older_lines(lake: Lake, kind: str, rows: Rows, loose: list[LandingFile]) -> Rows:
     """Add the lines that files outside day folders no longer have (see sql/transforms/merge_lines_<kind>.sql)."""
+    names = [file.name for file in loose]
     if isinstance(rows, DataFrame):
-        rows = compute_once(rows)
-        is_of_loose = F.col("file").isin(loose)
-        rows.where(is_of_loose).createOrReplaceTempView("new_lines")
-        return rows.where(~is_of_loose).unionByName(lake.transform(f"merge_lines_{kind}", files=loose))
-    is_loose = pc.is_in(rows["file"], pa.array(loose))
-    merged = lake.query(read_transform(f"merge_lines_{kind}"), {"new_lines": rows.filter(is_loose)}, files=loose)
-    return pa.concat_tables([rows.filter(pc.invert(is_loose)), merged.cast(rows.schema)])
+        compute_once(rows).createOrReplaceTempView("new_lines")
+        return lake.transform(f"merge_lines_{kind}", files=names)
+    return _merge_in_process(lake, kind, rows, names)
 
 
-def _concat(lake: Lake, table: str, parts: list[DataFrame | pa.Table]) -> DataFrame | pa.Table:
-    """Rows that were read in several ways as one table. Spark takes what the job read itself, as it is small."""
-    tables = [part for part in parts if isinstance(part, pa.Table)]
-    if len(tables) == len(parts):
-        return pa.concat_tables(tables) if tables else contracts()[table].arrow.empty_table()
-    frames = [lake.spark.createDataFrame(part) if isinstance(part, pa.Table) else part for part in parts]
-    return reduce(DataFrame.unionByName, frames)
+def _merge_in_process(
+    lake: Lake, kind: str, rows: Iterable[pa.RecordBatch], names: list[str]
+) -> Iterator[pa.RecordBatch]:
+    """The query reads the new lines twice, so they wait in a file: they may not fit in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        schema = contracts()[f"bronze.raw_{kind}"].arrow
+        ds.write_dataset(rows, folder, schema=schema, format="feather")
+        views = {"new_lines": ds.dataset(folder, schema, format="feather")}
+        yield from lake.stream_transform(f"merge_lines_{kind}", views, files=names)
+
+
+def _concat(parts: list[Rows]) -> Rows:
+    """Rows that were read in several ways as one stream or frame."""
+    frames = [part for part in parts if isinstance(part, DataFrame)]
+    return reduce(DataFrame.unionByName, frames) if frames else chain.from_iterable(parts)
 
 
 def check_refusals(lake: Lake, due_days: list[date]) -> None:
@@ -101,13 +109,11 @@ def check_day_has_events(lake: Lake, landing: Landing, listing: Listing, folder:
         )
 
 
-def replace_rejects(lake: Lake, days: list[date], counts: dict[str, list[LineCount]]) -> None:
+def replace_rejects(lake: Lake, days: list[date]) -> None:
     """Copy the rejected lines of the days to bronze.rejects."""
     text = " UNION ALL ".join(
         f"""SELECT '{kind}' AS source, file, line, raw, reason, run_id, day FROM bronze.raw_{kind}
             WHERE reason IS NOT NULL AND day IN :days"""
         for kind in KINDS
     )
-    has_few_rows = sum(count_rejected(counts[kind]) for kind in KINDS) < MANY_ROWS
-    rows = lake.query(text, days=days) if has_few_rows else lake.sql(text, days=days)
-    lake.replace("bronze.rejects", rows, day=days)
+    lake.replace("bronze.rejects", lake.stream(text, days=days), day=days)

@@ -1,5 +1,6 @@
 """The lines of log files as rows of the bronze tables, read on Spark's executors or, if they are few, in the job."""
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,7 +19,6 @@ from jobs.landing.settings import Landing
 from jobs.landing.toml import PRESETS
 
 FILE_COLUMNS = "path string, name string, format string, day date, first_group int, groups int"
-LOCAL_ROW_BYTES = 1 << 30  # of rows that the job itself holds in memory
 DAY = timedelta(days=1)
 
 
@@ -41,22 +41,16 @@ def describe_reading(kind: str, landing: Landing, values: dict[str, Any]) -> Rea
     )
 
 
-def read_lines(lake: Lake, reading: Reading, files: list[LandingFile], local_mib: int) -> DataFrame | pa.Table:
+def read_lines(
+    lake: Lake, reading: Reading, files: list[LandingFile], on_spark: bool
+) -> Iterator[pa.RecordBatch] | DataFrame:
     """Read every line of files of one kind into rows of bronze.raw_<kind>. Skips blank lines.
 
-    Spark's executors read, unless the files have no more than `local_mib` MiB in all: Spark takes seconds to start. If
-    files so small hold more rows than fit in `LOCAL_ROW_BYTES`, because they are compressed, Spark reads them again.
+    on_spark  whether Spark's executors read, or this process as it is asked for the rows
     """
     parts = [part for file in files for part in split_file(file)]
-    if sum(file.size for file in files) < local_mib << 20:
-        batches, row_bytes = [], 0
-        for batch in read_files(reading, parts):
-            batches.append(batch)
-            row_bytes += batch.nbytes
-            if row_bytes > LOCAL_ROW_BYTES:
-                break
-        else:
-            return pa.Table.from_batches(batches, reading.schema)
+    if not on_spark:
+        return read_files(reading, parts)
     listed = lake.spark.createDataFrame([tuple(part.values()) for part in parts], FILE_COLUMNS)
 
     def read(batches: Any) -> Any:

@@ -3,7 +3,7 @@
 from datetime import date
 
 from jobs.lake import Lake
-from jobs.lake.lake import SPARK_FROM_ROWS
+from jobs.lake.rows import SPARK_FROM_ROWS
 from jobs.lake.staging import Staging
 
 

@@ -11,12 +11,13 @@ WITH positives AS (
 ), users AS (
   SELECT user_id, 1 / sqrt(count(*)) AS weight,
     transform(slice(array_sort(collect_list(struct(-unix_micros(latest) AS age, item))), 1, :items_per_user), i -> i.item) AS items
-  FROM acted GROUP BY user_id
+  FROM acted GROUP BY user_id HAVING count(*) > 1
 ), edges AS (
-  SELECT item, xxhash64(item, user_id) AS turn, user_id, weight, items
-  FROM (SELECT user_id, weight, items, explode(items) AS item FROM users WHERE size(items) > 1)
-), chosen AS (
+  SELECT item, xxhash64(item, user_id) AS turn, user_id FROM (SELECT user_id, explode(items) AS item FROM users)
+), ranked AS (
   SELECT *, row_number() OVER (PARTITION BY item ORDER BY turn, user_id) AS place FROM edges
+), chosen AS ( -- the lists of items come last: they are copied for these users alone
+  SELECT item, turn, user_id, weight, items FROM ranked JOIN users USING (user_id) WHERE place <= :users_per_item
 )
 SELECT item, sort_array(collect_list(struct(turn, user_id, weight, items))) AS users
-FROM chosen WHERE place <= :users_per_item GROUP BY item HAVING count(*) > 1
+FROM chosen GROUP BY item HAVING count(*) > 1

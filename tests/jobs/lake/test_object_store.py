@@ -113,7 +113,7 @@ def test_a_store_that_stops_to_answer_is_no_damaged_file(
     def read_lines_without_a_store(*arguments: Any) -> Any:
         with monkeypatch.context() as context:
             context.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-            return read_lines(*arguments)
+            return iter(list(read_lines(*arguments)))
 
     monkeypatch.setattr(bronze, "read_lines", read_lines_without_a_store)
     with pytest.raises(OSError, match="AWS Error"):

@@ -5,12 +5,12 @@ from typing import Literal
 import pytest
 
 from jobs.lake import checks, staged_table
-from jobs.landing import bronze, silver
+from jobs.landing import silver
 from jobs.settings.tree import Settings
 
 Engine = Literal["Spark", "in the job"]
 ENGINES: tuple[Engine, ...] = ("Spark", "in the job")
-LIMITS = ((silver, "SPARK_FROM_ROWS"), (checks, "SPARK_FROM_ROWS"), (staged_table, "MANY_ROWS"), (bronze, "MANY_ROWS"))
+LIMITS = ((silver, "SPARK_FROM_ROWS"), (checks, "MANY_ROWS"), (staged_table, "MANY_ROWS"))
 
 
 def use_engine(engine: Engine, settings: Settings, patch: pytest.MonkeyPatch) -> Settings:

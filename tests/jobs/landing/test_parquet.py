@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import DataFrame
 
 from jobs.lake import Lake
-from jobs.landing import lines
 from jobs.landing.files import list_landing_files
 from jobs.landing.lines import describe_reading, read_lines
 from jobs.landing.settings import Landing
@@ -47,23 +47,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.classic
-@pytest.mark.parametrize("local_mib", [0, 16], ids=["Spark", "in the job"])
-def test_every_kind_of_time_keeps_its_value(folder: Path, lake: Lake, local_mib: int) -> None:
+@pytest.mark.parametrize("on_spark", [True, False], ids=["Spark", "in the job"])
+def test_every_kind_of_time_keeps_its_value(folder: Path, lake: Lake, on_spark: bool) -> None:
     day = date(2026, 11, 20)
     reading = describe_reading("events", Landing(), {"since": day, "day": day, "run_id": "test"})
-    rows = read_lines(lake, reading, list_landing_files(folder).files, local_mib)
-    table = rows if isinstance(rows, pa.Table) else rows.toArrow()
+    rows = read_lines(lake, reading, list_landing_files(folder).files, on_spark)
+    table = rows.toArrow() if isinstance(rows, DataFrame) else pa.Table.from_batches(rows)
     table = table.set_column(table.column_names.index("ts"), "ts", table["ts"].cast(pa.int64()))
     read = sorted((row["file"], row["line"], row["ts"]) for row in table.to_pylist())
     assert read == sorted((name, 1, microsecond) for name, (_, microsecond) in TIMES.items())
-
-
-def test_small_files_that_hold_many_rows_are_read_by_spark(
-    folder: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lines, "LOCAL_ROW_BYTES", 1000)
-    day = date(2026, 11, 20)
-    reading = describe_reading("events", Landing(), {"since": day, "day": day, "run_id": "test"})
-    rows = read_lines(lake, reading, list_landing_files(folder).files, local_mib=16)
-    assert not isinstance(rows, pa.Table)
-    assert rows.count() == len(TIMES)
