@@ -8,6 +8,7 @@ import secrets
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from lake_state import REPOSITORY
 from services import ServiceError, Services, free_port
@@ -35,8 +36,7 @@ def start_object_store(services: Services, folder: Path, buckets: tuple[str, ...
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     services.start("object-store", command, env)
     services.wait_until_ready("the S3 store", lambda: _answers(ports["s3"]) and _answers(ports["filer"]))
-    # It answers before it knows where its files are.
-    services.wait_until_ready("the S3 store", lambda: "DataNode" in _run_shell(ports, "volume.list"))
+    services.wait_until_ready("the S3 store", lambda: _knows_its_files(ports["master"], folder / "data"))
     existing = _run_shell(ports, "s3.bucket.list")
     for bucket in buckets:
         if f"{bucket}\t" not in existing:
@@ -70,6 +70,14 @@ def _run_shell(ports: dict[str, list[int]], command: str) -> str:
     if shown.returncode:
         raise ServiceError(f"the S3 store refused {command}: {(shown.stderr or shown.stdout).strip()[-200:]}")
     return shown.stdout
+
+
+def _knows_its_files(ports: list[int], data: Path) -> bool:
+    """Whether the master has heard of all volumes in the folder: it answers before it has."""
+    with urlopen(f"http://127.0.0.1:{ports[0]}/dir/status", timeout=10) as answer:
+        centers = json.load(answer)["Topology"]["DataCenters"] or []
+    nodes = [node for center in centers for rack in center["Racks"] for node in rack["DataNodes"]]
+    return bool(nodes) and sum(node["Volumes"] for node in nodes) >= len(list(data.glob("*.dat")))
 
 
 def _answers(ports: list[int]) -> bool:
