@@ -22,7 +22,7 @@ from great_expectations.data_context.types.base import (
 )
 from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
 
-from jobs.lake import Lake, UserError
+from jobs.lake import Lake, UserError, docs_pages
 from jobs.lake.docs_store import ArrowStoreBackend
 from jobs.lake.metrics import metric_rows
 from jobs.lake.rows import MANY_ROWS
@@ -47,9 +47,11 @@ def check(lake: Lake, table: str, suite: ModuleType, days: list[date] | None = N
     else:
         frame = lake.sql(f"SELECT * {rows}", days=days or [])
     context = _make_context(lake)
-    results, page = _validate(context, table, suite, frame, examples=0)
-    if not all(result.success for result in results):
-        results, page = _validate(context, table, suite, frame, examples=20)  # each costs a query
+    run = _validate(context, table, suite, frame, examples=0)
+    if not run.success:
+        run = _validate(context, table, suite, frame, examples=20)  # each costs a query
+    page = _write_page(context, table, run)
+    results = [result for validated in run.run_results.values() for result in validated.results]
     broken = [result for result in results if not result.success]
     for result in broken:
         if _severity(result) == "warning":
@@ -70,8 +72,11 @@ def _make_context(lake: Lake) -> Any:
     results = {"class_name": "ValidationResultsStore"} | place("gx/uncommitted/validations", filepath_suffix=".json")
     suites = {"class_name": "ExpectationsStore"} | place("gx/expectations", filepath_suffix=".json")
     stores = {defaults.validation_results_store_name: results, defaults.expectations_store_name: suites}
-    index = {"class_name": "DefaultSiteIndexBuilder", "validation_results_limit": RESULTS_LISTED}
-    site = {"class_name": "SiteBuilder", "site_index_builder": index, "show_how_to_buttons": False}
+    page, first_page = ({"module_name": docs_pages.__name__, "class_name": name} for name in ("Page", "FirstPage"))
+    index = {"class_name": "DefaultSiteIndexBuilder", "validation_results_limit": RESULTS_LISTED, "view": first_page}
+    sections = {"expectations": {"view": page}, "validations": {"view": page}, "profiling": "none"}
+    site: dict[str, Any] = {"class_name": "SiteBuilder", "show_how_to_buttons": False}
+    site |= {"site_section_builders": sections, "site_index_builder": index}
     config = DataContextConfig(
         store_backend_defaults=defaults,
         stores=defaults.stores | stores,
@@ -81,13 +86,8 @@ def _make_context(lake: Lake) -> Any:
     return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def _validate(
-    context: Any, table: str, suite: ModuleType, frame: Any, examples: int
-) -> tuple[list[ExpectationValidationResult], str]:
-    """Check the frame and write the page of results, with some `examples` of wrong values for each expectation.
-
-    returns  the results, and the page's address
-    """
+def _validate(context: Any, table: str, suite: ModuleType, frame: Any, examples: int) -> CheckpointResult:
+    """Check the frame. The results hold some `examples` of wrong values for each expectation."""
     sources = context.data_sources
     source = (
         sources.add_or_update_pandas("rows")
@@ -109,9 +109,8 @@ def _validate(
         actions=[],
         result_format={"result_format": "BASIC", "partial_unexpected_count": examples},
     )
-    run = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": frame})
-    page = _write_page(context, table, run)
-    return [result for validated in run.run_results.values() for result in validated.results], page
+    run: CheckpointResult = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": frame})
+    return run
 
 
 def _write_page(context: Any, table: str, run: CheckpointResult) -> str:

@@ -108,7 +108,7 @@ def test_a_store_that_stops_to_answer_is_no_damaged_file(
     store: pafs.FileSystem, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land(store, "e", f"{DAY}/events.jsonl", event(1))
-    read_lines = bronze.read_lines
+    read_lines: Any = bronze.read_lines
 
     def read_lines_without_a_store(*arguments: Any) -> Any:
         with monkeypatch.context() as context:
