@@ -102,7 +102,7 @@ def run_jobs(data: Path, lake: Path, first_and_last: tuple[str, str]) -> Iterato
     for job, flags in jobs.items():
         result, seconds, peak = run_python(["-m", f"jobs.{job}", "--day", day, *flags], **environment)
         events = DeltaTable(str(lake / "bronze" / "raw_events")).to_pyarrow_dataset().count_rows()
-        yield Cost("spark", events, job, seconds, result["startup_seconds"], peak)
+        yield Cost("sidereal", events, job, seconds, result["startup_seconds"], peak)
 
 
 def run_duckdb(data: Path, out: Path, first_and_last: tuple[str, str], events: int) -> Iterator[Cost]:
@@ -121,13 +121,13 @@ def compare_engines(data: Path, folder: Path, console: Console) -> list[Cost]:
     """Run both engines on one landing folder, and print how far their tables agree."""
     days, _, _ = run_python(["-m", "jobs.landing.days", "--data", str(data)])
     first_and_last = days[0], days[-1]
-    spark = list(run_jobs(data, folder / "lake", first_and_last))
-    duckdb = list(run_duckdb(data, folder / "duckdb", first_and_last, spark[0].events))
+    ours = list(run_jobs(data, folder / "lake", first_and_last))
+    duckdb = list(run_duckdb(data, folder / "duckdb", first_and_last, ours[0].events))
     flags = ["--lake", str(folder / "lake"), "--duckdb", str(folder / "duckdb")]
     sentences, _, _ = run_python([str(ROOT / "bench" / "etl_agreement.py"), *flags])
     for sentence in sentences:
-        console.print(f"  {spark[0].events:,} events: {sentence}", highlight=False, soft_wrap=True)
-    return [*spark, sum_costs(spark), *duckdb, sum_costs(duckdb)]
+        console.print(f"  {ours[0].events:,} events: {sentence}", highlight=False, soft_wrap=True)
+    return [*ours, sum_costs(ours), *duckdb, sum_costs(duckdb)]
 
 
 def build_table(costs: list[Cost]) -> Table:

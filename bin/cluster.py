@@ -23,6 +23,7 @@ from services import Services, free_port
 from spark_cluster import start_spark_cluster
 
 LAKE, LANDING = "s3://lake", "s3://landing"
+ON_SPARK = {"SPARK_FROM_ROWS": "1", "SIDEREAL_LANDING__LOCAL_MIB": "0"}  # however small the days are
 RESTARTS = 5  # of each service
 OTHER_STORE = ("SPARK_REMOTE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3")  # they would lead to services elsewhere
 
@@ -36,6 +37,8 @@ def start_services(services: Services, state: LakeState, console: Console) -> No
     os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = start_postgres(services, state.folder / "postgres", "airflow")
     os.environ["MLFLOW_TRACKING_URI"] = start_mlflow(services, state)
     os.environ["SPARK_REMOTE"] = start_spark_cluster(services, state.folder / "spark")
+    for name, value in ON_SPARK.items():
+        os.environ.setdefault(name, value)
 
 
 def start_mlflow(services: Services, state: LakeState) -> str:

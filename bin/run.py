@@ -29,7 +29,7 @@ from rich.console import Console
 from run_job import UserError, run_job
 from run_progress import RunProgress, TaskFailed
 from services import ServiceError, Services, free_port, on_signals
-from spark_server import is_listening, start_spark
+from spark_server import is_listening
 from summary import print_summary
 
 SIMULATED_LAST_DAY, SIMULATED_DAYS = "2026-11-20", "10"
@@ -73,7 +73,7 @@ def read_day(name: str) -> str | None:
 
 
 def run(state: LakeState, services: Services, console: Console) -> None:
-    """Start Spark and Airflow, run the chosen days and print the results."""
+    """Start Airflow, run the chosen days and print the results."""
     started = time.monotonic()
     data = os.environ.get("DATA")
     profile = os.environ.get("PROFILE") or ("small" if data else "demo")
@@ -85,16 +85,16 @@ def run(state: LakeState, services: Services, console: Console) -> None:
         raise UserError(f"DATA={data} is not a folder; choose a folder of logs in the landing format (see README)")
     os.environ["PROFILE"] = profile
     run_job("settings")
-    console.print("Starting Spark and Airflow ...")
-    spark_remote = start_spark(services, state.folder)
+    console.print("Starting Airflow ...")
     if not data:
         simulate_logs(state.landing, console)
     days, since = choose_days(json.loads(run_job("landing.days", "--data", landing)), first, last)
     # Scheduled runs stay off: this process alone decides which days run. `make ui` finds the same logs and tables.
-    extra_env = {"SPARK_REMOTE": spark_remote, "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False"}
+    extra_env = {"AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False"}
     airflow = start_airflow(services, state, "127.0.0.1", free_port(), extra_env)
-    services.wait_until_ready("Spark", lambda: is_listening(spark_remote))
-    console.print(f"Spark and Airflow started in {time.monotonic() - started:.0f} s.")
+    if remote := os.environ.get("SPARK_REMOTE"):
+        services.wait_until_ready("Spark", lambda: is_listening(remote))
+    console.print(f"Airflow started in {time.monotonic() - started:.0f} s.")
     console.print(f"Running these days, one after the other: {', '.join(days)}.", soft_wrap=True)
     if since:
         console.print(f"The first run also reads the history since {since}.", soft_wrap=True)

@@ -12,15 +12,21 @@ WITH purchases AS (
   SELECT event_id, user_id, item_id, ts, coalesce(request_id, order_id, event_id) AS request_id, position, day,
     min(ts) OVER (PARTITION BY day, user_id, coalesce(request_id, order_id, event_id)) AS began
   FROM purchases WHERE user_id IS NOT NULL
+), sold AS (
+  SELECT day, item_id, count(*) AS amount, pmod(xxhash64(item_id), 256) AS part FROM purchases GROUP BY day, item_id
+), parts AS ( -- of a day's line, so that no task of Spark holds the whole line
+  SELECT day, part, sum(amount) OVER (PARTITION BY day ORDER BY part) - amount AS start,
+    sum(amount) OVER (PARTITION BY day) AS total
+  FROM (SELECT day, part, sum(amount) AS amount FROM sold GROUP BY day, part)
 ), stretches AS (
-  SELECT day, item_id, amount,
-    CAST(sum(amount) OVER (PARTITION BY day ORDER BY item_id) - amount AS BIGINT) AS start,
-    CAST(sum(amount) OVER (PARTITION BY day) AS BIGINT) AS total
-  FROM (SELECT day, item_id, count(*) AS amount FROM purchases GROUP BY day, item_id)
+  SELECT s.day, s.item_id, s.amount, CAST(p.total AS BIGINT) AS total,
+    CAST(p.start + sum(s.amount) OVER (PARTITION BY s.day, s.part ORDER BY s.item_id) - s.amount AS BIGINT) AS start
+  FROM sold s JOIN parts p ON s.day = p.day AND s.part = p.part
 ), line AS (
   SELECT day, item_id, explode(sequence(start, start + amount - 1)) AS place FROM stretches
 ), user_cuts AS (
-  SELECT day, user_id, array_sort(collect_list(struct(start, amount))) AS cuts, CAST(max(total) - sum(amount) AS BIGINT) AS others
+  SELECT day, user_id, array_sort(collect_list(struct(start, amount))) AS cuts,
+    CAST(max(total) - sum(amount) AS BIGINT) AS others
   FROM (SELECT DISTINCT day, user_id, item_id FROM bought) JOIN stretches USING (day, item_id)
   GROUP BY day, user_id
 ), draws AS (

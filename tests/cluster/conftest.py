@@ -39,16 +39,7 @@ def run_on_cluster(landing: Path, folder: Path, watch: Callable[[Process], None]
     folder  for everything that the services store
     watch   is called with the command's process while it runs
     """
-    on_spark = {"SPARK_FROM_ROWS": "1", "SIDEREAL_LANDING__LOCAL_MIB": "0"}  # however small the day is
-    options = {
-        **SMALL,
-        **on_spark,
-        "FROM": str(DAY),
-        "TO": str(DAY),
-        "PROFILE": "demo",
-        "DATA": str(landing),
-        "STATE": str(folder),
-    }
+    options = {**SMALL, "FROM": str(DAY), "TO": str(DAY), "PROFILE": "demo", "DATA": str(landing), "STATE": str(folder)}
     command = [str(REPOSITORY / ".venv/airflow/bin/python"), "bin/cluster.py"]
     env = {key: value for key, value in os.environ.items() if key not in ("SPARK_REMOTE", "SPARK_MASTER")}
     with open(folder / "output", "w+") as output:
