@@ -53,7 +53,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
 
 @contextmanager
 def _find_in_process(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterator[Rows]:
-    """The day's pairs, by DuckDB and by this process: it takes Spark seconds to start."""
+    """The day's pairs, by DuckDB and by this process, as a stream."""
     cancelled = load_cancelled(lake, window["after"] + timedelta(days=1), window["day"])
     items = lake.query_transform("swing_items", {"cancelled": cancelled}, **window)
     views: dict[str, pa.Table | pa.RecordBatchReader] = {"cancelled": cancelled, "swing_items": items}
