@@ -37,7 +37,7 @@ def main() -> None:
     console = Console(highlight=False)
     compose = [*_find_compose(), "-p", "sidereal-test"]
     os.environ |= {"PROFILE": "demo", "AIRFLOW_SCHEDULE": "False"}  # nothing runs but the day of the test
-    os.environ["SPARK_FROM_ROWS"] = "1"  # it shall use Spark, however small the day is
+    os.environ["SPARK_FROM_ROWS"] = "1"  # so that the test uses Spark
     try:
         _run([*compose, "up", "-d", "--build"])
         client = _connect(compose)

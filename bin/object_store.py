@@ -8,7 +8,7 @@ import secrets
 import subprocess
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from lake_state import REPOSITORY
 from services import ServiceError, Services, free_port
@@ -74,10 +74,15 @@ def _run_shell(ports: dict[str, list[int]], command: str) -> str:
 
 def _knows_its_files(ports: list[int], data: Path) -> bool:
     """Whether the master has heard of all volumes in the folder: it answers before it has."""
-    with urlopen(f"http://127.0.0.1:{ports[0]}/dir/status", timeout=10) as answer:
-        centers = json.load(answer)["Topology"]["DataCenters"] or []
-    nodes = [node for center in centers for rack in center["Racks"] for node in rack["DataNodes"]]
-    return bool(nodes) and sum(node["Volumes"] for node in nodes) >= len(list(data.glob("*.dat")))
+    try:
+        with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{ports[0]}/dir/status", timeout=10) as answer:
+            centers = json.load(answer)["Topology"]["DataCenters"] or []
+    except (OSError, ValueError):
+        return False
+    racks = [rack for center in centers for rack in center["Racks"] or []]
+    nodes = [node for rack in racks for node in rack["DataNodes"] or []]
+    whole = [file for file in data.glob("*.dat") if file.with_suffix(".idx").exists()]
+    return bool(nodes) and sum(node["Volumes"] for node in nodes) >= len(whole)
 
 
 def _answers(ports: list[int]) -> bool:

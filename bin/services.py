@@ -1,4 +1,4 @@
-"""Start the processes that a run needs (a Spark server, Airflow) and stop all of them at the end.
+"""Start the processes that a run needs (such as Airflow) and stop all of them at the end.
 
 Every started process carries a token in its environment, and so does every process that it starts in turn. The token
 finds them again, whatever process group or session they moved to. A guard process holds one end of a pipe. When this

@@ -24,6 +24,7 @@ from jobs.item_pairs.swing_batches import ITEMS_PER_BATCH, SCORES, SCORES_DDL, m
 from jobs.lake import JobResult, Lake
 from jobs.lake.checks import check
 from jobs.lake.metrics import replace_metrics
+from jobs.lake.reader import Stream
 from jobs.lake.rows import SPARK_FROM_ROWS, Rows
 from jobs.lake.session import compute_once
 from jobs.lake.staging import Staging
@@ -33,6 +34,7 @@ from jobs.runtime.progress import steps
 from jobs.settings.tree import Settings
 
 TABLE, SOURCE = "silver.item_pairs", "swing"
+ITEMS_IN_PROCESS = 200_000  # at once: DuckDB holds the lists of their users in memory
 
 
 def run(lake: Lake, settings: Settings, day: date) -> JobResult:
@@ -40,8 +42,8 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     window = {"after": after, "day": day, "like_from": settings.logs.like_from}
     report_step = steps()
     report_step("finding pairs")
-    has_few_rows = lake.count_rows("silver.events", after + timedelta(days=1), day) < SPARK_FROM_ROWS
-    find = _find_in_process if has_few_rows else _find_on_spark
+    in_process = lake.count_rows("silver.events", after + timedelta(days=1), day) < SPARK_FROM_ROWS
+    find = _find_in_process if in_process else _find_on_spark
     with Staging(lake) as staging:
         with find(lake, settings.pairs, window) as pairs:
             staging.replace(TABLE, pairs, day=day, source=SOURCE)
@@ -56,11 +58,15 @@ def _find_in_process(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterato
     """The day's pairs, by DuckDB and by this process, as a stream."""
     cancelled = load_cancelled(lake, window["after"] + timedelta(days=1), window["day"])
     items = lake.query_transform("swing_items", {"cancelled": cancelled}, **window)
-    views: dict[str, pa.Table | pa.RecordBatchReader] = {"cancelled": cancelled, "swing_items": items}
-    users = lake.stream_transform("swing_users", views, **window, **_limits(caps))
-    scores = make_swing_scorer(caps)(users)
-    views["swing_scores"] = pa.RecordBatchReader.from_batches(SCORES, scores)
-    yield lake.stream_transform("swing_pairs", views, day=window["day"])
+    views = {"cancelled": cancelled, "swing_items": items}
+    parts = 1 + len(items) // ITEMS_IN_PROCESS
+
+    def score() -> Iterator[pa.RecordBatch]:
+        for part in range(parts):
+            users = lake.stream_transform("swing_users", views, **window, **_limits(caps), part=part, parts=parts)
+            yield from make_swing_scorer(caps)(users)
+
+    yield lake.stream_transform("swing_pairs", {**views, "swing_scores": Stream(SCORES, score())}, day=window["day"])
 
 
 @contextmanager
@@ -70,10 +76,12 @@ def _find_on_spark(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterator[
     register_cancelled(lake, window["after"] + timedelta(days=1), window["day"])
     items = compute_once(lake.transform("swing_items", **window))
     items.createOrReplaceTempView("swing_items")
-    users = lake.transform("swing_users", **window, **_limits(caps))
+    users = lake.transform("swing_users", **window, **_limits(caps), part=0, parts=1)
     users.mapInArrow(make_swing_scorer(caps), SCORES_DDL).createOrReplaceTempView("swing_scores")
-    yield lake.transform("swing_pairs", day=window["day"])
-    items.unpersist()
+    try:
+        yield lake.transform("swing_pairs", day=window["day"])
+    finally:
+        items.unpersist()
 
 
 def _limits(caps: Pairs) -> dict[str, int]:

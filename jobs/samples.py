@@ -45,10 +45,11 @@ def run(lake: Lake, settings: Settings, day: date, since: date | None = None) ->
         parameters |= {"since": first, "day": last}
         around = first - timedelta(days=days_ahead), last + timedelta(days=days_ahead)
         if lake.count_rows("silver.events", *around) < SPARK_FROM_ROWS:
-            cancelled = {"cancelled": load_cancelled(lake, *around)}
+            cancelled = {} if label == "rating" else {"cancelled": load_cancelled(lake, *around)}
             samples: Rows = lake.stream_transform(f"samples_{label}", cancelled, **parameters)
         else:
-            register_cancelled(lake, *around)
+            if label != "rating":
+                register_cancelled(lake, *around)
             samples = lake.transform(f"samples_{label}", **parameters)
         lake.replace(TABLE, samples, where=day_range_predicate(first, last))
     return _count_samples(lake, choose_label(lake, settings.logs, day), since, day)

@@ -18,17 +18,19 @@ Floats = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 Interval = tuple[float, float]
 SMALLEST = 1e-7  # log_loss keeps probabilities this far from 0 and 1, which is float32's precision
-USERS_AT_ONCE = 1 << 14  # a round draws so many users at once: to limit memory
+DRAWS_AT_ONCE = 1 << 21  # numbers of times that users count, in all rounds: to limit memory
 
 
 class UserSums(NamedTuple):
     """A metric as the ratio of two sums over users, so that a round of the bootstrap need not read the rows.
 
     top, bottom  [users]
+    limit        the metric's largest possible value
     """
 
     top: NDArray[Any]
     bottom: NDArray[Any]
+    limit: float = math.inf
 
 
 class Metric:
@@ -43,7 +45,7 @@ class Metric:
 
     def __call__(self, labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None) -> float:
         """The metric."""
-        top, bottom = self.sum_by_user(*_keep_known_labels(labels, scores, groups))
+        top, bottom, _ = self.sum_by_user(*_keep_known_labels(labels, scores, groups))
         return float(top.sum() / bottom.sum()) if bottom.sum() > 0 else math.nan
 
 
@@ -52,7 +54,8 @@ def auc(y: Floats, s: Floats, g: Int64s) -> UserSums:
     """Chance that a positive is scored above a negative, ties counting half.
 
     Groups matter to the bootstrap alone. There, a user drawn again changes the AUC by the user's part in it: that is
-    exact to first order (Obuchowski 1997, Biometrics 53, clustered ROC data).
+    exact to first order (Obuchowski 1997, Biometrics 53, clustered ROC data). A round without a
+    positive counts, too.
     """
     positives, negatives, users = y.sum(), len(y) - y.sum(), _count_users(g)
     if not positives or not negatives:
@@ -66,7 +69,7 @@ def auc(y: Floats, s: Floats, g: Int64s) -> UserSums:
     value = positive @ wins / positives
     parts = np.where(y > 0, (wins[tie] - value) / positives, (losses[tie] - value) / negatives)
     share = np.full(users, 1 / users)
-    return UserSums(value * share + np.bincount(g, parts, users), share)
+    return UserSums(value * share + np.bincount(g, parts, users), share, limit=1)
 
 
 @Metric
@@ -136,11 +139,12 @@ def _draw(sums: list[UserSums], users: int, seed: int, rounds: int) -> Floats:
     start = 0
     for weights in _draw_users(users, seed, rounds):
         part = slice(start, start := start + weights.shape[1])
-        tops += weights @ np.stack([top[part] for top, _ in sums], axis=1)
-        bottoms += weights @ np.stack([bottom[part] for _, bottom in sums], axis=1)
+        tops += weights @ np.stack([user_sums.top[part] for user_sums in sums], axis=1)
+        bottoms += weights @ np.stack([user_sums.bottom[part] for user_sums in sums], axis=1)
     drawn = np.full(tops.shape, np.nan)
     np.divide(tops, bottoms, out=drawn, where=bottoms > 0)
-    return drawn
+    clipped: Floats = np.clip(drawn, 0, [user_sums.limit for user_sums in sums])
+    return clipped
 
 
 def _draw_users(users: int, seed: int, rounds: int) -> Iterator[Floats]:
@@ -150,8 +154,9 @@ def _draw_users(users: int, seed: int, rounds: int) -> Iterator[Floats]:
     depend on the others, so all users need never be in memory at once (Chamandy et al. 2012, Google).
     """
     rng = np.random.default_rng(seed)
-    for start in range(0, users, USERS_AT_ONCE):
-        size = rounds, min(USERS_AT_ONCE, users - start)
+    users_at_once = max(1, DRAWS_AT_ONCE // max(1, rounds))
+    for start in range(0, users, users_at_once):
+        size = rounds, min(users_at_once, users - start)
         yield _poisson_quantiles()[rng.integers(0, 1 << 16, size, np.uint16)]
 
 

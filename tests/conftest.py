@@ -1,4 +1,4 @@
-"""One Spark Connect server for the whole run, as in `make run`; one empty lake for each test.
+"""One Spark Connect server for the whole run, as in `make cluster`; one empty lake for each test.
 
 `TEST_SPARK=classic` gives each process a Spark session of its own instead, for the tests marked `classic`.
 """

@@ -1,6 +1,6 @@
 """How Great Expectations writes its pages (Data Docs). It makes an environment of Jinja for each page.
 
-These keep the compiled templates: otherwise most of the time of a check of few rows would be for compiling them again.
+The two classes below keep the compiled templates. Compiling them again took most of the time of a check of few rows.
 """
 
 from typing import Any
@@ -26,12 +26,16 @@ TEMPLATES = CompiledTemplates()
 
 
 class Page(DefaultJinjaPageView):
+    """A page of results or expectations."""
+
     def __init__(self, **folders: Any) -> None:
         super().__init__(**folders)
         self.env.bytecode_cache = TEMPLATES
 
 
 class FirstPage(DefaultJinjaIndexPageView):
+    """The page that lists the others."""
+
     def __init__(self, **folders: Any) -> None:
         super().__init__(**folders)
         self.env.bytecode_cache = TEMPLATES

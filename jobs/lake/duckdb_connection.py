@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 
 import duckdb
@@ -25,23 +25,28 @@ HASH, SEED = "xxhash64", 42  # of Spark
 @contextmanager
 def open_duckdb() -> "Iterator[duckdb.DuckDBPyConnection]":
     """Open an empty DuckDB in memory, in UTC. What does not fit in its memory goes to the temporary folder."""
-    connection = duckdb.connect(config={**LIMITS, "temp_directory": tempfile.gettempdir()})
-    try:
+    with ExitStack() as at_end:
+        connection = duckdb.connect(config={**LIMITS, "temp_directory": tempfile.gettempdir()})
+        at_end.callback(connection.close)
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(SPARK_FUNCTIONS)
         connection.create_function(
             HASH, _hash_as_spark, None, "bigint", type=PythonUDFType.ARROW, null_handling=FunctionNullHandling.SPECIAL
         )
+        at_end.callback(connection.remove_function, HASH)  # otherwise DuckDB reports a leak when the process ends
         yield connection
-    finally:
-        connection.remove_function(HASH)  # otherwise DuckDB reports it as a leak when the process ends
-        connection.close()
 
 
 @cache
 def translate(text: str) -> str:
-    """Write Spark's SQL as DuckDB's. Parameters are then named as DuckDB does, such as `$day`."""
-    return sqlglot.transpile(text, read="spark", write="duckdb", unsupported_level=ErrorLevel.IGNORE)[0]
+    """Write Spark's SQL as DuckDB's. Parameters are then named as DuckDB does, such as `$day`.
+
+    raises  UnsupportedError if DuckDB cannot say the same
+    """
+    query = sqlglot.parse_one(text, read="spark")
+    for hint in list(query.find_all(sqlglot.exp.Hint)):  # it says how Spark should compute, not what
+        hint.pop()
+    return query.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
 
 
 def _hash_as_spark(*columns: pa.Array) -> pa.Array:

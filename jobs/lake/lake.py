@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
@@ -125,10 +126,10 @@ class Lake(LakeReader):
         """Delete the rows whose key is among the values, in one atomic commit."""
         self._rewrite(name, key, values, [])
 
-    def upsert(self, name: str, rows: pa.Table, key: str) -> None:
+    def upsert(self, name: str, rows: pa.Table | ds.Dataset, key: str) -> None:
         """Add rows, or put them in the place of those with the same key, in one atomic commit."""
-        rows = rows.select(contracts()[name].names)
-        self._rewrite(name, key, rows[key].combine_chunks(), rows.to_batches())
+        dataset = ds.dataset(rows) if isinstance(rows, pa.Table) else rows
+        self._rewrite(name, key, dataset.to_table([key])[key].combine_chunks(), dataset.to_batches())
 
     def _rewrite(self, name: str, key: str, dropped: pa.Array, added: Iterable[pa.RecordBatch]) -> None:
         """Write a table again as a stream: without the rows whose key is dropped, and with the added ones.
@@ -183,9 +184,9 @@ class Lake(LakeReader):
         """Run `sql/transforms/<name>.sql` with Spark."""
         return self.sql(read_transform(name), **args)
 
-    def compute(self, name: str, has_few_rows: bool, /, **args: Any) -> Iterator[pa.RecordBatch] | DataFrame:
-        """Run `sql/transforms/<name>.sql`: with DuckDB if it handles few rows, otherwise with Spark."""
-        return self.stream_transform(name, {}, **args) if has_few_rows else self.transform(name, **args)
+    def compute(self, name: str, in_process: bool, /, **args: Any) -> Iterator[pa.RecordBatch] | DataFrame:
+        """Run `sql/transforms/<name>.sql`, with DuckDB in this process or with Spark."""
+        return self.stream_transform(name, {}, **args) if in_process else self.transform(name, **args)
 
     def query_transform(self, name: str, views: Views, /, **args: Any) -> pa.Table:
         """As `stream_transform`, for answers that fit in memory."""

@@ -1,11 +1,11 @@
 """Read the Delta tables with Arrow or DuckDB, without a JVM, at the versions that belong to a run."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -21,7 +21,16 @@ from jobs.lake.statements import fill_in
 from jobs.lake.store import arrow_dataset, normal_address
 
 ROWS_AT_ONCE = 1 << 13  # of a streamed answer
-Views = Mapping[str, pa.Table | pa.RecordBatchReader | ds.Dataset]
+
+
+class Stream(NamedTuple):
+    """Rows that a query can read once, and that need not fit in memory."""
+
+    schema: pa.Schema
+    batches: Iterable[pa.RecordBatch]
+
+
+Views = Mapping[str, pa.Table | ds.Dataset | Stream]
 
 
 class LakeReader:
@@ -73,7 +82,8 @@ class LakeReader:
     def count_rows(self, name: str, first: date, last: date) -> int:
         """The rows of a table from a day to another one, both included."""
         days = (ds.field("day") >= first) & (ds.field("day") <= last)
-        return int(arrow_dataset(self.delta(name)).count_rows(filter=days))
+        with self.report_damage(name):
+            return int(arrow_dataset(self.delta(name)).count_rows(filter=days))
 
     @contextmanager
     def read_at(self, versions: dict[str, int]) -> Iterator[None]:
@@ -97,7 +107,7 @@ class LakeReader:
         version: int | None = None,
     ) -> pa.Table:
         """Read rows into one Arrow table. For tables that grow with the catalogue, not with the events."""
-        with self._report_damage(name):
+        with self.report_damage(name):
             parts = [
                 dataset.to_table(columns=columns, filter=rows) for dataset, rows in self._parts(name, where, version)
             ]
@@ -107,7 +117,7 @@ class LakeReader:
         self, name: str, columns: list[str], where: ds.Expression | None = None, version: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Read rows as a stream of Arrow batches."""
-        with self._report_damage(name):
+        with self.report_damage(name):
             for dataset, rows in self._parts(name, where, version):
                 yield from dataset.to_batches(columns=columns, filter=rows, batch_readahead=2, fragment_readahead=1)
 
@@ -132,17 +142,27 @@ class LakeReader:
             return answer.to_arrow_table()
 
     def stream(self, text: str, views: Views | None = None, /, **args: Any) -> Iterator[pa.RecordBatch]:
-        """The same for large answers, which need not fit in memory. A view may be read as a stream, too, but once."""
+        """The same for large answers, which need not fit in memory."""
         with self._ask(text, views, args) as answer:
             yield from answer.to_arrow_reader(ROWS_AT_ONCE)
 
     @contextmanager
     def _ask(self, text: str, views: Views | None, args: dict[str, Any]) -> "Iterator[duckdb.DuckDBPyRelation]":
         with open_duckdb() as connection:
-            for view, rows in (views or {}).items():
-                connection.register(view, rows)
-
             tables: dict[str, str] = {}
+            errors: list[Exception] = []
+
+            def keep_error(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+                try:
+                    yield from batches
+                except Exception as error:
+                    errors.append(error)
+                    raise
+
+            for view, rows in (views or {}).items():
+                if isinstance(rows, Stream):
+                    rows = pa.RecordBatchReader.from_batches(rows.schema, keep_error(rows.batches))
+                connection.register(view, rows)
 
             def register(name: str) -> str:
                 view = name.replace(".", "_")
@@ -159,14 +179,17 @@ class LakeReader:
             used = {name: args[name] for name in statement.named_parameters}
             try:
                 yield connection.sql(statement, params=used)
-            except duckdb.InvalidInputException as error:  # it may be an error of Arrow's, who reads the files
+            except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow reads the files, and the views
+                if errors:
+                    raise errors[0] from None
                 stream = re.search(r"reading the stream registered as '(\w+)' failed", str(error))
                 if stream is None or stream[1] not in tables or comes_from_store(error):
                     raise
                 raise UserError(self._unreadable_message(tables[stream[1]], error)) from None
 
     @contextmanager
-    def _report_damage(self, name: str) -> Iterator[None]:
+    def report_damage(self, name: str) -> Iterator[None]:
+        """Say in a sentence that files of a table cannot be read, if that happens inside the block."""
         try:
             yield
         except PermissionError:

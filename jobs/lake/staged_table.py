@@ -105,7 +105,7 @@ class StagedTable:
         """Spark merges many rows: it keeps what does not fit in memory on disk."""
         rows = arrow_dataset(DeltaTable(self.path))
         if rows.count_rows() < MANY_ROWS:
-            lake.upsert(self.name, rows.to_table(), self.key or "")
+            lake.upsert(self.name, rows, self.key or "")
             return
         lake.spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", lake.commit_label)
         lake.spark.sql(

@@ -80,8 +80,9 @@ def _merge_in_process(
 
 
 def _concat(parts: list[Rows]) -> Rows:
-    """Rows that were read in several ways as one stream or frame."""
+    """Rows that were read in several ways as one stream or one frame, which all of them are."""
     frames = [part for part in parts if isinstance(part, DataFrame)]
+    assert len(frames) in (0, len(parts))
     return reduce(DataFrame.unionByName, frames) if frames else chain.from_iterable(parts)
 
 

@@ -29,9 +29,10 @@ def find_first_day(lake: Lake, event: str) -> date:
     table = lake.delta("silver.events")
     dataset = arrow_dataset(table)
     is_wanted = (ds.field("event") == event) & pc.is_valid(ds.field("user_id"))
-    for day in sorted(date.fromisoformat(partition["day"]) for partition in table.partitions()):
-        if dataset.head(1, columns=["event"], filter=is_wanted & (ds.field("day") == day)).num_rows:
-            return day
+    with lake.report_damage("silver.events"):
+        for day in sorted(date.fromisoformat(partition["day"]) for partition in table.partitions()):
+            if dataset.head(1, columns=["event"], filter=is_wanted & (ds.field("day") == day)).num_rows:
+                return day
     return date.max
 
 

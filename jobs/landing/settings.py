@@ -28,7 +28,8 @@ class Landing(Section):
     day_zone: Zone = "UTC"  # time zone whose days the day folders are
     time_zone: Zone = "UTC"  # time zone of times that name none
     ignore: tuple[FilePattern, ...] = ()  # patterns of files that are not to be read, such as "backup/{day}/*"
-    # New files of no more MiB than this are read by the job itself, and more by Spark, which has more processes.
+    # New event files of less MiB than this, all together, are read by the job itself, and more by Spark, which has more
+    # processes. So are item files.
     local_mib: Annotated[int, Field(ge=0, le=65536)] = 1024
     events: Dialect = Dialect()
     items: Dialect = Dialect()

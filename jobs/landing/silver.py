@@ -13,8 +13,8 @@ def stage_events(lake: Lake, staging: Staging, days: list[date]) -> None:
         return
     of_days = {"days": days, "first_day": min(days)}
     lines = "SELECT count(*) AS n FROM bronze.raw_events WHERE event_day IN :days AND day >= :first_day"
-    has_few_rows = lake.query(lines, **of_days)["n"][0].as_py() < SPARK_FROM_ROWS
-    staging.replace("silver.events", lake.compute("clean_events", has_few_rows, **of_days), day=days)
+    in_process = lake.query(lines, **of_days)["n"][0].as_py() < SPARK_FROM_ROWS
+    staging.replace("silver.events", lake.compute("clean_events", in_process, **of_days), day=days)
 
 
 def stage_items(lake: Lake, staging: Staging, days: list[date], last_day: date) -> None:
@@ -26,10 +26,10 @@ def stage_items(lake: Lake, staging: Staging, days: list[date], last_day: date) 
                      (SELECT count(*) FROM silver.items WHERE day IN :days) AS items"""
     number = lake.query(text, days=days).to_pylist()[0]
     if number["lines"] + number["items"]:
-        has_few_rows = number["lines"] + number["items"] < SPARK_FROM_ROWS
+        in_process = number["lines"] + number["items"] < SPARK_FROM_ROWS
         # Old lines matter only for items whose version is of these days.
         history_from = date(1970, 1, 1) if number["items"] else date.max
-        rows = lake.compute("latest_items", has_few_rows, days=days, last_day=last_day, history_from=history_from)
+        rows = lake.compute("latest_items", in_process, days=days, last_day=last_day, history_from=history_from)
         staging.merge("silver.items", rows, key="item_id")
 
 

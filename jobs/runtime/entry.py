@@ -74,6 +74,7 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
     "FAILED_READ_FILE.FILE_NOT_EXIST": (
         "a table version that this run reads is gone: clear ingest, so that the run begins with the newest one"
     ),
+    "Out of Memory Error": "DuckDB ran out of memory: let Spark do this, with a smaller SPARK_FROM_ROWS",
     "OutOfMemoryError": "Spark ran out of memory: raise SPARK_DRIVER_MEMORY, which is {memory}",
 }
 

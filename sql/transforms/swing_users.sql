@@ -1,5 +1,5 @@
 -- For each item at most :users_per_item of its users, chosen by a hash. Each user comes with a weight, 1/sqrt(items),
--- and with the latest :items_per_user items. Cancelled purchases do not count.
+-- and with the latest :items_per_user items. Cancelled purchases do not count. Only items of the part :part of :parts.
 WITH positives AS (
   SELECT /*+ REPARTITION(user_id) */ e.user_id, n.item, e.ts
   FROM silver.events e LEFT ANTI JOIN cancelled USING (event, day, event_id, item_id)
@@ -14,6 +14,7 @@ WITH positives AS (
   FROM acted GROUP BY user_id HAVING count(*) > 1
 ), edges AS (
   SELECT item, xxhash64(item, user_id) AS turn, user_id FROM (SELECT user_id, explode(items) AS item FROM users)
+  WHERE item % :parts = :part
 ), ranked AS (
   SELECT *, row_number() OVER (PARTITION BY item ORDER BY turn, user_id) AS place FROM edges
 ), chosen AS ( -- the lists of items come last: they are copied for these users alone

@@ -111,7 +111,7 @@ def test_an_interval_does_not_depend_on_how_many_users_are_drawn_at_once(
     rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = interval(metrics.gauc, *rows, seed=0, rounds=500)
-    monkeypatch.setattr(metrics, "USERS_AT_ONCE", 7)
+    monkeypatch.setattr(metrics, "DRAWS_AT_ONCE", 3500)
     assert interval(metrics.gauc, *rows, seed=0, rounds=500) == pytest.approx(expected, abs=0.01)
 
 
@@ -120,6 +120,13 @@ def test_a_bootstrap_interval_contains_the_metric_and_repeats_with_its_seed(rows
     assert low < metrics.auc(*rows) < high
     assert (low, high) == interval(metrics.auc, *rows, seed=1, rounds=100)
     assert (low, high) != interval(metrics.auc, *rows, seed=2, rounds=100)
+
+
+def test_an_interval_of_an_auc_near_1_ends_at_1() -> None:
+    labels, users = np.arange(60) % 2, np.arange(60) // 4
+    scores = labels + np.where(np.arange(60) < 4, -1.5, 0) * labels
+    low, high = interval(metrics.auc, labels, scores, users, seed=0, rounds=200)
+    assert 0.5 < low < metrics.auc(labels, scores) < high <= 1
 
 
 def test_a_bootstrap_interval_is_wider_when_the_rows_of_a_user_agree() -> None:

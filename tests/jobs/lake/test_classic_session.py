@@ -1,4 +1,4 @@
-"""Jobs run through a Spark Connect server, as in `make run`, and in a Spark session of their own process."""
+"""Jobs run through a Spark Connect server, as in `make cluster`, and in a Spark session of their own process."""
 
 import os
 import subprocess
