@@ -23,12 +23,12 @@ def make_swing_scorer(caps: Pairs) -> Callable[[Iterable[pa.RecordBatch]], Itera
 
     def score_batches(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         for batch in batches:
-            yield _score_batch(batch, alpha, pairs_per_item)
+            yield from _score_batch(batch, alpha, pairs_per_item).to_batches()  # none if no item has a pair
 
     return score_batches
 
 
-def _score_batch(batch: pa.RecordBatch, alpha: float, pairs_per_item: int) -> pa.RecordBatch:
+def _score_batch(batch: pa.RecordBatch, alpha: float, pairs_per_item: int) -> pa.Table:
     """Score one batch. It slices the columns by their offsets: Python objects would cost more than the sums."""
     targets, users = batch["item"].to_numpy(), batch["users"]
     weights, lists = users.flatten().field("weight").to_numpy(), users.flatten().field("items")
@@ -43,4 +43,4 @@ def _score_batch(batch: pa.RecordBatch, alpha: float, pairs_per_item: int) -> pa
         others, scores = others[others != target], scores[others != target]
         best = swing.top_places(others, scores, pairs_per_item)
         tables.append(pa.table([np.full(len(best), target), others[best], scores[best]], schema=SCORES))
-    return pa.concat_tables(tables).combine_chunks().to_batches()[0]
+    return pa.concat_tables(tables).combine_chunks()

@@ -3,22 +3,34 @@
 from pathlib import Path
 from types import ModuleType
 
+import pyarrow as pa
 import pytest
 
 from jobs import pairs, samples
 from jobs.lake import Lake, UserError
+from jobs.lake.reader import Stream
 from jobs.settings.tree import Settings
 from tests.conftest import RETAIL_LAST
 from tests.jobs.test_engines import copy
 
 
-@pytest.mark.parametrize("job", [pairs, samples])
-def test_a_missing_file_is_a_sentence_about_its_table(
-    job: ModuleType, retail: tuple[Lake, object], settings: Settings, tmp_path: Path
-) -> None:
+@pytest.fixture
+def damaged(retail: tuple[Lake, object], tmp_path: Path) -> Lake:
     lake = copy(retail[0], tmp_path / "lake")
     next(Path(lake.path("silver.events")).glob(f"day={RETAIL_LAST}/*.parquet")).unlink()
-    before = {table: lake.version(table) for table in ("silver.item_pairs", "gold.samples")}
+    return lake
+
+
+@pytest.mark.parametrize("job", [pairs, samples])
+def test_a_missing_file_is_a_sentence_about_its_table(job: ModuleType, damaged: Lake, settings: Settings) -> None:
+    before = {table: damaged.version(table) for table in ("silver.item_pairs", "gold.samples")}
     with pytest.raises(UserError, match=r"silver\.events .* is damaged"):
-        job.run(lake, settings, RETAIL_LAST)
-    assert {table: lake.version(table) for table in before} == before
+        job.run(damaged, settings, RETAIL_LAST)
+    assert {table: damaged.version(table) for table in before} == before
+
+
+def test_a_missing_file_is_a_sentence_in_the_middle_of_streams_too(damaged: Lake) -> None:
+    schema = pa.schema([("item_id", pa.string())])
+    ids = Stream(schema, damaged.stream("SELECT item_id FROM silver.events"))
+    with pytest.raises(UserError, match=r"silver\.events .* is damaged"):
+        list(damaged.stream("SELECT count(*) FROM ids", {"ids": ids}))

@@ -69,6 +69,7 @@ def test_both_engines_make_the_same_tables(
     few = settings.pairs.model_copy(update={"users_per_item": 5, "items_per_user": 8})  # hashes then choose users
     settings = settings.model_copy(update={"pairs": few})
     days = LOGS[log][0], LOGS[log][-1]
+    monkeypatch.setattr(pairs, "ITEMS_IN_PROCESS", 20)  # so DuckDB makes the lists of users in parts
     small, large = copy(lake, tmp_path / "small"), copy(lake, tmp_path / "large")
     expected = run(job, small, settings, *days)
     assert expected.num_rows > 100

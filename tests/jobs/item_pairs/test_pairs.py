@@ -97,6 +97,16 @@ def test_a_pair_is_kept_if_it_is_among_the_first_of_either_item(lake: Lake, sett
     assert set(kept) == first
 
 
+def test_users_who_share_one_item_alone_make_no_pair(lake: Lake, settings: Settings) -> None:
+    rows = [
+        event("u1", "shared", hour=0),
+        event("u1", "i1", hour=1),
+        event("u2", "shared", hour=0),
+        event("u2", "i2", hour=1),
+    ]
+    assert build(lake, settings, rows) == {}
+
+
 def test_a_heavy_user_counts_with_the_latest_items(lake: Lake, settings: Settings) -> None:
     rows = [event(user, f"i{hour}", hour=hour) for user in ("u1", "u2") for hour in range(6)]
     assert set(build(lake, settings, rows, items_per_user=3)) == {("i3", "i4"), ("i3", "i5"), ("i4", "i5")}
