@@ -34,13 +34,15 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.lake import Lake, UserError
-from jobs.ranking.lists import find_active_users, load_sources, rank_candidates
+from jobs.ranking.lists import find_active_users, load_sources
 from jobs.ranking.scoring import Scorer
 from jobs.ranking.settings import GENERATED, SOURCES
 from jobs.ranking.yesterdays_lists import load_ranks
 from jobs.release.decisions import LISTS
+from jobs.release.model_store import load_card
 from jobs.settings.tree import Settings, load_settings
 from models.ranker.histories import Int64s
+from models.ranker.lists import rank_candidates
 
 K = 10
 Row = dict[str, Any]
@@ -57,6 +59,7 @@ WAYS: dict[str, dict[str, Any]] = {
 def measure(lake: Lake, settings: Settings, decision: Row) -> Iterator[Row]:
     """The rows of one day: of `popular` and of all ways."""
     day, versions = decision["day"], {name: version for name, version in decision["tables"] if name not in LISTS}
+    settings = load_card(lake, decision["model_uri"]).apply_to(settings)
     with lake.read_at(versions):
         scorer = Scorer.load(lake, settings, day, decision["model_uri"])
         users = find_active_users(scorer.histories, settings, day)
@@ -80,8 +83,9 @@ def make_lists(
     """Rows `user_id, item_id, rank` of the users [users]. way: the settings of [recommend] that it changes"""
     recommend = settings.recommend.model_copy(update=way | {"exclude_seen": True})
     changed = settings.model_copy(update={"recommend": recommend})
-    sources = load_sources(lake, changed, day, scorer)
-    user, rank, item, _, _ = rank_candidates(scorer, users, sources, recommend)
+    sources = load_sources(lake, changed, day, scorer.items, scorer.users)
+    columns = rank_candidates(scorer, users, sources, recommend.k, recommend.order)
+    user, rank, item, _, _ = map(pa.array, columns)
     return pa.table({"user_id": scorer.users.take(user), "item_id": scorer.items.ids.take(item), "rank": rank})
 
 

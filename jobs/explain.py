@@ -2,9 +2,9 @@
 
     python -m jobs.explain --day 2026-11-20 --user u17 --item i4
 
-Reads gold.releases, silver.events, silver.items, gold.item_embeddings, gold.semantic_ids and the model that was live
-after the day. Prints the events with the highest weight; writes nothing. `recommend` writes the same to
-gold.explanations for a few users and their first items, which the report shows.
+Reads gold.releases, silver.histories, silver.events, silver.items, silver.item_ids, gold.item_embeddings,
+gold.semantic_ids and the model that was live after the day. Prints the events with the highest weight; writes nothing.
+`recommend` writes the same to gold.explanations for a few users and their first items, which the report shows.
 """
 
 import argparse
@@ -34,9 +34,15 @@ def run(lake: Lake, settings: Settings, day: date, user: str, item: str) -> JobR
     release = live_release(lake, before=str(day + timedelta(days=1)))
     if release is None:
         raise UserError(f"no model was live after {day}: choose a later day, or run that day first")
-    scorer = Scorer.load(lake, settings, day, str(release["model_uri"]))
-    user_index = _find_index(scorer.users, user, f"user {user} has clicked, bought or liked nothing until {day}")
+    try:
+        users = pa.array([user], pa.string())
+    except UnicodeEncodeError:
+        raise UserError(f"{user!r} is not valid UTF-8, as all IDs in the lake are") from None
+    scorer = Scorer.load(lake, settings, day, str(release["model_uri"]), users=users)
+    if not len(scorer.histories.items):
+        raise UserError(f"user {user} has clicked, bought or liked nothing until {day}")
     item_index = _find_index(scorer.items.ids, item, f"there is no item {item}")
+    user_index = np.zeros(1, np.int64)
     inputs, _ = scorer.build_inputs(user_index, item_index)
     score = float(predict(scorer.model, inputs)[0, 0])
     rows = scorer.explain(user_index, item_index)

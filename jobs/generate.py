@@ -3,14 +3,14 @@
     python -m jobs.generate --day 2026-11-20
     python -m jobs.generate --day 2026-11-20 --query "red enamel mug"
 
-Reads silver.events, silver.items and gold.metrics; for a trained preset also gold.encoders, gold.item_embeddings,
-gold.codebooks, gold.semantic_ids and gold.releases. Writes gold.item_graph, partition day: pairs of items that users
-acted on one after the other, for the day itself, days that are missing, and days whose events changed. Trains the
-generator on the days before. If it finds at least as much as the graph and the live generator, it is stored as
-`<LAKE>/models/<version>/generator` and lists its items, too. Otherwise, or on a day that is too quiet to compare them,
-the live generator lists items, unless it finds less than the graph.
-Writes gold.generated and gold.metrics (job generate), partition day: the training curve, and how many of the items that
-users acted on for the first time today the lists of the day before hold.
+Reads silver.histories, silver.events, silver.items, silver.item_ids and gold.metrics; for a trained preset also
+gold.encoders, gold.item_embeddings, gold.codebooks, gold.semantic_ids and gold.releases. Writes gold.item_graph,
+partition day: pairs of items that users acted on one after the other, for the day itself, days that are missing, and
+days whose events changed. Trains the generator on the days before. If it finds at least as much as the graph and the
+live generator, it is stored as `<LAKE>/models/<version>/generator` and lists its items, too. Otherwise, or on a day
+that is too quiet to compare them, the live generator lists items, unless it finds less than the graph. Writes
+gold.generated and gold.metrics (job generate), partition day: the training curve, and how many of the items that users
+acted on for the first time today the lists of the day before hold.
 
 --query prints the best items for a text and writes no lists: see jobs/generation/query.py.
 """

@@ -3,9 +3,10 @@
     python -m jobs.ingest --day 2026-11-20 --data landing [--since 2026-11-01]
 
 Reads the files of the landing folder that are new or have changed. Writes bronze.raw_events, bronze.raw_items and
-bronze.rejects (the days on which the lines were due), silver.events (the days on which the events happened, so that a
-late line goes where it belongs), silver.items and bronze.landed_files. All but bronze.rejects are written only if the
-checks pass. With --since it also lands the earlier days, as history, in the same run.
+bronze.rejects (the days on which the lines were due), silver.events and silver.histories (the days on which the events
+happened, so that a late line goes where it belongs), silver.item_ids, silver.items and bronze.landed_files. All but
+bronze.rejects are written only if the checks pass. With --since it also lands the earlier days, as history, in the same
+run.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from jobs.landing.bronze import check_day_has_events, check_refusals, land_lines
 from jobs.landing.due import find_changed_days, list_due_days
 from jobs.landing.files import KINDS, list_landing_files
 from jobs.landing.folder import LandingFolder, parse_folder
+from jobs.landing.histories import stage_histories, stage_item_ids
 from jobs.landing.landed import begin_reading, check_reading, finish_reading, list_unread, plan_reading
 from jobs.landing.line_groups import load_line_groups, load_line_groups_again
 from jobs.landing.silver import find_items_without_lines, stage_events, stage_items
@@ -74,7 +76,9 @@ def run(lake: Lake, settings: Settings, day: date, data: LandingFolder, since: d
         days_of_run = find_good_days([count for count in counts["events"] if since <= count.due <= day])
         event_days = sorted(changed.events | days_of_run | load_touched_days(lake, day))
         report_step(f"keeping each event of {len(event_days)} days once")
+        stage_item_ids(lake, staging, event_days)  # before the events: a reader of an event finds its item
         stage_events(lake, staging, event_days)
+        stage_histories(lake, staging, event_days, plan.last_day)
         report_step("finding the latest version of each item")
         stage_items(lake, staging, due_days, plan.last_day)
         report_step("checking the tables")

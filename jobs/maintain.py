@@ -3,7 +3,8 @@
     python -m jobs.maintain --day 2026-11-20
 
 Small files of one partition become one (OPTIMIZE); no row changes. Days that were written in the last two days are left
-alone, because a run may still work on them. Then files are deleted that only old versions of a table have (VACUUM).
+alone, because a run may still work on them. Old days of silver.histories become months. Then files are deleted that
+only old versions of a table have (VACUUM).
 These stay: all that a table had in the last seven days, and the versions that releases name: the newest
 `[maintain] releases` of them, and those that a rollback would make live. Also deleted are files older than seven days
 that no version has: a killed run left them.
@@ -18,6 +19,8 @@ from deltalake import DeltaTable
 from jobs.lake import JobResult, Lake
 from jobs.lake.contracts import contracts
 from jobs.lake.store import list_files, open_store
+from jobs.landing.histories import TABLE as HISTORIES
+from jobs.landing.histories import merge_months
 from jobs.release.releases import find_rollback, list_releases
 from jobs.runtime.entry import main
 from jobs.runtime.progress import progress
@@ -30,10 +33,12 @@ ROLLBACKS = 2  # that can follow each other and find all their tables
 
 def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     kept = _list_kept_versions(lake, settings.maintain.releases)
-    report_progress, notes = progress("maintaining tables"), {"files_merged": 0, "files_deleted": 0, "versions_gone": 0}
+    notes = {"days_merged": merge_months(lake, day), "files_merged": 0, "files_deleted": 0, "versions_gone": 0}
+    report_progress = progress("maintaining tables")
     for done, name in enumerate(contracts(), start=1):
         versions, gone = _split_versions(lake, name, kept.get(name, set()))
-        notes["files_merged"] += _merge_small_files(lake, name)
+        if name != HISTORIES:  # its files are sorted, which OPTIMIZE does not keep
+            notes["files_merged"] += _merge_small_files(lake, name)
         notes["files_deleted"] += _delete_old_files(lake, name, versions)
         notes["versions_gone"] += len(gone)
         report_progress(done, len(contracts()))

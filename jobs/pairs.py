@@ -2,8 +2,8 @@
 
     python -m jobs.pairs --day 2026-11-20
 
-Reads silver.events, without purchases that were cancelled until the day. Writes silver.item_pairs of the day and source
-swing. If such a pair has a verdict already, the pair keeps it.
+Reads silver.histories, without purchases that were cancelled until the day. Writes silver.item_pairs of the day and
+source swing. If such a pair has a verdict already, the pair keeps it.
 
 Work is linear in the events: of a user only the latest `items_per_user` items count, of an item only
 `users_per_item` of its users (chosen by hash). An item's score with another item is therefore a part of Swing's sum.
@@ -42,7 +42,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     window = {"after": after, "day": day, "like_from": settings.logs.like_from}
     report_step = steps()
     report_step("finding pairs")
-    in_process = lake.count_rows("silver.events", after + timedelta(days=1), day) < SPARK_FROM_ROWS
+    in_process = lake.count_rows("silver.histories", after + timedelta(days=1), day) < SPARK_FROM_ROWS
     find = _find_in_process if in_process else _find_on_spark
     with Staging(lake) as staging:
         with find(lake, settings.pairs, window) as pairs:
@@ -89,8 +89,8 @@ def _limits(caps: Pairs) -> dict[str, int]:
 
 
 def _build_result(lake: Lake, after: date, day: date) -> JobResult:
-    """Count the events of the window, the pairs of the day, and the pairs that kept a verdict."""
-    events = lake.count_rows("silver.events", after + timedelta(days=1), day)
+    """Count what users did in the window, the pairs of the day, and the pairs that kept a verdict."""
+    events = lake.count_rows("silver.histories", after + timedelta(days=1), day)
     written = (ds.field("day") == day) & (ds.field("source") == SOURCE)
     pairs = lake.arrow(TABLE, ["verdict"], written, lake.outputs[TABLE])
     carried = pairs.num_rows - pairs["verdict"].null_count

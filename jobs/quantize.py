@@ -2,7 +2,7 @@
 
     python -m jobs.quantize --day 2026-11-20
 
-Reads   silver.items, gold.item_embeddings, gold.encoders and gold.releases; for IDs of behaviour also silver.events.
+Reads   silver.items, gold.item_embeddings, gold.encoders and gold.releases; for IDs of behaviour also silver.histories.
 Writes  gold.codebooks (only when it fits one), gold.semantic_ids, partition (codebook_version, day), and gold.metrics;
         for IDs of behaviour also gold.item_behaviour, partition (behaviour_version, day).
 

@@ -2,11 +2,11 @@
 
     python -m jobs.samples --day 2026-11-20 [--since 2026-11-01]
 
-Reads silver.events. Writes gold.samples: the days from --since to --day, and built days that their events change, such
-as the days before, on which an item was shown that was bought today. A label looks at most two `attribution_hours`
-ahead: one to the click, and one from there to the purchase. The history of a sample ends strictly before its
-`history_until`. Negatives are drawn from all items that were bought on the day. They only serve as wrong answers, so
-they tell the model nothing about the future.
+Reads silver.events and silver.histories. Writes gold.samples: the days from --since to --day, and built days that their
+events change, such as the days before, on which an item was shown that was bought today. A label looks at most two
+`attribution_hours` ahead: one to the click, and one from there to the purchase. The history of a sample ends strictly
+before its `history_until`. Negatives are drawn from all items that were bought on the day. They only serve as wrong
+answers, so they tell the model nothing about the future.
 """
 
 import argparse

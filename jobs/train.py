@@ -2,8 +2,9 @@
 
     python -m jobs.train --day 2026-11-20
 
-Reads gold.samples, silver.events, silver.items, gold.encoders, gold.item_embeddings, gold.codebooks, gold.semantic_ids
-and gold.releases. Writes the models to `<LAKE>/models/<model_version>/` and their training curves to gold.metrics.
+Reads gold.samples, silver.histories, silver.events, silver.items, silver.item_ids, gold.encoders, gold.item_embeddings,
+gold.codebooks, gold.semantic_ids and gold.releases. Writes the models to `<LAKE>/models/<model_version>/` and their
+training curves to gold.metrics.
 """
 
 from datetime import date

@@ -2,7 +2,7 @@
 
     python -m jobs.two_tower --day 2026-11-20
 
-Reads gold.samples and silver.events. Writes silver.item_pairs of the day and source two_tower, and gold.metrics. If
+Reads gold.samples and silver.histories. Writes silver.item_pairs of the day and source two_tower, and gold.metrics. If
 such a pair has a verdict already, the pair keeps it. This task starts no JVM: the constraints of silver.item_pairs
 check the rows.
 

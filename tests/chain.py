@@ -35,6 +35,7 @@ from jobs.ranking.model_inputs import build_model_inputs
 from jobs.settings.tree import Settings, load_settings
 from jobs.simulation.landing import write_landing
 from models.ranker.design import PRESETS, Design
+from tests.jobs.lake_rows import put_histories
 
 LAST = date(2026, 11, 20)
 DAYS = [LAST - timedelta(days=n) for n in (4, 3, 2, 1, 0)]
@@ -130,11 +131,13 @@ def assert_no_future(lake: Lake, settings: Settings, day: date, other: Lake, des
         later = pc.greater_equal(events["ts"].cast(pa.int64()), int(cut))
         earlier = data.test.ts <= cut
         other.replace("silver.events", events.filter(pc.invert(later)))
+        put_histories(other)
         stopped = load_dataset(other, settings, catalogue, day)
         same = build_model_inputs(stopped, stopped.test, settings, design)
         assert same.rates is not None
         assert (before.topk[earlier] == same.topk[earlier]).all()
         other.replace("silver.events", events.set_column(at, "item_id", pc.if_else(later, shuffled, events["item_id"])))
+        put_histories(other)
         changed = load_dataset(other, settings, catalogue, day)
         after = build_model_inputs(changed, changed.test, settings, design)
         assert (before.topk[earlier] == after.topk[earlier]).all()

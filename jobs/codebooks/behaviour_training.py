@@ -19,7 +19,7 @@ from jobs.lake.arrow import distinct_strings, large_parts
 from jobs.lake.contracts import contracts
 from jobs.lake.run_state import check_nothing_newer_is_replaced, share
 from jobs.landing.cancels import load_cancelled
-from jobs.ranking.event_log import read_positive_events, read_without
+from jobs.ranking.event_log import ACTED, read_positive_events, read_without
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
 from models import collaborative
@@ -77,7 +77,7 @@ def _load_edges(lake: Lake, settings: Settings, day: date) -> tuple[pa.Array, pa
     raises   UserError if there is no edge
     """
     since = day - timedelta(days=settings.quantizer.behaviour_days - 1)
-    version = lake.delta("silver.events").version()
+    version = lake.delta(ACTED).version()
     read_all = partial(read_positive_events, lake, settings, day, since=since, version=version)
     read = partial(read_without, read_all, load_cancelled(lake, date.min, day))
     items, users = (distinct_strings(batch[name] for batch in read([name])) for name in ("item_id", "user_id"))

@@ -34,6 +34,8 @@ class StagedTable:
     partition  which rows they replace: columns and the value of each, or several days; empty: all rows
     key        instead of a partition: they replace the rows with the same value in this column
     is_append  instead of a partition: they replace no rows
+    is_sorted  whether files keep the order of the rows
+    computed_at  version of the table `name` that the rows were computed from, if they were
     """
 
     name: str
@@ -41,6 +43,8 @@ class StagedTable:
     partition: Partition
     key: str | None = None
     is_append: bool = False
+    is_sorted: bool = False
+    computed_at: int | None = None
 
     @property
     def contract(self) -> Contract:
@@ -56,7 +60,8 @@ class StagedTable:
             write_arrow(table, rows, contract, mode="append")
         else:
             writer = rows.select(contract.names).write.format("delta").mode("append")
-            writer = writer.option("optimizeWrite", "true")  # one file for each day, not one for each task
+            # One file for each day, not one for each task. Rows that must stay sorted are written as they come.
+            writer = writer.option("optimizeWrite", not self.is_sorted)
             writer.save(spark_address(self.path))
 
     def overlay(self, live: str, staged: str) -> str:
@@ -143,6 +148,11 @@ class StagedTable:
         properties = lake.commit_properties(max_commit_retries=0)
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
             table = DeltaTable(lake.path(self.name))  # the files to replace are those of its newest version
+            if self.computed_at is not None:
+                before = DeltaTable(lake.path(self.name), version=self.computed_at)
+                if set(table.file_uris(filters)) != set(before.file_uris(filters)):
+                    reason = f"another run has changed rows of {self.name} that this run replaces"
+                    raise CommitFailedError(f"Failed to commit transaction: {reason}")
             try:
                 table.create_write_transaction(
                     actions, mode, table.schema(), list(self.contract.partitions), filters or None,

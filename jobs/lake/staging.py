@@ -37,14 +37,20 @@ class Staging:
         self.name = f"{lake.run_id}-{uuid.uuid4().hex[:8]}"
         self.resources = ExitStack()
 
-    def replace(self, name: str, rows: Rows, **partition: Parts) -> None:
+    def replace(
+        self, name: str, rows: Rows, *, is_sorted: bool = False, computed_at: int | None = None, **partition: Parts
+    ) -> None:
         """Stage rows that replace a partition, or the whole table if no partition is given.
 
         If `partition` names only partition columns of the table, publishing moves files and copies no row.
 
-        partition  columns and the value of each, or several days (`day=[...]`)
+        is_sorted    whether files must keep the order of the rows
+        computed_at  version of this table that the rows were computed from: if another run has changed the rows to
+                     replace since, publishing fails
+        partition    columns and the value of each, or several days (`day=[...]`)
         """
-        self._stage(StagedTable(name, self._path(name), partition), rows)
+        table = StagedTable(name, self._path(name), partition, is_sorted=is_sorted, computed_at=computed_at)
+        self._stage(table, rows)
 
     def append(self, name: str, rows: Rows) -> None:
         """Stage rows that join the table."""

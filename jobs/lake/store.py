@@ -19,6 +19,8 @@ from jobs.lake.file_system import open_file_system
 
 SCHEMES = ("s3",)
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+DATASETS_KEPT = 64
+_DATASETS: dict[tuple[str, ...], ds.Dataset] = {}
 COMPLETE = "_SUCCESS"  # the last file of a folder: in an object store, a folder has its name before it is complete
 
 
@@ -61,9 +63,16 @@ def arrow_dataset(table: DeltaTable) -> ds.Dataset:
 
     By default deltalake gives Arrow a file system in Python. A process that ends while Arrow's threads read ahead,
     such as after an error in the middle of a stream, then crashes or hangs.
+
+    The datasets of a process are kept: for a table of a thousand files, it takes half a second to make one.
     """
-    store, root = open_store(unquote(table.table_uri) if table.table_uri.startswith("s3") else table.table_uri)
-    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(root, store))
+    files = (table.table_uri, *table.file_uris())  # no name of a file is used twice
+    if files not in _DATASETS:
+        if len(_DATASETS) >= DATASETS_KEPT:
+            _DATASETS.clear()
+        store, root = open_store(unquote(table.table_uri) if table.table_uri.startswith("s3") else table.table_uri)
+        _DATASETS[files] = table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(root, store))
+    return _DATASETS[files]
 
 
 def spark_address(path: str) -> str:

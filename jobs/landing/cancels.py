@@ -51,13 +51,13 @@ def load_cancelled(lake: Lake, first: date, last: date) -> pa.Table:
 
     returns  rows of the schema CANCELLED: the purchase, and when its last unit was taken back
     """
-    return match_cancels(lake.query(QUERY.format(events="silver.events"), first=first, last=last))
+    return match_cancels(lake.query(QUERY.format(events="silver.histories"), first=first, last=last))
 
 
-def register_cancelled(lake: Lake, first: date, last: date) -> None:
-    """Register the cancelled purchases as the view `cancelled`, for the SQL of sql/transforms."""
+def register_cancelled(lake: Lake, first: date, last: date, view: str = "cancelled") -> None:
+    """Register the cancelled purchases as a view, for the SQL of sql/transforms."""
     cancelled = lake.spark.createDataFrame(load_cancelled(lake, first, last), CANCELLED_DDL)
-    cancelled.createOrReplaceTempView("cancelled")
+    cancelled.createOrReplaceTempView(view)
 
 
 def match_cancels(events: pa.Table) -> pa.Table:

@@ -26,13 +26,17 @@ def choose_label(lake: Lake, logs: Logs, day: date) -> Label:
 
 def find_first_day(lake: Lake, event: str) -> date:
     """The first day on which a known user has such an event; `date.max` if there is none."""
+    if event != "impression":
+        text = "SELECT min(day) AS day FROM silver.histories WHERE event = :event"
+        return lake.query(text, event=event)["day"][0].as_py() or date.max
     table = lake.delta("silver.events")
     dataset = arrow_dataset(table)
     is_wanted = (ds.field("event") == event) & pc.is_valid(ds.field("user_id"))
     with lake.report_damage("silver.events"):
-        for day in sorted(date.fromisoformat(partition["day"]) for partition in table.partitions()):
-            if dataset.head(1, columns=["event"], filter=is_wanted & (ds.field("day") == day)).num_rows:
-                return day
+        if dataset.head(1, columns=["event"], filter=is_wanted).num_rows:
+            for day in sorted(date.fromisoformat(partition["day"]) for partition in table.partitions()):
+                if dataset.head(1, columns=["event"], filter=is_wanted & (ds.field("day") == day)).num_rows:
+                    return day
     return date.max
 
 

@@ -1,9 +1,10 @@
-"""The events of silver.events that models read, and the purchases among them that were cancelled."""
+"""The events that models read, and the purchases among them that were cancelled."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
+from itertools import chain
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
@@ -17,7 +18,10 @@ from jobs.ranking.items import ItemIndex
 from jobs.settings.tree import Settings
 from models.ranker.histories import Int64s
 
+ACTED, SHOWN = "silver.histories", "silver.events"  # tables of what users did, and of what they were shown
 POSITIVE = ("click", "purchase", "rating")
+EVERYTHING = ds.scalar(True)
+FEW_USERS = 1000  # a list of so many is compared with each row
 KEY = ("event", "day", "event_id", "item_id")  # names an event
 
 
@@ -41,16 +45,28 @@ class EventLog:
 
     @classmethod
     def open(
-        cls, lake: Lake, settings: Settings, day: date, events: tuple[str, ...] = POSITIVE, *, at_end: bool
+        cls,
+        lake: Lake,
+        settings: Settings,
+        day: date,
+        events: tuple[str, ...] = POSITIVE,
+        *,
+        at_end: bool,
+        users: pa.Array | None = None,
     ) -> Self:
         """The events of known users until the end of `day`.
 
+        users   whose events are wanted; if they are few, no others are read. None: all
         at_end  how purchases are treated that were cancelled until then. True: they are left out, for lists that are
                 made at the end of the day. False: a history loses a purchase at the moment of its cancel, so that no
                 sample knows of a later cancel
         """
-        version = lake.delta("silver.events").version()
-        read_all = partial(read_positive_events, lake, settings, day, events=events, version=version)
+        versions = {name: lake.delta(name).version() for name in (ACTED, SHOWN)}
+        of_users = EVERYTHING
+        if users is not None and 0 < len(users) <= FEW_USERS:  # silver.histories is sorted by user: most is skipped
+            name, (first, last) = ds.field("user_id"), pc.min_max(users).values()
+            of_users = (name >= first) & (name <= last) & name.isin(users)
+        read_all = partial(_read_events, lake, settings, day, events, versions, of_users)
         cancelled = load_cancelled(lake, date.min, day)
         if at_end:
             return cls(partial(read_without, read_all, cancelled), cancelled.slice(0, 0))
@@ -65,13 +81,36 @@ def read_positive_events(
     events: tuple[str, ...] = POSITIVE,
     version: int | None = None,
     since: date = date.min,
+    where: ds.Expression = EVERYTHING,
 ) -> Iterator[pa.RecordBatch]:
-    """What known users clicked, bought or liked from the day `since` to the end of `day`, or other types of events."""
+    """What known users clicked, bought or liked from the day `since` to the end of `day`, or some of these types."""
     event = ds.field("event")
     is_liked = (event != "rating") | (ds.field("value") >= settings.logs.like_from)
-    is_of_days = (ds.field("day") >= since) & (ds.field("day") <= day)
-    where = is_of_days & event.isin(events) & is_liked & ds.field("user_id").is_valid()
-    return lake.batches("silver.events", columns, where, version)
+    where = where & (ds.field("day") >= since) & (ds.field("day") <= day) & event.isin(events) & is_liked
+    return lake.batches(ACTED, columns, where, version)
+
+
+def first_shown_day(settings: Settings, day: date) -> date:
+    """The first day whose impressions count, in histories and rates: as long before the training days as these last."""
+    return day - timedelta(days=2 * settings.logs.train_days)
+
+
+def _read_events(
+    lake: Lake,
+    settings: Settings,
+    day: date,
+    events: tuple[str, ...],
+    versions: dict[str, int],
+    of_users: ds.Expression,
+    columns: list[str],
+) -> Iterator[pa.RecordBatch]:
+    positive = tuple(event for event in events if event != "impression")
+    parts = [read_positive_events(lake, settings, day, columns, positive, versions[ACTED], where=of_users)]
+    if "impression" in events:
+        is_of_days = (ds.field("day") >= first_shown_day(settings, day)) & (ds.field("day") <= day)
+        where = of_users & is_of_days & (ds.field("event") == "impression") & ds.field("user_id").is_valid()
+        parts.append(lake.batches(SHOWN, columns, where, versions[SHOWN]))
+    return chain.from_iterable(parts)
 
 
 def read_without(read: ReadEvents, cancelled: pa.Table, columns: list[str]) -> Iterator[pa.RecordBatch]:

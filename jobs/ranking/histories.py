@@ -52,7 +52,7 @@ def load_histories_of(
 
     at_end  as for `EventLog.open`
     """
-    log = EventLog.open(lake, settings, day, events, at_end=at_end)
+    log = EventLog.open(lake, settings, day, events, at_end=at_end, users=users)
     return _sort_into_histories(log, _count_events_per_user(log), users, items)
 
 

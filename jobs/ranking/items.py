@@ -46,7 +46,7 @@ class ItemFeatures(ItemIndex):
 
 def load_item_ids(lake: Lake) -> pa.Array:
     """The IDs of all items in silver.items or in the logs, sorted."""
-    tables = (lake.batches(name, ["item_id"]) for name in ("silver.items", "silver.events"))
+    tables = (lake.batches(name, ["item_id"]) for name in ("silver.items", "silver.item_ids"))
     return distinct_strings(batch["item_id"] for batch in chain.from_iterable(tables))
 
 

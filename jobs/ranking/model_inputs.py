@@ -1,6 +1,5 @@
 """The inputs of a model for given rows: the events that its search finds, and their features."""
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -12,12 +11,11 @@ from jobs.ranking.histories import EVENT_KINDS
 from jobs.ranking.items import ItemFeatures
 from jobs.settings.tree import Settings
 from models.ranker.design import Design
-from models.ranker.histories import Histories, Int64s, Ints
+from models.ranker.histories import Histories, Int64s
+from models.ranker.lists import Search
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples, build_samples, search_histories
-from models.ranker.search_result import SearchResult
 
-Search = Callable[[Histories, Ints, Ints, Int64s], SearchResult]  # of histories, user, target and end [rows]
 EVENTS_AT_ONCE = 1 << 24  # most events searched at once, to limit memory
 
 

@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 from jobs.lake import Lake, arrow_dataset
 from jobs.lake.arrow import file_backed_zeros, large_parts
 from jobs.landing.cancels import CANCELLED, load_cancelled
-from jobs.ranking.event_log import CancelledPurchases, microseconds, read_without
+from jobs.ranking.event_log import CancelledPurchases, first_shown_day, microseconds, read_without
 from jobs.ranking.items import ItemIndex
 from jobs.settings.tree import Settings
 from models.ranker.rates import Events, Rates, Totals
@@ -24,8 +24,7 @@ TAKEN_BY = {"click": "click", "purchase": "purchase", "like": "rating"}  # task:
 
 def load_rates(lake: Lake, settings: Settings, users: pa.Array, items: ItemIndex, day: date, task: str) -> Rates:
     """What was shown and taken, for one task, in the days that the ranker is trained on and as many before them."""
-    days = settings.logs.train_days
-    span = (day - timedelta(days=2 * days), day)
+    span = (first_shown_day(settings, day), day)
 
     def read(event: str, only_liked: bool) -> Events:
         table = lake.delta("silver.events")
@@ -41,7 +40,7 @@ def load_rates(lake: Lake, settings: Settings, users: pa.Array, items: ItemIndex
 
     shown, taken = read(SHOWN_BY[task], only_liked=False), read(TAKEN_BY[task], only_liked=True)
     cancelled = CancelledPurchases.from_rows(_load_cancelled(lake, span, task), users, items)
-    window = days * 86_400_000_000
+    window = settings.logs.train_days * 86_400_000_000
     sizes = len(users), len(items.ids)
     return Rates.from_arrays(
         shown, taken, *sizes, window, file_backed_zeros, cancelled=cancelled[:3], cancelled_at=cancelled.cancelled_at

@@ -8,69 +8,58 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.lake import Lake
-from jobs.ranking.histories import EVENT_KINDS, load_histories, load_histories_with_impressions
+from jobs.ranking.histories import (
+    EVENT_KINDS,
+    load_histories,
+    load_histories_of,
+    load_histories_with_impressions,
+)
 from jobs.ranking.items import ItemFeatures, load_item_features
-from jobs.ranking.model_inputs import Search, build_search, search_vectors, searches_impressions
+from jobs.ranking.model_inputs import build_search, search_vectors, searches_impressions
 from jobs.ranking.rates import load_totals
 from jobs.release.model_store import load_card, load_model
 from jobs.settings.tree import Settings
-from models.ranker.histories import Histories, Ints
-from models.ranker.model import Ranker
-from models.ranker.rates import Totals
-from models.ranker.samples import Samples, build_samples
+from models.ranker.histories import Ints
+from models.ranker.lists import PairScorer
 from models.ranker.training import predict, predict_attention
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """A model, its search, and the histories and rates of all users at the end of a day.
+class Scorer(PairScorer):
+    """A model with the histories and rates of users at the end of a day.
 
-    histories           what users clicked, bought or liked
-    searched_histories  the histories that the model searches: the same, or those with what users were shown
-    totals              counts for the running rates of the model's main task
+    users  their IDs by index, sorted
     """
 
-    model: Ranker
     model_version: str
     items: ItemFeatures
     users: pa.Array
-    histories: Histories
-    searched_histories: Histories
-    totals: Totals
     day: date
-    search: Search
 
     @classmethod
-    def load(cls, lake: Lake, settings: Settings, day: date, uri: str) -> "Scorer":
+    def load(cls, lake: Lake, settings: Settings, day: date, uri: str, *, users: pa.Array | None = None) -> "Scorer":
         """Load a model of the lake, with the settings that it was trained with and everything until the end of the day.
 
+        users   whose pairs will be scored, sorted. None: all users with a history
         raises  UserError if the model is missing or damaged
         """
         card = load_card(lake, uri)
         settings = card.apply_to(settings)
         items = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
         model = load_model(lake, uri, items)
-        users, histories = load_histories(lake, settings, items, day, pa.chunked_array([], pa.string()), at_end=True)
+        if users is None:
+            no_more = pa.chunked_array([], pa.string())
+            users, histories = load_histories(lake, settings, items, day, no_more, at_end=True)
+        else:
+            histories = load_histories_of(lake, settings, items, day, users, at_end=True)
         searched = histories
         if searches_impressions(model.design):
             searched = load_histories_with_impressions(lake, settings, items, day, users, at_end=True)
         totals = load_totals(lake, settings, users, items, day, model.tasks[0])
         search = build_search(items, settings, model.design, search_vectors(model, items))
-        return cls(model, card.model_version, items, users, histories, searched, totals, day, search)
-
-    def build_inputs(self, user: Ints, target: Ints) -> tuple[Samples, Ints]:
-        """The model's inputs for pairs [rows] of user and item index at the end of the day, and the events found.
-
-        returns  the inputs, and the position of each event in the searched histories [rows, k], -1 for padding
-        """
-        end = self.searched_histories.offsets[user + 1]
-        result = self.search(self.searched_histories, user, target, end)
-        midnight = np.datetime64(self.day + timedelta(days=1), "us").astype(np.int64)
-        ts = np.full(len(user), midnight)
-        labels = np.zeros((len(user), len(self.model.tasks)), np.float32)
-        rates = self.totals.at(user, target)
-        design, histories = self.model.design, self.searched_histories
-        return build_samples(design, histories, result, user, target, end, ts, labels, rates), result.events
+        midnight = int(np.datetime64(day + timedelta(days=1), "us").astype(np.int64))
+        of_users = histories, searched, totals
+        return cls(model, search, *of_users, midnight, card.model_version, items, users, day)
 
     def explain(self, user: Ints, target: Ints) -> list[dict[str, Any]]:
         """Rows of gold.explanations for pairs [rows]: the events of each, those with the highest weight first."""

@@ -17,9 +17,9 @@ from jobs.settings.tree import Settings
 
 LENGTHS = (10, 20)  # how much of a list is measured
 _ACTED = """SELECT DISTINCT user_id, item_id
-  FROM silver.events ANTI JOIN {cancelled} USING (event, day, event_id, item_id)
+  FROM silver.histories ANTI JOIN {cancelled} USING (event, day, event_id, item_id)
   WHERE day >= :{first} AND day <= :{last} AND event IN ('click', 'purchase', 'rating')
-    AND (event <> 'rating' OR value >= :like_from) AND user_id IS NOT NULL"""
+    AND (event <> 'rating' OR value >= :like_from)"""
 _CANCELLED = """{table} AS (
   SELECT 'purchase' AS event, unnest(CAST(:{table}_days AS DATE[])) AS day,
     unnest(CAST(:{table}_ids AS VARCHAR[])) AS event_id, unnest(CAST(:{table}_items AS VARCHAR[])) AS item_id

@@ -13,7 +13,8 @@ from jobs.release.releases import live_release
 
 TABLE = "gold.decisions"
 EVALUATED = (
-    "silver.events", "silver.items", "gold.item_embeddings", "gold.codebooks", "gold.semantic_ids", "gold.samples",
+    "silver.events", "silver.histories", "silver.items", "silver.item_ids", "gold.item_embeddings", "gold.codebooks",
+    "gold.semantic_ids", "gold.samples",
 )  # fmt: skip
 CANDIDATES = ("silver.item_pairs", "gold.generated")  # judge and generate may write them while evaluate runs
 LISTS = ("gold.recommendations", "gold.explanations")

@@ -26,6 +26,7 @@ from jobs.lake.errors import UserError
 from jobs.lake.lake import JobResult, Lake, lake_root
 from jobs.lake.reader import arrow_dataset
 from jobs.lake.run_state import pin_run
+from jobs.landing.histories import check_filled
 from jobs.runtime.locks import lock_job
 from jobs.runtime.printable import printable
 from jobs.runtime.progress import heartbeat
@@ -73,6 +74,9 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
     ),
     "FAILED_READ_FILE.FILE_NOT_EXIST": (
         "a table version that this run reads is gone: clear ingest, so that the run begins with the newest one"
+    ),
+    "No module named 'torch'": (
+        "Spark's executors lack PyTorch: install torch and safetensors there, or raise SPARK_FROM_ROWS"
     ),
     "Out of Memory Error": "DuckDB ran out of memory: let Spark do this, with a smaller SPARK_FROM_ROWS",
     "OutOfMemoryError": "Spark ran out of memory: raise SPARK_DRIVER_MEMORY, which is {memory}",
@@ -155,6 +159,8 @@ def _run_job(name: str, run: RunJob, day: date, options: dict[str, Any]) -> None
     startup = time.time() - started
     with lock_job(lake.root, name):
         pin_run(lake, lake.create(), name, day)
+        if name not in ("ingest", "maintain"):
+            check_filled(lake)
         with heartbeat(name):
             result = run(lake, settings, day, **options)
     row = {

@@ -6,6 +6,7 @@ import io
 import shutil
 import sys
 import tempfile
+import uuid
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,14 @@ def send_models(spark: SparkSession) -> None:
     package = _temporary_folder() / f"sidereal-models-{digest}.zip"
     package.write_bytes(content.getvalue())
     spark.addArtifacts(str(package), pyfile=True)
+
+
+def send_folder(spark: SparkSession, folder: Path) -> str:
+    """Send a folder. Executors find it in `SparkFiles.getRootDirectory()`, under the name that this returns."""
+    name = f"sidereal-{uuid.uuid4().hex[:12]}"  # Spark refuses a second archive of the same name
+    archive = shutil.make_archive(str(_temporary_folder() / name), "zip", folder)
+    spark.addArtifacts(archive, archive=True)
+    return Path(archive).name
 
 
 def send_with_tasks(module: str) -> None:

@@ -6,7 +6,7 @@ CREATE TABLE gold.releases (
   codebook_version STRING NOT NULL              COMMENT 'codebook whose semantic IDs the model reads',
   encoder_version  STRING NOT NULL              COMMENT 'encoder whose vectors the codebook was fitted on',
   generator_uri    STRING                       COMMENT 'where the files are of the trained generator whose lists gold.generated holds; null: the item graph alone made lists',
-  tables           MAP<STRING, BIGINT> NOT NULL COMMENT 'Delta version of eleven tables of silver and gold, by table name; several tables read at these versions agree',
+  tables           MAP<STRING, BIGINT> NOT NULL COMMENT 'Delta version of thirteen tables of silver and gold, by table name; several tables read at these versions agree',
   reason           STRING NOT NULL              COMMENT 'why the release was made, in words and numbers',
   run_id           STRING NOT NULL              COMMENT 'run that wrote the release, see ops.runs',
   day              DATE   NOT NULL              COMMENT 'day of the run'

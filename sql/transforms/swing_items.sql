@@ -3,7 +3,7 @@
 SELECT item_id, CAST(row_number() OVER (ORDER BY item_id) AS INT) AS item
 FROM (
   SELECT DISTINCT item_id
-  FROM silver.events LEFT ANTI JOIN cancelled USING (event, day, event_id, item_id)
-  WHERE day > :after AND day <= :day AND user_id IS NOT NULL
+  FROM silver.histories LEFT ANTI JOIN cancelled USING (event, day, event_id, item_id)
+  WHERE day > :after AND day <= :day
     AND (event IN ('click', 'purchase') OR (event = 'rating' AND value >= :like_from))
 )

@@ -2,9 +2,9 @@
 -- and with the latest :items_per_user items. Cancelled purchases do not count. Only items of the part :part of :parts.
 WITH positives AS (
   SELECT /*+ REPARTITION(user_id) */ e.user_id, n.item, e.ts
-  FROM silver.events e LEFT ANTI JOIN cancelled USING (event, day, event_id, item_id)
+  FROM silver.histories e LEFT ANTI JOIN cancelled USING (event, day, event_id, item_id)
   JOIN swing_items n USING (item_id)
-  WHERE e.day > :after AND e.day <= :day AND e.user_id IS NOT NULL
+  WHERE e.day > :after AND e.day <= :day
     AND (e.event IN ('click', 'purchase') OR (e.event = 'rating' AND e.value >= :like_from))
 ), acted AS (
   SELECT user_id, item, max(ts) AS latest FROM positives GROUP BY user_id, item

@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW gold.live_release
-  COMMENT 'What is live: model, codebook, encoder, and the Delta versions of eleven tables.'
+  COMMENT 'What is live: model, codebook, encoder, and the Delta versions of thirteen tables.'
 AS
 SELECT *
 FROM gold.releases

@@ -15,6 +15,8 @@ from pyspark.sql import DataFrame
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.lake.metrics import metric_rows, replace_metrics
+from jobs.lake.staging import Staging
+from jobs.landing.histories import stage_histories
 from jobs.release.model_store import ModelCard
 from jobs.settings.tree import load_settings
 from models.quantizers import format_sids
@@ -24,8 +26,18 @@ DAY = date(2026, 11, 20)
 
 
 def put(lake: Lake, table: str, rows: list[dict[str, Any]]) -> None:
-    """Replace a whole table."""
+    """Replace a whole table, with silver.events also the tables that ingest makes of it."""
     lake.replace(table, pa.Table.from_pylist(rows, contracts()[table].arrow))
+    if table == "silver.events":
+        put_histories(lake)
+
+
+def put_histories(lake: Lake) -> None:
+    """Make silver.histories and silver.item_ids of silver.events."""
+    lake.replace("silver.item_ids", lake.query("SELECT DISTINCT item_id FROM silver.events"))
+    lake.replace("silver.histories", contracts()["silver.histories"].arrow.empty_table())
+    with Staging(lake) as staging:
+        stage_histories(lake, staging, sorted(lake.partition_days("silver.events")), DAY)
 
 
 def rows_of(answer: pa.Table | DataFrame) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Pairs and samples by DuckDB, for small logs, and by Spark: both make the same tables, of real and simulated logs."""
+"""DuckDB makes the tables of small logs and Spark those of large ones: the same tables, of real and simulated logs."""
 
 import shutil
 from datetime import date
@@ -6,10 +6,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs import ingest, pairs, samples
-from jobs.lake import Lake, checks
+from jobs.lake import JobResult, Lake, checks
+from jobs.lake.staging import Staging
+from jobs.landing import histories
 from jobs.settings.tree import Settings, load_settings
 from tests import simulated
 from tests.conftest import RETAIL_FIRST, RETAIL_LAST
@@ -75,3 +78,36 @@ def test_both_engines_make_the_same_tables(
     assert expected.num_rows > 100
     use_spark(monkeypatch)
     assert run(job, large, settings, *days).equals(expected)
+
+
+def test_both_engines_make_the_same_histories_in_the_order_of_users(
+    retail: tuple[Lake, JobResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = copy(retail[0], tmp_path / "small"), copy(retail[0], tmp_path / "large")
+    days = sorted(large.partition_days("silver.events"))
+    monkeypatch.setattr(histories, "SPARK_FROM_ROWS", 0)
+    for lake in (small, large):
+        with Staging(lake) as staging:
+            histories.stage_histories(lake, staging, days, RETAIL_LAST)
+        monkeypatch.setattr(histories, "SPARK_FROM_ROWS", 1_000_000)
+        users = [pq.read_table(file)["user_id"].to_pylist() for file in lake.delta("silver.histories").file_uris()]
+        assert all(of_file == sorted(of_file) for of_file in users)
+    assert rows(small, "silver.histories").num_rows > 1000
+    assert rows(small, "silver.histories").equals(rows(large, "silver.histories"))
+
+
+def test_both_engines_make_the_same_samples_of_ratings(
+    retail: tuple[Lake, JobResult], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = copy(retail[0], tmp_path / "small")
+    events = small.arrow("silver.events")
+    stars = pa.array([1.0 + n % 5 if n % 7 else None for n in range(events.num_rows)])
+    kinds = pa.array(["rating"] * events.num_rows)
+    for name, column in (("value", stars), ("event", kinds)):
+        events = events.set_column(events.column_names.index(name), name, column)
+    small.replace("silver.events", events)
+    large = copy(small, tmp_path / "large")
+    expected = run(samples, small, settings, RETAIL_FIRST, RETAIL_LAST)
+    assert set(expected["like"].to_pylist()) == {0, 1}
+    use_spark(monkeypatch)
+    assert run(samples, large, settings, RETAIL_FIRST, RETAIL_LAST).equals(expected)

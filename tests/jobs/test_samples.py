@@ -5,15 +5,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from jobs import samples
 from jobs.lake import Lake, UserError
-from jobs.lake.contracts import contracts
 from jobs.lake.metrics import metric_rows, replace_metrics
 from jobs.landing.labels import choose_label
 from jobs.settings.tree import Settings, load_settings
+from tests.jobs import lake_rows
 
 DAY = date(2026, 11, 20)
 Row = dict[str, Any]
@@ -30,7 +29,7 @@ def build_event(event_id: str, kind: str, user: str | None, item: str, ts: datet
 
 
 def replace_events(lake: Lake, rows: list[Row]) -> None:
-    lake.replace("silver.events", pa.Table.from_pylist(rows, contracts()["silver.events"].arrow))
+    lake_rows.put(lake, "silver.events", rows)
 
 
 def build_samples(lake: Lake, settings: Settings, rows: list[Row], since: date | None = None) -> Rows:

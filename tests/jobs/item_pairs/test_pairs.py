@@ -13,6 +13,7 @@ from jobs import pairs
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.settings.tree import Settings
+from tests.jobs import lake_rows
 
 DAY = date(2026, 11, 20)
 Row = dict[str, Any]
@@ -25,7 +26,7 @@ def event(user: str | None, item: str, kind: str = "click", hour: int = 12, day:
 
 
 def put(lake: Lake, rows: list[Row]) -> None:
-    lake.replace("silver.events", pa.Table.from_pylist(rows, contracts()["silver.events"].arrow))
+    lake_rows.put(lake, "silver.events", rows)
 
 
 def swing_pairs(lake: Lake) -> dict[tuple[str, str], Row]:

@@ -15,6 +15,7 @@ from jobs.item_pairs import two_tower_training
 from jobs.lake import Lake, UserError
 from jobs.lake.contracts import contracts
 from jobs.settings.tree import Settings
+from tests.jobs import lake_rows
 from tests.jobs.lake_rows import DAY, moment
 
 PAIRS = "silver.item_pairs"
@@ -48,7 +49,7 @@ def log(users: int = 40, each: int = 10, seed: int = 0) -> tuple[list[Row], list
 
 
 def put(lake: Lake, events: list[Row], samples: list[Row]) -> None:
-    lake.replace("silver.events", table("silver.events", events))
+    lake_rows.put(lake, "silver.events", events)
     lake.replace("gold.samples", table("gold.samples", samples))
 
 

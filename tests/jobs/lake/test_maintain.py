@@ -61,13 +61,18 @@ def test_old_versions_go_but_not_those_that_a_kept_release_names(
     with pytest.raises(UserError, match="item_pairs"):
         read_pairs(lake, versions[1])
     assert not stray.exists()
-    assert notes == {"files_merged": 0, "files_deleted": 3, "versions_gone": 0}
+    assert notes == {"days_merged": 0, "files_merged": 0, "files_deleted": 3, "versions_gone": 0}
 
 
 def test_a_version_that_the_log_no_longer_has_is_counted(lake: Lake, settings: Settings) -> None:
     lake.replace(PAIRS, pair("a"), day=DAY)
     put(lake, "gold.releases", [release_row(1, DAY) | {"tables": [(PAIRS, 999)]}])
-    assert maintain.run(lake, settings, DAY).notes == {"files_merged": 0, "files_deleted": 0, "versions_gone": 1}
+    assert maintain.run(lake, settings, DAY).notes == {
+        "days_merged": 0,
+        "files_merged": 0,
+        "files_deleted": 0,
+        "versions_gone": 1,
+    }
     assert read_pairs(lake) == ["a"]
 
 
@@ -130,7 +135,12 @@ def test_small_files_are_merged_and_no_row_changes(
     before = lake.version(VECTORS)
     assert maintain.run(lake, settings, DAY).notes["files_merged"] == 0  # a run may still work on this day
     monkeypatch.setattr(maintain, "QUIET", timedelta(0))
-    assert maintain.run(lake, settings, DAY).notes == {"files_merged": 3, "files_deleted": 0, "versions_gone": 0}
+    assert maintain.run(lake, settings, DAY).notes == {
+        "days_merged": 0,
+        "files_merged": 3,
+        "files_deleted": 0,
+        "versions_gone": 0,
+    }
     assert len(DeltaTable(lake.path(VECTORS)).file_uris()) == 1
     for version in (before, None):
         assert lake.arrow(VECTORS, version=version).sort_by("item_id")["item_id"].to_pylist() == ["a", "b", "c"]

@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.ranking.lists import find_active_users, load_sources, rank_candidates
+from jobs.ranking.lists import find_active_users, load_sources
 from jobs.ranking.scoring import Scorer
 from models.candidates import OFFSET
+from models.ranker.lists import Order, rank_candidates
 from tests.chain import LAST, Chain
 
 
@@ -16,9 +18,11 @@ def test_a_list_joins_the_ranks_of_the_ranker_and_of_what_was_generated(ran: Cha
     scorer = Scorer.load(lake, settings, LAST, live["model_uri"])
     users = find_active_users(scorer.histories, settings, LAST)
     lists: dict[str, dict[str, list[str]]] = {}
-    for order, k in (("ranker", settings.recommend.candidates), ("fused", settings.recommend.k)):
-        changed = settings.recommend.model_copy(update={"order": order, "k": k})
-        user, _, item, *_ = rank_candidates(scorer, users, load_sources(lake, settings, LAST, scorer), changed)
+    sizes: dict[Order, int] = {"ranker": settings.recommend.candidates, "fused": settings.recommend.k}
+    for order, k in sizes.items():
+        sources = load_sources(lake, settings, LAST, scorer.items, scorer.users)
+        columns = rank_candidates(scorer, users, sources, k, order)
+        user, _, item, *_ = map(pa.array, columns)
         lists[order] = defaultdict(list)
         for name, item_id in zip(
             scorer.users.take(user).to_pylist(), scorer.items.ids.take(item).to_pylist(), strict=True
