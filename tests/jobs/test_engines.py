@@ -16,6 +16,7 @@ from jobs.landing import histories
 from jobs.settings.tree import Settings, load_settings
 from tests import simulated
 from tests.conftest import RETAIL_FIRST, RETAIL_LAST
+from tests.jobs.lake_rows import put_histories
 
 
 def copy(lake: Lake, folder: Path) -> Lake:
@@ -106,6 +107,7 @@ def test_both_engines_make_the_same_samples_of_ratings(
     for name, column in (("value", stars), ("event", kinds)):
         events = events.set_column(events.column_names.index(name), name, column)
     small.replace("silver.events", events)
+    put_histories(small)
     large = copy(small, tmp_path / "large")
     expected = run(samples, small, settings, RETAIL_FIRST, RETAIL_LAST)
     assert set(expected["like"].to_pylist()) == {0, 1}
