@@ -12,7 +12,9 @@ from tests.jobs.codebooks.made_vectors import DIM, put_vectors, read_ids, with_q
 from tests.jobs.lake_rows import DAY, put
 
 
-def test_damaged_codebooks_and_vectors_are_named(lake: Lake, settings: Settings) -> None:
+def test_damaged_codebooks_and_vectors_are_named(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = with_quantizer(settings)
     put_vectors(lake, settings, range(100), DAY)
     version = quantize.run(lake, settings, DAY).notes["codebook_version"]
@@ -39,6 +41,7 @@ def test_damaged_codebooks_and_vectors_are_named(lake: Lake, settings: Settings)
         quantize.run(lake, settings, DAY + timedelta(1))
     for file in Path(lake.path("gold.item_embeddings")).rglob("*.parquet"):
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    monkeypatch.setattr("jobs.lake.store._DATASETS", {})  # as in a process that has not read the files before
     with pytest.raises(UserError, match=r"table gold.item_embeddings in .* is damaged"):
         quantize.run(lake, settings, DAY)
 
