@@ -1,10 +1,10 @@
-"""What does a day cost in a lake that is a month old, and in one that is a year old?
+"""Does a day cost more in an old lake than in a young one?
 
     make bench B=age [ARGS="--ages 30 365 --events 4000 --json age.json"]
 
-For each age it simulates a log of so many days, as large each day and of the same users and items, and lands all but
-the last day as history. On the last day but one every job runs for the first time. Measured are the jobs of the last
-day, each in a process of its own, as in Airflow.
+For each age, the bench simulates a log of so many days, and lands all but the last day as history. The day, the users
+and the items are as many at every age. Then all jobs run for the day before the last, without being measured, so that
+models start warm. The bench measures the jobs of the last day. Each runs in a process of its own, as in Airflow.
 
 Columns, for each job:
 

@@ -11,7 +11,7 @@ Columns:
     users/s  users with a list, by these seconds
     rows/s   candidates that were ranked, at most: users times `[recommend] candidates`
     MiB      largest sum of resident memory over the process, Spark and its executors
-    lists    a hash of users, ranks and items: all ways make the same lists
+    lists    a hash of users, ranks and items. It can differ between ways if two scores of a user are almost equal
 """
 
 import hashlib

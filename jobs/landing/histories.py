@@ -56,7 +56,7 @@ def stage_histories(lake: Lake, staging: Staging, days: list[date], last_day: da
 
 def check_filled(lake: Lake) -> None:
     """raises UserError if the lake is older than silver.histories, so that the table lacks all days"""
-    is_new = lake.pins.get(TABLE, lake.version(TABLE)) == 0  # the lake does not count these tables as inputs of the job
+    is_new = lake.pins.get(TABLE, lake.version(TABLE)) == 0  # `lake.delta` would count it as an input
     if is_new and DeltaTable(lake.path("silver.events")).partitions():
         raise UserError("the table silver.histories is new, and still empty: run ingest of any day, which fills it")
 

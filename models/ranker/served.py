@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -129,7 +129,7 @@ class Served:
         )  # fmt: skip
 
 
-@cache
+@lru_cache(maxsize=1)  # a process that serves for days keeps the newest model alone
 def load_served(folder: Path) -> Served:
     """What `Served.save` wrote, loaded once in each process."""
     return Served.load(folder)

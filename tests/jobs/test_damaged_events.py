@@ -14,26 +14,26 @@ from tests.conftest import RETAIL_LAST
 from tests.jobs.test_engines import copy
 
 
-@pytest.fixture
-def damaged(retail: tuple[Lake, object], tmp_path: Path) -> Lake:
-    lake = copy(retail[0], tmp_path / "lake")
-    for table, column in (("events", "day"), ("histories", "span")):
-        next(Path(lake.path(f"silver.{table}")).glob(f"{column}={RETAIL_LAST}/*.parquet")).unlink()
-    return lake
+def damage(lake: Lake, table: str, folder: Path) -> Lake:
+    """A copy of the lake without the table's file of the last day."""
+    damaged = copy(lake, folder)
+    next(Path(damaged.path(table)).glob(f"*={RETAIL_LAST}/*.parquet")).unlink()
+    return damaged
 
 
-@pytest.mark.parametrize(("job", "table"), [(pairs, "histories"), (samples, "events")])
+@pytest.mark.parametrize(("job", "table"), [(pairs, "silver.histories"), (samples, "silver.events")])
 def test_a_missing_file_is_a_sentence_about_its_table(
-    job: ModuleType, table: str, damaged: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    job: ModuleType, table: str, retail: tuple[Lake, object], settings: Settings, tmp_path: Path
 ) -> None:
+    damaged = damage(retail[0], table, tmp_path / "lake")
     before = {name: damaged.version(name) for name in ("silver.item_pairs", "gold.samples")}
-    monkeypatch.setattr("jobs.samples.choose_label", lambda *_: "purchase")  # it reads silver.histories
-    with pytest.raises(UserError, match=rf"silver\.{table} .* is damaged"):
+    with pytest.raises(UserError, match=rf"{table} .* is damaged"):
         job.run(damaged, settings, RETAIL_LAST)
     assert {name: damaged.version(name) for name in before} == before
 
 
-def test_a_missing_file_is_a_sentence_in_the_middle_of_streams_too(damaged: Lake) -> None:
+def test_a_missing_file_is_a_sentence_in_the_middle_of_streams_too(retail: tuple[Lake, object], tmp_path: Path) -> None:
+    damaged = damage(retail[0], "silver.events", tmp_path / "lake")
     schema = pa.schema([("item_id", pa.string())])
     ids = Stream(schema, damaged.stream("SELECT item_id FROM silver.events"))
     with pytest.raises(UserError, match=r"silver\.events .* is damaged"):
