@@ -10,12 +10,14 @@ days whose events changed. Trains the generator on the days before. If it finds 
 live generator, it is stored as `<LAKE>/models/<version>/generator` and lists its items, too. Otherwise, or on a day
 that is too quiet to compare them, the live generator lists items, unless it finds less than the graph. Writes
 gold.generated and gold.metrics (job generate), partition day: the training curve, and how many of the items that users
-acted on for the first time today the lists of the day before hold.
+acted on for the first time today the lists of the day before hold. From SPARK_FROM_ROWS listed items on, Spark's
+executors make the lists.
 
 --query prints the best items for a text and writes no lists: see jobs/generation/query.py.
 """
 
 import argparse
+from collections.abc import Mapping
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -27,18 +29,22 @@ from jobs.generation import lists, pairs
 from jobs.generation.behaviour import Behaviour
 from jobs.generation.items import find_listed_items
 from jobs.generation.language_model_folder import check_folder
+from jobs.generation.lists_on_spark import list_on_spark
 from jobs.generation.measure import measure_yesterdays_lists
 from jobs.generation.query import answer_query
-from jobs.generation.shards import TABLE
+from jobs.generation.shards import TABLE, Shards
 from jobs.generation.trained import GeneratorOfDay, make_generator
 from jobs.lake import JobResult, Lake, arrow_dataset
 from jobs.lake.contracts import contracts
 from jobs.lake.metrics import replace_metrics
+from jobs.lake.rows import SPARK_FROM_ROWS
 from jobs.lake.run_state import check_nothing_newer_is_replaced
+from jobs.lake.staging import Staging
 from jobs.runtime.checkpoint import remove_checkpoints
 from jobs.runtime.entry import main
 from jobs.runtime.progress import steps
 from jobs.settings.tree import Settings
+from models.generator.finders import make_graph_finder, save_graph_finder
 from models.generator.graph import Bools, ItemGraph
 
 
@@ -67,21 +73,33 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
         sources["generator"] = generator.source
     report_step("making the lists")
     shards = lists.plan_shards(lake, settings, day, sources, behaviour, users, is_listed)
-    lists.make_in_workers(settings, shards, sources)
-    parts = lists.make_lists(shards, sources)
-    lake.replace(TABLE, pa.RecordBatchReader.from_batches(contracts()[TABLE].arrow, parts), day=day)
+    _write_lists(lake, settings, day, sources, shards)
     replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day) + generator.metrics)
     remove_checkpoints(lake, "generate")
     written = arrow_dataset(lake.delta(TABLE)).count_rows(filter=ds.field("day") == day)
     return JobResult(len(users), written, notes={"days_counted": len(days)} | generator.notes)
 
 
+def _write_lists(
+    lake: Lake, settings: Settings, day: date, sources: Mapping[str, lists.Source], shards: Shards
+) -> None:
+    """Write gold.generated, by Spark's executors if the rows are many. A language model stays in our own workers."""
+    most_rows = len(shards.active) * settings.generator.k * len(sources)
+    if most_rows >= SPARK_FROM_ROWS and not settings.generator.is_language_model:
+        with Staging(lake) as staging:
+            staging.replace(TABLE, list_on_spark(lake, settings, day, sources, shards), day=day)
+        return
+    lists.make_in_workers(settings, shards, sources)
+    parts = lists.make_lists(shards, sources)
+    lake.replace(TABLE, pa.RecordBatchReader.from_batches(contracts()[TABLE].arrow, parts), day=day)
+
+
 def _make_graph_source(settings: Settings, day: date, graph: ItemGraph, is_listed: Bools) -> lists.Source:
     matrix = graph.steps
     return lists.Source(
         version=lists.build_version(settings, day, "graph"),
-        find_items=pairs.make_finder(graph, is_listed),
-        save=partial(pairs.save_finder, graph, is_listed),
+        find_items=make_graph_finder(graph, is_listed),
+        save=partial(save_graph_finder, graph, is_listed),
         inputs=[matrix.data, matrix.indices, matrix.indptr],
     )
 

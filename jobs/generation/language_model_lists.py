@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from jobs.generation.language_model_worker import LanguageGenerator, load, save
-from jobs.generation.shards import FindItems, Scored
-from jobs.generation.trained_lists import CODES, LISTED, OPTIONS
 from models.generator import seen_items
+from models.generator.finders import CODES, LISTED, OPTIONS, FindItems, Scored
 from models.generator.language_model_lists import generate, history_prompts
 from models.generator.trie import CodeTrie
 from models.precision import device

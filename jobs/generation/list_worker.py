@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
 
-from jobs.generation import pairs, trained_lists
-from jobs.generation.shards import FindItems, Shards
+from jobs.generation.shards import Shards
 from jobs.generation.train_worker import list_arrays, read_histories
 from jobs.runtime.progress import progress
 from jobs.runtime.workers import join_workers, run_workers
 from models.distributed import worker_count, worker_index
+from models.generator import finders
 
 MODULE = "jobs.generation.list_worker"
 
@@ -71,26 +71,24 @@ def load_shards(folder: Path) -> Shards:
     )
 
 
-def load_finder(folder: Path) -> FindItems:
+def load_finder(folder: Path) -> finders.FindItems:
     """What finds items, from the folder of a source."""
-    if (folder / pairs.STEPS).exists():
-        return pairs.load_finder(folder)
-    if (folder / trained_lists.CODES).exists():
+    if (folder / finders.CODES).exists():
         from jobs.generation import language_model_lists  # slow to import
 
         return language_model_lists.load_finder(folder)
-    return trained_lists.load_finder(folder)
+    return finders.load_finder(folder)
 
 
 def make_shards(folder: Path) -> None:
     """The part of one worker."""
     shards = load_shards(folder)
     work = json.loads((folder / "work.json").read_text())
-    finders = {name: load_finder(folder / name) for name in work["sources"]}
+    find_items = {name: load_finder(folder / name) for name in work["sources"]}
     assigned = [range(*places) for places in work["missing"]][worker_index() :: worker_count()]
     report_progress = progress("generating shards of users") if worker_index() == 0 else None
     for done, places in enumerate(assigned, start=1):
-        for _ in shards.make(places, finders):  # it is stored: the rows are read later
+        for _ in shards.make(places, find_items):  # it is stored: the rows are read later
             pass
         if report_progress:
             report_progress(done, len(assigned))

@@ -44,7 +44,7 @@ class Source:
 
 def find_visitors(lake: Lake, settings: Settings, day: date) -> pa.Array:
     """The IDs of users who did or saw anything in the last `[recommend] active_days` days, sorted."""
-    where = (ds.field("day") > _last_inactive_day(settings, day)) & (ds.field("day") <= day)
+    where = (ds.field("day") > last_inactive_day(settings, day)) & (ds.field("day") <= day)
     batches = lake.batches("silver.events", ["user_id"], where & ds.field("user_id").is_valid())
     return distinct_strings(batch["user_id"] for batch in batches)
 
@@ -66,7 +66,7 @@ def plan_shards(
     """
     active = pc.index_in(visitors, behaviour.users).to_numpy().astype(np.int64)
     ends = behaviour.ends(day)
-    items, counts = count_popular(behaviour.histories, ends, _last_inactive_day(settings, day))
+    items, counts = count_popular(behaviour.histories, ends, last_inactive_day(settings, day))
     popular = items[is_listed[items]], counts[is_listed[items]]
     inputs = _hash_inputs(sources, behaviour, [active, ends, is_listed, *popular])
     versions = {name: source.version for name, source in sources.items()}
@@ -132,6 +132,6 @@ def build_version(settings: Settings, day: date, source: str) -> str:
     return f"{day}-{settings.hash}-{source}"
 
 
-def _last_inactive_day(settings: Settings, day: date) -> date:
+def last_inactive_day(settings: Settings, day: date) -> date:
     """The last day whose events do not make a user active any more."""
     return day - timedelta(days=settings.recommend.active_days)

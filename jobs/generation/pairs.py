@@ -2,24 +2,19 @@
 
 import math
 from datetime import date, timedelta
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from scipy import sparse
 
 from jobs.generation.behaviour import Behaviour
-from jobs.generation.shards import FindItems
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.landing.accounting import load_touched_days
 from jobs.ranking.items import ItemIndex
-from models.generator.graph import Bools, ItemGraph
+from models.generator.graph import ItemGraph
 from models.generator.pair_counts import WINDOW, count_pairs
 
 TABLE = "gold.item_graph"
-STEPS, LISTED = "steps.npz", "listed.npy"  # files of `save_finder`
 # All weights are whole multiples of 1 / UNIT. So sums are exact, and do not depend on the order of rows.
 UNIT = math.lcm(*range(1, WINDOW + 1))
 _SUM = f"""
@@ -68,18 +63,3 @@ def load_graph(lake: Lake, items: ItemIndex, day: date, graph_days: int) -> Item
     is_known = (before >= 0) & (after >= 0)
     weight = rows["weight"].to_numpy()[is_known]
     return ItemGraph.from_pairs(before[is_known], after[is_known], weight, n_items=len(items.ids))
-
-
-def make_finder(graph: ItemGraph, is_listed: Bools) -> FindItems:
-    """What finds the items of the graph. is_listed: [items], the others are in no list"""
-    return partial(graph.top_items, excluded=~is_listed)
-
-
-def save_finder(graph: ItemGraph, is_listed: Bools, folder: Path) -> None:
-    sparse.save_npz(folder / STEPS, graph.steps)
-    np.save(folder / LISTED, is_listed)
-
-
-def load_finder(folder: Path) -> FindItems:
-    """What `save_finder` wrote, as `make_finder` makes it."""
-    return make_finder(ItemGraph(sparse.load_npz(folder / STEPS)), np.load(folder / LISTED))

@@ -1,6 +1,6 @@
 """The lists of a day in shards of users. A shard that is stored is not made again."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -9,16 +9,13 @@ import pyarrow as pa
 
 from jobs.lake.contracts import contracts
 from jobs.runtime.checkpoint import LakeFile
+from models.generator.finders import FindItems, Scored, make_popular_finder
 from models.generator.graph import Floats
 from models.ranker.histories import Histories, Int64s
 
 TABLE = "gold.generated"
 POPULAR = "popular"
 USERS_AT_ONCE = 4096  # of a shard
-Scored = tuple[Int64s, Floats]  # items, the best first, and their scores
-# Finds the best k items of users with histories, user indices, ends of their histories and k. Returns items and scores
-# [users, k], filled up with items of -1.
-FindItems = Callable[[Histories, Int64s, Int64s, int], Scored]
 
 
 @dataclass(frozen=True)
@@ -79,18 +76,8 @@ class Shards:
             has_items |= items[:, 0] >= 0
             yield self._build_rows(source, users, items, scores)
         without = users[~has_items]
-        yield self._build_rows(POPULAR, without, *self._top_popular(without))
-
-    def _top_popular(self, users: Int64s) -> Scored:
-        """The k most popular items that each user has not acted on, and their scores [users, k], filled up with -1."""
-        items, scores = np.full((len(users), self.k), -1), np.zeros((len(users), self.k), np.float32)
-        histories, (popular, counts) = self.histories, self.popular
-        for row, (begin, end) in enumerate(zip(histories.offsets[users], self.ends[users], strict=True)):
-            events = np.arange(begin, end)
-            seen = histories.items[events[~histories.is_hidden(events, np.array(end))]]
-            best = np.flatnonzero(~np.isin(popular, seen))[: self.k]
-            items[row, : len(best)], scores[row, : len(best)] = popular[best], counts[best]
-        return items, scores
+        find_popular = make_popular_finder(self.popular)
+        yield self._build_rows(POPULAR, without, *find_popular(self.histories, without, self.ends[without], self.k))
 
     def _build_rows(self, source: str, users: Int64s, items: Int64s, scores: Floats) -> pa.RecordBatch:
         """Rows of gold.generated from items [users, k] and their scores [users, k]. An item of -1 is none."""

@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 
 from jobs.generation import pairs
 from jobs.generation.behaviour import Behaviour, midnight_after
+from jobs.generation.hit_rate import measure_hit_rate
 from jobs.generation.items import find_known_items
 from jobs.generation.lists import Source
 from jobs.generation.settings import Generator as GeneratorSettings
-from jobs.generation.shards import FindItems
-from jobs.generation.trained_lists import measure_hit_rate
 from jobs.generation.training import (
     NAME,
     TrainedGenerator,
@@ -43,6 +42,7 @@ from jobs.release.releases import live_release
 from jobs.settings.tree import Settings
 from models.generator import seen_items
 from models.generator.batches import cut_histories
+from models.generator.finders import FindItems, make_graph_finder
 from models.generator.validation import Validation
 from models.ranker.histories import Int64s
 
@@ -136,7 +136,7 @@ def _compare(
     before, after = behaviour.ends(yesterday)[users], behaviour.ends(day)[users]
     graph = pairs.load_graph(lake, behaviour.items, yesterday, settings.generator.graph_days)
     n_items = len(behaviour.items.ids)
-    finders = {**generators, "graph": pairs.make_finder(graph, is_listed)}
+    finders = {**generators, "graph": make_graph_finder(graph, is_listed)}
     return {
         name: measure_hit_rate(find_items, behaviour.histories, users, before, after, k, n_items)
         for name, find_items in finders.items()

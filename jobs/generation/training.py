@@ -13,10 +13,8 @@ from torch import Tensor, nn
 
 from jobs.generation.items import ItemInputs, load_item_inputs
 from jobs.generation.settings import Generator as GeneratorSettings
-from jobs.generation.shards import FindItems
 from jobs.generation.stored import load_stored_design, load_stored_generator
 from jobs.generation.train_worker import TRAINING, list_arrays
-from jobs.generation.trained_lists import make_finder, save_finder
 from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
 from jobs.ranking.items import ItemIndex
@@ -26,6 +24,7 @@ from jobs.runtime.checkpoint import LakeCheckpoint
 from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
 from models.generator import PRESETS, Design, Epoch, Generator, save
+from models.generator.finders import FindItems, make_finder, save_finder
 from models.generator.saved import NOT_TRAINED
 from models.precision import device
 from models.ranker.histories import Histories, Int64s

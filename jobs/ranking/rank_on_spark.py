@@ -1,7 +1,7 @@
 """Rank for users on Spark's executors, for shops whose users are too many for one process."""
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from jobs.ranking.lists import first_active_day, load_sources
 from jobs.ranking.model_inputs import search_vectors, searches_impressions
 from jobs.ranking.rates import SHOWN_BY, TAKEN_BY, load_totals
 from jobs.ranking.settings import GENERATED, SOURCES
+from jobs.ranking.users_on_spark import MapBatches, find_sent_folder, map_users, register_acted
 from jobs.release.model_store import load_card, load_model
-from jobs.runtime.executors import send_folder, send_models, send_with_tasks
+from jobs.runtime.executors import send_folder, send_with_tasks
 from jobs.settings.tree import Settings
 from models.ranker.served import Options, Served
 
-USERS_PER_BATCH = 1024
 COLUMNS = "user_id STRING, rank INT, item_id STRING, score DOUBLE, sources ARRAY<STRING>"
 send_with_tasks(__name__)
 
@@ -35,14 +35,11 @@ def rank_on_spark(lake: Lake, settings: Settings, day: date, uri: str) -> DataFr
     """
     served = _collect(lake, settings, day, uri)
     task = served.model.tasks[0]
-    send_models(lake.spark)
     with tempfile.TemporaryDirectory() as folder:
         served.save(Path(folder))
         name = send_folder(lake.spark, Path(folder))
-    index = pa.table({"item_id": served.items, "item": pa.array(np.arange(len(served.items), dtype=np.int32))})
-    lake.spark.createDataFrame(index).createOrReplaceTempView("item_index")
+    register_acted(lake, settings, day, served.items)
     counts_from = day - timedelta(days=settings.logs.train_days - 1)
-    register_cancelled(lake, date.min, day)
     register_cancelled(lake, counts_from, day, "cancelled_lately")
     users = lake.transform(
         "users_to_rank", day=day, active_from=first_active_day(settings, day), like_from=settings.logs.like_from,
@@ -50,8 +47,7 @@ def rank_on_spark(lake: Lake, settings: Settings, day: date, uri: str) -> DataFr
         counts_from=counts_from, shown_event=SHOWN_BY[task], taken_event=TAKEN_BY[task],
         sources=[source for source in GENERATED if source in settings.recommend.sources] or [""],
     )  # fmt: skip
-    lake.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", USERS_PER_BATCH)
-    users.mapInArrow(make_ranker(name), COLUMNS).createOrReplaceTempView("ranked")
+    map_users(lake, users, make_ranker(name), COLUMNS).createOrReplaceTempView("ranked")
     model = load_card(lake, uri).model_version
     return lake.sql("SELECT *, :model AS model_version, :day AS day FROM ranked", model=model, day=day)
 
@@ -80,19 +76,17 @@ def _collect(lake: Lake, settings: Settings, day: date, uri: str) -> Served:
     return Served(model, items.ids, arrays, options)
 
 
-def make_ranker(name: str) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+def make_ranker(name: str) -> MapBatches:
     """A function for `mapInArrow`: batches of users, as `Served.rank` reads them, to batches of their lists.
 
     name  of the folder that was sent to the executors
     """
 
     def rank(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        from pyspark import SparkFiles  # on the executor
-
-        from models.ranker.served import load_served
+        from models.ranker.served import load_served  # on the executor
 
         for batch in batches:
             if batch.num_rows:
-                yield load_served(Path(SparkFiles.getRootDirectory()) / name).rank(batch)
+                yield load_served(find_sent_folder(name)).rank(batch)
 
     return rank

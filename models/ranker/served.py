@@ -12,6 +12,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from models.arrow_histories import load_ids, read_histories, save_ids
 from models.candidates import CandidateSources, Lists
 from models.precision import device
 from models.ranker.histories import Histories
@@ -77,20 +78,17 @@ class Served:
         save(self.model, folder / MODEL)
         for name, array in self.arrays.items():
             np.save(folder / f"{name}.npy", array)
-        table = pa.table({"item_id": self.items})
-        with pa.OSFile(str(folder / ITEMS), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
+        save_ids(self.items, str(folder / ITEMS))
         (folder / OPTIONS).write_text(json.dumps(vars(self.options)))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """What `save` wrote. Arrays stay in their files, which the processes of a machine share."""
         model = load(folder / MODEL).to(device()).eval()
-        items = pa.ipc.open_file(pa.memory_map(str(folder / ITEMS))).read_all()["item_id"].combine_chunks()
         arrays = {file.stem: np.load(file, mmap_mode="c") for file in folder.glob("*.npy")}
         values = json.loads((folder / OPTIONS).read_text())
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-        return cls(model, items, arrays, Options(**values | lists))
+        return cls(model, load_ids(str(folder / ITEMS)), arrays, Options(**values | lists))
 
     def rank(self, users: pa.RecordBatch) -> pa.RecordBatch:
         """The lists of some users.
@@ -100,7 +98,7 @@ class Served:
         returns  user_id, rank, item_id, score, sources
         """
         options, all_users = self.options, np.arange(len(users))
-        searched = _read_histories(users["events"])
+        searched = read_histories(users["events"])
         histories = _leave_out(searched, IMPRESSION) if options.searches_shown else searched
         totals = Totals(self._count(users, "shown", options.shown), self._count(users, "taken", options.taken))
         scorer = PairScorer(self.model, self._build_search(), histories, searched, totals, options.moment)
@@ -139,14 +137,6 @@ def name_sources(found_by: NDArray[np.generic], names: Sequence[str]) -> pa.Arra
     """The names of the sources whose bits are set [rows]."""
     subsets = [[name for bit, name in enumerate(names) if bits >> bit & 1] for bits in range(1 << len(names))]
     return pa.array(subsets, pa.list_(pa.string())).take(pa.array(found_by))
-
-
-def _read_histories(events: pa.ListArray) -> Histories:
-    """From a list of (ts, seq, item, kind) for each user, in this order."""
-    values = events.flatten()
-    offsets = np.concatenate([[0], np.cumsum(events.value_lengths().to_numpy(zero_copy_only=False))]).astype(np.int64)
-    ts, items, kinds = (values.field(name).to_numpy() for name in ("ts", "item", "kind"))
-    return Histories(offsets, items.astype(np.int32), ts.astype(np.int64), kinds.astype(np.int8))
 
 
 def _leave_out(histories: Histories, kind: int) -> Histories:

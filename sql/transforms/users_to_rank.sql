@@ -1,15 +1,12 @@
 -- What is known of each user who acted from the day :active_from on: the history, the counts for the running rates, and
--- what was generated. Cancelled purchases do not count. Items are numbers: `item_index` has the number of each item.
-WITH acted AS (
-  SELECT user_id, item_id, ts, seq, day, CASE event WHEN 'click' THEN 0 WHEN 'purchase' THEN 1 ELSE 2 END AS kind
-  FROM silver.histories LEFT ANTI JOIN cancelled USING (event, day, event_id, item_id)
-  WHERE day <= :day AND (event IN ('click', 'purchase') OR (event = 'rating' AND value >= :like_from))
-), shown AS (
-  SELECT user_id, item_id, ts, seq, day, 3 AS kind FROM silver.events
+-- what was generated. Cancelled purchases do not count. `acted` and `item_index`: see acted.sql.
+WITH shown AS (
+  SELECT user_id, unix_micros(ts) AS ts, coalesce(seq, 0) AS seq, item, day, 3 AS kind
+  FROM silver.events JOIN item_index USING (item_id)
   WHERE event = 'impression' AND user_id IS NOT NULL AND day >= :shown_from AND day <= :day
 ), histories AS (
-  SELECT user_id, array_sort(collect_list(struct(unix_micros(ts) AS ts, coalesce(seq, 0) AS seq, item, kind))) AS events
-  FROM (SELECT * FROM acted UNION ALL SELECT * FROM shown) JOIN item_index USING (item_id)
+  SELECT user_id, array_sort(collect_list(struct(ts, seq, item, kind))) AS events
+  FROM (SELECT * FROM acted UNION ALL SELECT * FROM shown)
   GROUP BY user_id HAVING max(IF(kind < 3, day, NULL)) >= :active_from
 ), counts AS (
   SELECT user_id, count_if(event = :shown_event) AS shown,
