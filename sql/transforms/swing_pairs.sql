@@ -8,7 +8,7 @@ WITH pairs AS (
     max_by(struct(verdict, reason, judge_version, judge_seconds), struct((day = :day) AS is_of_day, day)) AS last
   FROM silver.item_pairs WHERE source = 'swing' AND verdict IS NOT NULL GROUP BY item_a, item_b
 ), named AS (
-  SELECT x.item_id AS item_a, y.item_id AS item_b, p.score
+  SELECT least(x.item_id, y.item_id) AS item_a, greatest(x.item_id, y.item_id) AS item_b, p.score
   FROM pairs p JOIN swing_items x ON x.item = p.a JOIN swing_items y ON y.item = p.b
 )
 SELECT n.item_a, n.item_b, 'swing' AS source, n.score,
