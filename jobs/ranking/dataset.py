@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs.lake import Lake, arrow_dataset
-from jobs.lake.arrow import distinct_strings, file_backed_zeros
+from jobs.lake.arrow import distinct_strings, file_backed_zeros, large_parts
 from jobs.ranking.event_log import microseconds
 from jobs.ranking.histories import load_histories, load_histories_of, load_histories_with_impressions
 from jobs.ranking.items import ItemFeatures, ItemIndex
@@ -111,12 +111,12 @@ def load_dataset(lake: Lake, settings: Settings, items: ItemFeatures, day: date)
     users, histories = load_histories(lake, settings, items, day, sample_users)
     rows = Rows.allocate(arrow_dataset(table).count_rows(filter=where))
     is_test, requests, start = np.zeros(len(rows), bool), [pa.array([], pa.string())], 0
-    for batch in stream([*KEY, *TASKS]):
-        span = slice(start, start + batch.num_rows)
-        is_test[span] = batch["day"].to_numpy(zero_copy_only=False) == np.datetime64(day)
+    for part in large_parts(stream([*KEY, *TASKS]), len(users) + len(items.ids)):
+        span = slice(start, start + part.num_rows)
+        is_test[span] = part["day"].to_numpy() == np.datetime64(day)
         known_until = np.where(is_test[span], np.datetime64(day) + 1, np.datetime64(day))
-        rows.put(span, build_rows(batch, users, items, histories, known_until))
-        requests += [pc.coalesce(batch["request_id"], batch["sample_id"])] if split == "request" else []
+        rows.put(span, build_rows(part, users, items, histories, known_until))
+        requests += pc.coalesce(part["request_id"], part["sample_id"]).chunks if split == "request" else []
         start = span.stop
     if split == "request":
         is_test = _select_last_requests(requests, rows.ts, settings.logs.test_share)
