@@ -12,69 +12,50 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from jobs.item_pairs.judge_per_source import load_judges
-from jobs.item_pairs.verdicts import VERDICTS, Judge, Pair, Verdict, ask_judge, load_verdicts, read_pairs, set_verdicts
+from jobs.item_pairs.verdicts import PAIRS, VERDICTS, Judge, JudgedPairs, ask_judge, find_questions
 from jobs.lake import JobResult, Lake
+from jobs.lake.contracts import contracts
 from jobs.lake.run_state import share
 from jobs.runtime.entry import main
 from jobs.settings.tree import Settings
 
-TABLE = "silver.item_pairs"
-
 
 def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     # Another run may have found pairs of this day, or judged pairs, since this run began: neither must be lost.
-    share(lake, day, TABLE, VERDICTS)
-    version = lake.delta(TABLE).version()
-    rows = lake.arrow(TABLE, where=ds.field("day") == day, version=version)
-    if not rows.num_rows:
+    share(lake, day, PAIRS, VERDICTS)
+    sources = lake.query(f"SELECT DISTINCT source FROM {PAIRS} WHERE day = :day ORDER BY ALL", day=day)["source"]
+    if not len(sources):
         return JobResult(notes={"pairs": 0, "asked": 0, "carried": 0, "skipped": "no pairs were found on this day"})
-    sources = sorted(set(rows["source"].to_pylist()))
-    return judge_rows(lake, rows, load_judges(lake, settings, sources), day, version)
+    return judge_pairs(lake, load_judges(lake, settings, sources.to_pylist()), day)
 
 
-def judge_rows(
-    lake: Lake, rows: pa.Table, judges: Mapping[str, Judge], day: date, version: int | None = None
-) -> JobResult:
+def judge_pairs(lake: Lake, judges: Mapping[str, Judge], day: date) -> JobResult:
     """Give every pair of the day the verdict of its source's judge. Ask only about pairs without a final verdict.
 
-    version  of silver.item_pairs that the rows are from: nothing is written if another run has changed them since
+    If another run changes the day's pairs meanwhile, nothing is written.
     """
-    pairs, sources = read_pairs(rows), rows["source"].to_pylist()
-    versions = [judges[source].version for source in sources]
-    verdicts: dict[str, dict[Pair, Verdict]] = {}  # by the judge's version
-    asked = 0
-    for judge in {judge.version: judge for judge in judges.values()}.values():
-        wanted = {pair for pair, judge_version in zip(pairs, versions, strict=True) if judge_version == judge.version}
-        known = load_verdicts(lake, wanted, judge.version)
-        unknown = sorted(wanted - known.keys())
-        verdicts[judge.version] = known | ask_judge(lake, judge, unknown, day)
-        asked += len(unknown)
-    row_verdicts = [verdicts[judge_version][pair] for pair, judge_version in zip(pairs, versions, strict=True)]
-    judged_rows = set_verdicts(rows, row_verdicts, versions)
-    notes: dict[str, Any] = {"pairs": len(pairs), "asked": asked, "carried": sum(map(len, verdicts.values())) - asked}
-    notes |= count_verdicts(judged_rows)
-    if judged_rows.equals(rows):
-        notes["skipped"] = "every pair has its verdict"
-    else:
-        lake.replace(TABLE, judged_rows, computed_at=version, day=day)
-    return JobResult(len(pairs), len(pairs), notes=notes)
-
-
-def count_verdicts(rows: pa.Table) -> dict[str, dict[str, float]]:
-    """For each source: the share of its pairs whose verdict is not yes, and the number of unsure verdicts."""
-    counted = rows.select(["source"])
-    counted = counted.append_column("dropped", pc.cast(pc.not_equal(rows["verdict"], "yes"), pa.float64()))
-    counted = counted.append_column("unsure", pc.cast(pc.equal(rows["verdict"], "unsure"), pa.int64()))
-    by_source = counted.group_by("source").aggregate([("dropped", "mean"), ("unsure", "sum")])
-    sources = by_source.sort_by("source").to_pylist()
-    return {
-        "dropped": {row["source"]: round(row["dropped_mean"], 4) for row in sources},
-        "unsure": {row["source"]: row["unsure_sum"] for row in sources},
-    }
+    version = lake.delta(PAIRS).version()
+    with lake.read_at({PAIRS: version}):
+        versions = {source: judge.version for source, judge in judges.items()}
+        asked, not_final = 0, [contracts()[VERDICTS].arrow.empty_table()]
+        for judge in {judge.version: judge for judge in judges.values()}.values():
+            sources = [source for source, name in versions.items() if name == judge.version]
+            questions = find_questions(lake, judge.version, sources, day)
+            not_final.append(ask_judge(lake, judge, questions, day))
+            asked += len(questions)
+        judged = JudgedPairs(lake, versions, pa.concat_tables(not_final), day)
+        counts = judged.count()
+        n_pairs = sum(row["pairs"] for row in counts)
+        notes: dict[str, Any] = {"pairs": n_pairs, "asked": asked, "carried": judged.count_questions() - asked}
+        notes["dropped"] = {row["source"]: round(row["dropped"] / row["pairs"], 4) for row in counts}
+        notes["unsure"] = {row["source"]: row["unsure"] for row in counts}
+        if any(row["new"] for row in counts):
+            lake.replace(PAIRS, judged.rows(), computed_at=version, day=day)
+        else:
+            notes["skipped"] = "every pair has its verdict"
+    return JobResult(n_pairs, n_pairs, notes=notes)
 
 
 if __name__ == "__main__":

@@ -58,15 +58,17 @@ def _find_in_process(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterato
     """The day's pairs, by DuckDB and by this process, as a stream."""
     cancelled = load_cancelled(lake, window["after"] + timedelta(days=1), window["day"])
     items = lake.query_transform("swing_items", {"cancelled": cancelled}, **window)
-    views = {"cancelled": cancelled, "swing_items": items}
+    tables = {"cancelled": cancelled, "swing_items": items}
     parts = 1 + len(items) // ITEMS_IN_PROCESS
 
     def score() -> Iterator[pa.RecordBatch]:
         for part in range(parts):
-            users = lake.stream_transform("swing_users", views, **window, **_limits(caps), part=part, parts=parts)
+            users = lake.stream_transform("swing_users", tables, **window, **_limits(caps), part=part, parts=parts)
             yield from make_swing_scorer(caps)(users)
 
-    yield lake.stream_transform("swing_pairs", {**views, "swing_scores": Stream(SCORES, score())}, day=window["day"])
+    judged = lake.query_transform("carried_verdicts", {}, source=SOURCE, day=window["day"])
+    views = {"swing_items": items, "swing_scores": Stream(SCORES, score()), "judged": judged}
+    yield lake.stream_transform("swing_pairs", views, day=window["day"])
 
 
 @contextmanager
@@ -78,6 +80,7 @@ def _find_on_spark(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterator[
     items.createOrReplaceTempView("swing_items")
     users = lake.transform("swing_users", **window, **_limits(caps), part=0, parts=1)
     users.mapInArrow(make_swing_scorer(caps), SCORES_DDL).createOrReplaceTempView("swing_scores")
+    lake.transform("carried_verdicts", source=SOURCE, day=window["day"]).createOrReplaceTempView("judged")
     try:
         yield lake.transform("swing_pairs", day=window["day"])
     finally:

@@ -1,23 +1,40 @@
 """Verdicts on item pairs: what a judge says of a pair, and where verdicts are kept."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from jobs.item_pairs.row_saver import RowSaver
 from jobs.lake import Lake
-from jobs.lake.arrow import rows_with_keys
 from jobs.lake.contracts import contracts
 from jobs.runtime.progress import progress
 
 PAIRS, VERDICTS = "silver.item_pairs", "silver.item_verdicts"
-KEY = ["item_a", "item_b"]
-VERDICT_COLUMNS = ["verdict", "reason", "judge_version", "judge_seconds"]  # of silver.item_pairs
 PAIRS_AT_ONCE = 4096  # pairs whose texts are in memory
 Pair = tuple[str, str]
+_QUESTIONS = """
+SELECT DISTINCT item_a, item_b FROM silver.item_pairs
+ANTI JOIN (SELECT item_a, item_b FROM silver.item_verdicts WHERE judge_version = :judge) USING (item_a, item_b)
+WHERE day = :day AND source IN :sources ORDER BY ALL
+"""
+# `judges` says which judge judges the pairs of a source, `not_final` has the verdicts that are not stored.
+_JUDGED = """
+WITH verdicts AS (
+  SELECT judge_version, item_a, item_b,
+    arg_max({'verdict': verdict, 'reason': reason, 'judge_seconds': judge_seconds}, day) AS last
+  FROM (SELECT * FROM silver.item_verdicts WHERE judge_version IN :versions UNION ALL SELECT * FROM not_final)
+  GROUP BY ALL
+)
+SELECT p.item_a, p.item_b, source, score, last.verdict AS verdict, last.reason AS reason,
+  j.judge_version, last.judge_seconds AS judge_seconds, day,
+  (p.verdict, p.reason, p.judge_version, p.judge_seconds)
+    IS DISTINCT FROM (last.verdict, last.reason, j.judge_version, last.judge_seconds) AS is_new
+FROM silver.item_pairs p JOIN judges j USING (source)
+LEFT JOIN verdicts v ON v.judge_version = j.judge_version AND v.item_a = p.item_a AND v.item_b = p.item_b
+WHERE day = :day
+"""
 
 
 class Verdict(NamedTuple):
@@ -44,49 +61,59 @@ class Judge(Protocol):
         """Yield one verdict for each pair, in any order."""
 
 
-def read_pairs(rows: pa.Table | pa.RecordBatch) -> list[Pair]:
-    """The pair of each row."""
-    return list(zip(rows["item_a"].to_pylist(), rows["item_b"].to_pylist(), strict=True))
+def find_questions(lake: Lake, judge_version: str, sources: list[str], day: date) -> pa.Table:
+    """The day's pairs of these sources (item_a, item_b) of which the judge has said nothing on any day, sorted."""
+    return lake.query(_QUESTIONS, judge=judge_version, sources=sources, day=day)
 
 
-def load_verdicts(lake: Lake, pairs: Set[Pair], judge_version: str) -> dict[Pair, Verdict]:
-    """What a judge said of these pairs on any day. The table grows every day, so it is read as a stream."""
-    verdicts: dict[Pair, Verdict] = {}
-    columns = [*KEY, "verdict", "reason", "judge_seconds"]
-    for batch in lake.batches(VERDICTS, columns, ds.field("judge_version") == judge_version) if pairs else ():
-        rows = rows_with_keys(batch, KEY, pairs)
-        values = map(Verdict, *(rows[name].to_pylist() for name in columns[2:]))
-        verdicts.update(zip(read_pairs(rows), values, strict=True))
-    return verdicts
+def ask_judge(lake: Lake, judge: Judge, questions: pa.Table, day: date) -> pa.Table:
+    """Ask the judge about all pairs, and save final verdicts to silver.item_verdicts while they arrive.
 
-
-def ask_judge(lake: Lake, judge: Judge, pairs: list[Pair], day: date) -> dict[Pair, Verdict]:
-    """Ask the judge about all pairs, and save final verdicts to silver.item_verdicts while they arrive."""
-    verdicts: dict[Pair, Verdict] = {}
-    report_progress = progress("judging pairs")
+    returns  the verdicts that are not final, as rows of that table
+    """
+    contract, not_final = contracts()[VERDICTS].arrow, list[dict[str, Any]]()
+    report_progress, done = progress("judging pairs"), 0
     with RowSaver(lake, VERDICTS, judge_version=judge.version, day=day) as saver:
-        for start in range(0, len(pairs), PAIRS_AT_ONCE):
-            for (a, b), verdict in judge.judge(pairs[start : start + PAIRS_AT_ONCE]):
-                verdicts[a, b] = verdict
+        for start in range(0, len(questions), PAIRS_AT_ONCE):
+            for (a, b), verdict in judge.judge(_read_pairs(questions.slice(start, PAIRS_AT_ONCE))):
+                row: dict[str, Any] = {"item_a": a, "item_b": b, "verdict": verdict.verdict, "reason": verdict.reason}
+                row |= {"judge_seconds": verdict.seconds}
                 if verdict.is_final:
-                    columns = {"verdict": verdict.verdict, "reason": verdict.reason, "judge_seconds": verdict.seconds}
-                    saver.add([{"item_a": a, "item_b": b, **columns}])
-                report_progress(len(verdicts), len(pairs))
-    return verdicts
+                    saver.add([row])
+                else:
+                    not_final.append(row | {"judge_version": judge.version, "day": day})
+                done += 1
+                report_progress(done, len(questions))
+    return pa.Table.from_pylist(not_final, contract)
 
 
-def set_verdicts(rows: pa.Table, verdicts: list[Verdict], judge_versions: list[str]) -> pa.Table:
-    """Rows of silver.item_pairs with these verdicts [rows] of these judges [rows]."""
-    columns = [
-        [verdict.verdict for verdict in verdicts],
-        [verdict.reason for verdict in verdicts],
-        judge_versions,
-        [verdict.seconds for verdict in verdicts],
-    ]
-    for name, values in zip(VERDICT_COLUMNS, columns, strict=True):
-        field = contracts()[PAIRS].arrow.field(name)
-        rows = rows.set_column(rows.schema.get_field_index(name), field, pa.array(values, field.type))
-    return rows
+class JudgedPairs:
+    """The day's pairs with the verdicts of their judges.
+
+    versions   of the judge of each source
+    not_final  what `ask_judge` returned
+    """
+
+    def __init__(self, lake: Lake, versions: Mapping[str, str], not_final: pa.Table, day: date) -> None:
+        judges = pa.table({"source": list(versions), "judge_version": list(versions.values())})
+        self.lake, self.views = lake, {"judges": judges, "not_final": not_final}
+        self.arguments: dict[str, Any] = {"versions": sorted(set(versions.values())), "day": day}
+
+    def count(self) -> list[dict[str, Any]]:
+        """For each source its `pairs`, those that are `new`, `dropped` (not yes) and `unsure`."""
+        text = f"""SELECT source, count(*) AS pairs, count_if(is_new) AS new, count_if(verdict <> 'yes') AS dropped,
+            count_if(verdict = 'unsure') AS unsure FROM ({_JUDGED}) GROUP BY source ORDER BY source"""
+        counts: list[dict[str, Any]] = self.lake.query(text, self.views, **self.arguments).to_pylist()
+        return counts
+
+    def count_questions(self) -> int:
+        """The pairs of judges and items: a pair of two sources is one if the same judge judges both."""
+        text = f"SELECT count(DISTINCT (judge_version, item_a, item_b)) AS n FROM ({_JUDGED})"
+        return int(self.lake.query(text, self.views, **self.arguments)["n"][0].as_py())
+
+    def rows(self) -> Iterator[pa.RecordBatch]:
+        """Rows of silver.item_pairs, as a stream."""
+        return self.lake.stream(f"SELECT * EXCLUDE (is_new) FROM ({_JUDGED})", self.views, **self.arguments)
 
 
 def carry_verdicts(lake: Lake, pairs: pa.Table, source: str, day: date) -> pa.Table:
@@ -94,26 +121,12 @@ def carry_verdicts(lake: Lake, pairs: pa.Table, source: str, day: date) -> pa.Ta
 
     A pair gets the verdict that it already has on this day, or else the newest verdict of another day.
     """
-    newest = _newest_verdicts(lake, set(read_pairs(pairs)), source, day)
-    rows = pairs
-    for number, name in enumerate(VERDICT_COLUMNS):
-        field = contracts()[PAIRS].arrow.field(name)
-        values = [newest[pair][number] if pair in newest else None for pair in read_pairs(pairs)]
-        rows = rows.append_column(field, pa.array(values, field.type))
-    rows = rows.append_column("source", pa.repeat(source, len(rows)))
-    rows = rows.append_column("day", pa.repeat(pa.scalar(day), len(rows)))
-    return rows.select(contracts()[PAIRS].names).sort_by([(name, "ascending") for name in KEY])
+    judged = lake.query_transform("carried_verdicts", {}, source=source, day=day)
+    text = """SELECT item_a, item_b, :source AS source, score, verdict, reason, judge_version, judge_seconds,
+        :day AS day FROM new_pairs LEFT JOIN judged USING (item_a, item_b) ORDER BY item_a, item_b"""
+    rows = lake.query(text, {"new_pairs": pairs, "judged": judged}, source=source, day=day)
+    return rows.cast(contracts()[PAIRS].arrow)
 
 
-def _newest_verdicts(lake: Lake, pairs: Set[Pair], source: str, day: date) -> dict[Pair, list[Any]]:
-    """The values of VERDICT_COLUMNS for each pair that has a verdict. This day comes before all other days."""
-    newest: dict[Pair, tuple[tuple[bool, date], list[Any]]] = {}
-    columns = [*KEY, *VERDICT_COLUMNS, "day"]
-    has_verdict = (ds.field("source") == source) & ds.field("verdict").is_valid()
-    for batch in lake.batches(PAIRS, columns, has_verdict):  # a stream: the table grows every day
-        rows = rows_with_keys(batch, KEY, pairs)
-        for a, b, *values, row_day in zip(*(rows[name].to_pylist() for name in columns), strict=True):
-            recency = (row_day == day, row_day)
-            if (a, b) not in newest or newest[a, b][0] < recency:
-                newest[a, b] = recency, values
-    return {pair: values for pair, (_, values) in newest.items()}
+def _read_pairs(rows: pa.Table) -> list[Pair]:
+    return list(zip(rows["item_a"].to_pylist(), rows["item_b"].to_pylist(), strict=True))

@@ -15,7 +15,7 @@ from jobs import judge
 from jobs.encoders.location import encoder_version
 from jobs.encoders.vectors import vectors_column
 from jobs.item_pairs.similarity_judge import load_similarity_judge
-from jobs.item_pairs.verdicts import VERDICT_COLUMNS, Judge, Pair, Verdict
+from jobs.item_pairs.verdicts import Judge, Pair, Verdict
 from jobs.lake import Lake
 from jobs.lake.contracts import contracts
 from jobs.settings.tree import Settings
@@ -73,7 +73,7 @@ class Recorder:
 def judge_day(lake: Lake, default: Judge, day: date = DAY, **by_source: Judge) -> dict[str, Any]:
     rows = lake.arrow("silver.item_pairs", where=ds.field("day") == day)
     judges = dict.fromkeys(rows["source"].to_pylist(), default) | by_source
-    return judge.judge_rows(lake, rows, judges, day).notes
+    return judge.judge_pairs(lake, judges, day).notes
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,12 @@ def test_reason_version_and_seconds_are_stored_with_the_verdict(lake: Lake) -> N
     put(lake, [("a", "b")])
     judge_day(lake, Recorder("one"))
     row = judged_rows(lake)["a", "b"]
-    assert [row[name] for name in VERDICT_COLUMNS] == ["yes", "because", "one", 0.5]
+    assert [row[name] for name in ("verdict", "reason", "judge_version", "judge_seconds")] == [
+        "yes",
+        "because",
+        "one",
+        0.5,
+    ]
 
 
 def test_a_pair_without_embedding_is_asked_again_when_its_item_is_known(lake: Lake, settings: Settings) -> None:

@@ -60,10 +60,8 @@ class JudgeBesideAnotherRun:
 def test_pairs_that_another_run_finds_while_the_judge_works_are_not_lost(lake: Lake) -> None:
     put(lake, "silver.item_pairs", [pair("a", "b")])
     task = start(lake, "daily")
-    version = task.delta("silver.item_pairs").version()
-    rows, slow_judge = task.arrow("silver.item_pairs"), JudgeBesideAnotherRun(lake)
     with pytest.raises(CommitFailedError):
-        judge.judge_rows(task, rows, {"swing": slow_judge}, DAY, version)
+        judge.judge_pairs(task, {"swing": JudgeBesideAnotherRun(lake)}, DAY)
     assert lake.arrow("silver.item_pairs").num_rows == 2
 
 
