@@ -25,6 +25,7 @@ WITH verdicts AS (
   SELECT judge_version, item_a, item_b,
     arg_max({'verdict': verdict, 'reason': reason, 'judge_seconds': judge_seconds}, day) AS last
   FROM (SELECT * FROM silver.item_verdicts WHERE judge_version IN :versions UNION ALL SELECT * FROM not_final)
+  SEMI JOIN (SELECT item_a, item_b FROM silver.item_pairs WHERE day = :day) USING (item_a, item_b)
   GROUP BY ALL
 )
 SELECT p.item_a, p.item_b, source, score, last.verdict AS verdict, last.reason AS reason,
