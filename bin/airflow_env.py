@@ -41,11 +41,18 @@ def airflow_environment(home: Path, host: str, port: int) -> dict[str, str]:
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
         "LOGGING__BASE_LOG_FOLDER": home / "logs",
+        "LOGGING__LOGGING_CONFIG_CLASS": "airflow_logs.LOGGING_CONFIG",
         "LOGGING__UVICORN_LOGGING_LEVEL": "WARNING",
         "USAGE_DATA_COLLECTION__ENABLED": False,
     }
     variables = {f"AIRFLOW__{key}": str(value) for key, value in settings.items()}
-    return {**os.environ, **variables, "AIRFLOW_HOME": str(home), "NO_COLOR": "1"}
+    return {
+        **os.environ,
+        **variables,
+        "AIRFLOW_HOME": str(home),
+        "PYTHONPATH": str(REPOSITORY / "bin"),
+        "NO_COLOR": "1",
+    }
 
 
 def server_address(host: str, port: int) -> str:

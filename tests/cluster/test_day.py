@@ -1,11 +1,16 @@
 """`make cluster`: a day through Airflow on PostgreSQL, two Spark workers, an S3 store and MLflow's server."""
 
+import os
+import subprocess
+
+import pyarrow.fs as pafs
+
 from jobs import ingest
 from jobs.lake import Lake
 from jobs.lake.store import open_store
 from jobs.release.releases import live_release
 from jobs.settings.tree import Settings
-from tests.cluster.conftest import DAY, FIRST, Ran
+from tests.cluster.conftest import DAY, FIRST, REPOSITORY, Ran
 
 
 def test_the_day_ends_in_a_release_with_lists_and_a_report(ran: Ran) -> None:
@@ -30,6 +35,18 @@ def test_both_workers_did_tasks(ran: Ran) -> None:
     for number in (1, 2):
         (log,) = ran.folder.glob(f"spark/worker-{number}/applications/*/*/stderr")
         assert "Finished task" in log.read_text()
+
+
+def test_airflow_finds_the_log_of_each_task_in_the_store(ran: Ran) -> None:
+    store, root = open_store("s3://lake")
+    files = store.get_file_info(pafs.FileSelector(f"{root}/airflow/logs", recursive=True))
+    (log,) = (file.path for file in files if "task_id=ingest/attempt=1.log" in file.path)
+    read = "import airflow_logs, sys; print(airflow_logs.REMOTE_TASK_LOG.read(sys.argv[1], None))"
+    command = [str(REPOSITORY / ".venv/airflow/bin/python"), "-c", read, log.partition("airflow/logs/")[2]]
+    env = os.environ | {"LAKE": "s3://lake", "PYTHONPATH": str(REPOSITORY / "bin")}
+    answer = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert f"(['s3://{log}'], [" in answer.stdout
+    assert "rows_out" in answer.stdout  # of the job's last line
 
 
 def test_nobody_else_can_read_the_secrets(ran: Ran) -> None:
