@@ -46,13 +46,8 @@ def airflow_environment(home: Path, host: str, port: int) -> dict[str, str]:
         "USAGE_DATA_COLLECTION__ENABLED": False,
     }
     variables = {f"AIRFLOW__{key}": str(value) for key, value in settings.items()}
-    return {
-        **os.environ,
-        **variables,
-        "AIRFLOW_HOME": str(home),
-        "PYTHONPATH": str(REPOSITORY / "bin"),
-        "NO_COLOR": "1",
-    }
+    path = os.pathsep.join(filter(None, [str(REPOSITORY / "bin"), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, **variables, "AIRFLOW_HOME": str(home), "PYTHONPATH": path, "NO_COLOR": "1"}
 
 
 def server_address(host: str, port: int) -> str:

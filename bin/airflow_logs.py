@@ -24,8 +24,8 @@ class LogsInStore:
     processors = ()  # Airflow would pass each line through these
 
     def __init__(self, address: str) -> None:
-        self.bucket, _, lake = address.removeprefix("s3://").partition("/")
-        self.folder = f"{lake}/{FOLDER}".strip("/")
+        self.bucket, _, lake = address.partition("://")[2].strip("/").partition("/")
+        self.folder = f"{lake}/{FOLDER}".lstrip("/")
 
     @cached_property
     def store(self) -> Any:
@@ -33,7 +33,8 @@ class LogsInStore:
         from botocore.config import Config
 
         limits = {"connect_timeout": 10, "read_timeout": 60, "retries": {"total_max_attempts": 5}}
-        return boto3.client("s3", config=Config(s3={"addressing_style": "path"}, **limits))
+        config = Config(s3={"addressing_style": "path"}, **limits)
+        return boto3.client("s3", region_name=os.environ.get("AWS_REGION"), config=config)
 
     def upload(self, path: os.PathLike[str] | str, ti: object = None) -> None:
         """Copy a log to the store at the end of the task. If that fails, the task does not; the local log stays."""
@@ -48,11 +49,13 @@ class LogsInStore:
         try:
             listed = self.store.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
             names = [entry["Key"] for entry in listed]
-            bodies = [self.store.get_object(Bucket=self.bucket, Key=name)["Body"].read().decode() for name in names]
+            bodies = [self.store.get_object(Bucket=self.bucket, Key=name)["Body"].read() for name in names]
         except Exception as error:
             return [f"the logs in s3://{self.bucket} cannot be read: {error}"], None
-        return [f"s3://{self.bucket}/{name}" for name in names], bodies or None
+        return [f"s3://{self.bucket}/{name}" for name in names], [
+            body.decode(errors="replace") for body in bodies
+        ] or None
 
 
 LAKE = os.environ.get("LAKE", "")
-REMOTE_TASK_LOG = LogsInStore(LAKE) if LAKE.startswith("s3://") else None
+REMOTE_TASK_LOG = LogsInStore(LAKE) if LAKE.startswith(("s3://", "s3a://", "s3n://")) else None

@@ -39,16 +39,18 @@ def judge_pairs(lake: Lake, judges: Mapping[str, Judge], day: date) -> JobResult
     version = lake.delta(PAIRS).version()
     with lake.read_at({PAIRS: version}):
         versions = {source: judge.version for source, judge in judges.items()}
-        asked, not_final = 0, [contracts()[VERDICTS].arrow.empty_table()]
+        asked, carried, not_final = 0, 0, [contracts()[VERDICTS].arrow.empty_table()]
         for judge in {judge.version: judge for judge in judges.values()}.values():
             sources = [source for source, name in versions.items() if name == judge.version]
-            questions = find_questions(lake, judge.version, sources, day)
+            questions, n_known = find_questions(lake, judge.version, sources, day)
             not_final.append(ask_judge(lake, judge, questions, day))
-            asked += len(questions)
+            asked, carried = asked + len(questions), carried + n_known
         judged = JudgedPairs(lake, versions, pa.concat_tables(not_final), day)
         counts = judged.count()
+        if silent := [row["source"] for row in counts if row["open"]]:
+            raise RuntimeError(f"the judges left out pairs from {', '.join(silent)}")
         n_pairs = sum(row["pairs"] for row in counts)
-        notes: dict[str, Any] = {"pairs": n_pairs, "asked": asked, "carried": judged.count_questions() - asked}
+        notes: dict[str, Any] = {"pairs": n_pairs, "asked": asked, "carried": carried}
         notes["dropped"] = {row["source"]: round(row["dropped"] / row["pairs"], 4) for row in counts}
         notes["unsure"] = {row["source"]: row["unsure"] for row in counts}
         if any(row["new"] for row in counts):

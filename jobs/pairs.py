@@ -20,7 +20,7 @@ import pyarrow.dataset as ds
 
 from expectations import silver_item_pairs
 from jobs.item_pairs.settings import Pairs
-from jobs.item_pairs.swing_batches import ITEMS_PER_BATCH, SCORES, SCORES_DDL, make_swing_scorer
+from jobs.item_pairs.swing_batches import ITEMS_PER_BATCH, NEW_PAIRS, SCORES, SCORES_DDL, make_swing_scorer
 from jobs.lake import JobResult, Lake
 from jobs.lake.checks import check
 from jobs.lake.metrics import replace_metrics
@@ -66,9 +66,9 @@ def _find_in_process(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterato
             users = lake.stream_transform("swing_users", tables, **window, **_limits(caps), part=part, parts=parts)
             yield from make_swing_scorer(caps)(users)
 
-    judged = lake.query_transform("carried_verdicts", {}, source=SOURCE, day=window["day"])
-    views = {"swing_items": items, "swing_scores": Stream(SCORES, score()), "judged": judged}
-    yield lake.stream_transform("swing_pairs", views, day=window["day"])
+    pairs = lake.stream_transform("swing_pairs", {"swing_items": items, "swing_scores": Stream(SCORES, score())})
+    views = {"new_pairs": Stream(NEW_PAIRS, pairs)}
+    yield lake.stream_transform("carry_verdicts", views, source=SOURCE, day=window["day"])
 
 
 @contextmanager
@@ -80,9 +80,9 @@ def _find_on_spark(lake: Lake, caps: Pairs, window: dict[str, Any]) -> Iterator[
     items.createOrReplaceTempView("swing_items")
     users = lake.transform("swing_users", **window, **_limits(caps), part=0, parts=1)
     users.mapInArrow(make_swing_scorer(caps), SCORES_DDL).createOrReplaceTempView("swing_scores")
-    lake.transform("carried_verdicts", source=SOURCE, day=window["day"]).createOrReplaceTempView("judged")
+    lake.transform("swing_pairs").createOrReplaceTempView("new_pairs")
     try:
-        yield lake.transform("swing_pairs", day=window["day"])
+        yield lake.transform("carry_verdicts", source=SOURCE, day=window["day"])
     finally:
         items.unpersist()
 

@@ -1,6 +1,7 @@
 """The lists of `generate`: for every active user the best items of each source, or else popular items.
 
-They are made in shards of users, and each shard is stored when it is made: a run that was killed goes on with the next.
+In this process and its workers they are made in shards of users, and each shard is stored when it is made: a run that
+was killed goes on with the next. Spark's executors make them otherwise (lists_on_spark.py).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,13 +18,14 @@ from numpy.typing import NDArray
 
 from jobs.generation import list_worker
 from jobs.generation.behaviour import Behaviour, midnight_after
-from jobs.generation.shards import POPULAR, FindItems, Scored, Shards
+from jobs.generation.shards import POPULAR, Shards
 from jobs.lake import Lake
 from jobs.lake.arrow import distinct_strings
 from jobs.runtime.checkpoint import hash_inputs
 from jobs.runtime.progress import progress
 from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
+from models.generator.finders import FindItems, Scored
 from models.ranker.histories import Histories, Int64s
 
 

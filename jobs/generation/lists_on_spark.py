@@ -1,4 +1,4 @@
-"""The lists of `generate` on Spark's executors, for shops whose users are too many for one process."""
+"""The lists of `generate` on Spark's executors, for shops with so many users that one process would take too long."""
 
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -23,9 +23,9 @@ send_with_tasks(__name__)
 def list_on_spark(
     lake: Lake, settings: Settings, day: date, sources: Mapping[str, Source], shards: Shards
 ) -> DataFrame:
-    """The rows of gold.generated of the shards. An executor holds the sources and a batch of users.
+    """The rows of gold.generated of the shards. Each Python process of an executor holds the sources, and some users.
 
-    If it dies, Spark makes its lists again; if this process dies, all lists are made again.
+    If an executor dies, Spark makes its lists again; if this process dies, all lists are made again.
     """
     savers = {name: source.save for name, source in sources.items()}
     with tempfile.TemporaryDirectory() as folder:
@@ -41,16 +41,16 @@ def list_on_spark(
 
 
 def make_lister(name: str) -> MapBatches:
-    """A function for `mapInArrow`: batches of users, as `Lists.find` reads them, to batches of their lists.
+    """A function for `mapInArrow`: batches of users, as `ServedLists.find` reads them, to batches of their lists.
 
     name  of the folder that was sent to the executors
     """
 
     def find_lists(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        from models.generator.served import load_lists  # on the executor
+        from models.generator.served import load_served_lists  # on the executor
 
         for batch in batches:
             if batch.num_rows:
-                yield from load_lists(find_sent_folder(name)).find(batch).to_batches()
+                yield from load_served_lists(find_sent_folder(name)).find(batch).to_batches()
 
     return find_lists

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from jobs.lake.contracts import contracts
 from jobs.runtime.checkpoint import LakeFile
-from models.generator.finders import FindItems, Scored, make_popular_finder
+from models.generator.finders import FindItems, Scored, find_lists, make_popular_finder
 from models.generator.graph import Floats
 from models.ranker.histories import Histories, Int64s
 
@@ -70,14 +70,9 @@ class Shards:
         return LakeFile(self.root, f"{self.folder}/{places.start}-{places.stop}.arrow")
 
     def _find(self, users: Int64s, finders: Mapping[str, FindItems]) -> Iterator[pa.RecordBatch]:
-        has_items = np.zeros(len(users), bool)
-        for source, find_items in finders.items():
-            items, scores = find_items(self.histories, users, self.ends[users], self.k)
-            has_items |= items[:, 0] >= 0
-            yield self._build_rows(source, users, items, scores)
-        without = users[~has_items]
-        find_popular = make_popular_finder(self.popular)
-        yield self._build_rows(POPULAR, without, *find_popular(self.histories, without, self.ends[without], self.k))
+        popular = POPULAR, make_popular_finder(self.popular)
+        for source, listed, scored in find_lists(finders, popular, self.histories, users, self.ends[users], self.k):
+            yield self._build_rows(source, listed, *scored)
 
     def _build_rows(self, source: str, users: Int64s, items: Int64s, scores: Floats) -> pa.RecordBatch:
         """Rows of gold.generated from items [users, k] and their scores [users, k]. An item of -1 is none."""

@@ -35,15 +35,15 @@ class SimilarityJudge:
     min_cosine_same_category: float
 
     def judge(self, pairs: list[Pair]) -> Iterator[tuple[Pair, Verdict]]:
-        row_a, row_b = np.array([[self.rows.get(item, -1) for item in pair] for pair in pairs], np.int64).T
+        row_a, row_b = (np.array([self.rows.get(pair[side], -1) for pair in pairs], np.int64) for side in (0, 1))
         is_known, cosines = (row_a >= 0) & (row_b >= 0), np.zeros(len(pairs), np.float32)
         cosines[is_known] = np.einsum("pd,pd->p", self.vectors[row_a[is_known]], self.vectors[row_b[is_known]])
-        for (a, b), *rows, cosine in zip(pairs, row_a.tolist(), row_b.tolist(), cosines.tolist(), strict=True):
-            if min(rows) < 0:
-                missing = [item for item, row in zip((a, b), rows, strict=True) if row < 0]
-                yield (a, b), Verdict("unsure", f"no embedding of {' and '.join(missing)}", is_final=False)
-            else:
+        for (a, b), both_known, cosine in zip(pairs, is_known, cosines.tolist(), strict=True):
+            if both_known:
                 yield (a, b), self._verdict(cosine, self.categories.get(a), self.categories.get(b))
+            else:
+                missing = [item for item in (a, b) if item not in self.rows]
+                yield (a, b), Verdict("unsure", f"no embedding of {' and '.join(missing)}", is_final=False)
 
     def _verdict(self, cosine: float, category_a: str | None, category_b: str | None) -> Verdict:
         if category_a is not None and category_a == category_b:

@@ -12,6 +12,7 @@ from models import swing
 
 ITEMS_PER_BATCH = 1000  # an item at all caps takes 16 kB
 SCORES = pa.schema([("item", pa.int32()), ("other", pa.int32()), ("score", pa.float64())])
+NEW_PAIRS = pa.schema([("item_a", pa.string()), ("item_b", pa.string()), ("score", pa.float64())])
 SCORES_DDL = "item INT, other INT, score DOUBLE"  # the same for Spark
 send_with_tasks(__name__)
 send_with_tasks(swing.__name__)

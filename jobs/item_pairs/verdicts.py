@@ -19,12 +19,13 @@ SELECT DISTINCT item_a, item_b FROM silver.item_pairs
 ANTI JOIN (SELECT item_a, item_b FROM silver.item_verdicts WHERE judge_version = :judge) USING (item_a, item_b)
 WHERE day = :day AND source IN :sources ORDER BY ALL
 """
+_COUNT = "SELECT count(DISTINCT (item_a, item_b)) AS n FROM silver.item_pairs WHERE day = :day AND source IN :sources"
 # `judges` says which judge judges the pairs of a source, `not_final` has the verdicts that are not stored.
 _JUDGED = """
 WITH verdicts AS (
   SELECT judge_version, item_a, item_b,
     arg_max({'verdict': verdict, 'reason': reason, 'judge_seconds': judge_seconds}, day) AS last
-  FROM (SELECT * FROM silver.item_verdicts WHERE judge_version IN :versions UNION ALL SELECT * FROM not_final)
+  FROM (SELECT * FROM silver.item_verdicts WHERE judge_version IN :versions UNION ALL BY NAME SELECT * FROM not_final)
   SEMI JOIN (SELECT item_a, item_b FROM silver.item_pairs WHERE day = :day) USING (item_a, item_b)
   GROUP BY ALL
 )
@@ -32,7 +33,7 @@ SELECT p.item_a, p.item_b, source, score, last.verdict AS verdict, last.reason A
   j.judge_version, last.judge_seconds AS judge_seconds, day,
   (p.verdict, p.reason, p.judge_version, p.judge_seconds)
     IS DISTINCT FROM (last.verdict, last.reason, j.judge_version, last.judge_seconds) AS is_new
-FROM silver.item_pairs p JOIN judges j USING (source)
+FROM silver.item_pairs p LEFT JOIN judges j USING (source)
 LEFT JOIN verdicts v ON v.judge_version = j.judge_version AND v.item_a = p.item_a AND v.item_b = p.item_b
 WHERE day = :day
 """
@@ -62,9 +63,14 @@ class Judge(Protocol):
         """Yield one verdict for each pair, in any order."""
 
 
-def find_questions(lake: Lake, judge_version: str, sources: list[str], day: date) -> pa.Table:
-    """The day's pairs of these sources (item_a, item_b) of which the judge has said nothing on any day, sorted."""
-    return lake.query(_QUESTIONS, judge=judge_version, sources=sources, day=day)
+def find_questions(lake: Lake, judge_version: str, sources: list[str], day: date) -> tuple[pa.Table, int]:
+    """The day's pairs of these sources (item_a, item_b) of which the judge has said nothing on any day, sorted.
+
+    returns  them, and the number of the other pairs
+    """
+    questions = lake.query(_QUESTIONS, judge=judge_version, sources=sources, day=day)
+    pairs = lake.query(_COUNT, sources=sources, day=day)["n"][0].as_py()
+    return questions, pairs - len(questions)
 
 
 def ask_judge(lake: Lake, judge: Judge, questions: pa.Table, day: date) -> pa.Table:
@@ -101,32 +107,27 @@ class JudgedPairs:
         self.arguments: dict[str, Any] = {"versions": sorted(set(versions.values())), "day": day}
 
     def count(self) -> list[dict[str, Any]]:
-        """For each source its `pairs`, those that are `new`, `dropped` (not yes) and `unsure`."""
-        text = f"""SELECT source, count(*) AS pairs, count_if(is_new) AS new, count_if(verdict <> 'yes') AS dropped,
-            count_if(verdict = 'unsure') AS unsure FROM ({_JUDGED}) GROUP BY source ORDER BY source"""
+        """For each source the `pairs`: those with a `new` verdict, none (`open`), `unsure`, or not yes (`dropped`)."""
+        text = f"""SELECT source, count(*) AS pairs, count_if(is_new) AS new, count_if(verdict IS NULL) AS open,
+            count_if(verdict <> 'yes') AS dropped, count_if(verdict = 'unsure') AS unsure
+            FROM ({_JUDGED}) GROUP BY source ORDER BY source"""
         counts: list[dict[str, Any]] = self.lake.query(text, self.views, **self.arguments).to_pylist()
         return counts
 
-    def count_questions(self) -> int:
-        """The pairs of judges and items: a pair of two sources is one if the same judge judges both."""
-        text = f"SELECT count(DISTINCT (judge_version, item_a, item_b)) AS n FROM ({_JUDGED})"
-        return int(self.lake.query(text, self.views, **self.arguments)["n"][0].as_py())
-
     def rows(self) -> Iterator[pa.RecordBatch]:
         """Rows of silver.item_pairs, as a stream."""
-        return self.lake.stream(f"SELECT * EXCLUDE (is_new) FROM ({_JUDGED})", self.views, **self.arguments)
+        return self.lake.stream(
+            f"SELECT * EXCLUDE (is_new) FROM ({_JUDGED}) ORDER BY ALL", self.views, **self.arguments
+        )
 
 
 def carry_verdicts(lake: Lake, pairs: pa.Table, source: str, day: date) -> pa.Table:
-    """Rows of silver.item_pairs for new pairs (item_a, item_b, score) of a source.
+    """Rows of silver.item_pairs for new pairs (item_a, item_b, score) of a source, sorted.
 
     A pair gets the verdict that it already has on this day, or else the newest verdict of another day.
     """
-    judged = lake.query_transform("carried_verdicts", {}, source=source, day=day)
-    text = """SELECT item_a, item_b, :source AS source, score, verdict, reason, judge_version, judge_seconds,
-        :day AS day FROM new_pairs LEFT JOIN judged USING (item_a, item_b) ORDER BY item_a, item_b"""
-    rows = lake.query(text, {"new_pairs": pairs, "judged": judged}, source=source, day=day)
-    return rows.cast(contracts()[PAIRS].arrow)
+    rows = lake.query_transform("carry_verdicts", {"new_pairs": pairs}, source=source, day=day)
+    return rows.cast(contracts()[PAIRS].arrow).sort_by([("item_a", "ascending"), ("item_b", "ascending")])
 
 
 def _read_pairs(rows: pa.Table) -> list[Pair]:

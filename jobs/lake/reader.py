@@ -93,7 +93,9 @@ class LakeReader:
         try:
             yield
         finally:
-            self.pins = {name: version for name, version in self.pins.items() if name not in versions} | before
+            moved = {name for name, version in versions.items() if self.pins[name] != version}  # this run wrote them
+            own = {name: version for name, version in self.pins.items() if name in moved or name not in versions}
+            self.pins = before | own
 
     def version(self, name: str) -> int:
         """The newest version of a table."""

@@ -23,6 +23,7 @@ from models.ranker.rates import Rates
 
 TASKS = ("click", "purchase", "like")
 LABEL_TIMES = {"click": "clicked_at", "purchase": "bought_at"}  # task: when the event happened that is its label
+ROWS_AT_ONCE = 1 << 18
 KEY = ("sample_id", "user_id", "item_id", "ts", "history_until", "request_id", "day", *LABEL_TIMES.values())
 
 
@@ -50,11 +51,19 @@ class Rows:
         """The rows where `keep` [rows] is true, or the rows at these positions."""
         return Rows(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
+    def copy_to_files(self, keep: Int64s) -> "Rows":
+        """As `take`, for more rows than fit in memory."""
+        copy = Rows.allocate(len(keep), self.labels.shape[1])
+        for start in range(0, len(keep), ROWS_AT_ONCE):
+            span = slice(start, start + ROWS_AT_ONCE)
+            copy.put(span, self.take(keep[span]))
+        return copy
+
     @classmethod
-    def allocate(cls, rows: int) -> "Rows":
+    def allocate(cls, rows: int, tasks: int = len(TASKS)) -> "Rows":
         """Room for that many rows, in files: only rows that are taken from it are in memory."""
         columns = [file_backed_zeros(rows, np.dtype(np.int64)) for _ in range(6)]
-        return cls(*[*columns, file_backed_zeros((rows, len(TASKS)), np.dtype(np.float32))])
+        return cls(*[*columns, file_backed_zeros((rows, tasks), np.dtype(np.float32))])
 
     def put(self, span: slice, part: "Rows") -> None:
         """Copy all rows of `part` into the rows of `span`, in place."""
@@ -160,7 +169,7 @@ def _split_rows(rows: Rows, is_test: NDArray[np.bool_]) -> tuple[tuple[str, ...]
     in_train, in_test = (known[part].any(axis=0) for part in (train, test))
     tasks = [*np.flatnonzero(in_train & in_test), *np.flatnonzero(in_train & ~in_test)]
     rows = replace(rows, labels=rows.labels[:, tasks])
-    return tuple(TASKS[task] for task in tasks), rows.take(train), rows.take(test)
+    return tuple(TASKS[task] for task in tasks), rows.copy_to_files(train), rows.copy_to_files(test)
 
 
 def _select_last_requests(requests: list[pa.Array], ts: Int64s, share: float) -> NDArray[np.bool_]:

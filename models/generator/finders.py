@@ -1,7 +1,7 @@
 """What finds the items of users: of a trained generator, of the item graph, or the most popular ones."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -82,6 +82,23 @@ def load_finder(folder: Path) -> FindItems:
         return make_graph_finder(ItemGraph(sparse.load_npz(folder / STEPS)), is_listed)
     options = json.loads((folder / OPTIONS).read_text())
     return make_finder(load(folder).to(device()), torch.from_numpy(is_listed), **options)
+
+
+def find_lists(
+    finders: Mapping[str, FindItems], popular: tuple[str, FindItems], histories: Histories, users: Int64s, ends: Int64s,
+    k: int,
+) -> Iterator[tuple[str, Int64s, Scored]]:  # fmt: skip
+    """The lists of each source: its name, the users, and what it finds for them.
+
+    popular  name of the source for users for whom no other one finds anything, and what finds its items; it comes last
+    """
+    has_items = np.zeros(len(users), bool)
+    for source, find_items in finders.items():
+        scored = find_items(histories, users, ends, k)
+        has_items |= scored[0][:, 0] >= 0
+        yield source, users, scored
+    source, find_popular = popular
+    yield source, users[~has_items], find_popular(histories, users[~has_items], ends[~has_items], k)
 
 
 def make_popular_finder(popular: Scored) -> FindItems:

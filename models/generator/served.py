@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.arrow_histories import load_ids, read_histories, save_ids
-from models.generator.finders import FindItems, Scored, load_finder, make_popular_finder
-from models.ranker.histories import Int64s
+from models.generator.finders import FindItems, Scored, find_lists, load_finder, make_popular_finder
 
 LIST_SCHEMA = pa.schema(
     {"user_id": pa.string(), "rank": pa.int32(), "item_id": pa.string(), "score": pa.float64()}
@@ -22,7 +21,7 @@ ITEMS, OPTIONS, POPULAR, COUNTS = "items.arrow", "options.json", "popular.npy", 
 
 
 @dataclass(frozen=True)
-class Lists:
+class ServedLists:
     """The sources of the lists.
 
     items    IDs by index
@@ -51,22 +50,19 @@ class Lists:
         returns  user_id, rank, item_id, score, source
         """
         histories, everyone = read_histories(users["events"]), np.arange(len(users))
-        has_items, parts = np.zeros(len(users), bool), []
-        for source, find_items in self.finders.items():
-            items, scores = find_items(histories, everyone, histories.offsets[1:], self.k)
-            has_items |= items[:, 0] >= 0
-            parts.append(self._build_rows(source, users["user_id"], everyone, (items, scores)))
-        source, find_popular = self.popular
-        without = everyone[~has_items]
-        popular = find_popular(histories, without, histories.offsets[1:][without], self.k)
-        parts.append(self._build_rows(source, users["user_id"], without, popular))
-        return pa.Table.from_batches(parts)
+        lists = find_lists(self.finders, self.popular, histories, everyone, histories.offsets[1:], self.k)
+        return pa.Table.from_batches(
+            [
+                self._build_rows(source, users["user_id"].take(pa.array(listed)), scored)
+                for source, listed, scored in lists
+            ]
+        )
 
-    def _build_rows(self, source: str, user_ids: pa.Array, users: Int64s, scored: Scored) -> pa.RecordBatch:
+    def _build_rows(self, source: str, user_ids: pa.Array, scored: Scored) -> pa.RecordBatch:
         items, scores = scored
         row, place = np.nonzero(items >= 0)
         columns = {
-            "user_id": user_ids.take(pa.array(users[row])), "rank": place + 1,
+            "user_id": user_ids.take(pa.array(row)), "rank": place + 1,
             "item_id": self.items.take(pa.array(items[row, place])), "score": scores[row, place].astype(np.float64),
             "source": [source] * len(row),
         }  # fmt: skip
@@ -76,7 +72,7 @@ class Lists:
 def save_sources(
     folder: Path, items: pa.Array, k: int, savers: Mapping[str, Callable[[Path], None]], popular: tuple[str, Scored]
 ) -> None:
-    """Write files that `Lists.load` reads into an empty folder.
+    """Write files that `ServedLists.load` reads into an empty folder.
 
     savers   by source: write into a folder what `finders.load_finder` reads
     popular  name of the source of popular items; these items and their scores, best first
@@ -93,6 +89,6 @@ def save_sources(
 
 
 @lru_cache(maxsize=1)  # a process that serves for days keeps the newest sources alone
-def load_lists(folder: Path) -> Lists:
+def load_served_lists(folder: Path) -> ServedLists:
     """What `save_sources` wrote, loaded once in each process."""
-    return Lists.load(folder)
+    return ServedLists.load(folder)

@@ -58,6 +58,12 @@ def test_containers_and_variables_of_the_values_for_airflows_chart_fit_the_schem
     check_schema({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "scheduler"}, "spec": spec})
 
 
+def test_the_values_create_the_pool_of_the_dags_tasks() -> None:
+    pools = set(re.findall(r'pool="(\w+)"', (REPOSITORY / "dags/daily.py").read_text())) - {"default_pool"}
+    (values,) = read("airflow.yaml")
+    assert pools == set(re.findall(r"pools set (\w+)", values["migrateDatabaseJob"]["args"][-1])) == {"gpu"}
+
+
 def test_the_docs_say_how_to_make_each_secret_that_the_files_name() -> None:
     docs = (REPOSITORY / "docs/machines.md").read_text()
     made = set(re.findall(r"create secret generic (\S+)", docs))
@@ -78,7 +84,8 @@ def api(tmp_path: Path) -> Iterator[tuple[KubernetesApi, dict[str, str]]]:
     secrets = {"sidereal-s3": {"AWS_SECRET_ACCESS_KEY": "a secret"}}
     with run_kubernetes_api(tmp_path, secrets, REPOSITORY, variables) as (api, address):
         api.create("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "scheduler"}}, start=False)
-        yield api, os.environ | variables | {"KUBERNETES_API": address}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
+        yield api, inherited | variables | {"KUBERNETES_API": address}
 
 
 def test_spark_starts_executors_as_pods_which_run_python(
@@ -89,7 +96,7 @@ def test_spark_starts_executors_as_pods_which_run_python(
     with open(tmp_path / "driver.log", "wb") as log:
         server = subprocess.Popen(["deploy/spark.sh", "kubernetes"], cwd=REPOSITORY, env=variables, stderr=log)
         try:
-            wait_for_port(port)
+            wait_for_port(port, server)
             client = [sys.executable, "-c", CLIENT, f"sc://localhost:{port}"]
             answer = subprocess.run(client, env=variables, capture_output=True, text=True, timeout=START_SECONDS)
         finally:
@@ -106,11 +113,11 @@ def test_spark_starts_executors_as_pods_which_run_python(
         assert "a secret" not in str(pod)
 
 
-def wait_for_port(port: int) -> None:
+def wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and server.poll() is None:
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.5)
-    raise TimeoutError(f"nothing listens on port {port}")
+    raise TimeoutError(f"nothing listens on port {port}; the server's exit code is {server.poll()}")

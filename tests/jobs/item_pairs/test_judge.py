@@ -141,12 +141,8 @@ def test_reason_version_and_seconds_are_stored_with_the_verdict(lake: Lake) -> N
     put(lake, [("a", "b")])
     judge_day(lake, Recorder("one"))
     row = judged_rows(lake)["a", "b"]
-    assert [row[name] for name in ("verdict", "reason", "judge_version", "judge_seconds")] == [
-        "yes",
-        "because",
-        "one",
-        0.5,
-    ]
+    said = tuple(row[name] for name in ("verdict", "reason", "judge_version", "judge_seconds"))
+    assert said == ("yes", "because", "one", 0.5)
 
 
 def test_a_pair_without_embedding_is_asked_again_when_its_item_is_known(lake: Lake, settings: Settings) -> None:
