@@ -50,11 +50,10 @@ class LogsInStore:
             listed = self.store.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
             names = [entry["Key"] for entry in listed]
             bodies = [self.store.get_object(Bucket=self.bucket, Key=name)["Body"].read() for name in names]
+            texts = [body.decode(errors="replace") for body in bodies]
         except Exception as error:
             return [f"the logs in s3://{self.bucket} cannot be read: {error}"], None
-        return [f"s3://{self.bucket}/{name}" for name in names], [
-            body.decode(errors="replace") for body in bodies
-        ] or None
+        return [f"s3://{self.bucket}/{name}" for name in names], texts or None
 
 
 LAKE = os.environ.get("LAKE", "")

@@ -33,7 +33,7 @@ spark.kubernetes.executor.podTemplateFile deploy/kubernetes/executor.yaml
 spark.kubernetes.executor.podTemplateContainerName executor
 spark.executor.instances ${SPARK_EXECUTORS:-2}
 spark.executor.cores ${SPARK_EXECUTOR_CORES:-1}
-spark.kubernetes.memoryOverheadFactor 1
+spark.executor.memoryOverheadFactor 1
 SETTINGS
 else
   echo "spark.authenticate.secret $SPARK_SECRET" >>"$conf"

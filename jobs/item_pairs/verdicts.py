@@ -107,7 +107,10 @@ class JudgedPairs:
         self.arguments: dict[str, Any] = {"versions": sorted(set(versions.values())), "day": day}
 
     def count(self) -> list[dict[str, Any]]:
-        """For each source the `pairs`: those with a `new` verdict, none (`open`), `unsure`, or not yes (`dropped`)."""
+        """For each source, the number of `pairs`, and of those with a new verdict (`new`) and with none (`open`).
+
+        Also of those whose verdict is unsure (`unsure`), and of those whose verdict is not yes (`dropped`).
+        """
         text = f"""SELECT source, count(*) AS pairs, count_if(is_new) AS new, count_if(verdict IS NULL) AS open,
             count_if(verdict <> 'yes') AS dropped, count_if(verdict = 'unsure') AS unsure
             FROM ({_JUDGED}) GROUP BY source ORDER BY source"""

@@ -108,7 +108,9 @@ def test_spark_starts_executors_as_pods_which_run_python(
     for pod in pods:
         check_schema(pod)
         assert pod["spec"]["securityContext"]["runAsNonRoot"]
-        assert pod["spec"]["containers"][0]["image"] == "sidereal-jobs"
+        (container,) = pod["spec"]["containers"]
+        assert container["image"] == "sidereal-jobs"
+        assert container["resources"]["limits"]["memory"] == "1200Mi"  # as much again for Python as for the JVM
         assert pod["metadata"]["ownerReferences"][0]["name"] == "scheduler"  # they end with it
         assert "a secret" not in str(pod)
 

@@ -137,6 +137,18 @@ def test_a_pair_whose_answer_could_not_be_read_is_not_asked_again(lake: Lake) ->
     assert again.asked == []
 
 
+def test_a_judge_that_leaves_out_a_pair_is_an_error_and_changes_no_pair(lake: Lake) -> None:
+    class Forgetful(Recorder):
+        def judge(self, pairs: list[Pair]) -> Iterator[tuple[Pair, Verdict]]:
+            return super().judge(pairs[1:])
+
+    put(lake, [("a", "b"), ("c", "d")])
+    with pytest.raises(RuntimeError, match="left out pairs from swing"):
+        judge_day(lake, Forgetful("one"))
+    assert [row["verdict"] for row in judged_rows(lake).values()] == [None, None]
+    assert judge_day(lake, Recorder("one"))["asked"] == 1  # what it said is kept
+
+
 def test_reason_version_and_seconds_are_stored_with_the_verdict(lake: Lake) -> None:
     put(lake, [("a", "b")])
     judge_day(lake, Recorder("one"))

@@ -104,6 +104,18 @@ def test_a_table_of_all_runs_is_taken_over_at_its_newest_version_by_the_task_tha
     assert start(lake, "quantize", "daily").arrow(VECTORS)["item_id"].to_pylist() == ["i1"]
 
 
+def test_a_table_that_a_run_writes_inside_read_at_is_read_as_written(lake: Lake) -> None:
+    lake.replace(EVENTS, events("e1"))
+    task = start(lake, "judge", None)
+    first = task.pins[EVENTS]
+    with task.read_at({EVENTS: first}):
+        task.replace(EVENTS, events("e2"))
+    assert read(task) == ["e2"]
+    with task.read_at({EVENTS: first}):
+        assert read(task) == ["e1"]
+    assert read(task) == ["e2"]
+
+
 def test_what_is_live_is_always_read_at_its_newest_version(lake: Lake) -> None:
     task = start(lake, "promote", "daily")
     row = {"release": 1, "kind": "promote", "model_version": "m", "model_uri": "u", "codebook_version": "c"}
