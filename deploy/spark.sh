@@ -12,6 +12,7 @@ if [ "$1" = executor ]; then
   while IFS= read -r option; do set -- "$@" "$option"; done <<OPTIONS
 $(env | sort -V | sed -n 's/^SPARK_JAVA_OPT_[0-9]*=//p')
 OPTIONS
+  cd "${TMPDIR:-/tmp}" # Spark makes a folder here for each session
   exec java "$@" "-Xms$SPARK_EXECUTOR_MEMORY" "-Xmx$SPARK_EXECUTOR_MEMORY" -cp "$SPARK_HOME/jars/*" \
     org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend --driver-url "$SPARK_DRIVER_URL" \
     --executor-id "$SPARK_EXECUTOR_ID" --cores "$SPARK_EXECUTOR_CORES" --app-id "$SPARK_APPLICATION_ID" \

@@ -51,7 +51,8 @@ class KubernetesApi:
             variables[variable["name"]] = (
                 fields[source["fieldRef"]["fieldPath"]] if source else variable.get("value", "")
             )
-        inherited = {name: self.image[name] for name in ("SPARK_HOME", "PYSPARK_PYTHON")} | {"PATH": os.environ["PATH"]}
+        inherited = {name: self.image[name] for name in ("SPARK_HOME", "PYSPARK_PYTHON", "TMPDIR")}
+        inherited |= {"PATH": os.environ["PATH"]}
         command = container["command"] + container.get("args", [])
         with open(self.folder / f"{pod['metadata']['name']}.log", "wb") as log:
             process = subprocess.Popen(
