@@ -1,10 +1,33 @@
 """What the processes of one training share through torch.distributed. A process that works alone is worker 0 of 1."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import nn
+
+# How long a worker waits for the others. They may have more to do: a language model needs minutes or hours for a shard
+# of lists, and torch gives up after 10 or 30 minutes by default.
+PATIENCE = timedelta(days=1)
+
+
+@contextmanager
+def join_workers(address: str | None = None, index: int = -1, count: int = -1) -> Iterator[None]:
+    """Make this process one of the workers until the `with` block ends.
+
+    address  `host:port` where the first worker listens, with this worker's number and how many there are; by default
+             torchrun has said so in the environment
+    """
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    method = f"tcp://{address}" if address else None
+    dist.init_process_group(backend, init_method=method, rank=index, world_size=count, timeout=PATIENCE)
+    try:
+        yield
+        dist.barrier()  # a worker that leaves while the first still saves may abort the first
+    finally:
+        dist.destroy_process_group()
 
 
 def worker_index() -> int:

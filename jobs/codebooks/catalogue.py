@@ -13,7 +13,7 @@ from jobs.codebooks.behaviour import load_behaviour
 from jobs.codebooks.settings import VectorKind
 from jobs.encoders.vectors import dated_vectors
 from jobs.lake import Lake, UserError
-from jobs.lake.arrow import file_backed_zeros
+from models.arrays_in_files import file_backed_zeros
 from models.collaborative import Combination
 from models.quantizers.codebook import LARGEST, are_usable
 

@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs.lake import Lake, UserError
-from jobs.lake.arrow import file_backed_zeros
+from models.arrays_in_files import file_backed_zeros
 
 
 def vectors_column(vectors: NDArray[np.float32]) -> pa.ListArray:

@@ -1,15 +1,10 @@
 """Build Arrow and NumPy arrays from a stream of parts, so that the parts never need to be in memory all at once."""
 
-import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Set
-from tempfile import TemporaryFile
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 Part = TypeVar("Part", pa.Array, pa.Table)
 MOST_BYTES = 1 << 28  # of a part of a stream, to limit memory
@@ -70,17 +65,3 @@ def distinct_strings(parts: Iterable[pa.Array]) -> pa.Array:
 
     distinct = merge_stream(map(pc.unique, parts), merge)
     return distinct.take(pc.sort_indices(distinct))
-
-
-def file_backed_zeros(shape: int | tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
-    """Make an array of zeros [shape] in a temporary file, for arrays that may not fit in memory.
-
-    The file has no name, so it disappears with the array, also after a crash.
-
-    raises  OSError if the disk has no room for it
-    """
-    if not (size := math.prod(np.atleast_1d(shape).tolist()) * kind.itemsize):
-        return np.zeros(shape, kind)
-    with TemporaryFile() as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # without it, a full disk would kill the process by a signal later
-        return np.asarray(np.memmap(file, kind, "r+", shape=shape))

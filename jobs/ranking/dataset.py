@@ -12,12 +12,13 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs.lake import Lake, arrow_dataset
-from jobs.lake.arrow import distinct_strings, file_backed_zeros, large_parts
+from jobs.lake.arrow import distinct_strings, large_parts
 from jobs.ranking.event_log import microseconds
 from jobs.ranking.histories import load_histories, load_histories_of, load_histories_with_impressions
 from jobs.ranking.items import ItemFeatures, ItemIndex
 from jobs.ranking.rates import load_rates
 from jobs.settings.tree import Settings
+from models.arrays_in_files import file_backed_zeros
 from models.ranker.histories import Histories, Int64s
 from models.ranker.rates import Rates
 

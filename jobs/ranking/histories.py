@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.lake import Lake
-from jobs.lake.arrow import distinct_strings, file_backed_zeros, large_parts, merge_stream
+from jobs.lake.arrow import distinct_strings, large_parts, merge_stream
 from jobs.ranking.event_log import POSITIVE, CancelledPurchases, EventLog, microseconds
 from jobs.ranking.items import ItemIndex
 from jobs.settings.tree import Settings
+from models.arrays_in_files import file_backed_zeros
 from models.ranker.histories import EventPart, Histories
 
 EVENT_KINDS = {"click": 0, "purchase": 1, "like": 2, "impression": 3}  # numbers of event types in histories

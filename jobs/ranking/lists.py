@@ -10,12 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from jobs.lake import Lake
-from jobs.lake.arrow import file_backed_zeros, large_parts
+from jobs.lake.arrow import large_parts
 from jobs.landing.cancels import load_cancelled
 from jobs.ranking.event_log import read_positive_events, read_without
 from jobs.ranking.items import ItemFeatures
 from jobs.ranking.settings import GENERATED
 from jobs.settings.tree import Settings
+from models.arrays_in_files import file_backed_zeros
 from models.candidates import CandidateSources, Lists
 from models.neighbours import find_neighbours
 from models.ranker.histories import EventPart, Histories, Int64s

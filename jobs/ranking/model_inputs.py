@@ -5,11 +5,11 @@ from functools import partial
 import numpy as np
 import torch
 
-from jobs.lake.arrow import file_backed_zeros
 from jobs.ranking.dataset import Dataset, Rows
 from jobs.ranking.histories import EVENT_KINDS
 from jobs.ranking.items import ItemFeatures
 from jobs.settings.tree import Settings
+from models.arrays_in_files import file_backed_zeros
 from models.ranker.design import Design
 from models.ranker.histories import Histories, Int64s
 from models.ranker.lists import Search

@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from jobs.lake import Lake, arrow_dataset
-from jobs.lake.arrow import file_backed_zeros, large_parts
+from jobs.lake.arrow import large_parts
 from jobs.landing.cancels import CANCELLED, load_cancelled
 from jobs.ranking.event_log import CancelledPurchases, first_shown_day, microseconds, read_without
 from jobs.ranking.items import ItemIndex
 from jobs.settings.tree import Settings
+from models.arrays_in_files import file_backed_zeros
 from models.ranker.rates import Events, Rates, Totals
 
 NOTHING_CANCELLED = CANCELLED.empty_table()

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from jobs.settings.types import Count, Days, Part, Section, Seed
+from jobs.settings.types import Count, Days, Part, Parts, Section, Seed
 
 TopK = Annotated[int, Field(ge=1, le=10_000)]  # number of events that a search finds
 
@@ -55,6 +55,8 @@ class Ranker(Section):
     experts: int = Field(default=4, ge=1, le=1024)
     # Number of worker processes that share every batch. 0: one for each GPU, or one without a GPU.
     workers: int = Field(default=0, ge=0, le=4096)
+    # Number of Spark's tasks that train together, each on its part of the rows. 0: train on the machine of the job.
+    spark_parts: Parts = 0
     # Seed of the initial weights and of the order of rows.
     seed: Seed = 0
 

@@ -32,7 +32,11 @@ def fit_ranker(model: Ranker, columns: Arrays, name: str, **options: Any) -> lis
     try:
         return fit(model, Samples(**columns), **options)
     except FloatingPointError as error:
-        raise UserError(f"training {name} diverged ({error}): lower ranker.lr") from None
+        raise UserError(divergence_message(name, str(error))) from None
+
+
+def divergence_message(name: str, cause: str) -> str:
+    return f"training {name} diverged ({cause}): lower ranker.lr"
 
 
 TRAINING = WorkerTraining("jobs.ranking.train_worker", save, load, fit_ranker, Epoch)

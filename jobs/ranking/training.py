@@ -14,6 +14,7 @@ from jobs.ranking.dataset import Dataset
 from jobs.ranking.histories import EVENT_KINDS
 from jobs.ranking.items import ItemFeatures
 from jobs.ranking.model_inputs import build_model_inputs, search_vectors
+from jobs.ranking.train_on_spark import train_on_spark
 from jobs.ranking.train_worker import TRAINING, list_columns
 from jobs.release.model_store import is_stored, load_card, load_model
 from jobs.release.releases import live_release
@@ -49,9 +50,12 @@ def train_models(lake: Lake, settings: Settings, day: date, dataset: Dataset, en
         model = champion or model
         vectors = search_vectors(model, dataset.items)
         inputs = build_model_inputs(dataset, dataset.train, settings, design, vectors=vectors)
-        options = f"{settings.ranker.model_dump_json()} {model.settings} {model.design}"
-        checkpoint = LakeCheckpoint.for_training(lake, "train", day, model, list_columns(inputs), options)
-        curve = train_ranker(model, inputs, settings, name, checkpoint)
+        if settings.ranker.spark_parts:
+            curve = train_on_spark(lake, model, inputs, settings.ranker, name, day)
+        else:
+            options = f"{settings.ranker.model_dump_json()} {model.settings} {model.design}"
+            checkpoint = LakeCheckpoint.for_training(lake, "train", day, model, list_columns(inputs), options)
+            curve = train_ranker(model, inputs, settings, name, checkpoint)
         del inputs  # frees its temporary files before the next model writes its own
         if kept_start(curve):
             message = f"{name} keeps the weights it started from: no epoch was better on the validation rows"

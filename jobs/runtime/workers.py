@@ -8,18 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 
 from jobs.lake import UserError
 from jobs.runtime.entry import error_sentence
+from models import distributed
 
-# How long a worker waits for the others. They may have more to do: a language model needs minutes or hours for a shard
-# of lists, and torch gives up after 10 or 30 minutes by default. A worker that died is noticed by torchrun at once.
-PATIENCE = timedelta(days=1)
 LOOK_SECONDS = 2.0  # between two looks at the processes that started a worker
 
 
@@ -64,19 +60,15 @@ def join_workers(module: str) -> Iterator[bool]:
     An error with a known cause ends the process with its sentence.
     """
     threading.Thread(target=_end_with_starter, daemon=True).start()
-    has_gpu = torch.cuda.is_available()
-    if has_gpu:
+    if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if has_gpu else "gloo", timeout=PATIENCE)
     try:
-        yield dist.get_rank() == 0
-        dist.barrier()  # a worker that leaves while the first still saves may abort the first
+        with distributed.join_workers():
+            yield distributed.worker_index() == 0
     except Exception as error:
         if (sentence := error_sentence(error)).startswith("unexpected"):
             raise
         sys.exit(f"{module}: {sentence}")
-    finally:
-        dist.destroy_process_group()
 
 
 def _end_with_starter() -> None:

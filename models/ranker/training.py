@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import NotRequired, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from models.ranker.epoch import Epoch
 from models.ranker.histories import Int64s
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
+from models.ranker.training_rows import TrainingRows
 from models.training import parallel
 from models.training.checkpoint import Checkpoint, TrainingState, resume, save_state
 from models.training.optimizers import build_optimizers
@@ -25,15 +27,34 @@ Progress = Callable[[int, int], None]  # batches done, maximum number of batches
 PREDICT_ROWS, PREDICT_EVENTS = 4096, 1 << 21  # at a time
 
 
-def fit(
+class FitOptions(TypedDict):
+    """The keyword arguments of `fit_rows`."""
+
+    seed: int
+    epochs: int
+    batch_size: int
+    lr: float
+    patience: int
+    progress: NotRequired[Progress | None]
+    checkpoint: NotRequired[Checkpoint | None]
+
+
+def fit(model: Ranker, data: Samples, *, valid_share: float, **options: Unpack[FitOptions]) -> list[Epoch]:
+    """Call `fit_rows` with all rows but the latest to train on.
+
+    valid_share  share of the rows, the latest in time, that measure the epochs
+    """
+    return fit_rows(model, TrainingRows.split_by_time(data, valid_share), **options)
+
+
+def fit_rows(
     model: Ranker,
-    data: Samples,
+    rows: TrainingRows,
     *,
     seed: int,
     epochs: int,
     batch_size: int,
     lr: float,
-    valid_share: float,
     patience: int,
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
@@ -45,31 +66,32 @@ def fit(
     If the validation rows have one class only, the last epoch is kept. A model that was trained before is measured
     first: that is epoch 0 of the curve, which has no training loss.
 
-    valid_share  share of the rows, the latest in time, that measure the epochs and are not trained on
     patience     training stops after this many epochs without a better one
     checkpoint   saves the state, see `save_state`; a training that was killed resumes there and ends with the same
                  weights
     returns      the training curve
-    raises       ValueError if no row before the validation rows has a label, FloatingPointError if training diverged
+    raises       ValueError if no row to train on has a label, FloatingPointError if training diverged
     """
-    train, valid = split_by_time(data, valid_share)
-    labels = data.labels[train]
-    if not np.isfinite(labels).any():
+    device = model.known.device
+    _, places = rows.select_own(rows.train)
+    known, means = _count_labels(rows.data.labels[places], device)
+    if not known.any():
         raise ValueError("no training row has a label")
+    valid = Validation(rows, device)
     optimizers = build_optimizers(model, lr)
     state = resume(checkpoint, model, optimizers, Epoch)
-    if not model.known.any():  # a new model
-        _start_at_mean_labels(model, labels)
+    if not model.known.any():  # a new model predicts the mean label of each task before it is trained
+        model.head.init_biases(torch.from_numpy(means).float().clamp(1e-4, 1 - 1e-4))
     elif not state.curve:  # the model it starts from may remain the best
-        _validate_epoch(model, data, valid, 0, math.nan, state)
-    _mark_known_items(model, data, train)
+        valid.add_epoch(model, 0, math.nan, state)
+    _mark_known_items(model, rows.data, places)
     with torch.random.fork_rng():
         for epoch in range(state.epochs_done + 1, epochs + 1):
             if epoch > state.best_epoch + patience and state.curve:
                 break
-            loss = _train_epoch(model, optimizers, data, train, seed, batch_size, epoch, epochs, progress)
+            loss = _train_epoch(model, optimizers, rows, seed, batch_size, epoch, epochs, progress)
             parallel.copy_weights_of_first_worker(model)
-            _validate_epoch(model, data, valid, epoch, loss, state)
+            valid.add_epoch(model, epoch, loss, state)
             save_state(checkpoint, model, optimizers, state)
     save_state(checkpoint, model, optimizers, state, is_end=True)
     model.load_state_dict(state.best_weights)
@@ -79,36 +101,38 @@ def fit(
 
 def predict(model: Ranker, data: Samples) -> NDArray[np.float32]:
     """Probabilities [rows, tasks] float32 of every task. Labels are ignored."""
-    return _apply(model, data, np.arange(len(data)), len(model.tasks), lambda batch: model(batch).sigmoid())
+    return _predict_rows(model, _all_rows(data), np.arange(len(data)))
 
 
 def predict_attention(model: Ranker, data: Samples) -> NDArray[np.float32]:
     """The attention weight of each event [rows, k] float32, mean over the heads, 0 for padding."""
-    return _apply(model, data, np.arange(len(data)), data.topk.shape[1], model.attention_weights)
+    return _apply(model, _all_rows(data), np.arange(len(data)), data.topk.shape[1], model.attention_weights)
+
+
+def _all_rows(data: Samples) -> TrainingRows:
+    no_rows = np.zeros(0, np.int64)
+    return TrainingRows(data, no_rows, no_rows)
+
+
+def _predict_rows(model: Ranker, rows: TrainingRows, numbers: Int64s) -> NDArray[np.float32]:
+    return _apply(model, rows, numbers, len(model.tasks), lambda batch: model(batch).sigmoid())
 
 
 @torch.no_grad()
 def _apply(
-    model: Ranker, data: Samples, rows: Int64s, width: int, function: Callable[[Batch], Tensor]
+    model: Ranker, rows: TrainingRows, numbers: Int64s, width: int, function: Callable[[Batch], Tensor]
 ) -> NDArray[np.float32]:
-    """The results [rows, width] float32 of a function of batches. Workers share the rows."""
+    """The results [numbers, width] float32 of a function of batches. Workers share the rows."""
     model.eval()
-    results = np.zeros((len(rows), width), np.float32)
-    places = parallel.take_share(np.arange(len(rows)))
+    results = np.zeros((len(numbers), width), np.float32)
+    positions, places = rows.select_own(numbers)
     step = max(min(PREDICT_ROWS, PREDICT_EVENTS // sum(model.design.ks)), 1)
     for start in range(0, len(places), step):
-        batch_places = places[start : start + step]
-        batch, order = build_batch(data, rows[batch_places], model.design.ks, model.known.device)
+        part = slice(start, start + step)
+        batch, order = build_batch(rows.data, places[part], model.design.ks, model.known.device)
         with mixed_precision(model.known.device):
-            results[batch_places[order]] = function(batch).float().cpu().numpy()
+            results[positions[part][order]] = function(batch).float().cpu().numpy()
     return parallel.sum_over_workers(results, model.known.device)
-
-
-def split_by_time(data: Samples, share: float) -> tuple[Int64s, Int64s]:
-    """The earlier rows, and the latest `share` of the rows. The order of the rows does not matter."""
-    order = np.lexsort((data.target, data.groups, data.ts))
-    at = len(order) - int(len(order) * share)
-    return order[:at], order[at:]
 
 
 def compute_loss(logits: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
@@ -121,26 +145,32 @@ def compute_loss(logits: Tensor, labels: Tensor, counts: Tensor | None = None) -
     return ((losses * known).sum(dim=0) / (known.sum(dim=0) if counts is None else counts).clamp(min=1)).sum()
 
 
-def _start_at_mean_labels(model: Ranker, labels: NDArray[np.float32]) -> None:
-    """Let the model predict the mean label of each task before it is trained. labels: [rows, tasks], NaN: unknown"""
-    known = np.isfinite(labels).sum(axis=0)
-    shares = np.where(known, np.nansum(labels, axis=0) / np.maximum(known, 1), 0.5)
-    model.head.init_biases(torch.from_numpy(shares).float().clamp(1e-4, 1 - 1e-4))
+def _count_labels(labels: NDArray[np.floating], device: torch.device) -> NDArray[np.float64]:
+    """Of each task, over the rows of all workers: the number of known labels, and their mean. Returns [2, tasks].
+
+    labels  [own rows, tasks], NaN: unknown
+    """
+    sums = np.stack([np.isfinite(labels).sum(axis=0), np.nansum(labels, axis=0, dtype=np.float64)])
+    known, ones = parallel.sum_over_workers(sums, device)
+    return np.stack([known, np.where(known > 0, ones / np.maximum(known, 1), 0.5)])
 
 
-def _mark_known_items(model: Ranker, data: Samples, train: Int64s) -> None:
-    """Items that occur in the training rows, as targets or in histories, become known to the model."""
-    seen = np.zeros(model.n_items + 1, bool)
-    for rows in np.array_split(train, len(train) // PREDICT_ROWS + 1):
-        seen[data.target[rows]] = seen[data.topk[rows]] = True  # PADDING, -1, is the unknown item's place
-    model.known[:-1] |= torch.from_numpy(seen[:-1]).to(model.known.device)
+def _mark_known_items(model: Ranker, data: Samples, places: Int64s) -> None:
+    """Items that occur in the training rows, as targets or in histories, become known to the model.
+
+    places  of the training rows that this worker has
+    """
+    seen = np.zeros(model.n_items + 1, np.float32)
+    for part in np.array_split(places, len(places) // PREDICT_ROWS + 1):
+        seen[data.target[part]] = seen[data.topk[part]] = 1  # PADDING, -1, is the unknown item's place
+    seen = parallel.sum_over_workers(seen, model.known.device)
+    model.known[:-1] |= torch.from_numpy(seen[:-1] > 0).to(model.known.device)
 
 
 def _train_epoch(
     model: Ranker,
     optimizers: list[torch.optim.Optimizer],
-    data: Samples,
-    train: Int64s,
+    rows: TrainingRows,
     seed: int,
     batch_size: int,
     epoch: int,
@@ -149,19 +179,20 @@ def _train_epoch(
 ) -> float:
     """Train on all rows once. returns the mean loss of a batch"""
     model.train()
-    device = model.known.device
-    order = train[np.random.default_rng([seed, epoch]).permutation(len(train))]
+    device, data = model.known.device, rows.data
+    order = rows.train[np.random.default_rng([seed, epoch]).permutation(len(rows.train))]
     dropout = np.random.default_rng([seed, epoch, 1 + worker_index()])
     torch.manual_seed(int(dropout.integers(1 << 62)))
     batches = math.ceil(len(order) / batch_size)
     total = torch.zeros(1, device=device)
     for number in range(batches):
-        batch_rows = order[number * batch_size : (number + 1) * batch_size]
-        counts = torch.from_numpy(np.isfinite(data.labels[batch_rows]).sum(axis=0)).to(device)
+        _, own = rows.select_own(order[number * batch_size : (number + 1) * batch_size])
+        known = np.isfinite(data.labels[own]).sum(axis=0)
+        counts = torch.from_numpy(parallel.sum_over_workers(known, device)).to(device)
         model.zero_grad()
-        if len(rows := parallel.take_share(batch_rows)):
-            batch, placed = build_batch(data, rows, model.design.ks, device)
-            labels = torch.as_tensor(data.labels[rows[placed]], dtype=torch.float32, device=device)
+        if len(own):
+            batch, placed = build_batch(data, own, model.design.ks, device)
+            labels = torch.as_tensor(data.labels[own[placed]], dtype=torch.float32, device=device)
             with mixed_precision(model.known.device):
                 loss = compute_loss(model(batch), labels, counts)
             torch.autograd.backward(loss)
@@ -174,19 +205,25 @@ def _train_epoch(
     return float(parallel.sum_over_workers(total.cpu().numpy(), device)[0]) / batches
 
 
-def _validate_epoch(
-    model: Ranker, data: Samples, valid: Int64s, epoch: int, train_loss: float, state: TrainingState[Epoch]
-) -> None:
-    """Add the epoch to the curve, and keep its weights if it is the best so far."""
-    predicted = _apply(model, data, valid, len(model.tasks), lambda batch: model(batch).sigmoid())
-    if not ((math.isfinite(train_loss) or not epoch) and np.isfinite(predicted).all()):
-        raise FloatingPointError(f"epoch {epoch} gives NaN or infinity")
-    labels, groups = data.labels[valid], data.groups[valid]
+class Validation:
+    """The rows that measure epochs, and their labels and users on all workers."""
 
-    def mean(metric: metrics.Metric) -> float:
-        tasks = zip(labels.T, predicted.T, strict=True)
-        values = np.array([metric(task_labels, scores, groups) for task_labels, scores in tasks])
-        return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+    def __init__(self, rows: TrainingRows, device: torch.device) -> None:
+        self.rows = rows
+        self.labels, self.groups = (
+            rows.gather(values, rows.valid, device) for values in (rows.data.labels, rows.data.groups)
+        )
 
-    point = Epoch(epoch, train_loss, mean(metrics.log_loss), mean(metrics.auc), mean(metrics.gauc))
-    state.add(point, model)
+    def add_epoch(self, model: Ranker, epoch: int, train_loss: float, state: TrainingState[Epoch]) -> None:
+        """Add the epoch to the curve, and keep its weights if it is the best so far."""
+        predicted = _predict_rows(model, self.rows, self.rows.valid)
+        if not ((math.isfinite(train_loss) or not epoch) and np.isfinite(predicted).all()):
+            raise FloatingPointError(f"epoch {epoch} gives NaN or infinity")
+
+        def mean(metric: metrics.Metric) -> float:
+            tasks = zip(self.labels.T, predicted.T, strict=True)
+            values = np.array([metric(labels, scores, self.groups) for labels, scores in tasks])
+            return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+
+        point = Epoch(epoch, train_loss, mean(metrics.log_loss), mean(metrics.auc), mean(metrics.gauc))
+        state.add(point, model)

@@ -1,5 +1,7 @@
 """Training in several worker processes: each computes its part of every batch, and all get the whole gradient."""
 
+from typing import Any, TypeVar, cast
+
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -11,6 +13,7 @@ from models.distributed import worker_count, worker_index
 from models.training.optimizers import dense_weights, sparse_tables
 
 Int64s = NDArray[np.int64]
+Numbers = TypeVar("Numbers", bound=NDArray[Any])
 
 
 def take_share(rows: Int64s) -> Int64s:
@@ -18,14 +21,13 @@ def take_share(rows: Int64s) -> Int64s:
     return rows[worker_index() :: worker_count()]
 
 
-def sum_over_workers(values: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
+def sum_over_workers(values: Numbers, device: torch.device) -> Numbers:
     """The sum over all workers. If each worker fills its own rows and leaves zeros elsewhere, this is all rows."""
     if not dist.is_initialized():
         return values
     tensor = torch.from_numpy(values).to(device)
     dist.all_reduce(tensor)
-    total: NDArray[np.float32] = tensor.cpu().numpy()
-    return total
+    return cast(Numbers, tensor.cpu().numpy())
 
 
 def sum_gradients(model: nn.Module) -> None:

@@ -1,5 +1,7 @@
 """A made-up log, and rankers of any design that are trained on it."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -47,9 +49,15 @@ def build_rows(design: Design, events: dict[str, np.ndarray], seed: int = 7) -> 
     return build_samples(design, histories, result, user, item, end, ts, labels, rates)
 
 
-def build_ranker(design: Design) -> Ranker:
+def build_ranker(design: Design, **dropout: Any) -> Ranker:
     model = Ranker(
-        design=design, n_items=ITEMS, tasks=("click", "purchase"), code_sizes=SIZES, nearest_of=ITEMS, kinds=2
+        design=design,
+        n_items=ITEMS,
+        tasks=("click", "purchase"),
+        code_sizes=SIZES,
+        nearest_of=ITEMS,
+        kinds=2,
+        **dropout,
     )
     if model.codes.shape[1]:
         i = torch.arange(ITEMS)

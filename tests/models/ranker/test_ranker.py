@@ -11,7 +11,8 @@ import torch
 
 from models import metrics
 from models.ranker import PRESETS, Design, Epoch, Ranker, Samples, fit, load, predict, reindex_items, save
-from models.ranker.training import compute_loss, split_by_time
+from models.ranker.training import compute_loss
+from models.ranker.training_rows import TrainingRows
 from tests.models.ranker.examples import ITEMS, K, build_ranker, have_same_weights, make_codes, make_rows, train_ranker
 
 
@@ -108,9 +109,9 @@ def test_an_unknown_label_has_no_gradient() -> None:
 
 def test_the_latest_rows_are_for_validation_and_not_trained_on() -> None:
     data = make_rows(100).take(np.random.default_rng(0).permutation(100))
-    train, valid = split_by_time(data, 0.2)
-    assert len(valid) == 20
-    assert data.ts[train].max() < data.ts[valid].min()
+    rows = TrainingRows.split_by_time(data, 0.2)
+    assert len(rows.valid) == 20
+    assert data.ts[rows.train].max() < data.ts[rows.valid].min()
 
 
 def test_training_keeps_the_best_epoch_and_returns_its_curve() -> None:
@@ -122,7 +123,7 @@ def test_training_keeps_the_best_epoch_and_returns_its_curve() -> None:
     best = max(curve, key=lambda point: point.score)
     assert len(curve) < 30
     assert curve[-3] == best  # patience: two epochs without a better one
-    valid = data.take(split_by_time(data, 0.3)[1])
+    valid = data.take(TrainingRows.split_by_time(data, 0.3).valid)
     predicted = predict(model, valid)
     gauc, loss = (
         np.mean([metric(valid.labels[:, task], predicted[:, task], valid.groups) for task in (0, 1)])

@@ -1,0 +1,39 @@
+"""Spark's executors train the model that one process trains."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from jobs.lake import Lake, UserError
+from jobs.ranking.settings import Ranker as RankerSettings
+from jobs.ranking.train_on_spark import train_on_spark
+from models.ranker import Design, fit
+from tests.jobs.lake_rows import DAY
+from tests.models.ranker.designs import EVERYTHING, build_ranker, build_rows, make_log
+
+SETTINGS = RankerSettings(epochs=2, batch=29, lr=1e-2, valid_share=0.2, patience=9, spark_parts=2)
+
+
+@pytest.mark.parametrize("design", [EVERYTHING, Design("latest", k=8)])
+def test_executors_that_hold_parts_of_the_rows_train_the_model_of_one_process(lake: Lake, design: Design) -> None:
+    rows = build_rows(design, make_log())
+    rows.labels[::5] = np.nan
+    models = [build_ranker(design, dropout=0, id_dropout=0) for _ in range(2)]
+    alone = fit(models[0], rows, seed=0, epochs=2, batch_size=29, lr=1e-2, valid_share=0.2, patience=9)
+    together = train_on_spark(lake, models[1], rows, SETTINGS, "challenger", DAY)
+    assert not models[1].training
+    for a, b in zip(alone, together, strict=True):
+        assert asdict(a) == pytest.approx(asdict(b), rel=1e-3)
+    for name, value in models[0].state_dict().items():
+        assert torch.allclose(value.float(), models[1].state_dict()[name].float(), atol=1e-3), name
+    assert not list((Path(lake.root) / "models/unfinished").rglob("*.parquet"))
+
+
+def test_a_training_that_diverges_on_executors_says_what_to_do(lake: Lake) -> None:
+    design = Design("latest", k=8)
+    settings = SETTINGS.model_copy(update={"lr": 1e30})
+    with pytest.raises(UserError, match=r"training din diverged .*: lower ranker.lr"):
+        train_on_spark(lake, build_ranker(design), build_rows(design, make_log()), settings, "din", DAY)
