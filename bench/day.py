@@ -3,26 +3,29 @@
     make bench B=day [ARGS="--events 1000000 10000000 --json day.json"]
 
 For each size, the bench simulates two days with so many events each, 20 for each user and 100 for each item. The first
-day is only landed. The bench measures the jobs of the second day, each in a process of its own, as in Airflow. It
-starts the cluster of `make cluster`: a master, two workers with one core each, and a Connect server. The tables are in
-a folder. Models train for one epoch, the ranker on both executors.
+day is landed, and its samples are built. The bench measures the jobs of the second day, each in a process of its own,
+as in Airflow. It starts the cluster of `make cluster`: a master, two workers with one core each, and a Connect server.
+The tables are in a folder. Executors embed items, give codes and train the ranker, too. Models train for one epoch.
 
 Columns, for each job, and for each size:
 
     seconds   of the job, without start-up
     us/event  these seconds divided by the events of the day
     ratio     us/event of the largest size to the smallest: 1 if the job costs the same for each event, user and item
+    us more   microseconds that each further event costs: the difference of seconds divided by that of events
     shuffled  MB that Spark wrote to move rows between executors
     task, driver, executor, python  MiB of the largest process of this kind (python: of an executor), without pages of
-              files
+              files. Spark's processes stay from job to job, so theirs is the peak of the day so far
 """
 
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
@@ -52,11 +55,12 @@ KINDS = {  # words of a command line: kind of process
 }  # fmt: skip
 SETTINGS = {
     "SPARK_FROM_ROWS": "1", "SIDEREAL_LANDING__LOCAL_MIB": "0", "SIDEREAL_RANKER__EPOCHS": "1",
-    "SIDEREAL_RANKER__SPARK_PARTS": "2", "SIDEREAL_GENERATOR__EPOCHS": "1",
+    "SIDEREAL_GENERATOR__EPOCHS": "1", "SIDEREAL_RANKER__SPARK_PARTS": "2", "SIDEREAL_ENCODER__SPARK_PARTS": "2",
+    "SIDEREAL_QUANTIZER__SPARK_PARTS": "2",
 }  # fmt: skip
 COSTS = {"seconds": "seconds", "us_per_event": "us/event", "shuffled_mb": "shuffled"}
 MEMORY = {f"{kind}_mib": kind for kind in ("task", "driver", "executor", "python")}
-POLL_SECONDS = 0.3
+POLL_SECONDS, LOG_SECONDS = 0.3, 1.0  # between two looks at the memory; until Spark has written its log
 Row = dict[str, Any]
 
 
@@ -64,8 +68,8 @@ class Memory:
     """Measures the largest process of each kind among the descendants of this one, in MiB without pages of files."""
 
     def __init__(self) -> None:
-        self.mib = dict.fromkeys(dict.fromkeys(KINDS.values()), 0.0)
-        self._kinds: dict[int, str | None] = {}
+        self.mib = dict.fromkeys(KINDS.values(), 0.0)
+        self._kinds: dict[int, str] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -88,18 +92,21 @@ class Memory:
                     continue
 
     def _find_kind(self, process: psutil.Process) -> str | None:
+        """None as long as it is not known: a process that has just started may still have another command."""
         if process.pid not in self._kinds:
             command = " ".join(process.cmdline())
-            self._kinds[process.pid] = next((kind for words, kind in KINDS.items() if words in command), None)
-        return self._kinds[process.pid]
+            for words, kind in KINDS.items():
+                if words in command:
+                    self._kinds[process.pid] = kind
+        return self._kinds.get(process.pid)
 
 
 class EventLog:
     """Spark's log of events. Each reading returns what was shuffled since the last."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._read = Counter[Path]()
+        """Write the settings with which a Spark server writes this log, and name them in the environment."""
+        self.folder, self._read = folder, Counter[Path]()
         folder.mkdir(parents=True)
         lines = {
             "spark.eventLog.enabled": "true", "spark.eventLog.dir": folder.as_uri(), "spark.eventLog.compress": "false",
@@ -111,15 +118,17 @@ class EventLog:
         os.environ["SPARK_CONF_DIR"] = str(settings)
 
     def shuffled_bytes(self) -> int:
+        time.sleep(LOG_SECONDS)
         total = 0
         for file in self.folder.glob("app-*"):
             with open(file, "rb") as log:
                 log.seek(self._read[file])
-                for line in log:
-                    if b'"SparkListenerTaskEnd"' in line and line.endswith(b"\n"):
-                        metrics = json.loads(line).get("Task Metrics") or {}
-                        total += metrics.get("Shuffle Write Metrics", {}).get("Shuffle Bytes Written", 0)
-                self._read[file] = log.tell()
+                whole_lines = log.read().rpartition(b"\n")[0]
+            self._read[file] += len(whole_lines)
+            for line in whole_lines.splitlines():
+                if b'"SparkListenerTaskEnd"' in line:
+                    metrics = json.loads(line).get("Task Metrics") or {}
+                    total += metrics.get("Shuffle Write Metrics", {}).get("Shuffle Bytes Written", 0)
         return total
 
 
@@ -138,48 +147,64 @@ def simulate(events: int, landing: Path) -> tuple[int, int]:
 def run_job(job: str, day: date, log: EventLog, *flags: str) -> Row:
     """Run a job. Returns what it took."""
     log.shuffled_bytes()
+    command = [sys.executable, "-m", f"jobs.{job}", "--day", str(day), *flags]
     with Memory() as memory:
-        result, _, _ = run_python(["-m", f"jobs.{job}", "--day", str(day), *flags])
-    seconds = result["seconds"] - result["startup_seconds"]
+        variables = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"day: {job} failed with exit code {done.returncode}; see its output above")
+    result = json.loads(done.stdout.splitlines()[-1])
     peaks = {f"{kind}_mib": round(mib) for kind, mib in memory.mib.items()}
-    return {"job": job, "seconds": round(seconds, 2), **peaks, "shuffled_mb": round(log.shuffled_bytes() / 1e6, 1)}
+    seconds = round(result["seconds"] - result["startup_seconds"], 2)
+    return {"job": job, "seconds": seconds, **peaks, "shuffled_mb": round(log.shuffled_bytes() / 1e6, 1)}
 
 
-def measure_day(events: int, folder: Path, log: EventLog) -> list[Row]:
-    landing = folder / "landing"
+def measure_day(events: int, folder: Path) -> list[Row]:
+    """Start a cluster, and measure the jobs of a day on it."""
+    landing, log = folder / "landing", EventLog(folder / "events")
     os.environ["LAKE"] = str(folder / "lake")
     users, items = simulate(events, landing)
-    before = DAY - timedelta(days=1)
-    run_job("ingest", before, log, "--data", str(landing))
-    run_job("samples", before, log)
-    rows = []
-    for job in track(JOBS, f"{events:,} events"):
-        row = run_job(job, DAY, log, *(["--data", str(landing)] if job == "ingest" else []))
-        row["us_per_event"] = round(row["seconds"] / events * 1e6, 2)
-        rows.append({"events": events, "users": users, "items": items} | row)
-        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    return rows
+    services = Services(folder / "logs")
+    try:
+        os.environ["SPARK_REMOTE"] = start_spark_cluster(services, folder / "spark")
+        before, rows = DAY - timedelta(days=1), []
+        run_job("ingest", before, log, "--data", str(landing))
+        run_job("samples", before, log)
+        for job in track(JOBS, f"{events:,} events"):
+            row = run_job(job, DAY, log, *(["--data", str(landing)] if job == "ingest" else []))
+            row["us_per_event"] = round(row["seconds"] / events * 1e6, 2)
+            rows.append({"events": events, "users": users, "items": items} | row)
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+        return rows
+    finally:
+        services.stop()
+        for name in ("SPARK_REMOTE", "SPARK_MASTER", "PYSPARK_PYTHON"):
+            os.environ.pop(name, None)
 
 
-def build_table(rows: list[Row], columns: dict[str, str], *, with_ratio: bool) -> Table:
-    """A row for each job. columns: their names in `rows`, and titles. Cells hold the values of all sizes."""
-    sizes = sorted({row["events"] for row in rows})
-    table = Table("job", title=f"A day of {', '.join(f'{size:,}' for size in sizes)} events")
-    for title in (*columns.values(), *(["ratio"] if with_ratio else [])):
-        table.add_column(title, justify="right")
-    for job in (*JOBS, *(["all"] if with_ratio else [])):
-        values = {
-            name: [
-                sum(row[name] for row in rows if row["events"] == size and job in (row["job"], "all")) for size in sizes
-            ]
-            for name in columns
-        }
-        cells = [", ".join(f"{value:,.0f}" for value in of_sizes) for of_sizes in values.values()]
-        if with_ratio:
-            first, *_, last = values["us_per_event"] * 2
-            cells.append(f"{last / first:.2f}" if first else "")
-        table.add_row(job, *cells)
-    return table
+def build_tables(rows: list[Row]) -> list[Table]:
+    """The costs of each job and how they grow, and the memory. Cells hold the values of all sizes."""
+    events = sorted({row["events"] for row in rows})
+
+    def values(job: str, name: str) -> list[float]:
+        return [
+            sum(row[name] for row in rows if row["events"] == size and job in (row["job"], "all")) for size in events
+        ]
+
+    def cell(job: str, name: str) -> str:
+        return ", ".join(f"{value:,.{0 if value >= 10 else 1}f}" for value in values(job, name))
+
+    title = f"A day of {', '.join(f'{size:,}' for size in events)} events"
+    costs, memory = Table("job", *COSTS.values(), "ratio", "us more", title=title), Table("job", *MEMORY.values())
+    for job in (*JOBS, "all"):
+        seconds = values(job, "seconds")
+        first, last = seconds[0], seconds[-1]
+        ratio = f"{last / events[-1] / (first / events[0]):.2f}" if first else ""
+        more = f"{(last - first) / (events[-1] - events[0]) * 1e6:.1f}" if len(events) > 1 else ""
+        costs.add_row(job, *(cell(job, name) for name in COSTS), ratio, more)
+    for job in JOBS:
+        memory.add_row(job, *(cell(job, name) for name in MEMORY))
+    return [costs, memory]
 
 
 def main() -> None:
@@ -192,20 +217,13 @@ def main() -> None:
     os.environ |= SETTINGS
     rows = []
     with tempfile.TemporaryDirectory(prefix="sidereal-day-") as temporary:
-        folder = Path(temporary)
-        log = EventLog(folder / "events")
-        services = Services(folder / "logs")
-        try:
-            os.environ["SPARK_REMOTE"] = start_spark_cluster(services, folder / "spark")
-            for events in sorted(flags.events):
-                rows += measure_day(events, folder / "size", log)
-                shutil.rmtree(folder / "size")
-        finally:
-            services.stop()
+        for events in sorted(flags.events):
+            rows += measure_day(events, folder := Path(temporary) / str(events))
+            shutil.rmtree(folder)
     console = Console(width=120)
     console.print(describe_machine("pyspark", "deltalake", "torch"))
-    console.print(build_table(rows, COSTS, with_ratio=True))
-    console.print(build_table(rows, MEMORY, with_ratio=False))
+    for table in build_tables(rows):
+        console.print(table)
     if flags.json:
         flags.json.write_text(json.dumps(rows, indent=1))
 

@@ -23,7 +23,9 @@ from services import Services, free_port
 from spark_cluster import start_spark_cluster
 
 LAKE, LANDING = "s3://lake", "s3://landing"
-ON_SPARK = {"SPARK_FROM_ROWS": "1", "SIDEREAL_LANDING__LOCAL_MIB": "0"}  # however small the days are
+ON_SPARK = {  # however small the days are
+    "SPARK_FROM_ROWS": "1", "SIDEREAL_LANDING__LOCAL_MIB": "0", "SIDEREAL_RANKER__SPARK_PARTS": "2",
+}  # fmt: skip
 RESTARTS = 5  # of each service
 OTHER_STORE = ("SPARK_REMOTE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3")  # they would lead to services elsewhere
 

@@ -58,7 +58,7 @@ def run(lake: Lake, settings: Settings, day: date, data: LandingFolder, since: d
         old_files = f"{len(plan.left_out):,} files of earlier days, such as {plan.left_out[0].name}"
         print(f"warning: {old_files}, are not read, although they are new or have changed; land them as history with"
               " --since", file=sys.stderr)  # fmt: skip
-    before = load_line_groups(lake, plan.list_names())
+    before = load_line_groups(lake, plan.list_known_names())
     begin_reading(lake, plan)
     with Staging(lake) as staging:
         land_lines(lake, staging, landing, plan, before, since, day)

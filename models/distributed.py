@@ -14,11 +14,11 @@ PATIENCE = timedelta(days=1)
 
 
 @contextmanager
-def join_workers(address: str | None = None, index: int = -1, count: int = -1) -> Iterator[None]:
+def process_group(address: str | None = None, index: int = -1, count: int = -1) -> Iterator[None]:
     """Make this process one of the workers until the `with` block ends.
 
     address  `host:port` where the first worker listens, with this worker's number and how many there are; by default
-             torchrun has said so in the environment
+             torchrun's environment variables
     """
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     method = f"tcp://{address}" if address else None

@@ -76,8 +76,12 @@ class LakeReader:
         return table
 
     def partition_days(self, name: str) -> set[date]:
-        """The days that a table partitioned by day has rows of."""
-        return {date.fromisoformat(partition["day"]) for partition in self.delta(name).partitions()}
+        """The days that a table partitioned by day has rows of, without what this run staged."""
+        return _list_days(self.delta(name))
+
+    def staged_days(self, name: str) -> set[date]:
+        """The days that the staged rows of such a table are of."""
+        return _list_days(DeltaTable(self.staged[name].path)) if name in self.staged else set()
 
     def count_rows(self, name: str, first: date, last: date) -> int:
         """The rows of a table from a day to another one, both included."""
@@ -215,3 +219,7 @@ class LakeReader:
         return (
             f"{version} ({str(error).splitlines()[0][:200]}): clear ingest, so that the run begins with the newest one"
         )
+
+
+def _list_days(table: DeltaTable) -> set[date]:
+    return {date.fromisoformat(partition["day"]) for partition in table.partitions()}

@@ -28,6 +28,7 @@ class ReadingPlan:
     last_day       the last day that was run, or that this run is for: lines that are due later wait
     files          new files, and those that have changed since they were read
     rows           what bronze.landed_files has to say of `files` while they are read
+    known          names of those `files` that bronze.landed_files knew before
     landed_before  names of those `files` that an earlier run landed
     unfinished     what bronze.landed_files says of files that a run began to read, but did not end well
     gone           those `unfinished` files that are gone: of their lines, those in bronze tables stay
@@ -38,6 +39,7 @@ class ReadingPlan:
     last_day: date
     files: list[LandingFile] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
     landed_before: set[str] = field(default_factory=set)
     unfinished: list[Row] = field(default_factory=list)
     gone: list[Row] = field(default_factory=list)
@@ -47,6 +49,11 @@ class ReadingPlan:
     def list_names(self) -> list[str]:
         """The names of the files whose lines this run adds, replaces or counts."""
         return [file.name for file in self.files] + [row["file"] for row in [*self.gone, *self.waiting]]
+
+    def list_known_names(self) -> list[str]:
+        """Those of `list_names` of which bronze tables may have lines before the run."""
+        new = {file.name for file in self.files} - self.known
+        return [name for name in self.list_names() if name not in new]
 
 
 def plan_reading(lake: Lake, listing: Listing, landing: Landing, since: date, day: date) -> ReadingPlan:
@@ -106,6 +113,8 @@ def _add_file(lake: Lake, plan: ReadingPlan, file: LandingFile, row: Row | None,
             "run_id": lake.run_id, "day": day,
         }
     )  # fmt: skip
+    if row:
+        plan.known.add(file.name)
     if row and row["status"] != "ignored":
         if row["rows"] is not None:
             plan.landed_before.add(file.name)

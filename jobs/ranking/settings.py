@@ -55,7 +55,8 @@ class Ranker(Section):
     experts: int = Field(default=4, ge=1, le=1024)
     # Number of worker processes that share every batch. 0: one for each GPU, or one without a GPU.
     workers: int = Field(default=0, ge=0, le=4096)
-    # Number of Spark's tasks that train together, each on its part of the rows. 0: train on the machine of the job.
+    # Number of Spark's tasks that train together, each on its part of the rows; workers is not used then. 0: train on
+    # the machine of the job.
     spark_parts: Parts = 0
     # Seed of the initial weights and of the order of rows.
     seed: Seed = 0

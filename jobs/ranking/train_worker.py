@@ -6,7 +6,6 @@
 """
 
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,10 @@ from jobs.runtime.workers import join_workers
 from models.ranker import Epoch, Ranker, Samples, fit, load, save
 
 
-def list_columns(samples: Samples) -> Arrays:
-    """The columns of the samples, by name."""
-    columns = {column.name: getattr(samples, column.name) for column in fields(samples)}
-    return {name: values for name, values in columns.items() if values is not None}
-
-
 def fit_ranker(model: Ranker, columns: Arrays, name: str, **options: Any) -> list[Epoch]:
     """Call `fit` on samples.
 
-    columns  of the samples, see `list_columns`
+    columns  of the samples, by name
     raises   UserError that says what to do if training diverged
     """
     try:

@@ -15,7 +15,7 @@ from jobs.ranking.histories import EVENT_KINDS
 from jobs.ranking.items import ItemFeatures
 from jobs.ranking.model_inputs import build_model_inputs, search_vectors
 from jobs.ranking.train_on_spark import train_on_spark
-from jobs.ranking.train_worker import TRAINING, list_columns
+from jobs.ranking.train_worker import TRAINING
 from jobs.release.model_store import is_stored, load_card, load_model
 from jobs.release.releases import live_release
 from jobs.runtime.checkpoint import LakeCheckpoint
@@ -54,7 +54,7 @@ def train_models(lake: Lake, settings: Settings, day: date, dataset: Dataset, en
             curve = train_on_spark(lake, model, inputs, settings.ranker, name, day)
         else:
             options = f"{settings.ranker.model_dump_json()} {model.settings} {model.design}"
-            checkpoint = LakeCheckpoint.for_training(lake, "train", day, model, list_columns(inputs), options)
+            checkpoint = LakeCheckpoint.for_training(lake, "train", day, model, inputs.columns(), options)
             curve = train_ranker(model, inputs, settings, name, checkpoint)
         del inputs  # frees its temporary files before the next model writes its own
         if kept_start(curve):
@@ -115,7 +115,7 @@ def train_ranker(
     """Train in place, in this process or in worker processes. returns the training curve"""
     r = settings.ranker
     options = r.model_dump(include={"seed", "epochs", "lr", "valid_share", "patience"}) | {"batch_size": r.batch}
-    return TRAINING.run(count_workers(r.workers), model, list_columns(samples), checkpoint, name, **options)
+    return TRAINING.run(count_workers(r.workers), model, samples.columns(), checkpoint, name, **options)
 
 
 def kept_start(curve: list[Epoch]) -> bool:

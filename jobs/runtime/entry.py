@@ -76,7 +76,12 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
         "a table version that this run reads is gone: clear ingest, so that the run begins with the newest one"
     ),
     "No module named 'torch'": (
-        "Spark's executors lack PyTorch: install torch and safetensors there, or raise SPARK_FROM_ROWS"
+        "Spark's executors lack PyTorch: install torch and safetensors there, or raise SPARK_FROM_ROWS and set"
+        " ranker.spark_parts to 0"
+    ),
+    "unsuccessful barrier task": (
+        "a task that trained on an executor died again and again, perhaps for lack of memory: look into the executors'"
+        " logs, and give them more memory or lower ranker.batch"
     ),
     "Out of Memory Error": "DuckDB ran out of memory: let Spark do this, with a smaller SPARK_FROM_ROWS",
     "OutOfMemoryError": "Spark ran out of memory: raise SPARK_DRIVER_MEMORY, which is {memory}",

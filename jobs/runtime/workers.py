@@ -63,7 +63,7 @@ def join_workers(module: str) -> Iterator[bool]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
-        with distributed.join_workers():
+        with distributed.process_group():
             yield distributed.worker_index() == 0
     except Exception as error:
         if (sentence := error_sentence(error)).startswith("unexpected"):

@@ -48,6 +48,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.target)
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The columns that are not None, by name."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: values for name, values in columns.items() if values is not None}
+
     def empty_like(self, rows: int, allocate: Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]) -> "Samples":
         """Samples of the same columns with room for that many rows."""
         values: list[Any] = [getattr(self, field.name) for field in fields(self)]

@@ -40,7 +40,7 @@ class FitOptions(TypedDict):
 
 
 def fit(model: Ranker, data: Samples, *, valid_share: float, **options: Unpack[FitOptions]) -> list[Epoch]:
-    """Call `fit_rows` with all rows but the latest to train on.
+    """Train on all rows but the latest, see `fit_rows`.
 
     valid_share  share of the rows, the latest in time, that measure the epochs
     """
@@ -85,6 +85,7 @@ def fit_rows(
     elif not state.curve:  # the model it starts from may remain the best
         valid.add_epoch(model, 0, math.nan, state)
     _mark_known_items(model, rows.data, places)
+    del places
     with torch.random.fork_rng():
         for epoch in range(state.epochs_done + 1, epochs + 1):
             if epoch > state.best_epoch + patience and state.curve:
@@ -186,9 +187,9 @@ def _train_epoch(
     batches = math.ceil(len(order) / batch_size)
     total = torch.zeros(1, device=device)
     for number in range(batches):
-        _, own = rows.select_own(order[number * batch_size : (number + 1) * batch_size])
-        known = np.isfinite(data.labels[own]).sum(axis=0)
-        counts = torch.from_numpy(parallel.sum_over_workers(known, device)).to(device)
+        batch_rows = order[number * batch_size : (number + 1) * batch_size]
+        _, own = rows.select_own(batch_rows)
+        counts = torch.from_numpy(rows.count_labels(batch_rows, own, device)).to(device)
         model.zero_grad()
         if len(own):
             batch, placed = build_batch(data, own, model.design.ks, device)

@@ -35,17 +35,22 @@ class TrainingRows:
         at = len(order) - int(len(order) * share)
         return cls(data, order[:at], order[at:])
 
-    def select_own(self, rows: Int64s) -> tuple[Int64s, Int64s]:
-        """Which of these rows this worker computes: their positions in `rows`, and their places in `data`."""
+    def select_own(self, numbers: Int64s) -> tuple[Int64s, Int64s]:
+        """Which of these rows this worker computes: their positions in `numbers`, and their places in `data`."""
         if not self.is_split:
-            positions = parallel.take_share(np.arange(len(rows)))
-            return positions, rows[positions]
-        positions = np.flatnonzero(rows % worker_count() == worker_index())
-        return positions, rows[positions] // worker_count()
+            positions = parallel.take_share(np.arange(len(numbers)))
+            return positions, numbers[positions]
+        positions = np.flatnonzero(numbers % worker_count() == worker_index())
+        return positions, numbers[positions] // worker_count()
 
-    def gather(self, values: NDArray[Any], rows: Int64s, device: torch.device) -> NDArray[Any]:
+    def count_labels(self, numbers: Int64s, own: Int64s, device: torch.device) -> NDArray[np.int64]:
+        """How many of these rows have a label of each task [tasks]. own: places of those that this worker computes"""
+        known = np.isfinite(self.data.labels[own if self.is_split else numbers]).sum(axis=0)
+        return parallel.sum_over_workers(known, device) if self.is_split else known
+
+    def gather(self, values: NDArray[Any], numbers: Int64s, device: torch.device) -> NDArray[Any]:
         """The values of these rows, on all workers. values: [rows of `data`, ...]"""
-        positions, places = self.select_own(rows)
-        gathered = np.zeros((len(rows), *values.shape[1:]), values.dtype)
+        positions, places = self.select_own(numbers)
+        gathered = np.zeros((len(numbers), *values.shape[1:]), values.dtype)
         gathered[positions] = values[places]
         return parallel.sum_over_workers(gathered, device)

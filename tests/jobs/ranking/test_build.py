@@ -26,7 +26,7 @@ from jobs.ranking.items import ItemIndex, load_item_features
 from jobs.ranking.model_inputs import build_model_inputs
 from jobs.ranking.scoring import Scorer
 from jobs.ranking.settings import Ranker as RankerSettings
-from jobs.ranking.train_worker import fit_ranker, list_columns
+from jobs.ranking.train_worker import fit_ranker
 from jobs.ranking.training import load_champion_to_continue
 from jobs.release.model_store import load_model
 from jobs.runtime.workers import count_workers
@@ -213,7 +213,7 @@ def test_a_training_that_diverged_says_what_to_do() -> None:
     rows = Samples(zeros, zeros[:, None], zeros[:, None].astype(np.float32), labels, zeros, zeros, np.arange(40))
     options = {"seed": 0, "epochs": 3, "batch_size": 4, "valid_share": 0.2, "patience": 3}
     with pytest.raises(UserError, match=r"training din diverged \(epoch \d gives NaN or infinity\): lower ranker.lr"):
-        fit_ranker(model, list_columns(rows), "din", lr=1e30, **options)
+        fit_ranker(model, rows.columns(), "din", lr=1e30, **options)
 
 
 def test_more_workers_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

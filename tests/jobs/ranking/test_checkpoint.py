@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from jobs.lake import Lake
-from jobs.ranking.train_worker import TRAINING, list_columns
+from jobs.ranking.train_worker import TRAINING
 from jobs.runtime.checkpoint import LakeCheckpoint, remove_checkpoints
 from models.ranker import Design, Ranker, Samples, fit
 from tests.jobs.lake_rows import DAY
@@ -41,7 +41,7 @@ def train_ranker(lake: Lake, data: Samples, dies_in: int = 0) -> tuple[Ranker, s
             raise KeyboardInterrupt
         trained_in.add(epoch)
 
-    checkpoint = LakeCheckpoint.for_training(lake, "train", DAY, model, list_columns(data), "")
+    checkpoint = LakeCheckpoint.for_training(lake, "train", DAY, model, data.columns(), "")
     fit(model, data, seed=0, epochs=EPOCHS, batch_size=64, lr=1e-2, valid_share=0.2, patience=9, progress=progress,
         checkpoint=checkpoint)  # fmt: skip
     return model, trained_in
@@ -73,17 +73,17 @@ def test_workers_that_share_every_batch_give_the_weights_of_one_process(
     for model in models:
         model.set_nearest(torch.arange(9 * 25).view(9, 25) % 9)
     checkpoints = [
-        LakeCheckpoint.for_training(lake, "train", day, models[0], list_columns(data), "")
+        LakeCheckpoint.for_training(lake, "train", day, models[0], data.columns(), "")
         for day in (DAY, DAY - timedelta(1))
     ]
     alone = fit(models[0], data, checkpoint=checkpoints[0], **options)
-    shared = TRAINING.run(2, models[1], list_columns(data), checkpoints[1], "challenger", **options)
+    shared = TRAINING.run(2, models[1], data.columns(), checkpoints[1], "challenger", **options)
     assert not models[1].training
     for a, b in zip(alone, shared, strict=True):  # the last batch has 1 of the 320 rows, so one worker has none
         assert asdict(a) == pytest.approx(asdict(b), rel=1e-3)
     for name, value in models[0].state_dict().items():
         assert torch.allclose(value.float(), models[1].state_dict()[name].float(), atol=1e-3), name
-    again = TRAINING.run(2, models[1], list_columns(data), checkpoints[1], "challenger", **options | {"epochs": 3})
+    again = TRAINING.run(2, models[1], data.columns(), checkpoints[1], "challenger", **options | {"epochs": 3})
     assert again[:2] == shared
     assert capfd.readouterr().err.count("training resumes from the epochs") == 2  # each worker
 

@@ -1,7 +1,9 @@
 """Spark's executors train the model that one process trains."""
 
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,19 +16,26 @@ from models.ranker import Design, fit
 from tests.jobs.lake_rows import DAY
 from tests.models.ranker.designs import EVERYTHING, build_ranker, build_rows, make_log
 
+OPTIONS: dict[str, Any] = {"batch_size": 29, "lr": 1e-2, "valid_share": 0.2, "patience": 9}
 SETTINGS = RankerSettings(epochs=2, batch=29, lr=1e-2, valid_share=0.2, patience=9, spark_parts=2)
 
 
-@pytest.mark.parametrize("design", [EVERYTHING, Design("latest", k=8)])
-def test_executors_that_hold_parts_of_the_rows_train_the_model_of_one_process(lake: Lake, design: Design) -> None:
+@pytest.mark.parametrize(("design", "is_warm"), [(EVERYTHING, False), (Design("latest", k=8), True)])
+def test_executors_that_hold_parts_of_the_rows_train_the_model_of_one_process(
+    lake: Lake, design: Design, is_warm: bool
+) -> None:
     rows = build_rows(design, make_log())
     rows.labels[::5] = np.nan
-    models = [build_ranker(design, dropout=0, id_dropout=0) for _ in range(2)]
-    alone = fit(models[0], rows, seed=0, epochs=2, batch_size=29, lr=1e-2, valid_share=0.2, patience=9)
+    start = build_ranker(design, dropout=0, id_dropout=0)
+    if is_warm:
+        fit(start, rows, seed=1, epochs=1, **OPTIONS)
+    models = [deepcopy(start) for _ in range(2)]
+    alone = fit(models[0], rows, seed=0, epochs=2, **OPTIONS)
     together = train_on_spark(lake, models[1], rows, SETTINGS, "challenger", DAY)
     assert not models[1].training
+    assert [point.epoch for point in together] == [0, 1, 2][not is_warm :]
     for a, b in zip(alone, together, strict=True):
-        assert asdict(a) == pytest.approx(asdict(b), rel=1e-3)
+        assert asdict(a) == pytest.approx(asdict(b), rel=1e-3, nan_ok=True)
     for name, value in models[0].state_dict().items():
         assert torch.allclose(value.float(), models[1].state_dict()[name].float(), atol=1e-3), name
     assert not list((Path(lake.root) / "models/unfinished").rglob("*.parquet"))
