@@ -31,7 +31,7 @@ def create_table(lake: "Lake", contract: Contract) -> int:
             partition_by=list(contract.partitions),
             mode="ignore",
             description=contract.comment,
-            configuration=PROPERTIES,
+            configuration=PROPERTIES | contract.properties,
         )
     try:
         table = DeltaTable(path, without_files=True)
@@ -48,8 +48,9 @@ def _update_table(lake: "Lake", table: DeltaTable, contract: Contract) -> None:
     if columns := [column.delta for column in contract.columns if column.name not in known_columns]:
         table.alter.add_columns(columns, commit_properties=lake.commit_properties())
     known = table.metadata().configuration
-    if any(known.get(key) != value for key, value in PROPERTIES.items()):
-        table.alter.set_table_properties(PROPERTIES, commit_properties=lake.commit_properties())
+    properties = PROPERTIES | contract.properties
+    if any(known.get(key) != value for key, value in properties.items()):
+        table.alter.set_table_properties(properties, commit_properties=lake.commit_properties())
     if contract.checks:
         missing = {key: check for key, check in contract.checks.items() if f"delta.constraints.{key}" not in known}
         if missing:

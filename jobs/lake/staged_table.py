@@ -53,7 +53,12 @@ class StagedTable:
     def write(self, rows: Rows) -> None:
         """Write the rows. The table's types and constraints are enforced at once."""
         contract = self.contract
-        table = DeltaTable.create(self.path, schema=contract.delta, partition_by=list(contract.partitions))
+        table = DeltaTable.create(
+            self.path,
+            schema=contract.delta,
+            partition_by=list(contract.partitions),
+            configuration=contract.properties or None,
+        )
         if contract.checks:
             table.alter.add_constraint(contract.checks)
         if not isinstance(rows, DataFrame):

@@ -18,4 +18,5 @@ CREATE TABLE bronze.raw_events (
   run_id     STRING    NOT NULL COMMENT 'run that read the line, see ops.runs',
   day        DATE      NOT NULL COMMENT 'day on which the line was due: the day of its folder, or the UTC day of ts for a file outside the day folders'
 ) USING DELTA PARTITIONED BY (day)
+  TBLPROPERTIES ('delta.dataSkippingStatsColumns' = 'file,event_day')
   COMMENT 'Every line of the landed event files, good or bad, once.'

@@ -14,4 +14,5 @@ CREATE TABLE bronze.raw_items (
   run_id      STRING    NOT NULL COMMENT 'run that read the line, see ops.runs',
   day         DATE      NOT NULL COMMENT 'day on which the line was due: the day of its folder, or the UTC day of updated_at for a file outside the day folders, but not before the first event day'
 ) USING DELTA PARTITIONED BY (day)
+  TBLPROPERTIES ('delta.dataSkippingStatsColumns' = 'file')
   COMMENT 'Every line of the landed item files, good or bad, once.'

@@ -7,4 +7,5 @@ CREATE TABLE bronze.rejects (
   run_id STRING NOT NULL COMMENT 'run that rejected the line, see ops.runs',
   day    DATE   NOT NULL COMMENT 'day on which the line was due, as in bronze.raw_events and bronze.raw_items'
 ) USING DELTA PARTITIONED BY (day)
+  TBLPROPERTIES ('delta.dataSkippingStatsColumns' = 'file')
   COMMENT 'Every rejected line with its reason. No line is dropped silently.'

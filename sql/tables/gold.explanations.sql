@@ -11,5 +11,5 @@ CREATE TABLE gold.explanations (
   model_version   STRING    NOT NULL COMMENT 'model that scored',
   day             DATE      NOT NULL COMMENT 'day of the run; events up to the end of this day count'
 ) USING DELTA PARTITIONED BY (day)
-  TBLPROPERTIES ('delta.constraints.rank_from_1' = 'rank >= 1')
+  TBLPROPERTIES ('delta.constraints.rank_from_1' = 'rank >= 1', 'delta.dataSkippingStatsColumns' = 'rank')
   COMMENT 'Why some users are recommended their first item: the events that the model found, and the weight of each.'

@@ -7,5 +7,5 @@ CREATE TABLE gold.generated (
   model_version STRING NOT NULL COMMENT 'day and settings of the run, and what made the list; of a trained generator the folder below models/',
   day           DATE   NOT NULL COMMENT 'day of the run; events up to the end of this day count'
 ) USING DELTA PARTITIONED BY (day)
-  TBLPROPERTIES ('delta.constraints.rank_from_1' = 'rank >= 1')
+  TBLPROPERTIES ('delta.constraints.rank_from_1' = 'rank >= 1', 'delta.dataSkippingStatsColumns' = 'source')
   COMMENT 'Items that were found ahead of time for every active user. recommend ranks them.'

@@ -7,5 +7,5 @@ CREATE TABLE gold.recommendations (
   model_version STRING NOT NULL COMMENT 'model that ranked the items',
   day           DATE   NOT NULL COMMENT 'day of the run; events up to the end of this day count'
 ) USING DELTA PARTITIONED BY (day)
-  TBLPROPERTIES ('delta.constraints.rank_from_1' = 'rank >= 1')
+  TBLPROPERTIES ('delta.constraints.rank_from_1' = 'rank >= 1', 'delta.dataSkippingStatsColumns' = 'rank')
   COMMENT 'The first K items for every active user.'

@@ -14,4 +14,5 @@ CREATE TABLE gold.samples (
   sampled       BOOLEAN   NOT NULL COMMENT 'true: a negative that was drawn at random, not shown to the user',
   day           DATE      NOT NULL COMMENT 'UTC day of ts'
 ) USING DELTA PARTITIONED BY (day)
+  TBLPROPERTIES ('delta.dataSkippingStatsColumns' = 'ts')
   COMMENT 'Training and test examples, one for each user, item and moment.'

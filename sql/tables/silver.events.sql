@@ -13,5 +13,5 @@ CREATE TABLE silver.events (
   landed_day DATE      NOT NULL COMMENT 'day on which the line was due; for a late line it is later than day',
   day        DATE      NOT NULL COMMENT 'UTC day of ts'
 ) USING DELTA PARTITIONED BY (day)
-  TBLPROPERTIES ('delta.constraints.day_is_ts_day' = 'day <= landed_day')
+  TBLPROPERTIES ('delta.constraints.day_is_ts_day' = 'day <= landed_day', 'delta.dataSkippingStatsColumns' = 'landed_day')
   COMMENT 'Every valid event, once.'

@@ -114,3 +114,11 @@ def test_every_line_and_every_file_is_accounted_for(landed: tuple[Lake, JobResul
     ignored = {row["file"].removeprefix(f"dt={DAY}/") for row in files if row["status"] == "ignored"}
     assert ignored == {"_SUCCESS", ".events.jsonl.crc", "._events.jsonl", ".DS_Store", "README.md"}
     assert all(math.isfinite(row["price"] or 0) for row in lake.arrow("silver.events").to_pylist())
+
+
+def test_files_keep_statistics_of_those_columns_that_their_table_names(landed: tuple[Lake, JobResult]) -> None:
+    for name, columns in (("bronze.raw_events", {"file", "event_day"}), ("silver.events", {"landed_day"})):
+        actions = landed[0].delta(name).get_add_actions(flatten=True)
+        statistics = {column.removeprefix("min.") for column in actions.column_names if column.startswith("min.")}
+        assert statistics == columns
+        assert sum(actions["num_records"].to_pylist()) == landed[0].arrow(name).num_rows
