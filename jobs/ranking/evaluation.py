@@ -15,7 +15,7 @@ from jobs.ranking.items import load_item_features
 from jobs.ranking.model_inputs import build_model_inputs, build_search, search_vectors, select_histories
 from jobs.release.model_store import load_card, load_model
 from jobs.settings.tree import Settings
-from models import metrics
+from models import bootstrap, metrics
 from models.ranker.histories import Ints
 from models.ranker.model import Ranker
 from models.ranker.training import predict
@@ -153,11 +153,9 @@ def measure_model(
         if task and dataset.tasks[task] not in scored.model.tasks:
             continue
         labels, scores, user = rows.labels[is_inside, task], scored.scores[is_inside, task], rows.user[is_inside]
-        values = {metric: compute(labels, scores, user) for metric, compute in METRICS.items()}
-        rounds = settings.gate.bootstrap_rounds
-        intervals = metrics.bootstrap(METRICS, labels, scores, user, seed=0, rounds=rounds)
+        results = bootstrap.measure(METRICS, labels, scores, user, seed=0, rounds=settings.gate.bootstrap_rounds)
         known = int(np.isfinite(labels).sum())
-        measured += metric_rows(name, slice_name, values, intervals=intervals, rows=known, version=scored.version)
+        measured += _metric_rows(name, slice_name, results, rows=known, version=scored.version)
     return measured
 
 
@@ -166,12 +164,16 @@ def measure_difference(
 ) -> list[dict[str, Any]]:
     """Rows for gold.metrics: AUC and GAUC of the challenger minus those of another model, by scores [rows]."""
     labels, compared = rows.labels[:, 0], {metric: METRICS[metric] for metric in ("auc", "gauc")}
-    values = {
-        metric: compute(labels, challenger, rows.user) - compute(labels, other, rows.user)
-        for metric, compute in compared.items()
-    }
-    intervals = metrics.bootstrap_difference(
+    results = bootstrap.measure_difference(
         compared, labels, challenger, other, rows.user, seed=0, rounds=settings.gate.bootstrap_rounds
     )
     known = int(np.isfinite(labels).sum())
-    return metric_rows(f"challenger_minus_{other_name}", "all", values, intervals=intervals, rows=known)
+    return _metric_rows(f"challenger_minus_{other_name}", "all", results, rows=known)
+
+
+def _metric_rows(
+    name: str, slice_name: str, results: dict[str, bootstrap.Measured], **more: Any
+) -> list[dict[str, Any]]:
+    values = {metric: result.value for metric, result in results.items()}
+    intervals = {metric: result.interval for metric, result in results.items()}
+    return metric_rows(name, slice_name, values, intervals=intervals, **more)

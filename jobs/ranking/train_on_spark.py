@@ -22,7 +22,7 @@ from jobs.ranking.settings import Ranker as RankerSettings
 from jobs.ranking.train_worker import divergence_message
 from jobs.ranking.users_on_spark import MapBatches, find_sent_folder
 from jobs.runtime.executors import send_folder, send_models, send_with_tasks
-from jobs.runtime.progress import steps
+from jobs.runtime.progress import step
 from models.ranker import Epoch, Ranker, Samples
 from models.ranker.histories import Int64s
 from models.ranker.split_training import (
@@ -67,8 +67,9 @@ def train_on_spark(
         plan.save(model, Path(folder))
         sent = send_folder(lake.spark, Path(folder))
     send_models(lake.spark)
-    steps()(f"training {name} with {len(samples):,} rows in {settings.spark_parts} of Spark's tasks")
-    with stored_rows(lake, samples, np.concatenate([rows.train, rows.valid]), f"{day}/rows-{name}") as address:
+    order, place = np.concatenate([rows.train, rows.valid]), f"{day}/rows-{name}"
+    what = f"training {name} with {len(samples):,} rows in {settings.spark_parts} of Spark's tasks"
+    with step(what), stored_rows(lake, samples, order, place) as address:
         contents = _run_barrier_stage(lake, address, plan, sent, settings.spark_parts, name)
     if DIVERGED in contents:
         raise UserError(divergence_message(name, contents[DIVERGED].decode()))
@@ -111,10 +112,10 @@ def stored_rows(lake: Lake, samples: Samples, order: Int64s, place: str) -> Iter
         store.delete_dir(folder)
     store.create_dir(folder, recursive=True)
     row_bytes = record_type(describe_records(samples)).itemsize
-    step = max(BYTES_AT_ONCE // row_bytes, 1)
+    at_once = max(BYTES_AT_ONCE // row_bytes, 1)
     try:
-        for start in range(0, len(order), step):
-            records = build_records(samples, order[start : start + step])
+        for start in range(0, len(order), at_once):
+            records = build_records(samples, order[start : start + at_once])
             bounds = np.arange(len(records) + 1, dtype=np.int32) * row_bytes
             content = [None, pa.py_buffer(bounds), pa.py_buffer(records.view(np.uint8))]
             table = pa.table({

@@ -66,6 +66,16 @@ def steps() -> Callable[[str], None]:
 
 
 @contextmanager
+def step(what: str) -> Iterator[None]:
+    """Report a step that ends with the `with` block."""
+    steps()(what)
+    try:
+        yield
+    finally:
+        _pulse.step = _pulse.job
+
+
+@contextmanager
 def heartbeat(job: str, every: float = 10.0) -> Iterator[None]:
     """While the block runs, repeat the job's current step whenever nothing was printed for `every` seconds."""
     started = time.monotonic()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from models import metrics
+from models import bootstrap, metrics
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 ALL = {
@@ -89,8 +89,10 @@ def test_a_score_that_is_nan_is_refused() -> None:
         metrics.auc([1, 0], [0.5, np.nan])
 
 
-def interval(metric: metrics.Metric, labels: Any, scores: Any, users: Any, seed: int, rounds: int) -> metrics.Interval:
-    return metrics.bootstrap({"it": metric}, labels, scores, users, seed=seed, rounds=rounds)["it"]
+def interval(
+    metric: metrics.Metric, labels: Any, scores: Any, users: Any, seed: int, rounds: int
+) -> bootstrap.Interval:
+    return bootstrap.measure({"it": metric}, labels, scores, users, seed=seed, rounds=rounds)["it"].interval
 
 
 @pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
@@ -111,7 +113,7 @@ def test_an_interval_does_not_depend_on_how_many_users_are_drawn_at_once(
     rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = interval(metrics.gauc, *rows, seed=0, rounds=500)
-    monkeypatch.setattr(metrics, "DRAWS_AT_ONCE", 3500)
+    monkeypatch.setattr(bootstrap, "DRAWS_AT_ONCE", 3500)
     assert interval(metrics.gauc, *rows, seed=0, rounds=500) == pytest.approx(expected, abs=0.01)
 
 
@@ -141,15 +143,15 @@ def test_a_bootstrap_interval_is_wider_when_the_rows_of_a_user_agree() -> None:
 
 def test_the_difference_of_a_model_and_itself_is_zero(rows: Rows) -> None:
     labels, scores, users = rows
-    same = metrics.bootstrap_difference(ALL, labels, scores, scores, users, seed=0, rounds=20)
-    assert same == dict.fromkeys(ALL, (0.0, 0.0))
+    same = bootstrap.measure_difference(ALL, labels, scores, scores, users, seed=0, rounds=20)
+    assert same == dict.fromkeys(ALL, (0.0, (0.0, 0.0)))
 
 
 def test_the_paired_interval_sees_a_gain_that_two_separate_intervals_cannot(rows: Rows) -> None:
     labels, scores, users = rows
     better = scores + 0.03 * labels
-    gain = metrics.bootstrap_difference({"auc": metrics.auc}, labels, better, scores, users, seed=0, rounds=100)
-    low, _ = gain["auc"]
+    gain = bootstrap.measure_difference({"auc": metrics.auc}, labels, better, scores, users, seed=0, rounds=100)
+    low, _ = gain["auc"].interval
     old, new = (interval(metrics.auc, labels, s, users, seed=0, rounds=100) for s in (scores, better))
     assert low > 0
     assert new[0] < old[1]  # the separate intervals overlap
