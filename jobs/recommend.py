@@ -64,7 +64,7 @@ def _write_lists(lake: Lake, settings: Settings, day: date, uri: str) -> JobResu
             staging.replace(LISTS, _rank_in_process(lake, settings, scorer), day=day)
         else:
             steps()(f"ranking for {n_users:,} users on Spark's executors")
-            staging.replace(LISTS, rank_on_spark(lake, settings, day, uri), day=day)
+            staging.replace(LISTS, rank_on_spark(lake, settings, day, uri, n_users), day=day)
         n_rows = lake.query(f"SELECT count(*) AS n FROM {LISTS} WHERE day = :day", day=day)["n"][0].as_py()
         if n_users and not n_rows and "popular" not in settings.recommend.sources:
             names = ", ".join(settings.recommend.sources)

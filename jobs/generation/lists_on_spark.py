@@ -34,7 +34,7 @@ def list_on_spark(
     register_acted(lake, settings, day, shards.items)
     active_from = last_inactive_day(settings, day) + timedelta(days=1)
     users = lake.transform("users_to_list", day=day, active_from=active_from)
-    map_users(lake, users, make_lister(name), COLUMNS).createOrReplaceTempView("listed")
+    map_users(lake, users, len(shards.active), make_lister(name), COLUMNS).createOrReplaceTempView("listed")
     versions = pa.table({"source": list(shards.versions), "model_version": list(shards.versions.values())})
     lake.spark.createDataFrame(versions).createOrReplaceTempView("source_versions")
     return lake.sql("SELECT *, :day AS day FROM listed JOIN source_versions USING (source)", day=day)

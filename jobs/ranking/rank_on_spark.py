@@ -27,10 +27,11 @@ COLUMNS = "user_id STRING, rank INT, item_id STRING, score DOUBLE, sources ARRAY
 send_with_tasks(__name__)
 
 
-def rank_on_spark(lake: Lake, settings: Settings, day: date, uri: str) -> DataFrame:
+def rank_on_spark(lake: Lake, settings: Settings, day: date, uri: str, n_users: int) -> DataFrame:
     """The rows of gold.recommendations for all active users. An executor holds the model and a batch of users.
 
     settings  with those of the model, see `ModelCard.apply_to`
+    n_users   number of active users
     raises  UserError if the model is missing or damaged
     """
     served = _collect(lake, settings, day, uri)
@@ -47,7 +48,7 @@ def rank_on_spark(lake: Lake, settings: Settings, day: date, uri: str) -> DataFr
         counts_from=counts_from, shown_event=SHOWN_BY[task], taken_event=TAKEN_BY[task],
         sources=[source for source in GENERATED if source in settings.recommend.sources] or [""],
     )  # fmt: skip
-    map_users(lake, users, make_ranker(name), COLUMNS).createOrReplaceTempView("ranked")
+    map_users(lake, users, n_users, make_ranker(name), COLUMNS).createOrReplaceTempView("ranked")
     model = load_card(lake, uri).model_version
     return lake.sql("SELECT *, :model AS model_version, :day AS day FROM ranked", model=model, day=day)
 

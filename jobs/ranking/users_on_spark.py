@@ -14,6 +14,7 @@ from jobs.runtime.executors import send_models, send_with_tasks
 from jobs.settings.tree import Settings
 
 USERS_PER_BATCH = 1024
+USERS_PER_TASK = 1 << 16  # at most: some minutes of work
 MapBatches = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
 send_with_tasks(__name__)
 
@@ -29,10 +30,20 @@ def register_acted(lake: Lake, settings: Settings, day: date, items: pa.Array) -
     lake.transform("acted", day=day, like_from=settings.logs.like_from).createOrReplaceTempView("acted")
 
 
-def map_users(lake: Lake, users: DataFrame, function: MapBatches, columns: str) -> DataFrame:
-    """Call a function of an executor with batches of USERS_PER_BATCH users. columns: of what it returns"""
+def map_users(lake: Lake, users: DataFrame, count: int, function: MapBatches, columns: str) -> DataFrame:
+    """Call a function of an executor with batches of USERS_PER_BATCH users.
+
+    Spark would put all users into one task, which one executor runs: it looks at their bytes and not at the work.
+
+    count    of the users, about
+    columns  of what the function returns
+    """
     send_models(lake.spark)
-    lake.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", USERS_PER_BATCH)
+    conf = lake.spark.conf
+    conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", USERS_PER_BATCH)
+    conf.set("spark.sql.adaptive.coalescePartitions.enabled", False)
+    partitions = int(conf.get("spark.sql.shuffle.partitions") or 1)
+    conf.set("spark.sql.shuffle.partitions", max(partitions, -(-count // USERS_PER_TASK)))
     return users.mapInArrow(function, columns)
 
 
