@@ -24,7 +24,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, build_parser, describe_machine
+from common import JOBS, ROOT, build_parser, describe_machine
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -32,11 +32,6 @@ from rich.table import Table
 LAST_DAY = date(2026, 11, 20)
 USERS, ITEMS, SEED = 400, 2000, 3
 GENERATOR_DAYS = 30  # the generator learns from so many days; by default 180, which no young lake has
-# In the order in which the DAG starts them.
-JOBS = (
-    "ingest", "pairs", "samples", "embed", "ask", "two_tower", "judge", "align", "quantize", "generate", "train",
-    "evaluate", "recommend", "promote", "report",
-)  # fmt: skip
 RUN = """
 import atexit, runpy, sys
 atexit.register(lambda: print(open("/proc/self/io").read(), flush=True))

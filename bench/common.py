@@ -1,4 +1,4 @@
-"""Parts that all benches share: command-line options, peak memory of a process, a description of the machine."""
+"""Parts that benches share: command-line options, the jobs of a day, peak memory, a description of the machine."""
 
 import argparse
 import os
@@ -13,6 +13,11 @@ from typing import Self
 import psutil
 
 ROOT = Path(__file__).parent.parent
+# All jobs of a day, in the order in which the DAG starts them.
+JOBS = (
+    "ingest", "pairs", "samples", "embed", "ask", "two_tower", "judge", "align", "quantize", "generate", "train",
+    "evaluate", "recommend", "promote", "report",
+)  # fmt: skip
 POLL_SECONDS = 0.1  # between two looks at the memory
 FORK_SECONDS = 0.5  # a child younger than this may still share all memory with its parent, so it is not counted
 

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
-from common import ROOT, build_parser, describe_machine
+from common import JOBS, ROOT, build_parser, describe_machine
 from etl import run_python
 from rich.console import Console
 from rich.progress import track
@@ -44,14 +44,9 @@ from spark_cluster import start_spark_cluster
 
 DAY, SEED = date(2026, 11, 20), 11
 EVENTS_PER_USER, EVENTS_PER_ITEM = 20, 100
-# In the order in which the DAG starts them.
-JOBS = (
-    "ingest", "pairs", "samples", "embed", "ask", "two_tower", "judge", "align", "quantize", "generate", "train",
-    "evaluate", "recommend", "promote", "report",
-)  # fmt: skip
 KINDS = {  # words of a command line: kind of process
     "SparkConnectServer": "driver", "CoarseGrainedExecutorBackend": "executor", "pyspark.daemon": "python",
-    "pyspark/daemon": "python", "jobs.": "task",
+    "jobs.": "task",
 }  # fmt: skip
 SETTINGS = {
     "SPARK_FROM_ROWS": "1", "SIDEREAL_LANDING__LOCAL_MIB": "0", "SIDEREAL_RANKER__EPOCHS": "1",

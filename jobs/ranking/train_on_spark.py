@@ -84,7 +84,7 @@ def _run_barrier_stage(lake: Lake, address: str, plan: Plan, sent: str, parts: i
     lake.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", rows_at_once)
     stored = lake.spark.read.schema(ROWS).parquet(spark_address(address))
     by_process = stored.repartitionById(parts, (F.col("row") % parts).cast("int"))
-    results = by_process.mapInArrow(make_trainer(sent), RESULT, barrier=True)
+    results = by_process.mapInArrow(make_trainer(sent, parts), RESULT, barrier=True)
     results = results.repartition(1)  # Spark repeats a barrier stage only if another one follows
     try:
         table = results.toArrow().sort_by("number")
@@ -128,10 +128,11 @@ def stored_rows(lake: Lake, samples: Samples, order: Int64s, place: str) -> Iter
         store.delete_dir(folder)
 
 
-def make_trainer(name: str) -> MapBatches:
+def make_trainer(name: str, parts: int) -> MapBatches:
     """A function for `mapInArrow` in a barrier stage, in which all tasks run at once, see `train_part`.
 
-    name  of the folder that was sent to the executors
+    name   of the folder that was sent to the executors
+    parts  number of tasks. It raises RuntimeError if Spark starts another number
     """
 
     def train(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
@@ -141,6 +142,8 @@ def make_trainer(name: str) -> MapBatches:
 
         task = BarrierTaskContext.get()
         hosts, index = [info.address.rpartition(":")[0] for info in task.getTaskInfos()], task.partitionId()
+        if len(hosts) != parts:
+            raise RuntimeError(f"Spark started {len(hosts)} tasks instead of {parts}")
         choose_gpu(hosts[:index].count(hosts[index]))
 
         def find_address() -> str:

@@ -79,9 +79,9 @@ _SENTENCES = {  # part of an error of an engine -> what happened and what to do
         "Spark's executors lack PyTorch: install torch and safetensors there, or raise SPARK_FROM_ROWS and set"
         " ranker.spark_parts to 0"
     ),
-    "unsuccessful barrier task": (
-        "a task that trained on an executor died again and again, perhaps for lack of memory: look into the executors'"
-        " logs, and give them more memory or lower ranker.batch"
+    "Python worker exited unexpectedly": (
+        "a Python process of Spark's executors died, perhaps for lack of memory: give the executors more, or ask them"
+        " for less at once"
     ),
     "Out of Memory Error": "DuckDB ran out of memory: let Spark do this, with a smaller SPARK_FROM_ROWS",
     "OutOfMemoryError": "Spark ran out of memory: raise SPARK_DRIVER_MEMORY, which is {memory}",

@@ -1,17 +1,23 @@
 """Spark's executors train the model that one process trains."""
 
+import os
+import signal
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from pyspark.errors import PySparkException
 
 from jobs.lake import Lake, UserError
 from jobs.ranking.settings import Ranker as RankerSettings
 from jobs.ranking.train_on_spark import train_on_spark
+from jobs.runtime.entry import error_sentence
 from models.ranker import Design, fit
 from tests.jobs.lake_rows import DAY
 from tests.models.ranker.designs import EVERYTHING, build_ranker, build_rows, make_log
@@ -46,3 +52,13 @@ def test_a_training_that_diverges_on_executors_says_what_to_do(lake: Lake) -> No
     settings = SETTINGS.model_copy(update={"lr": 1e30})
     with pytest.raises(UserError, match=r"training din diverged .*: lower ranker.lr"):
         train_on_spark(lake, build_ranker(design), build_rows(design, make_log()), settings, "din", DAY)
+
+
+def test_a_process_of_an_executor_that_dies_is_named(lake: Lake) -> None:
+    def die(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield from batches
+
+    with pytest.raises(PySparkException) as caught:
+        lake.spark.range(1).mapInArrow(die, "id BIGINT").toArrow()
+    assert "a Python process of Spark's executors died" in error_sentence(caught.value)
