@@ -18,7 +18,7 @@ executors make the lists.
 
 import argparse
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -32,19 +32,21 @@ from jobs.generation.language_model_folder import check_folder
 from jobs.generation.lists_on_spark import list_on_spark
 from jobs.generation.measure import measure_yesterdays_lists
 from jobs.generation.query import answer_query
-from jobs.generation.shards import TABLE, Shards
+from jobs.generation.shards import TABLE
 from jobs.generation.trained import GeneratorOfDay, make_generator
 from jobs.lake import JobResult, Lake, arrow_dataset
+from jobs.lake.arrow import distinct_strings
 from jobs.lake.contracts import contracts
 from jobs.lake.metrics import replace_metrics
 from jobs.lake.rows import SPARK_FROM_ROWS
 from jobs.lake.run_state import check_nothing_newer_is_replaced
 from jobs.lake.staging import Staging
+from jobs.ranking.model_users import choose_model_users
 from jobs.runtime.checkpoint import remove_checkpoints
 from jobs.runtime.entry import main
 from jobs.runtime.progress import steps
 from jobs.settings.tree import Settings
-from models.generator.finders import make_graph_finder, save_graph_finder
+from models.generator.finders import Scored, make_graph_finder, save_graph_finder
 from models.generator.graph import Bools, ItemGraph
 
 
@@ -56,7 +58,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     days = pairs.list_days(lake, day, settings.generator.graph_days)
     event_days = [past for past in lake.partition_days("silver.events") if past <= days[-1]]
     check_nothing_newer_is_replaced(lake, pairs.TABLE, days, event_days)
-    users = lists.find_visitors(lake, settings, day)
+    users, visitors = _choose_users(lake, settings, day, days)
     behaviour = Behaviour.load(lake, settings, days[-1], users)
     for pairs_day in days:
         report_step(f"counting which items followed each other on {pairs_day}")
@@ -72,26 +74,60 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     if generator.source:
         sources["generator"] = generator.source
     report_step("making the lists")
-    shards = lists.plan_shards(lake, settings, day, sources, behaviour, users, is_listed)
-    _write_lists(lake, settings, day, sources, shards)
+    popular = lists.find_popular(settings, day, behaviour, is_listed)
+    n_visitors = _write_lists(lake, settings, day, sources, behaviour, visitors, popular)
     replace_metrics(lake, "generate", day, measure_yesterdays_lists(lake, settings, day) + generator.metrics)
     remove_checkpoints(lake, "generate")
     written = arrow_dataset(lake.delta(TABLE)).count_rows(filter=ds.field("day") == day)
-    return JobResult(len(users), written, notes={"days_counted": len(days)} | generator.notes)
+    return JobResult(n_visitors, written, notes={"days_counted": len(days)} | generator.notes)
+
+
+def _choose_users(lake: Lake, settings: Settings, day: date, days: list[date]) -> tuple[pa.Array, pa.Array | None]:
+    """The users that the graph and the generator learn from, and the visitors, who get lists.
+
+    If the users are a sample, the visitors are None: they may be too many for memory. Otherwise they are among the
+    users.
+
+    days  whose pairs are counted
+    """
+    g = settings.generator
+    first = min(days[0], day - timedelta(days=max(g.train_days, settings.recommend.active_days)))
+    users = choose_model_users(lake, settings, arrow_dataset(lake.delta("silver.histories")), first, days[-1])
+    if users.is_sample:
+        return users.ids, None
+    visitors = lists.find_visitors(lake, settings, day)
+    return distinct_strings([users.ids, visitors]), visitors
 
 
 def _write_lists(
-    lake: Lake, settings: Settings, day: date, sources: Mapping[str, lists.Source], shards: Shards
-) -> None:
-    """Write gold.generated, by Spark's executors if the rows are many. A language model stays in our own workers."""
-    most_rows = len(shards.active) * settings.generator.k * len(sources)
+    lake: Lake,
+    settings: Settings,
+    day: date,
+    sources: Mapping[str, lists.Source],
+    behaviour: Behaviour,
+    visitors: pa.Array | None,
+    popular: Scored,
+) -> int:
+    """Write gold.generated, by Spark's executors if the rows are many. A language model stays in our own workers.
+
+    visitors  IDs, whose behaviour is known. None: behaviour is that of a sample
+    returns   the number of users who get lists
+    """
+    n_users = lists.count_visitors(lake, settings, day) if visitors is None else len(visitors)
+    most_rows = n_users * settings.generator.k * len(sources)
     if most_rows >= SPARK_FROM_ROWS and not settings.generator.is_language_model:
         with Staging(lake) as staging:
-            staging.replace(TABLE, list_on_spark(lake, settings, day, sources, shards), day=day)
-        return
+            rows = list_on_spark(lake, settings, day, sources, behaviour.items.ids, popular, n_users)
+            staging.replace(TABLE, rows, day=day)
+        return n_users
+    if visitors is None:
+        visitors = lists.find_visitors(lake, settings, day)
+        behaviour = Behaviour.load(lake, settings, day, visitors)
+    shards = lists.plan_shards(lake, settings, day, sources, behaviour, visitors, popular)
     lists.make_in_workers(settings, shards, sources)
     parts = lists.make_lists(shards, sources)
     lake.replace(TABLE, pa.RecordBatchReader.from_batches(contracts()[TABLE].arrow, parts), day=day)
+    return n_users
 
 
 def _make_graph_source(settings: Settings, day: date, graph: ItemGraph, is_listed: Bools) -> lists.Source:
@@ -100,7 +136,7 @@ def _make_graph_source(settings: Settings, day: date, graph: ItemGraph, is_liste
         version=lists.build_version(settings, day, "graph"),
         find_items=make_graph_finder(graph, is_listed),
         save=partial(save_graph_finder, graph, is_listed),
-        inputs=[matrix.data, matrix.indices, matrix.indptr],
+        inputs=[matrix.data, matrix.indices, matrix.indptr, is_listed],
     )
 
 

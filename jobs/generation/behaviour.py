@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.lake import Lake
-from jobs.ranking.histories import load_histories
+from jobs.ranking.histories import load_histories_of
 from jobs.ranking.items import ItemIndex, load_item_ids
 from jobs.settings.tree import Settings
 from models.ranker.histories import Histories, Int64s
@@ -27,13 +27,10 @@ class Behaviour:
     histories: Histories
 
     @classmethod
-    def load(cls, lake: Lake, settings: Settings, last: date, more_users: pa.Array) -> Self:
-        """Everything until the end of the day `last`.
-
-        more_users  users who get an index even without a history
-        """
+    def load(cls, lake: Lake, settings: Settings, last: date, users: pa.Array) -> Self:
+        """What these users did until the end of the day `last`."""
         items = ItemIndex(load_item_ids(lake))
-        return cls(items, *load_histories(lake, settings, items, last, more_users))
+        return cls(items, users, load_histories_of(lake, settings, items, last, users))
 
     def ends(self, day: date) -> Int64s:
         """Where the history of each user [users] ends at the end of a day."""

@@ -51,6 +51,13 @@ def find_visitors(lake: Lake, settings: Settings, day: date) -> pa.Array:
     return distinct_strings(batch["user_id"] for batch in batches)
 
 
+def count_visitors(lake: Lake, settings: Settings, day: date) -> int:
+    """The number of users that `find_visitors` finds."""
+    text = """SELECT count(DISTINCT user_id) AS n FROM silver.events WHERE day > :after AND day <= :day"""
+    answer = lake.query(text, after=last_inactive_day(settings, day), day=day)
+    return int(answer["n"][0].as_py())
+
+
 def plan_shards(
     lake: Lake,
     settings: Settings,
@@ -58,26 +65,23 @@ def plan_shards(
     sources: Mapping[str, Source],
     behaviour: Behaviour,
     visitors: pa.Array,
-    is_listed: NDArray[np.bool_],
+    popular: Scored,
 ) -> Shards:
     """What the lists are made from. Nothing that happened after the day counts.
 
     sources    by name
+    behaviour  of the visitors, and of any other users
     visitors   IDs [users], sorted: they get lists
-    is_listed  [items] bool, whether a list can hold an item
     """
     active = pc.index_in(visitors, behaviour.users).to_numpy().astype(np.int64)
     ends = behaviour.ends(day)
-    items, counts = count_popular(behaviour.histories, ends, last_inactive_day(settings, day))
-    popular = items[is_listed[items]], counts[is_listed[items]]
-    inputs = _hash_inputs(sources, behaviour, [active, ends, is_listed, *popular])
-    versions = {name: source.version for name, source in sources.items()}
+    inputs = _hash_inputs(sources, behaviour, [active, ends, *popular])
     return Shards(
         root=lake.root,
         folder=f"models/unfinished/generate/{day}/lists-{inputs}",
         day=day,
         k=settings.generator.k,
-        versions=versions | {POPULAR: build_version(settings, day, POPULAR)},
+        versions=list_versions(settings, day, sources),
         users=behaviour.users,
         items=behaviour.items.ids,
         histories=behaviour.histories,
@@ -117,6 +121,21 @@ def _hash_inputs(sources: Mapping[str, Source], behaviour: Behaviour, arrays: li
     for source in sources.values():
         arrays += source.inputs
     return hash_inputs(f"{[source.version for source in sources.values()]}", arrays)
+
+
+def list_versions(settings: Settings, day: date, sources: Mapping[str, Source]) -> dict[str, str]:
+    """The versions of the sources by name, and of the popular items."""
+    versions = {name: source.version for name, source in sources.items()}
+    return versions | {POPULAR: build_version(settings, day, POPULAR)}
+
+
+def find_popular(settings: Settings, day: date, behaviour: Behaviour, is_listed: NDArray[np.bool_]) -> Scored:
+    """Items of the last `[recommend] active_days` days by their number of events, most popular first.
+
+    is_listed  [items] bool, whether a list can hold an item
+    """
+    items, counts = count_popular(behaviour.histories, behaviour.ends(day), last_inactive_day(settings, day))
+    return items[is_listed[items]], counts[is_listed[items]]
 
 
 def count_popular(histories: Histories, ends: Int64s, after: date) -> Scored:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from jobs.generation.lists import Source, last_inactive_day
-from jobs.generation.shards import POPULAR, Shards
+from jobs.generation.lists import Source, last_inactive_day, list_versions
+from jobs.generation.shards import POPULAR
 from jobs.lake import Lake
 from jobs.ranking.users_on_spark import MapBatches, find_sent_folder, map_users, register_acted
 from jobs.runtime.executors import send_folder, send_with_tasks
 from jobs.settings.tree import Settings
+from models.generator.finders import Scored
 from models.generator.served import save_sources
 
 COLUMNS = "user_id STRING, rank INT, item_id STRING, score DOUBLE, source STRING"
@@ -21,22 +22,33 @@ send_with_tasks(__name__)
 
 
 def list_on_spark(
-    lake: Lake, settings: Settings, day: date, sources: Mapping[str, Source], shards: Shards
+    lake: Lake,
+    settings: Settings,
+    day: date,
+    sources: Mapping[str, Source],
+    items: pa.Array,
+    popular: Scored,
+    n_users: int,
 ) -> DataFrame:
-    """The rows of gold.generated of the shards. Each Python process of an executor holds the sources, and some users.
+    """The rows of gold.generated of a day. Each Python process of an executor holds the sources, and some users.
 
     If an executor dies, Spark makes its lists again; if this process dies, all lists are made again.
+
+    items    IDs by index
+    popular  as for `Shards`
+    n_users  who get lists, about
     """
     savers = {name: source.save for name, source in sources.items()}
     with tempfile.TemporaryDirectory() as folder:
-        save_sources(Path(folder), shards.items, shards.k, savers, (POPULAR, shards.popular))
+        save_sources(Path(folder), items, settings.generator.k, savers, (POPULAR, popular))
         name = send_folder(lake.spark, Path(folder))
-    register_acted(lake, settings, day, shards.items)
+    register_acted(lake, settings, day, items)
     active_from = last_inactive_day(settings, day) + timedelta(days=1)
     users = lake.transform("users_to_list", day=day, active_from=active_from)
-    map_users(lake, users, len(shards.active), make_lister(name), COLUMNS).createOrReplaceTempView("listed")
-    versions = pa.table({"source": list(shards.versions), "model_version": list(shards.versions.values())})
-    lake.spark.createDataFrame(versions).createOrReplaceTempView("source_versions")
+    map_users(lake, users, n_users, make_lister(name), COLUMNS).createOrReplaceTempView("listed")
+    versions = list_versions(settings, day, sources)
+    table = pa.table({"source": list(versions), "model_version": list(versions.values())})
+    lake.spark.createDataFrame(table).createOrReplaceTempView("source_versions")
     return lake.sql("SELECT *, :day AS day FROM listed JOIN source_versions USING (source)", day=day)
 
 

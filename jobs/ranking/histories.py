@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.lake import Lake
-from jobs.lake.arrow import distinct_strings, large_parts, merge_stream
+from jobs.lake.arrow import distinct_strings, large_parts
 from jobs.ranking.event_log import POSITIVE, CancelledPurchases, EventLog, microseconds
 from jobs.ranking.items import ItemIndex
 from jobs.settings.tree import Settings
 from models.arrays_in_files import file_backed_zeros
-from models.ranker.histories import EventPart, Histories
+from models.ranker.histories import EventPart, Histories, Int64s
 
 EVENT_KINDS = {"click": 0, "purchase": 1, "like": 2, "impression": 3}  # numbers of event types in histories
 
@@ -23,20 +23,17 @@ def load_histories(
     settings: Settings,
     items: ItemIndex,
     day: date,
-    more_users: pa.ChunkedArray | pa.Array,
     *,
     at_end: bool = False,
 ) -> tuple[pa.Array, Histories]:
     """What every user clicked, bought or liked until the end of `day`, in arrays that need not fit in memory.
 
-    more_users  users who get an index even without a history
     at_end      as for `EventLog.open`
     returns     user IDs, sorted, and their histories, with event types numbered by EVENT_KINDS
     """
     log = EventLog.open(lake, settings, day, at_end=at_end)
-    counts = _count_events_per_user(log)
-    users = distinct_strings([more_users, *counts["values"].chunks])
-    return users, _sort_into_histories(log, counts, users, items)
+    users = distinct_strings(batch["user_id"] for batch in log.read(["user_id"]))
+    return users, _sort_into_histories(log, users, items)
 
 
 def load_histories_of(
@@ -54,7 +51,7 @@ def load_histories_of(
     at_end  as for `EventLog.open`
     """
     log = EventLog.open(lake, settings, day, events, at_end=at_end, users=users)
-    return _sort_into_histories(log, _count_events_per_user(log), users, items)
+    return _sort_into_histories(log, users, items)
 
 
 def load_histories_with_impressions(
@@ -64,19 +61,16 @@ def load_histories_with_impressions(
     return load_histories_of(lake, settings, items, day, users, (*POSITIVE, "impression"), at_end=at_end)
 
 
-def _count_events_per_user(log: EventLog) -> pa.Table:
-    """Users (`values`) and their number of events (`counts`)."""
-    empty = pa.table({"values": pa.array([], pa.string()), "counts": pa.array([], pa.int64())})
-
-    def add_up(parts: list[pa.Table]) -> pa.Table:
-        sums = pa.concat_tables([empty, *parts]).group_by("values").aggregate([("counts", "sum")])
-        return sums.rename_columns({"counts_sum": "counts"})
-
-    batches = log.read(["user_id"])
-    return merge_stream((pa.Table.from_struct_array(pc.value_counts(batch["user_id"])) for batch in batches), add_up)
+def _count_events(log: EventLog, users: pa.Array) -> Int64s:
+    """The number of events of each user [users]."""
+    counts = np.zeros(len(users), np.int64)
+    for part in large_parts(log.read(["user_id"]), len(users)):
+        index = pc.index_in(part["user_id"], users).drop_null()
+        counts += np.bincount(index.to_numpy(), minlength=len(users))
+    return counts
 
 
-def _sort_into_histories(log: EventLog, counts: pa.Table, users: pa.Array, items: ItemIndex) -> Histories:
+def _sort_into_histories(log: EventLog, users: pa.Array, items: ItemIndex) -> Histories:
     """The histories of users [users]. Events of other users are left out."""
     names = pa.array(["rating" if name == "like" else name for name in EVENT_KINDS])
     purchase = EVENT_KINDS["purchase"]
@@ -95,10 +89,7 @@ def _sort_into_histories(log: EventLog, counts: pa.Table, users: pa.Array, items
                 kind.to_numpy(),
             )
 
-    counts = counts.filter(pc.is_in(counts["values"], users))
-    user_counts = np.zeros(len(users), np.int64)
-    user_counts[pc.index_in(counts["values"], users).to_numpy()] = counts["counts"].to_numpy()
-    histories = Histories.from_parts(user_counts, read_parts(), file_backed_zeros)
+    histories = Histories.from_parts(_count_events(log, users), read_parts(), file_backed_zeros)
     if not log.cancelled.num_rows:
         return histories
     known_users = pc.is_in(log.cancelled["user_id"], users)

@@ -48,8 +48,7 @@ class Scorer(PairScorer):
         items = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
         model = load_model(lake, uri, items)
         if users is None:
-            no_more = pa.chunked_array([], pa.string())
-            users, histories = load_histories(lake, settings, items, day, no_more, at_end=True)
+            users, histories = load_histories(lake, settings, items, day, at_end=True)
         else:
             histories = load_histories_of(lake, settings, items, day, users, at_end=True)
         searched = histories

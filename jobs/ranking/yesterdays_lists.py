@@ -29,7 +29,9 @@ _CANCELLED = """{table} AS (
 # counted, and they get no rank among the popular items.
 _RANKS = f"""
 WITH {_CANCELLED.format(table="cancelled_today")}, {_CANCELLED.format(table="cancelled_before")},
-lists AS ({{lists}}),
+all_lists AS ({{lists}}),
+measured AS (SELECT user_id FROM all_lists GROUP BY user_id ORDER BY md5(user_id) LIMIT :model_users),
+lists AS (SELECT * FROM all_lists SEMI JOIN measured USING (user_id)),
 wanted AS (
   {_ACTED.format(cancelled="cancelled_today", first="day", last="day")} AND user_id IN (SELECT user_id FROM lists)
 ), seen AS (
@@ -107,7 +109,8 @@ def load_ranks(
                   further parameters
     views         further tables that `lists` names
     exclude_seen  whether the lists leave out what users acted on before
-    returns       rows `user_id, item_id, live, popular`, for each user in the lists and each item that counts
+    returns       rows `user_id, item_id, live, popular`, for each user in the lists and each item that counts; of more
+                  than `[logs] model_users` users, for so many
     """
     beginning, before = date(1970, 1, 1), day - timedelta(days=1)
     return lake.query(
@@ -119,6 +122,7 @@ def load_ranks(
         beginning=beginning,
         like_from=settings.logs.like_from,
         exclude_seen=exclude_seen,
+        model_users=settings.logs.model_users,
         **_list_cancelled("cancelled_today", load_cancelled(lake, day, day)),
         **_list_cancelled("cancelled_before", load_cancelled(lake, beginning, before)),
         **parameters,

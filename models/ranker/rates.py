@@ -18,7 +18,7 @@ RATES = 4
 PRIOR = 5.0  # every rate starts with this many impressions at the mean rate of all
 MAX_MEAN_RATE = 0.9
 _NO_ITEMS, _NO_TIMES = np.zeros(0, np.int32), np.zeros(0, np.int64)
-Events = tuple[Ints, Ints, Ints]  # user [events], -1: unknown user; item [events]; ts [events] in microseconds
+Events = tuple[Ints, Ints, Ints]  # user and item [events], -1: not counted; ts [events] in microseconds
 Times = tuple[Histories, Histories, Histories]  # times of events: of all users together, by user, by item
 
 
@@ -100,14 +100,14 @@ class Totals:
 
     @classmethod
     def count(cls, shown: Iterable[Events], taken: Iterable[Events], n_users: int, n_items: int) -> "Totals":
-        """Count events that come in parts. No part stays in memory."""
+        """Count events that come in parts. No part stays in memory. An event with item -1 counts for its user only."""
 
         def count(parts: Iterable[Events]) -> Counts:
             sums = Counts(np.zeros(1, np.int64), np.zeros(n_users, np.int64), np.zeros(n_items, np.int64))
             for user, item, _ in parts:
-                sums.everyone[0] += len(item)
+                sums.everyone[0] += np.count_nonzero(item >= 0)
                 sums.user[:] += np.bincount(user[user >= 0], minlength=n_users)
-                sums.item[:] += np.bincount(item, minlength=n_items)
+                sums.item[:] += np.bincount(item[item >= 0], minlength=n_items)
             return sums
 
         return cls(count(shown), count(taken))
