@@ -41,7 +41,7 @@ from jobs.lake.metrics import replace_metrics
 from jobs.lake.rows import SPARK_FROM_ROWS
 from jobs.lake.run_state import check_nothing_newer_is_replaced
 from jobs.lake.staging import Staging
-from jobs.ranking.model_users import choose_model_users
+from jobs.ranking.user_sample import keep_sampled
 from jobs.runtime.checkpoint import remove_checkpoints
 from jobs.runtime.entry import main
 from jobs.runtime.progress import steps
@@ -90,13 +90,14 @@ def _choose_users(lake: Lake, settings: Settings, day: date, days: list[date]) -
 
     days  whose pairs are counted
     """
-    g = settings.generator
-    first = min(days[0], day - timedelta(days=max(g.train_days, settings.recommend.active_days)))
-    users = choose_model_users(lake, settings, arrow_dataset(lake.delta("silver.histories")), first, days[-1])
-    if users.is_sample:
-        return users.ids, None
+    first = min(days[0], day - timedelta(days=max(settings.generator.train_days, settings.recommend.active_days)))
+    where = (ds.field("day") >= first) & (ds.field("day") <= days[-1])
+    batches = keep_sampled(settings.logs.user_share, lake.batches("silver.histories", ["user_id"], where))
+    users = distinct_strings(batch["user_id"] for batch in batches)
+    if settings.logs.user_share < 1:
+        return users, None
     visitors = lists.find_visitors(lake, settings, day)
-    return distinct_strings([users.ids, visitors]), visitors
+    return distinct_strings([users, visitors]), visitors
 
 
 def _write_lists(

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from jobs.codebooks.behaviour import DIM, TABLE, VERSION, ItemBehaviour, load_behaviour
 from jobs.encoders.vectors import vectors_column
-from jobs.lake import Lake, UserError, arrow_dataset
+from jobs.lake import Lake, UserError
 from jobs.lake.arrow import distinct_strings, large_parts
 from jobs.lake.contracts import contracts
 from jobs.lake.run_state import check_nothing_newer_is_replaced, share
 from jobs.landing.cancels import load_cancelled
 from jobs.ranking.event_log import ACTED, read_positive_events, read_without
-from jobs.ranking.model_users import choose_model_users
+from jobs.ranking.user_sample import keep_sampled
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
 from models import collaborative
@@ -73,29 +73,28 @@ def _find_neighbouring_days(lake: Lake, day: date) -> tuple[date | None, date | 
 
 
 def _load_edges(lake: Lake, settings: Settings, day: date) -> tuple[pa.Array, pa.Array, tuple[Int64s, Int64s]]:
-    """Which users acted on which items in the last days. The users are those of `choose_model_users`.
+    """Which users of the sample acted on which items in the last days.
 
     returns  item IDs and user IDs, sorted; and the index of the user and of the item of each edge [edges]
     raises   UserError if there is no edge
     """
     since = day - timedelta(days=settings.quantizer.behaviour_days - 1)
-    table = lake.delta(ACTED)
-    chosen = choose_model_users(lake, settings, arrow_dataset(table), since, day)
-    read_all = partial(read_positive_events, lake, settings, day, since=since, version=table.version())
+    version = lake.delta(ACTED).version()
+    read_all = partial(read_positive_events, lake, settings, day, since=since, version=version)
     cancelled = load_cancelled(lake, date.min, day)
 
-    def read() -> Iterator[pa.Table]:
-        batches = read_without(read_all, cancelled, ["user_id", "item_id"])
-        return map(chosen.select, large_parts(batches, len(chosen.ids)))
+    def read(columns: list[str]) -> Iterator[pa.RecordBatch]:
+        batches = read_without(read_all, cancelled, list(dict.fromkeys(["user_id", *columns])))
+        return keep_sampled(settings.logs.user_share, batches)
 
-    items, users = (distinct_strings(part[name] for part in read()) for name in ("item_id", "user_id"))
+    items, users = (distinct_strings(batch[name] for batch in read([name])) for name in ("item_id", "user_id"))
     if not len(items):
         raise UserError(
             f"no item has a vector from behaviour: no known user clicked, bought or liked anything from {since} to"
             f" {day}; land these days, raise [quantizer] behaviour_days, or set [quantizer] vectors to text"
         )
     edges = [np.zeros(0, np.int64)]  # of each part, as one number: user * items + item
-    for part in read():
+    for part in large_parts(read(["user_id", "item_id"]), len(users) + len(items)):
         user, item = (pc.index_in(part[name], ids) for name, ids in (("user_id", users), ("item_id", items)))
         edges.append(np.unique(user.to_numpy().astype(np.int64) * len(items) + item.to_numpy()))
     return items, users, np.divmod(np.unique(np.concatenate(edges)), len(items))

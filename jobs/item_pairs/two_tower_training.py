@@ -8,15 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs.lake import Lake, UserError, arrow_dataset
-from jobs.lake.arrow import distinct_strings, large_parts
+from jobs.lake import Lake, UserError
+from jobs.lake.arrow import distinct_strings
 from jobs.lake.contracts import contracts
 from jobs.lake.metrics import metric_rows
 from jobs.ranking.dataset import LABEL_TIMES, TASKS, build_rows
 from jobs.ranking.event_log import read_positive_events
 from jobs.ranking.histories import load_histories_of
 from jobs.ranking.items import ItemIndex
-from jobs.ranking.model_users import choose_model_users
+from jobs.ranking.user_sample import keep_sampled
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
 from models.precision import device
@@ -25,25 +25,22 @@ from models.two_tower import Positives, TwoTower, fit, hit_rate, popularity_hit_
 MODEL = "two_tower"  # its name in gold.metrics
 HELD_OUT = 0.1  # share of the rows, the latest ones: they measure the model before it learns from them too
 MEASURED_ROWS = 10_000  # most held-out rows that are measured
-IS_POSITIVE = '(click = 1 OR purchase = 1 OR "like" = 1)'
 HIT_RATE_K = 50  # a hit: the held-out item is among the 50 items with the highest scores
 
 
 def load_positives(lake: Lake, settings: Settings, day: date) -> tuple[ItemIndex, Positives]:
-    """Load the positive samples of the window whose users have a history, of the users of `choose_model_users`.
+    """Load the positive samples of the window whose users are in the sample and have a history.
 
     returns  all items that had a positive event until the day; the samples
     """
     events = read_positive_events(lake, settings, day, ["item_id"])
     items = ItemIndex(distinct_strings(batch["item_id"] for batch in events))
-    first, table = day - timedelta(days=settings.pairs.window_days - 1), lake.delta("gold.samples")
-    chosen = choose_model_users(lake, settings, arrow_dataset(table), first, day, IS_POSITIVE)
+    window = (ds.field("day") > day - timedelta(days=settings.pairs.window_days)) & (ds.field("day") <= day)
     is_positive = (ds.field("click") == 1) | (ds.field("purchase") == 1) | (ds.field("like") == 1)
-    where = (ds.field("day") >= first) & (ds.field("day") <= day) & is_positive
     columns = ["user_id", "item_id", "ts", "history_until", *TASKS, *LABEL_TIMES.values()]
-    batches = lake.batches("gold.samples", columns, where, table.version())
-    empty = contracts()["gold.samples"].arrow.empty_table().select(columns)
-    samples = pa.concat_tables([empty, *map(chosen.select, large_parts(batches, len(chosen.ids)))])
+    batches = keep_sampled(settings.logs.user_share, lake.batches("gold.samples", columns, window & is_positive))
+    contract = contracts()["gold.samples"].arrow
+    samples = pa.Table.from_batches(batches, pa.schema([contract.field(name) for name in columns]))
     main_task = next((task for task in TASKS if pc.any(pc.equal(samples[task], 1)).as_py()), TASKS[0])
     samples = samples.filter(ds.field(main_task) == 1)
     users = distinct_strings(samples["user_id"].chunks)

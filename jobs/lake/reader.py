@@ -18,7 +18,7 @@ from jobs.lake.errors import UserError
 from jobs.lake.file_system import comes_from_store
 from jobs.lake.staged_table import StagedTable
 from jobs.lake.statements import fill_in
-from jobs.lake.store import arrow_dataset, normal_address
+from jobs.lake.store import arrow_dataset, normal_address, open_store
 
 ROWS_AT_ONCE = 1 << 13  # of a streamed answer
 
@@ -52,6 +52,7 @@ class LakeReader:
         self.pins: dict[str, int] = {}
         self.staged: dict[str, StagedTable] = {}  # see jobs.lake.staging
         self.spark_seconds = 0.0
+        self._opened: dict[tuple[str, int | None], DeltaTable] = {}
 
     def path(self, name: str) -> str:
         """Where a table is."""
@@ -60,20 +61,33 @@ class LakeReader:
     def delta(self, name: str, version: int | None = None) -> DeltaTable:
         """Open a table, by default at the version that this run reads, and count it as an input of this run.
 
+        To open a table means to read its log, so tables stay open. The table is for reading only.
+
         raises  UserError if the table is missing or damaged
         """
+        key = name, self.pins.get(name) if version is None else version
+        table = self._opened.get(key)
+        if table is None or (key[1] is None and self._is_outdated(name, table)):
+            table = self._opened[key] = self._open(name, version)
+        self.inputs.setdefault(name, table.version())
+        return table
+
+    def _is_outdated(self, name: str, table: DeltaTable) -> bool:
+        """Whether the table has a newer version."""
+        store, root = open_store(self.path(name))
+        return bool(store.get_file_info(f"{root}/_delta_log/{table.version() + 1:020}.json").is_file)
+
+    def _open(self, name: str, version: int | None) -> DeltaTable:
         if not DeltaTable.is_deltatable(self.path(name)):
             raise UserError(f"table {name} is not in {self.root}; run `python -m jobs.ingest` first, or check LAKE")
         try:
-            table = DeltaTable(self.path(name), version=self.pins.get(name) if version is None else version)
+            return DeltaTable(self.path(name), version=self.pins.get(name) if version is None else version)
         except DeltaError as error:
             if comes_from_store(error):
                 raise
             if version is None and name in self.pins and DeltaTable.is_deltatable(self.path(name)):
                 raise UserError(self._gone_message(name, error)) from None
             raise UserError(self.damage_message(name, error)) from None
-        self.inputs.setdefault(name, table.version())
-        return table
 
     def partition_days(self, name: str) -> set[date]:
         """The days that a table partitioned by day has rows of, without what this run staged."""

@@ -12,12 +12,12 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs.lake import Lake, arrow_dataset
-from jobs.lake.arrow import large_parts
+from jobs.lake.arrow import distinct_strings, large_parts
 from jobs.ranking.event_log import microseconds
 from jobs.ranking.histories import load_histories_of, load_histories_with_impressions
 from jobs.ranking.items import ItemFeatures, ItemIndex
-from jobs.ranking.model_users import choose_model_users
 from jobs.ranking.rates import load_rates
+from jobs.ranking.user_sample import keep_sampled
 from jobs.settings.tree import Settings
 from models.arrays_in_files import file_backed_zeros
 from models.ranker.histories import Histories, Int64s
@@ -103,7 +103,7 @@ class Dataset:
 def load_dataset(lake: Lake, settings: Settings, items: ItemFeatures, day: date) -> Dataset:
     """The day's test rows, the rows of the days before to train on, and histories until the end of the day.
 
-    The users are those of `choose_model_users` who have a row.
+    The users are those of the sample who have a row.
     The tasks are those with a label in the training rows; tasks that also have a label in the test rows come first.
     Training rows without any label are skipped. Nothing that happened on the day itself is a label of a training row of
     the days before, and nothing that happened after the day is a label of a test row.
@@ -113,17 +113,21 @@ def load_dataset(lake: Lake, settings: Settings, items: ItemFeatures, day: date)
     table = lake.delta("gold.samples")
 
     def stream(columns: list[str]) -> Iterator[pa.RecordBatch]:
-        return lake.batches("gold.samples", columns, where, table.version())
+        batches = lake.batches("gold.samples", columns, where, table.version())
+        return keep_sampled(settings.logs.user_share, batches) if "user_id" in columns else batches
 
     split = settings.logs.split
     if split == "auto":
         days = {value for batch in stream(["day"]) for value in pc.unique(batch["day"]).to_pylist()}
         split = "request" if days == {day} else "day"
-    chosen = choose_model_users(lake, settings, arrow_dataset(table), first, day)
-    users, histories = chosen.ids, load_histories_of(lake, settings, items, day, chosen.ids)
-    rows = Rows.allocate(chosen.rows)
+    users = distinct_strings(batch["user_id"] for batch in stream(["user_id"]))
+    histories = load_histories_of(lake, settings, items, day, users)
+    is_all = settings.logs.user_share == 1  # then the files say how many rows there are
+    rows = Rows.allocate(
+        arrow_dataset(table).count_rows(filter=where) if is_all else sum(map(len, stream(["user_id"])))
+    )
     is_test, requests, start = np.zeros(len(rows), bool), [pa.array([], pa.string())], 0
-    for part in map(chosen.select, large_parts(stream([*KEY, *TASKS]), len(users) + len(items.ids))):
+    for part in large_parts(stream([*KEY, *TASKS]), len(users) + len(items.ids)):
         span = slice(start, start + part.num_rows)
         is_test[span] = part["day"].to_numpy() == np.datetime64(day)
         known_until = np.where(is_test[span], np.datetime64(day) + 1, np.datetime64(day))

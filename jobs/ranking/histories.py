@@ -23,15 +23,12 @@ def load_histories(
     settings: Settings,
     items: ItemIndex,
     day: date,
-    *,
-    at_end: bool = False,
 ) -> tuple[pa.Array, Histories]:
-    """What every user clicked, bought or liked until the end of `day`, in arrays that need not fit in memory.
+    """What every user had clicked, bought or liked at the end of `day`, in arrays that need not fit in memory.
 
-    at_end      as for `EventLog.open`
-    returns     user IDs, sorted, and their histories, with event types numbered by EVENT_KINDS
+    returns  user IDs, sorted, and their histories, with event types numbered by EVENT_KINDS
     """
-    log = EventLog.open(lake, settings, day, at_end=at_end)
+    log = EventLog.open(lake, settings, day, at_end=True)
     users = distinct_strings(batch["user_id"] for batch in log.read(["user_id"]))
     return users, _sort_into_histories(log, users, items)
 

@@ -48,7 +48,7 @@ class Scorer(PairScorer):
         items = load_item_features(lake, settings, card.encoder_version, card.codebook_version)
         model = load_model(lake, uri, items)
         if users is None:
-            users, histories = load_histories(lake, settings, items, day, at_end=True)
+            users, histories = load_histories(lake, settings, items, day)
         else:
             histories = load_histories_of(lake, settings, items, day, users, at_end=True)
         searched = histories

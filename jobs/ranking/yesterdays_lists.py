@@ -13,6 +13,7 @@ from jobs.lake import Lake
 from jobs.lake.metrics import metric_rows
 from jobs.landing.cancels import load_cancelled
 from jobs.ranking.settings import SOURCES, Source
+from jobs.ranking.user_sample import IS_SAMPLED, user_bound
 from jobs.settings.tree import Settings
 
 LENGTHS = (10, 20)  # how much of a list is measured
@@ -29,9 +30,7 @@ _CANCELLED = """{table} AS (
 # counted, and they get no rank among the popular items.
 _RANKS = f"""
 WITH {_CANCELLED.format(table="cancelled_today")}, {_CANCELLED.format(table="cancelled_before")},
-all_lists AS ({{lists}}),
-measured AS (SELECT user_id FROM all_lists GROUP BY user_id ORDER BY md5(user_id) LIMIT :model_users),
-lists AS (SELECT * FROM all_lists SEMI JOIN measured USING (user_id)),
+lists AS ({{lists}}),
 wanted AS (
   {_ACTED.format(cancelled="cancelled_today", first="day", last="day")} AND user_id IN (SELECT user_id FROM lists)
 ), seen AS (
@@ -64,7 +63,7 @@ def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[
     hit_rate, hit_rate_alone  for each source of candidates, in the slice sources: of all items that users acted on, the
                    share that was in the list and that the source had found; and that no other source had found
     """
-    text = "SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before"
+    text = f"SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before AND {IS_SAMPLED}"
     ranks = load_ranks(lake, settings, day, text, settings.recommend.exclude_seen)
     if not ranks.num_rows:
         return []
@@ -105,12 +104,11 @@ def load_ranks(
 ) -> pa.Table:
     """The ranks of the items that users acted on: in their list of the day before, and among the popular items.
 
-    lists         SQL that selects `user_id, item_id, rank` from a table of lists, of the day `:before`; it may have
-                  further parameters
+    lists         SQL that selects `user_id, item_id, rank` from a table of lists, of the day `:before` and of users who
+                  are in the sample (IS_SAMPLED); it may have further parameters
     views         further tables that `lists` names
     exclude_seen  whether the lists leave out what users acted on before
-    returns       rows `user_id, item_id, live, popular`, for each user in the lists and each item that counts; of more
-                  than `[logs] model_users` users, for so many
+    returns       rows `user_id, item_id, live, popular`, for each user in the lists and each item that counts
     """
     beginning, before = date(1970, 1, 1), day - timedelta(days=1)
     return lake.query(
@@ -122,7 +120,7 @@ def load_ranks(
         beginning=beginning,
         like_from=settings.logs.like_from,
         exclude_seen=exclude_seen,
-        model_users=settings.logs.model_users,
+        user_bound=user_bound(settings.logs.user_share),
         **_list_cancelled("cancelled_today", load_cancelled(lake, day, day)),
         **_list_cancelled("cancelled_before", load_cancelled(lake, beginning, before)),
         **parameters,

@@ -43,15 +43,18 @@ class ModelCard:
     like_from: float
     gsu_dim: int
     max_history: int
+    user_share: float = 1.0  # cards of older models have none
 
     @classmethod
     def from_settings(cls, settings: Settings, model: str, encoder: str, codebook: str, day: str) -> "ModelCard":
         logs, r = settings.logs, settings.ranker
-        return cls(model, encoder, codebook, day, logs.train_days, logs.like_from, r.gsu_dim, r.max_history)
+        values = logs.train_days, logs.like_from, r.gsu_dim, r.max_history, logs.user_share
+        return cls(model, encoder, codebook, day, *values)
 
     def apply_to(self, settings: Settings) -> Settings:
         """The given settings with those that decide a model's inputs as they were when it was trained."""
-        logs = settings.logs.model_copy(update={"train_days": self.train_days, "like_from": self.like_from})
+        of_logs = {name: getattr(self, name) for name in ("train_days", "like_from", "user_share")}
+        logs = settings.logs.model_copy(update=of_logs)
         r = settings.ranker.model_copy(update={"gsu_dim": self.gsu_dim, "max_history": self.max_history})
         return settings.model_copy(update={"logs": logs, "ranker": r})
 

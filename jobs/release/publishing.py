@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from jobs.lake import Lake, UserError, arrow_dataset
@@ -111,7 +111,7 @@ def _write_release(lake: Lake, row: dict[str, Any]) -> None:
 
     raises  CommitFailedError if another run has taken the number since this run looked
     """
-    table = lake.delta(TABLE)
+    table = DeltaTable(lake.path(TABLE), version=lake.delta(TABLE).version())
     has_number = ds.field("release") == int(row["release"])
     for taken in arrow_dataset(table).to_table(["kind", "day"], has_number).to_pylist():
         if "rollback" in (taken["kind"], row["kind"]) or taken["day"] != row["day"]:

@@ -139,17 +139,24 @@ def compute_rates(shown: Counts, taken: Counts) -> NDArray[np.float32]:
 def _sort_times(events: Events, n_users: int, n_items: int, allocate: Allocate) -> Times:
     """Times of all events, by user and by item."""
     user, item, ts = events
-    everyone = allocate(len(ts), np.dtype(np.int64))
-    everyone[:] = ts
+    everyone, start = allocate(int(np.count_nonzero(item >= 0)), np.dtype(np.int64)), 0
+    for part in _split(len(ts)):
+        counted = ts[part][item[part] >= 0]
+        everyone[start : start + len(counted)] = counted
+        start += len(counted)
     everyone.sort()
-    all_times = Histories(np.array([0, len(ts)]), _NO_ITEMS, everyone)
+    all_times = Histories(np.array([0, len(everyone)]), _NO_ITEMS, everyone)
     return all_times, _sort_times_by(user, ts, n_users, allocate), _sort_times_by(item, ts, n_items, allocate)
+
+
+def _split(count: int) -> list[slice]:
+    """Places of so many events, in parts that fit in memory."""
+    return [slice(start, start + EVENTS_AT_ONCE) for start in range(0, count, EVENTS_AT_ONCE)]
 
 
 def _sort_times_by(keys: Ints, ts: Ints, n_keys: int, allocate: Allocate) -> Histories:
     """Times by key; events with key -1 are left out."""
-    parts = [slice(start, start + EVENTS_AT_ONCE) for start in range(0, len(ts), EVENTS_AT_ONCE)]
-    counts = np.zeros(n_keys, np.int64)
+    parts, counts = _split(len(ts)), np.zeros(n_keys, np.int64)
     for part in parts:
         counts += np.bincount(keys[part][keys[part] >= 0], minlength=n_keys)
     column = allocate(int(counts.sum()), np.dtype(np.int64))

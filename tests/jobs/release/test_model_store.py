@@ -34,7 +34,7 @@ def test_the_error_names_a_card_that_is_missing_damaged_or_of_another_version(
 
 def test_a_card_restores_the_settings_that_a_model_was_trained_with() -> None:
     today = load_settings()
-    logs = today.logs.model_copy(update={"train_days": 2, "like_from": 5.0})
+    logs = today.logs.model_copy(update={"train_days": 2, "like_from": 5.0, "user_share": 0.5})
     r = today.ranker.model_copy(update={"gsu_dim": 8, "max_history": 3})
     trained = today.model_copy(update={"logs": logs, "ranker": r})
     assert ModelCard.from_settings(trained, "m", "e", "b", "2026-11-20").apply_to(today) == trained != today

@@ -1,21 +1,21 @@
 """The generator of a large shop learns from a sample of its users, and lists items for all of them."""
 
-import hashlib
-
+import pyarrow as pa
 import pytest
 
 from jobs import generate
 from jobs.lake import Lake
+from jobs.ranking.user_sample import are_sampled
 from jobs.settings.tree import Settings
 from tests.jobs.generation.made_shop import BEFORE, DAY, land_walks, put_items, trained, walks
 from tests.jobs.generation.test_generate import Row, event, land, list_of, pairs_of, rows_of
 
-USERS, MOST = [f"u{number:02}" for number in range(30)], 12
-CHOSEN = sorted(sorted(USERS, key=lambda user: hashlib.md5(user.encode()).hexdigest())[:MOST])
+SHARE, USERS = 0.4, [f"u{number:02}" for number in range(30)]
+CHOSEN = pa.array(USERS).filter(pa.array(are_sampled(SHARE, pa.array(USERS)))).to_pylist()
 
 
 def sampled(settings: Settings, preset: str) -> Settings:
-    logs = settings.logs.model_copy(update={"model_users": MOST})
+    logs = settings.logs.model_copy(update={"user_share": SHARE})
     return trained(settings, preset, epochs=1).model_copy(update={"logs": logs})
 
 
@@ -25,7 +25,7 @@ def test_pairs_are_of_the_chosen_users_and_lists_of_all_visitors(lake: Lake, set
         *(event(user, "c", 5) for user in USERS if user not in CHOSEN), event("saw", "b", 1, kind="impression"),
     ])  # fmt: skip
     result = generate.run(lake, sampled(settings, "graph"), DAY)
-    assert pairs_of(lake) == {"ab": MOST}
+    assert pairs_of(lake) == {"ab": len(CHOSEN)}
     assert result.rows_in == len(USERS) + 1
     assert list_of(lake, "saw", "popular") == ["a", "b"]  # what the chosen users acted on
 

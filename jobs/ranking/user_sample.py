@@ -1,0 +1,40 @@
+"""The users that models learn from and are measured on: all, or the `[logs] user_share` of them.
+
+A hash of the ID chooses them. So a user is in the sample on every day or on none, whatever happens later, and a larger
+share only adds users.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Part = TypeVar("Part", pa.RecordBatch, pa.Table)
+DIGITS = 8  # of the hash, hexadecimal
+IS_SAMPLED = f"left(md5(user_id), {DIGITS}) < :user_bound"  # in SQL, with the parameter `user_bound(share)`
+
+
+def user_bound(share: float) -> str:
+    """The lowest hash that does not belong to the sample."""
+    bound = round(share * 16**DIGITS)
+    return f"{bound:0{DIGITS}x}" if bound < 16**DIGITS else "g"  # every digit is less than g
+
+
+def keep_sampled(share: float, parts: Iterable[Part]) -> Iterator[Part]:
+    """The rows of users in the sample, from parts with the column user_id."""
+    for part in parts:
+        yield part if share == 1 else part.filter(pa.array(are_sampled(share, part["user_id"])))
+
+
+def are_sampled(share: float, users: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Whether each user [users] is in the sample. An unknown user (null) is only if the sample is all users."""
+    if share == 1:
+        return np.ones(len(users), bool)
+    bound, names = user_bound(share), pc.unique(users).drop_null()
+    hashes = (hashlib.md5(name.encode(), usedforsecurity=False).hexdigest() for name in names.to_pylist())
+    chosen = names.filter(pa.array([digits[:DIGITS] < bound for digits in hashes], pa.bool_()))
+    return np.asarray(pc.is_in(users, chosen).to_numpy(zero_copy_only=False))
