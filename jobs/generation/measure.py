@@ -11,13 +11,12 @@ from jobs.generation.shards import POPULAR, TABLE
 from jobs.lake import Lake
 from jobs.lake.arrow import distinct_strings
 from jobs.lake.metrics import metric_rows
-from jobs.ranking.user_sample import IS_SAMPLED
 from jobs.ranking.yesterdays_lists import load_ranks
 from jobs.settings.tree import Settings
 
 LENGTHS = (10, 50)  # how much of a list is measured
-_LISTS = f"""SELECT user_id, item_id, min(CASE WHEN source = :source THEN rank END) AS rank
-  FROM gold.generated WHERE day = :before AND {IS_SAMPLED} GROUP BY user_id, item_id"""
+_LISTS = """SELECT user_id, item_id, min(CASE WHEN source = :source THEN rank END) AS rank
+  FROM gold.generated WHERE day = :before GROUP BY user_id, item_id"""
 
 
 def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[dict[str, Any]]:

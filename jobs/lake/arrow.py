@@ -1,12 +1,10 @@
 """Build Arrow and NumPy arrays from a stream of parts, so that the parts never need to be in memory all at once."""
 
 from collections.abc import Callable, Iterable, Iterator, Set
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Part = TypeVar("Part", pa.Array, pa.Table)
 MOST_BYTES = 1 << 28  # of a part of a stream, to limit memory
 
 
@@ -22,7 +20,7 @@ def rows_with_keys(batch: pa.RecordBatch, key: list[str], wanted: Set[tuple[str,
     return batch.filter(pa.array([values in wanted for values in keys], pa.bool_()))
 
 
-def merge_stream(parts: Iterable[Part], merge: Callable[[list[Part]], Part]) -> Part:
+def merge_stream(parts: Iterable[pa.Array], merge: Callable[[list[pa.Array]], pa.Array]) -> pa.Array:
     """Merge all parts, in memory that grows with the result and not with the number of parts.
 
     Parts wait until they have more rows than the result so far, and are then merged into it. So a merge reads at most
@@ -31,7 +29,7 @@ def merge_stream(parts: Iterable[Part], merge: Callable[[list[Part]], Part]) -> 
     merge  makes one part from several, and an empty part from none
     """
     merged = merge([])
-    waiting: list[Part] = []
+    waiting: list[pa.Array] = []
     for part in parts:
         waiting.append(part)
         if sum(map(len, waiting)) > len(merged):

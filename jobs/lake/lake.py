@@ -118,6 +118,7 @@ class Lake(LakeReader):
         commits = (commit for limit in (1, COMMITS_SEARCHED) for commit in table.history(limit))
         own = (commit["version"] for commit in commits if commit.get("userMetadata") == self.commit_label)
         self.outputs[name] = int(next(own, table.version()))
+        self._opened = {key: opened for key, opened in self._opened.items() if key[0] != name}
         if name in self.pins:
             self.pins[name] = self.outputs[name]
         return self.outputs[name]

@@ -61,7 +61,8 @@ class LakeReader:
     def delta(self, name: str, version: int | None = None) -> DeltaTable:
         """Open a table, by default at the version that this run reads, and count it as an input of this run.
 
-        To open a table means to read its log, so tables stay open. The table is for reading only.
+        Opening a table reads its log, so tables stay open. Do not write through the table. If it is deleted and made
+        again meanwhile, that is not noticed.
 
         raises  UserError if the table is missing or damaged
         """

@@ -61,6 +61,7 @@ class Logs(Section):
     test_share: Part = 0.2  # share of the requests to test on; only used if the split is by request
     train_days: Days = 30  # number of days before the day of the run to train on
     # Share of the users that models learn from and are measured on; a hash of their IDs chooses them. It limits most of
-    # the memory and time of two_tower, generate, train and evaluate. All users get recommendations.
+    # the memory and time of two_tower, generate, train and evaluate, and of quantize with vectors from behaviour. All
+    # users get recommendations.
     user_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_reject_share: Share = 0.5  # ingest stops if more than this share of a day's event or item lines is rejected

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from jobs.lake import Lake, arrow_dataset
+from jobs.lake import Lake
 from jobs.lake.arrow import distinct_strings, large_parts
 from jobs.ranking.event_log import microseconds
 from jobs.ranking.histories import load_histories_of, load_histories_with_impressions
@@ -120,12 +120,15 @@ def load_dataset(lake: Lake, settings: Settings, items: ItemFeatures, day: date)
     if split == "auto":
         days = {value for batch in stream(["day"]) for value in pc.unique(batch["day"]).to_pylist()}
         split = "request" if days == {day} else "day"
-    users = distinct_strings(batch["user_id"] for batch in stream(["user_id"]))
-    histories = load_histories_of(lake, settings, items, day, users)
-    is_all = settings.logs.user_share == 1  # then the files say how many rows there are
-    rows = Rows.allocate(
-        arrow_dataset(table).count_rows(filter=where) if is_all else sum(map(len, stream(["user_id"])))
-    )
+    lengths = list[int]()
+
+    def read_users() -> Iterator[pa.Array]:
+        for batch in stream(["user_id"]):
+            lengths.append(len(batch))
+            yield batch["user_id"]
+
+    users = distinct_strings(read_users())
+    histories, rows = load_histories_of(lake, settings, items, day, users), Rows.allocate(sum(lengths))
     is_test, requests, start = np.zeros(len(rows), bool), [pa.array([], pa.string())], 0
     for part in large_parts(stream([*KEY, *TASKS]), len(users) + len(items.ids)):
         span = slice(start, start + part.num_rows)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 Part = TypeVar("Part", pa.RecordBatch, pa.Table)
 DIGITS = 8  # of the hash, hexadecimal
-IS_SAMPLED = f"left(md5(user_id), {DIGITS}) < :user_bound"  # in SQL, with the parameter `user_bound(share)`
+# In SQL, with the parameter `user_bound(share)`.
+IS_SAMPLED = f"(:user_bound = 'g' OR left(md5(user_id), {DIGITS}) < :user_bound)"
 
 
 def user_bound(share: float) -> str:
@@ -31,7 +32,7 @@ def keep_sampled(share: float, parts: Iterable[Part]) -> Iterator[Part]:
 
 
 def are_sampled(share: float, users: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
-    """Whether each user [users] is in the sample. An unknown user (null) is only if the sample is all users."""
+    """Whether each user [users] is in the sample. An unknown user (null) is in it only if the share is 1."""
     if share == 1:
         return np.ones(len(users), bool)
     bound, names = user_bound(share), pc.unique(users).drop_null()

@@ -30,7 +30,7 @@ _CANCELLED = """{table} AS (
 # counted, and they get no rank among the popular items.
 _RANKS = f"""
 WITH {_CANCELLED.format(table="cancelled_today")}, {_CANCELLED.format(table="cancelled_before")},
-lists AS ({{lists}}),
+lists AS (SELECT * FROM ({{lists}}) WHERE {IS_SAMPLED}),
 wanted AS (
   {_ACTED.format(cancelled="cancelled_today", first="day", last="day")} AND user_id IN (SELECT user_id FROM lists)
 ), seen AS (
@@ -63,7 +63,7 @@ def measure_yesterdays_lists(lake: Lake, settings: Settings, day: date) -> list[
     hit_rate, hit_rate_alone  for each source of candidates, in the slice sources: of all items that users acted on, the
                    share that was in the list and that the source had found; and that no other source had found
     """
-    text = f"SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before AND {IS_SAMPLED}"
+    text = "SELECT user_id, item_id, rank FROM gold.recommendations WHERE day = :before"
     ranks = load_ranks(lake, settings, day, text, settings.recommend.exclude_seen)
     if not ranks.num_rows:
         return []
@@ -104,11 +104,12 @@ def load_ranks(
 ) -> pa.Table:
     """The ranks of the items that users acted on: in their list of the day before, and among the popular items.
 
-    lists         SQL that selects `user_id, item_id, rank` from a table of lists, of the day `:before` and of users who
-                  are in the sample (IS_SAMPLED); it may have further parameters
+    lists         SQL that selects `user_id, item_id, rank` from a table of lists, of the day `:before`; it may have
+                  further parameters
     views         further tables that `lists` names
     exclude_seen  whether the lists leave out what users acted on before
-    returns       rows `user_id, item_id, live, popular`, for each user in the lists and each item that counts
+    returns       rows `user_id, item_id, live, popular`, for each user of the sample in the lists and each item that
+                  counts
     """
     beginning, before = date(1970, 1, 1), day - timedelta(days=1)
     return lake.query(

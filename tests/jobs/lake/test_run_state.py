@@ -120,5 +120,19 @@ def test_what_is_live_is_always_read_at_its_newest_version(lake: Lake) -> None:
     task = start(lake, "promote", "daily")
     row = {"release": 1, "kind": "promote", "model_version": "m", "model_uri": "u", "codebook_version": "c"}
     row |= {"encoder_version": "e", "tables": [], "reason": "r", "run_id": "x", "day": DAY}
+    assert task.arrow("gold.releases").num_rows == 0
     lake.append("gold.releases", pa.Table.from_pylist([row], contracts()["gold.releases"].arrow))
     assert task.arrow("gold.releases").num_rows == 1
+
+
+def test_a_table_stays_open_until_it_is_read_at_another_version(lake: Lake) -> None:
+    lake.replace(EVENTS, events("e1"))
+    task = start(lake, "judge", None)
+    by_hand = Lake(lake.root)
+    pinned, newest = task.delta(EVENTS), by_hand.delta(EVENTS)
+    assert (task.delta(EVENTS), by_hand.delta(EVENTS)) == (pinned, newest)
+    lake.replace(EVENTS, events("e2"))
+    assert task.delta(EVENTS) is pinned
+    assert by_hand.delta(EVENTS).version() == newest.version() + 1
+    by_hand.delete(EVENTS, "event_id", pa.array(["e2"]))
+    assert (read(by_hand), read(task)) == ([], ["e1"])

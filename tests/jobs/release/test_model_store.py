@@ -15,6 +15,7 @@ from jobs.release.model_store import ModelCard, load_card, load_model, save_mode
 from jobs.settings.tree import load_settings
 from models.ranker import Design, Ranker
 
+ITEM = pa.array(["i"])
 CARD = ModelCard.from_settings(load_settings(), "m", "e", "b", "2026-11-20")
 
 
@@ -38,6 +39,15 @@ def test_a_card_restores_the_settings_that_a_model_was_trained_with() -> None:
     r = today.ranker.model_copy(update={"gsu_dim": 8, "max_history": 3})
     trained = today.model_copy(update={"logs": logs, "ranker": r})
     assert ModelCard.from_settings(trained, "m", "e", "b", "2026-11-20").apply_to(today) == trained != today
+
+
+def test_a_card_from_before_there_were_samples_of_users_means_all_users(lake: Lake) -> None:
+    uri = save_model(lake, "challenger", Ranker(design=Design("latest"), n_items=1, tasks=("click",)), CARD, ITEM)
+    file = Path(lake.root) / uri / "card.json"
+    values = json.loads(file.read_text())
+    assert values.pop("user_share") == 1.0
+    file.write_text(json.dumps(values))
+    assert load_card(lake, uri) == CARD
 
 
 def test_the_error_names_a_ranker_of_another_version(lake: Lake) -> None:
