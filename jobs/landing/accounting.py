@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from jobs.lake import Lake, UserError
-from jobs.lake.contracts import ROOT
 from jobs.lake.metrics import TABLE as METRICS
 from jobs.lake.metrics import metric_rows
 from jobs.landing.fields import IGNORED
@@ -16,6 +15,7 @@ from jobs.landing.files import KINDS
 from jobs.landing.folder import LandingFolder
 from jobs.landing.hints import explain_reason
 from jobs.landing.settings import Landing
+from jobs.landing.silver import has_few_lines
 from jobs.landing.toml import FILE_NAME as LANDING_TOML
 
 FATES = ("rows_in", "rows_out", "rows_rejected", "rows_duplicate", "rows_conflicting")
@@ -127,8 +127,12 @@ def _count_repeated_events(lake: Lake, due_days: list[date], event_days: list[da
     """Duplicate and conflicting lines, from bronze.raw_events alone, so that it is a check on silver.events."""
     if not event_days:
         return 0, 0
-    text = (ROOT / "transforms" / "event_fates.sql").read_text()
-    row = lake.query(text, due_days=due_days, days=event_days).to_pylist()[0]
+    days = {"due_days": due_days, "days": event_days}
+    if has_few_lines(lake, event_days):
+        answer = lake.query_transform("event_fates", {}, **days)
+    else:
+        answer = lake.transform("event_fates", **days).toArrow()
+    row = answer.to_pylist()[0]
     return int(row["rows_duplicate"]), int(row["rows_conflicting"])
 
 

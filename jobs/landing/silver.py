@@ -11,10 +11,14 @@ def stage_events(lake: Lake, staging: Staging, days: list[date]) -> None:
     """Stage days of silver.events again, from all good lines of these days in bronze.raw_events."""
     if not days:
         return
-    of_days = {"days": days, "first_day": min(days)}
-    lines = "SELECT count(*) AS n FROM bronze.raw_events WHERE event_day IN :days AND day >= :first_day"
-    in_process = lake.query(lines, **of_days)["n"][0].as_py() < SPARK_FROM_ROWS
-    staging.replace("silver.events", lake.compute("clean_events", in_process, **of_days), day=days)
+    rows = lake.compute("clean_events", has_few_lines(lake, days), days=days, first_day=min(days))
+    staging.replace("silver.events", rows, day=days)
+
+
+def has_few_lines(lake: Lake, days: list[date]) -> bool:
+    """Whether this process, and not Spark, reads all lines of events of these days."""
+    text = "SELECT count(*) AS n FROM bronze.raw_events WHERE event_day IN :days AND day >= :first_day"
+    return bool(lake.query(text, days=days, first_day=min(days))["n"][0].as_py() < SPARK_FROM_ROWS)
 
 
 def stage_items(lake: Lake, staging: Staging, days: list[date], last_day: date) -> None:
