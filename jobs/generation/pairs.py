@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from jobs.generation.behaviour import Behaviour
 from jobs.lake import Lake
+from jobs.lake.arrow import large_parts
 from jobs.lake.contracts import contracts
 from jobs.landing.accounting import load_touched_days
 from jobs.ranking.items import ItemIndex
@@ -19,7 +20,7 @@ TABLE = "gold.item_graph"
 UNIT = math.lcm(*range(1, WINDOW + 1))
 _SUM = f"""
 SELECT item_a, item_b, sum(CAST(round(weight * {UNIT}) AS BIGINT))::DOUBLE / {UNIT} AS weight
-FROM gold.item_graph WHERE day > :after AND day <= :day GROUP BY item_a, item_b ORDER BY item_a, item_b
+FROM gold.item_graph WHERE day > :after AND day <= :day GROUP BY item_a, item_b
 """
 
 
@@ -58,8 +59,10 @@ def load_graph(lake: Lake, items: ItemIndex, day: date, graph_days: int) -> Item
 
     Items that corrected logs do not name any more are left out.
     """
-    rows = lake.query(_SUM, day=day, after=day - timedelta(days=graph_days))
-    before, after = items.index_of(rows["item_a"]), items.index_of(rows["item_b"])
-    is_known = (before >= 0) & (after >= 0)
-    weight = rows["weight"].to_numpy()[is_known]
-    return ItemGraph.from_pairs(before[is_known], after[is_known], weight, n_items=len(items.ids))
+    parts = [(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0))]
+    for rows in large_parts(lake.stream(_SUM, day=day, after=day - timedelta(days=graph_days)), len(items.ids)):
+        before, after = (items.index_of(rows[name]).astype(np.int32) for name in ("item_a", "item_b"))
+        is_known = (before >= 0) & (after >= 0)
+        parts.append((before[is_known], after[is_known], rows["weight"].to_numpy()[is_known]))
+    before, after, weight = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return ItemGraph.from_pairs(before, after, weight, n_items=len(items.ids))

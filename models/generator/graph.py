@@ -15,6 +15,7 @@ from scipy import sparse
 from models.generator.pair_counts import Matrix, count_pairs
 from models.generator.seen import seen_items
 from models.ranker.histories import Histories, Int64s, Ints
+from models.ranker.sorting import split_into_ranges
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -56,11 +57,12 @@ class ItemGraph:
         """
         if vectors is not None and vectors.shape[0] != n_items:
             raise ValueError(f"there are {vectors.shape[0]} vectors of {n_items} items")
-        forward = sparse.csr_matrix((weight, (before, after)), (n_items, n_items))
-        steps = forward + BACKWARDS * forward.T
-        scale_rows = sparse.diags(_negative_power(steps.sum(axis=1), ROW_POWER))
-        scale_columns = sparse.diags(_negative_power(steps.sum(axis=0), COLUMN_POWER))
-        return cls(_keep_strongest((scale_rows @ steps @ scale_columns).tocsr(), STRONGEST), vectors)
+        steps = sparse.csr_matrix((weight, (before, after)), (n_items, n_items))
+        steps = steps + BACKWARDS * steps.T
+        steps.sort_indices()
+        scale_rows = _negative_power(steps.sum(axis=1), ROW_POWER)
+        scale_columns = _negative_power(steps.sum(axis=0), COLUMN_POWER)
+        return cls(_keep_strongest(steps, scale_rows, scale_columns), vectors)
 
     @classmethod
     def from_histories(
@@ -155,15 +157,20 @@ class ItemGraph:
         return reached.toarray() + CONTENT * (likeness.toarray() if sparse.issparse(likeness) else likeness)
 
 
-def _keep_strongest(steps: Matrix, count: int) -> Matrix:
-    """The `count` highest values of each row, as float32; ties go to the smaller column."""
-    steps.sort_indices()
-    lengths = np.diff(steps.indptr)
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    order = np.lexsort((-steps.data, rows))
-    kept = np.sort(order[np.arange(len(order)) - np.repeat(steps.indptr[:-1], lengths) < count])
-    values = steps.data[kept].astype(np.float32)
-    return sparse.csr_matrix((values, (rows[kept], steps.indices[kept])), steps.shape)
+def _keep_strongest(steps: Matrix, scale_rows: NDArray[np.float64], scale_columns: NDArray[np.float64]) -> Matrix:
+    """The STRONGEST highest values of each row when they are scaled, as float32; ties go to the smaller column.
+
+    steps  CSR with sorted columns
+    """
+    kept = [(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))]
+    for rows, places in split_into_ranges(steps.indptr):
+        columns = steps.indices[places]
+        values = scale_rows[rows] * steps.data[places] * scale_columns[columns]
+        order = np.lexsort((-values, rows))
+        order = np.sort(order[np.arange(len(rows)) - np.searchsorted(rows, rows) < STRONGEST])
+        kept.append((rows[order], columns[order], values[order].astype(np.float32)))
+    rows, columns, values = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    return sparse.csr_matrix((values, (rows, columns)), steps.shape)
 
 
 def _negative_power(sums: Any, power: float) -> NDArray[np.float64]:
