@@ -10,6 +10,7 @@ from rich.table import Table
 
 Row = dict[str, Any]
 MODELS = ("champion", "challenger")
+LISTS = {"live": "lists", "popular": "popular items"}  # of the day before
 
 
 def print_summary(rows: list[Row], console: Console) -> None:
@@ -43,6 +44,8 @@ def results_table(rows: list[Row]) -> Table:
         for model in MODELS:
             values = (_format_number((row[model] or {}).get(metric), ".4f") for row in rows)
             table.add_row(f"{metric.upper()} of {model}", *values)
+    for key, name in LISTS.items():
+        table.add_row(f"hit rate at 10, {name}", *(_format_number(row["hit_rates"][key], ".2%") for row in rows))
     table.add_row("promoted", *map(_describe_decision, rows))
     if any(row["generator_live"] is not None for row in rows):
         table.add_row("generator live", *({True: "yes", False: "no", None: "-"}[row["generator_live"]] for row in rows))

@@ -67,8 +67,7 @@ def _measure(lake: Lake, settings: Settings, day: date) -> JobResult:
     rows += metric_rows("challenger", "all", {"missed_by_id_search": missed}, version=version)
     for name, model in scored.items():
         if name != "challenger":
-            scores = challenger.scores[:, 0], model.scores[:, 0]
-            rows += measure_difference(*scores, name, dataset.test, settings)
+            rows += measure_difference(challenger, model, name, dataset.test, settings)
     replace_metrics(lake, "evaluate", day, rows + measure_yesterdays_lists(lake, settings, day))
     auc = {row["model"]: row["value"] for row in rows if row["slice"] == "all" and row["metric"] == "auc"}
     return JobResult(len(dataset.test), len(dataset.test), notes={"auc": auc, "model_version": version})

@@ -1,5 +1,6 @@
 """Measures models on a day's test rows: scores, slices, metrics with intervals, differences between models."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any, NamedTuple
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 
 from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows
+from jobs.ranking.as_served import limit_to_served
 from jobs.ranking.dataset import Dataset, Rows, apply_settings
 from jobs.ranking.items import load_item_features
 from jobs.ranking.model_inputs import build_model_inputs, build_search, search_vectors, select_histories
 from jobs.release.model_store import load_card, load_model
+from jobs.release.settings import SLICE_OF, EvaluationProtocol
 from jobs.settings.tree import Settings
 from models import bootstrap, metrics
 from models.ranker.histories import Ints
@@ -33,18 +36,23 @@ Floats = NDArray[np.floating]
 
 
 class Slice(NamedTuple):
-    """Which rows [rows] are measured, and by the label of which task."""
+    """Which rows [rows] are measured, by the label of which task, and what the model knew."""
 
     is_inside: NDArray[np.bool_]
     task: int
+    protocol: EvaluationProtocol = "up_to_the_moment"
 
 
 class ScoredModel(NamedTuple):
-    """A model with its scores [rows, tasks of the day]."""
+    """A model with its scores [rows, tasks of the day] by what it knew of the rows.
+
+    up_to_the_moment  all that happened before each row
+    as_served         nothing of the day itself, as the lists that users get
+    """
 
     model: Ranker
     version: str
-    scores: Floats
+    scores: Mapping[EvaluationProtocol, Floats]
 
 
 def find_trained_version(lake: Lake, settings: Settings, day: date) -> str | None:
@@ -75,7 +83,12 @@ def score_model(
     if model_settings != settings:
         dataset = apply_settings(lake, model_settings, dataset, day)
     model = load_model(lake, uri, dataset.items)
-    return ScoredModel(model, card.model_version, score_test_rows(dataset, model_settings, model))
+    datasets: dict[EvaluationProtocol, Dataset] = {
+        "up_to_the_moment": dataset,
+        "as_served": limit_to_served(dataset, day),
+    }
+    scores = {protocol: score_test_rows(known, model_settings, model) for protocol, known in datasets.items()}
+    return ScoredModel(model, card.model_version, scores)
 
 
 def score_test_rows(dataset: Dataset, settings: Settings, model: Ranker) -> Floats:
@@ -117,7 +130,10 @@ def share_missed_by_id_search(dataset: Dataset, settings: Settings, challenger: 
 
 
 def build_slices(dataset: Dataset, challenger: Ranker) -> dict[str, Slice]:
-    """Slices of the test rows by name: the main task overall and in parts, and the other tasks overall."""
+    """Slices of the test rows by name: the main task overall and in parts, and the other tasks overall.
+
+    The models know what happened up to the moment of each row, but for the slice `as_served`.
+    """
     rows = dataset.test
     is_cold = ~challenger.known.cpu().numpy()[rows.target]
     parts = {"all": np.ones(len(rows), bool), "cold_items": is_cold, "known_items": ~is_cold}
@@ -126,7 +142,7 @@ def build_slices(dataset: Dataset, challenger: Ranker) -> dict[str, Slice]:
     parts |= {f"popularity_{number + 1}": decile == number for number in range(10)}
     slices = {name: Slice(is_inside, 0) for name, is_inside in parts.items()}
     other_tasks = {task: Slice(parts["all"], column) for column, task in enumerate(dataset.tasks) if column}
-    return slices | other_tasks
+    return slices | {SLICE_OF["as_served"]: Slice(parts["all"], 0, "as_served")} | other_tasks
 
 
 def popularity_deciles(target: Ints, counts: Ints) -> Ints:
@@ -149,10 +165,11 @@ def measure_model(
 ) -> list[dict[str, Any]]:
     """Rows for gold.metrics: all metrics of a model in all slices whose task it has."""
     rows, measured = dataset.test, list[dict[str, Any]]()
-    for slice_name, (is_inside, task) in slices.items():
+    for slice_name, (is_inside, task, protocol) in slices.items():
         if task and dataset.tasks[task] not in scored.model.tasks:
             continue
-        labels, scores, user = rows.labels[is_inside, task], scored.scores[is_inside, task], rows.user[is_inside]
+        labels, user = rows.labels[is_inside, task], rows.user[is_inside]
+        scores = scored.scores[protocol][is_inside, task]
         results = bootstrap.measure(METRICS, labels, scores, user, seed=0, rounds=settings.gate.bootstrap_rounds)
         known = int(np.isfinite(labels).sum())
         measured += _metric_rows(name, slice_name, results, rows=known, version=scored.version)
@@ -160,15 +177,18 @@ def measure_model(
 
 
 def measure_difference(
-    challenger: Floats, other: Floats, other_name: str, rows: Rows, settings: Settings
+    challenger: ScoredModel, other: ScoredModel, other_name: str, rows: Rows, settings: Settings
 ) -> list[dict[str, Any]]:
-    """Rows for gold.metrics: AUC and GAUC of the challenger minus those of another model, by scores [rows]."""
-    labels, compared = rows.labels[:, 0], {metric: METRICS[metric] for metric in ("auc", "gauc")}
-    results = bootstrap.measure_difference(
-        compared, labels, challenger, other, rows.user, seed=0, rounds=settings.gate.bootstrap_rounds
-    )
-    known = int(np.isfinite(labels).sum())
-    return _metric_rows(f"challenger_minus_{other_name}", "all", results, rows=known)
+    """Rows for gold.metrics: the challenger's AUC, GAUC and log loss minus another model's, by each protocol."""
+    labels, compared = rows.labels[:, 0], {metric: METRICS[metric] for metric in ("auc", "gauc", "log_loss")}
+    known, measured = int(np.isfinite(labels).sum()), list[dict[str, Any]]()
+    for protocol, slice_name in SLICE_OF.items():
+        scores = challenger.scores[protocol][:, 0], other.scores[protocol][:, 0]
+        results = bootstrap.measure_difference(
+            compared, labels, *scores, rows.user, seed=0, rounds=settings.gate.bootstrap_rounds
+        )
+        measured += _metric_rows(f"challenger_minus_{other_name}", slice_name, results, rows=known)
+    return measured
 
 
 def _metric_rows(

@@ -7,9 +7,10 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from jobs.lake import Lake
+from jobs.release.evidence import find_worse_probabilities, pool_days
 from jobs.release.model_store import load_card, why_unreadable
 from jobs.release.releases import live_release
-from jobs.release.settings import Gate
+from jobs.release.settings import SLICE_OF, Gate
 from jobs.settings.tree import Settings
 
 CODEBOOK = ("quantize", "codebook", "all")
@@ -66,8 +67,8 @@ def decide(lake: Lake, settings: Settings, day: date, tables: dict[str, int] | N
     }
     champion_release = int(champion["release"]) if champion else None
     keep = Decision("keep" if champion else "none", uri, "", champion_release, tables or {})
-    metric = settings.gate.metric
-    challenger = measured.get(("evaluate", "challenger", "all", metric))
+    metric, rows = settings.gate.metric, SLICE_OF[settings.gate.protocol]
+    challenger = measured.get(("evaluate", "challenger", rows, metric))
     if challenger is None:
         return replace(keep, reason="nothing was trained for this day, so no model changes")
     promote = replace(keep, kind="promote", uri=f"models/{challenger['version']}/challenger")
@@ -76,28 +77,34 @@ def decide(lake: Lake, settings: Settings, day: date, tables: dict[str, int] | N
         return replace(keep, reason=reason)
     if champion is None:
         return _decide_alone(challenger, metric, keep, replace(promote, reason="the first model"))
-    champion_row = measured.get(("evaluate", "champion", "all", metric))
-    difference = measured.get(("evaluate", "challenger_minus_champion", "all", metric))
-    if champion_row is None or difference is None or champion_row["version"] != champion["model_version"]:
+    champion_row = measured.get(("evaluate", "champion", rows, metric))
+    if champion_row is None or champion_row["version"] != champion["model_version"]:
         if unreadable := why_unreadable(lake, str(uri)):
             reason = f"the first model after a champion that cannot be read ({unreadable})"
             return _decide_alone(challenger, metric, keep, replace(promote, reason=reason))
         reason = f"the challenger was not compared with the live model, {champion['model_version']}"
         return replace(keep, reason=f"{reason}: run evaluate of this day again")
-    reason = _describe_difference(metric, challenger, champion_row, difference)
-    if difference["value"] > -settings.gate.max_drop:
-        return replace(promote, reason=reason)
-    return replace(keep, reason=f"not better: {reason}")
+    return _compare(lake, settings.gate, day, measured, keep, promote)
 
 
-def _describe_difference(
-    metric: str, challenger: dict[str, Any], champion: dict[str, Any], difference: dict[str, Any]
-) -> str:
-    values = f"{metric.upper()} {challenger['value']:.4f} against the champion's {champion['value']:.4f}"
-    interval = ""
-    if difference["ci_low"] is not None:  # None if the metric is undefined in some draw of users
-        interval = f", 95 % interval {difference['ci_low']:+.4f} to {difference['ci_high']:+.4f}"
-    return f"{values} (difference {difference['value']:+.4f}{interval})"
+def _compare(lake: Lake, gate: Gate, day: date, measured: Measured, keep: Decision, promote: Decision) -> Decision:
+    """The decision about a challenger that was compared with the champion."""
+    slice_ = SLICE_OF[gate.protocol]
+    challenger, champion, differences = (
+        {key[3]: row for key, row in measured.items() if key[:3] == ("evaluate", model, slice_)}
+        for model in ("challenger", "champion", "challenger_minus_champion")
+    )
+    values = f"{gate.metric.upper()} {challenger[gate.metric]['value']:.4f} against the champion's"
+    values = f"{values} {champion[gate.metric]['value']:.4f}"
+    difference = pool_days(lake, gate, str(champion[gate.metric]["version"]), day)
+    if difference is None:
+        return replace(keep, reason=f"{values}: the difference has no interval, so both may be the same model")
+    reason = f"{values} (difference {difference})"
+    if difference.low <= -gate.max_drop:
+        return replace(keep, reason=f"it may be worse by more than gate.max_drop, {gate.max_drop}: {reason}")
+    if objection := find_worse_probabilities(challenger, champion, differences, gate):
+        return replace(keep, reason=f"{objection}; {reason}")
+    return replace(promote, reason=reason)
 
 
 def _decide_alone(challenger: dict[str, Any], metric: str, keep: Decision, promote: Decision) -> Decision:

@@ -6,14 +6,24 @@ from pydantic import Field
 
 from jobs.settings.types import Count, Section, Share
 
+EvaluationProtocol = Literal["as_served", "up_to_the_moment"]  # what a model may know of the test rows
+SLICE_OF: dict[EvaluationProtocol, str] = {"as_served": "as_served", "up_to_the_moment": "all"}  # in gold.metrics
+
 
 class Gate(Section):
     """When the challenger may go live."""
 
     # The metric by which challenger and champion are compared on the day's test rows.
     metric: Literal["auc", "gauc"] = "auc"
-    # The challenger goes live if its metric is above the champion's metric minus this number. 0: it must be better.
-    max_drop: float = Field(default=0.0, ge=0)
+    # What both know of these rows. as_served: what happened until the end of the day before, when their lists are made.
+    # up_to_the_moment: also what happened on the day before the row.
+    protocol: EvaluationProtocol = "as_served"
+    # The challenger goes live if it is surely not worse by more than this number: the 95 % interval of the metric's
+    # difference lies above its negative. The days since the champion went live count together. Nor may the log loss
+    # surely be higher by more than this number.
+    max_drop: float = Field(default=0.005, ge=0)
+    # Largest share by which the mean prediction may differ from the mean label, unless the champion's differs more.
+    max_miscalibration: float = Field(default=0.05, gt=0)
     # Largest share of items that may share their semantic ID with another item.
     max_collision_rate: Share = 0.9
     # Largest share of items that may have the most frequent semantic ID.

@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Any
 
+from jobs.release.settings import SLICE_OF
 from jobs.reporting.metrics import Metrics, Row
 from jobs.reporting.plots import Series, day_labels, plot_lines
 
@@ -10,12 +11,14 @@ MODELS = {"champion": "champion", "challenger": "challenger", "din": "DIN"}
 TRAINED = ("challenger", "din")
 METRICS = ("auc", "uauc", "gauc", "log_loss", "calibration")
 SLICES = {
-    "all": "all rows", "known_items": "known items", "cold_items": "cold items", "history_0": "no history",
+    "as_served": "all rows, as served", "all": "all rows",
+    "known_items": "known items", "cold_items": "cold items", "history_0": "no history",
     "history_1_9": "1 to 9 past events", "history_10_99": "10 to 99 past events",
     "history_100_up": "100+ past events", "popularity_1": "rarest items",
     "popularity_10": "most frequent items",
     "click": "clicks", "purchase": "purchases", "like": "likes",
 }  # fmt: skip
+AS_SERVED = SLICE_OF["as_served"]
 LISTS = {"live": "lists of the day before", "popular": "most popular items"}
 SOURCES = {
     "pairs": "judged pairs", "neighbours": "neighbours", "graph": "item graph", "generator": "trained generator",
@@ -25,11 +28,11 @@ LIST_METRICS = ("hit_rate_at_10", "hit_rate_at_20", "ndcg_at_10", "ndcg_at_20")
 
 
 def auc_by_day(metrics: Metrics, best_auc: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """A plot and rows of the models' AUC, beside the best possible AUC of each day where it is known."""
+    """A plot and rows of the models' AUC as served, beside the best possible AUC of each day where it is known."""
     rows: list[Row] = [
         {"day": day}
         | {key: best_auc.get(str(day), {}).get(key) for key in ("best_auc", "best_auc_without_position")}
-        | {model: metrics.row(day, "evaluate", model, "all", "auc") for model in MODELS}
+        | {model: metrics.row(day, "evaluate", model, AS_SERVED, "auc") for model in MODELS}
         for day in metrics.days
     ]
     rows = [row for row in rows if any(row[model] for model in MODELS)]
@@ -42,7 +45,7 @@ def auc_by_day(metrics: Metrics, best_auc: dict[str, dict[str, float]]) -> dict[
         for colour, (model, name) in enumerate(MODELS.items())
     ]
     series.append(Series("best possible", [row["best_auc"] for row in rows], colour=3, dashed=True))
-    return {"rows": rows, "plot": plot_lines("AUC of the models, day by day", day_labels(rows), series, 3.0)}
+    return {"rows": rows, "plot": plot_lines("AUC of the models as served, day by day", day_labels(rows), series, 3.0)}
 
 
 def training_curves(metrics: Metrics, day: date) -> dict[str, Any]:

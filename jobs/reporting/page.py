@@ -18,6 +18,7 @@ from jobs.reporting.headline import build_headline
 from jobs.reporting.judged_pairs import load_judged_pairs
 from jobs.reporting.metrics import Metrics, Row
 from jobs.reporting.model_sections import (
+    AS_SERVED,
     LIST_METRICS,
     LISTS,
     METRICS,
@@ -94,7 +95,7 @@ def build_report(
 def _key_numbers(metrics: Metrics, day: date, seconds: float) -> list[tuple[str, str, float | None, str]]:
     """For each number: a term that the page explains (may be empty), its label, value and format."""
     conflicting = metrics.value(day, "ingest", "rows", "events", "rows_conflicting")
-    difference = metrics.value(day, "evaluate", "challenger_minus_champion", "all", "auc")
+    difference = metrics.value(day, "evaluate", "challenger_minus_champion", AS_SERVED, "auc")
     return [
         ("", "events read", metrics.value(day, "ingest", "rows", "events", "rows_in"), "whole"),
         ("", "duplicate events", metrics.value(day, "ingest", "rows", "events", "rows_duplicate"), "whole"),
@@ -103,7 +104,7 @@ def _key_numbers(metrics: Metrics, day: date, seconds: float) -> list[tuple[str,
         ("embedded", "items embedded", metrics.value(day, "embed", "encoder", "all", "items_embedded"), "whole"),
         ("collision rate", "collision rate", metrics.codebook_value(day, "collision_rate"), "percent"),
         *(
-            (name, f"AUC of {name}", metrics.value(day, "evaluate", model, "all", "auc"), "four_decimals")
+            (name, f"AUC of {name}", metrics.value(day, "evaluate", model, AS_SERVED, "auc"), "four_decimals")
             for model, name in MODELS.items()
         ),
         ("AUC", "AUC, challenger minus champion", difference, "signed"),

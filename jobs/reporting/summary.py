@@ -14,11 +14,13 @@ from typing import Any
 from jobs.lake import Lake, UserError
 from jobs.lake.lake import lake_root
 from jobs.release.releases import live_release
+from jobs.release.settings import SLICE_OF
 from jobs.reporting.metrics import Metrics, load_metrics
 from jobs.reporting.publishing import find_report
 from jobs.reporting.queries import load_last_runs, load_release_of_day
 
-SUMMARY_METRICS = ("auc", "uauc", "gauc")
+SUMMARY_METRICS = ("auc", "uauc", "gauc")  # as served
+LISTS = ("live", "popular")
 
 
 def summarize(lake: Lake, days: list[date]) -> list[dict[str, Any]]:
@@ -37,6 +39,7 @@ def _summarize_day(lake: Lake, day: date) -> dict[str, Any]:
         "items_embedded": _to_int(metrics.value(day, "embed", "encoder", "all", "items_embedded")),
         "collision_rate": metrics.codebook_value(day, "collision_rate"),
         **{model: _model_metrics(metrics, day, model) for model in ("champion", "challenger", "din")},
+        "hit_rates": {name: metrics.value(day, "evaluate", name, "all", "hit_rate_at_10") for name in LISTS},
         "promoted": bool(release and release["kind"] == "promote"),
         "generator_live": _to_bool(metrics.value(day, "generate", "generator", "all", "live")),
         "rolled_back_by": _find_rollback(lake, day),
@@ -49,7 +52,9 @@ def _summarize_day(lake: Lake, day: date) -> dict[str, Any]:
 
 def _model_metrics(metrics: Metrics, day: date, model: str) -> dict[str, float | None] | None:
     """The metrics of a model, None if it was not evaluated."""
-    values = {metric: metrics.value(day, "evaluate", model, "all", metric) for metric in SUMMARY_METRICS}
+    values = {
+        metric: metrics.value(day, "evaluate", model, SLICE_OF["as_served"], metric) for metric in SUMMARY_METRICS
+    }
     return values if any(value is not None for value in values.values()) else None
 
 

@@ -4,6 +4,8 @@ TERMS = {
     "champion": "The model that was live before this run.",
     "challenger": "The model that this run trained. It goes live if it passes the gate.",
     "DIN": "Deep Interest Network, a well-known simpler model. It is trained every day for comparison.",
+    "as served": "The models know of users and items what happened until the end of the day before: then the lists of"
+    " this day were made.",
     "AUC": "How often the model scores a row with a click (or other label) above a row without. 0.5 is guessing.",
     "UAUC": "The AUC within the rows of each user, averaged over the users.",
     "GAUC": "Like UAUC, but a user with more rows counts more.",

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def test_the_reason_of_a_day_is_shown_without_control_characters() -> None:
         "generator_live": None,
     }
     counts = ("rows_in", "rows_rejected", "rows_duplicate", "rows_conflicting", "items_embedded", "collision_rate")
-    row |= dict.fromkeys(counts, 0)
+    row |= dict.fromkeys(counts, 0) | {"hit_rates": {"live": 0.1, "popular": None}}
     row |= {"reason": ESCAPES, "rolled_back_by": None, "report": f"/lake/{ESCAPES}"}
     output = io.StringIO()
     print_summary([row], Console(file=output, width=200))
@@ -47,7 +48,8 @@ def test_the_reason_of_a_day_is_shown_without_control_characters() -> None:
     assert "generator live" not in output.getvalue()
     print_summary([row | {"rows_conflicting": 2, "generator_live": False}], Console(file=output, width=200))
     assert "rows conflicting" in output.getvalue()
-    assert "generator live                      no\n" in output.getvalue()
+    assert re.search(r"generator live +no\n", output.getvalue())
+    assert re.search(r"hit rate at 10, lists +10\.00%\n", output.getvalue())
 
 
 def test_the_error_of_a_job_is_shown_without_control_characters(

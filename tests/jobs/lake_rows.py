@@ -92,7 +92,7 @@ def put_metrics(lake: Lake, day: date, champion: bool = True, seed: int = 0) -> 
 def _evaluation_rows(rng: np.random.Generator, champion: bool) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for model in ("challenger", "din", *(["champion"] if champion else [])):
-        for slice_ in ("all", "cold_items", "known_items", "history_0", "history_1_9", "history_10_99"):
+        for slice_ in ("all", "as_served", "cold_items", "known_items", "history_0", "history_1_9", "history_10_99"):
             auc = float("nan") if slice_ == "history_0" else 0.68 + 0.03 * rng.random()
             values = {"auc": auc, "uauc": auc - 0.02, "gauc": auc - 0.01, "log_loss": 0.41}
             values["calibration"] = 1.02
@@ -100,7 +100,8 @@ def _evaluation_rows(rng: np.random.Generator, champion: bool) -> list[dict[str,
             rows += metric_rows(model, slice_, values, intervals=intervals, rows=5000, version=f"{model}-1")
     if champion:
         intervals = {"auc": (0.001, 0.007)}
-        rows += metric_rows("challenger_minus_champion", "all", {"auc": 0.004}, intervals=intervals)
+        for slice_ in ("all", "as_served"):
+            rows += metric_rows("challenger_minus_champion", slice_, {"auc": 0.004}, intervals=intervals)
     return rows
 
 

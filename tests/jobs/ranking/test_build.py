@@ -145,10 +145,10 @@ def test_a_champion_is_measured_with_the_vectors_of_its_own_encoder(ran: Chain) 
     data = load_dataset(lake, settings, items, LAST)
     uri = f"models/{find_trained_version(lake, settings, LAST)}/challenger"
     score = partial(score_model, lake, settings, LAST)
-    expected = score(data, book["encoder_version"], uri).scores
+    expected = score(data, book["encoder_version"], uri).scores["as_served"]
     flipped = replace(data, items=replace(items, vectors=items.vectors.flip(0)))  # vectors of another encoder
-    assert not np.array_equal(score(flipped, book["encoder_version"], uri).scores, expected)
-    np.testing.assert_array_equal(score(flipped, "another", uri).scores, expected)
+    assert not np.array_equal(score(flipped, book["encoder_version"], uri).scores["as_served"], expected)
+    np.testing.assert_array_equal(score(flipped, "another", uri).scores["as_served"], expected)
 
 
 def test_a_model_is_measured_and_served_with_the_settings_that_it_was_trained_with(ran: Chain) -> None:
@@ -161,8 +161,8 @@ def test_a_model_is_measured_and_served_with_the_settings_that_it_was_trained_wi
         load_dataset(lake, chosen, load_item_features(lake, chosen, **book), LAST) for chosen in (today, settings)
     )
     model, _, scores = score_model(lake, today, LAST, data_today, book["encoder_version"], uri)
-    np.testing.assert_array_equal(scores, score_test_rows(data_trained, settings, model))
-    assert not np.array_equal(scores, score_test_rows(data_today, today, model))
+    np.testing.assert_array_equal(scores["up_to_the_moment"], score_test_rows(data_trained, settings, model))
+    assert not np.array_equal(scores["up_to_the_moment"], score_test_rows(data_today, today, model))
     pairs = data_trained.test.user[:50], data_trained.test.target[:50]
     served, expected = (Scorer.load(lake, chosen, LAST, uri).build_inputs(*pairs)[0] for chosen in (today, settings))
     np.testing.assert_array_equal(predict(model, served), predict(model, expected))

@@ -1,6 +1,7 @@
 """What evaluate measures, on a day small enough to count by hand."""
 
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from jobs.ranking.evaluation import (
     METRICS,
+    Floats,
     ScoredModel,
     build_slices,
     measure_difference,
@@ -63,16 +65,20 @@ def test_slices_are_by_length_of_history_and_by_whether_the_item_was_trained_on(
     slices = build_slices(data, model)
     inside = {name: np.flatnonzero(part.is_inside).tolist() for name, part in slices.items() if part.is_inside.any()}
     assert {name: rows for name, rows in inside.items() if not name.startswith("popularity")} == {
-        "all": [*range(9)], "purchase": [*range(9)], "cold_items": [3, 4, 5, 6, 7], "known_items": [0, 1, 2, 8],
+        "all": [*range(9)], "as_served": [*range(9)],
+        "purchase": [*range(9)], "cold_items": [3, 4, 5, 6, 7], "known_items": [0, 1, 2, 8],
         "history_0": [0, 1], "history_1_9": [2, 3], "history_10_99": [4, 5], "history_100_up": [6, 7, 8],
     }  # fmt: skip
     assert [name for name, part in slices.items() if part.task == 1] == ["purchase"]
     scores = np.stack([data.test.labels[:, 0], np.full(9, 0.5)], axis=1)
-    rows = measure_model("challenger", ScoredModel(model, "v", scores), data, slices, settings)
+    wrong = np.stack([1 - data.test.labels[:, 0], np.full(9, 0.5)], axis=1)
+    scored = ScoredModel(model, "v", {"up_to_the_moment": scores, "as_served": wrong})
+    rows = measure_model("challenger", scored, data, slices, settings)
     measured = {(row["slice"], row["metric"]): row for row in rows}
     assert {key[1] for key in measured} == set(METRICS)
     assert measured["cold_items", "auc"]["rows"] == 5
     assert measured["cold_items", "auc"]["value"] == measured["history_0", "auc"]["value"] == 1
+    assert (measured["all", "auc"]["value"], measured["as_served", "auc"]["value"]) == (1, 0)
     assert measured["purchase", "log_loss"]["value"] == pytest.approx(np.log(2))
     assert measured["purchase", "calibration"]["value"] == 0.5
     assert {key[0] for key, row in measured.items() if row["ci_low"] is not None} >= {"all", "purchase", "cold_items"}
@@ -103,9 +109,21 @@ def test_a_difference_is_above_zero_where_the_challenger_ranks_better(settings: 
     users, better = np.arange(40) % 8, np.linspace(0.1, 0.9, 40)
     labels = [[float(n > 19)] for n in range(40)]
     data = build_dataset(build_items(VECTORS), [[1]] * 8, [(user, 0) for user in users.tolist()], labels=labels)
+    model = build_ranker(data.items, Design("latest"))
+
+    def score(of_moment: Floats, as_served: Floats) -> ScoredModel:
+        scores = {"up_to_the_moment": of_moment[:, None], "as_served": as_served[:, None]}
+        return ScoredModel(model, "v", cast(Any, scores))
+
     for first, second, sign in ((better, better[::-1], 1), (better[::-1], better, -1), (better, better, 0)):
-        rows = measure_difference(first, second, "champion", data.test, settings)
-        assert {(r["model"], r["slice"], r["metric"], r["value"]) for r in rows} == {
-            ("challenger_minus_champion", "all", metric, sign) for metric in ("auc", "gauc")
+        challenger, champion = score(first, better), score(second, better)
+        rows = measure_difference(challenger, champion, "champion", data.test, settings)
+        served = [row for row in rows if row["slice"] == "as_served"]
+        assert {row["value"] for row in served} == {0}
+        loss = next(row["value"] for row in rows if (row["slice"], row["metric"]) == ("all", "log_loss"))
+        assert np.sign(loss) == -sign
+        rows = [row for row in rows if row["slice"] == "all" and row["metric"] != "log_loss"]
+        assert {(r["model"], r["metric"], r["value"]) for r in rows} == {
+            ("challenger_minus_champion", metric, sign) for metric in ("auc", "gauc")
         }
         assert all(r["ci_low"] == r["ci_high"] == sign and r["rows"] == 40 for r in rows)

@@ -66,6 +66,6 @@ def test_each_task_has_its_seconds_and_start_up_seconds(lake: Lake) -> None:
 
 
 def test_an_undefined_metric_is_null_in_the_json(lake: Lake) -> None:
-    replace_metrics(lake, "evaluate", DAY, metric_rows("din", "all", {"auc": float("nan"), "gauc": 0.5}))
+    replace_metrics(lake, "evaluate", DAY, metric_rows("din", "as_served", {"auc": float("nan"), "gauc": 0.5}))
     (row,) = json.loads(json.dumps(summarize(lake, [DAY]), allow_nan=False))
     assert row["din"] == {"auc": None, "uauc": None, "gauc": 0.5}
