@@ -1,7 +1,7 @@
-"""How a challenger compares with the champion: by the difference of a metric and its interval, and by probabilities."""
+"""Whether a challenger may go live in the champion's place: by what is known of their difference, not by chance."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from jobs.release.settings import SLICE_OF, Gate
 NORMAL_95 = 1.96  # half the width of a 95 % interval, in standard errors
 MOST_DAYS = 30  # that count together: what is older says little about today's recipe
 Row = Mapping[str, Any]  # of gold.metrics
+ByMetric = Mapping[str, Row]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class Difference:
 def pool_days(lake: Lake, gate: Gate, champion: str, day: date) -> Difference | None:
     """The gate's difference on the days since this champion went live. None if this day has no interval.
 
-    The challengers of several days are of one recipe, and each was measured on the rows of its own day. A day counts by
-    the inverse of its variance, as studies do in a meta-analysis with fixed effects.
+    The challengers of several days are of one recipe, and each was measured on the rows of its own day.
 
     champion  its model_version
     """
@@ -52,10 +52,14 @@ def pool_days(lake: Lake, gate: Gate, champion: str, day: date) -> Difference | 
     }
     # A challenger with the champion's own weights has an interval without a width: it says nothing of the recipe.
     measured = {of: row for of, row in compared.items() if row["ci_low"] is not None and row["ci_low"] < row["ci_high"]}
-    return _pool(list(measured.values())) if day in measured else None
+    return pool(list(measured.values())) if day in measured else None
 
 
-def _pool(rows: list[Row]) -> Difference:
+def pool(rows: Sequence[Row]) -> Difference:
+    """The difference over several days. A day counts by the inverse of its variance (fixed-effect meta-analysis).
+
+    rows  of gold.metrics, at least one, each with an interval that has a width
+    """
     if len(rows) == 1:
         return Difference(rows[0]["value"], rows[0]["ci_low"], rows[0]["ci_high"], 1)
     weights = [(2 * NORMAL_95 / (row["ci_high"] - row["ci_low"])) ** 2 for row in rows]
@@ -64,22 +68,25 @@ def _pool(rows: list[Row]) -> Difference:
     return Difference(value, value - half, value + half, len(rows))
 
 
-def find_worse_probabilities(
-    challenger: Mapping[str, Row], champion: Mapping[str, Row], differences: Mapping[str, Row], gate: Gate
-) -> str | None:
-    """Why the challenger's probabilities are too bad to go live, None if they are not. Rows of gold.metrics by metric.
+def find_lack(difference: Difference, challenger: ByMetric, champion: ByMetric, loss: Row, gate: Gate) -> str | None:
+    """Why a challenger does not go live in the champion's place, None if it does.
 
-    A challenger may be as badly calibrated as the champion: on a day on which all users click more, every model is.
+    challenger, champion  what was measured of them
+    loss                  the difference of their log losses
     """
-    loss = differences.get("log_loss")
-    if loss and loss["ci_low"] is not None and loss["ci_low"] > gate.max_drop:
+    if difference.low <= -gate.max_drop:
+        return f"it may be worse by more than gate.max_drop, {gate.max_drop}"
+    if loss["ci_low"] is not None and loss["ci_low"] > gate.max_drop:
         interval = f"95 % interval {loss['ci_low']:+.4f} to {loss['ci_high']:+.4f}, gate.max_drop is {gate.max_drop}"
         return f"the log loss is higher than the champion's by {loss['value']:.4f} ({interval})"
-    ours, theirs = (rows["calibration"]["value"] if "calibration" in rows else None for rows in (challenger, champion))
-    if not ours or not theirs:
+    return _find_miscalibration(challenger["calibration"]["value"], champion["calibration"]["value"], gate)
+
+
+def _find_miscalibration(ours: float | None, theirs: float | None, gate: Gate) -> str | None:
+    """A challenger may be as far off as the champion: on a day on which all users click more, every model is."""
+    if not ours or not theirs:  # no row has a label of 1, or a model says 0 for all
         return None
-    limit = max(math.log1p(gate.max_miscalibration), abs(math.log(theirs)))
-    if abs(math.log(ours)) <= limit:
+    if abs(math.log(ours)) <= max(math.log1p(gate.max_miscalibration), abs(math.log(theirs))):
         return None
     allowed = f"the champion's {theirs:.3f}; gate.max_miscalibration is {gate.max_miscalibration:.0%}"
     return f"the mean prediction is {ours:.3f} times the mean label ({allowed})"

@@ -190,11 +190,11 @@ def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Chain) -> 
 
     def measured(challenger: float, champion: float) -> gate.Decision:
         options = {"rows": 1000, "version": trained["model_version"]}
-        rows = metric_rows("challenger", "as_served", {"auc": challenger}, **options)
-        rows += metric_rows("champion", "as_served", {"auc": champion}, **options)
-        gap = challenger - champion
-        intervals = {"auc": (gap - 0.01, gap + 0.01)}
-        rows += metric_rows("challenger_minus_champion", "as_served", {"auc": gap}, intervals=intervals, rows=1000)
+        rows = metric_rows("challenger", "as_served", {"auc": challenger, "calibration": 1.0}, **options)
+        rows += metric_rows("champion", "as_served", {"auc": champion, "calibration": 1.0}, **options)
+        gaps = {"auc": challenger - champion, "log_loss": 0.0}
+        intervals = {metric: (gap - 0.01, gap + 0.01) for metric, gap in gaps.items()}
+        rows += metric_rows("challenger_minus_champion", "as_served", gaps, intervals=intervals, rows=1000)
         replace_metrics(lake, "evaluate", day, rows)
         return gate.decide(lake, settings, day)
 

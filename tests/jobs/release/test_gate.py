@@ -93,10 +93,9 @@ def put_comparison(
     of_challenger = {"auc": 0.7, "calibration": changes.get("calibration", 1.0)}
     rows = metric_rows("challenger", slice_, of_challenger, rows=500, version="challenger-1")
     rows += metric_rows("champion", slice_, of_champion, rows=500, version=changes.get("champion", "champion-1"))
-    intervals = {"auc": interval} if interval else {}
-    values = {"auc": sum(interval or (0.2, 0.0)) / 2}
-    if loss := changes.get("log_loss"):
-        values, intervals = values | {"log_loss": sum(loss) / 2}, intervals | {"log_loss": loss}
+    loss = changes.get("log_loss", (-0.01, 0.01))
+    intervals = {"log_loss": loss} | ({"auc": interval} if interval else {})
+    values = {"auc": sum(interval or (0.2, 0.0)) / 2, "log_loss": sum(loss) / 2}
     rows += metric_rows("challenger_minus_champion", slice_, values, intervals=intervals, rows=500)
     replace_metrics(lake, "evaluate", day, rows)
 
