@@ -1,4 +1,4 @@
-"""The promotion gate: decides between challenger and champion by what `evaluate` and `quantize` measured."""
+"""The gate: decides between challenger and champion by what `evaluate` and `quantize` measured."""
 
 from dataclasses import dataclass, field, replace
 from datetime import date
