@@ -48,8 +48,9 @@ from models import metrics
 from models.quantizers import ResKmeansFSQ
 from models.quantizers.matching import match_codebook, measure_moves
 from models.ranker.model import Ranker
+from models.ranker.prediction import predict
 from models.ranker.samples import Samples
-from models.ranker.training import fit, predict
+from models.ranker.training import fit
 
 Row = dict[str, Any]
 

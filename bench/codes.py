@@ -48,9 +48,9 @@ from jobs.settings.tree import Settings, load_settings
 from models import metrics
 from models.ranker.design import PRESETS, Design
 from models.ranker.model import Ranker
+from models.ranker.prediction import predict
 from models.ranker.samples import Samples
 from models.ranker.search_result import PADDING
-from models.ranker.training import predict
 
 Row = dict[str, Any]
 CHOICES = ("none", *(way for way in WAYS if way not in ("nearest_items", "plain_fsq_tables", "rq_vae_letter")))

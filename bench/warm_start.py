@@ -43,8 +43,8 @@ from jobs.release.releases import live_release
 from jobs.settings.tree import Settings, load_settings
 from models import metrics
 from models.ranker.model import Ranker
+from models.ranker.prediction import predict
 from models.ranker.samples import Samples
-from models.ranker.training import predict
 
 Row = dict[str, Any]
 MANY_EPOCHS = 20  # more than the validation rows let a training run

@@ -25,7 +25,7 @@ from jobs.runtime.entry import main
 from jobs.runtime.printable import printable
 from jobs.settings.tree import Settings
 from models.ranker.histories import Int64s
-from models.ranker.training import predict
+from models.ranker.prediction import predict
 
 SHOWN = 20
 

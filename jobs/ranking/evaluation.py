@@ -21,7 +21,7 @@ from jobs.settings.tree import Settings
 from models import bootstrap, metrics
 from models.ranker.histories import Ints
 from models.ranker.model import Ranker
-from models.ranker.training import predict
+from models.ranker.prediction import predict
 
 METRICS = {"auc": metrics.auc, "uauc": metrics.uauc, "gauc": metrics.gauc,
            "log_loss": metrics.log_loss, "calibration": metrics.calibration}  # fmt: skip

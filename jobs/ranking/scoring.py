@@ -21,7 +21,7 @@ from jobs.release.model_store import load_card, load_model
 from jobs.settings.tree import Settings
 from models.ranker.histories import Ints
 from models.ranker.lists import PairScorer
-from models.ranker.training import predict, predict_attention
+from models.ranker.prediction import predict, predict_attention
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,15 @@ class MultiGateExperts(nn.Module):
             assert isinstance(last, nn.Linear)
             last.bias.fill_(share.logit())
 
+    @torch.no_grad()
+    def transform_logits(self, scales: Tensor, shifts: Tensor) -> None:
+        """Let the logit of each task become scale * logit + shift [tasks]."""
+        for tower, scale, shift in zip(self.towers, scales, shifts, strict=True):
+            *_, last = tower.children()
+            assert isinstance(last, nn.Linear)
+            last.weight.mul_(scale)
+            last.bias.mul_(scale).add_(shift)
+
 
 class SeparateHeads(nn.Module):
     """One network for each task; the tasks share nothing."""
@@ -58,6 +67,12 @@ class SeparateHeads(nn.Module):
         for network, share in zip(self.own, shares, strict=True):
             assert isinstance(network, MultiGateExperts)
             network.init_biases(share[None])
+
+    def transform_logits(self, scales: Tensor, shifts: Tensor) -> None:
+        """See `MultiGateExperts.transform_logits`."""
+        for network, scale, shift in zip(self.own, scales, shifts, strict=True):
+            assert isinstance(network, MultiGateExperts)
+            network.transform_logits(scale[None], shift[None])
 
 
 class EntireSpace(nn.Module):
@@ -84,6 +99,12 @@ class EntireSpace(nn.Module):
         shares = shares.clone()
         shares[self.purchase] = (shares[self.purchase] / shares[self.click]).clamp(max=0.99)  # purchases per click
         self.inner.init_biases(shares)
+
+    def transform_logits(self, scales: Tensor, shifts: Tensor) -> None:
+        """See `MultiGateExperts.transform_logits`. The logit of a purchase is no layer's output: its factor stays."""
+        scales, shifts = scales.clone(), shifts.clone()
+        scales[self.purchase], shifts[self.purchase] = 1, 0
+        self.inner.transform_logits(scales, shifts)
 
 
 Head = MultiGateExperts | SeparateHeads | EntireSpace

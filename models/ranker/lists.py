@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from models.candidates import OFFSET, CandidateSources
 from models.ranker.histories import Histories, Int64s, Ints
 from models.ranker.model import Ranker
+from models.ranker.prediction import predict
 from models.ranker.rates import Totals
 from models.ranker.samples import Samples, build_samples
 from models.ranker.search_result import SearchResult
-from models.ranker.training import predict
 
 EVENTS_AT_ONCE = 1 << 22  # most events that are searched, or read to find candidates, at once: to limit memory
 USERS_AT_ONCE = 4096

@@ -1,4 +1,4 @@
-"""Training and prediction of the ranker on numpy arrays, in one process or in workers that share every batch."""
+"""Training of the ranker on numpy arrays, in one process or in workers that share every batch."""
 
 import math
 from collections.abc import Callable
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models import metrics
 from models.distributed import worker_index
 from models.precision import mixed_precision
-from models.ranker.batch import Batch, build_batch
+from models.ranker.batch import build_batch
 from models.ranker.epoch import Epoch
 from models.ranker.histories import Int64s
 from models.ranker.model import Ranker
+from models.ranker.prediction import PREDICT_ROWS
 from models.ranker.samples import Samples
 from models.ranker.training_rows import TrainingRows
+from models.ranker.validation import Validation
 from models.training import parallel
-from models.training.checkpoint import Checkpoint, TrainingState, resume, save_state
+from models.training.checkpoint import Checkpoint, resume, save_state
 from models.training.optimizers import build_optimizers
 
 Progress = Callable[[int, int], None]  # batches done, maximum number of batches
-PREDICT_ROWS, PREDICT_EVENTS = 4096, 1 << 21  # at a time
 
 
 class FitOptions(TypedDict):
@@ -61,6 +61,7 @@ def fit_rows(
 ) -> list[Epoch]:
     """Train the model in place and leave it at the epoch that predicts the validation rows best, by `Epoch.score`.
 
+    In the end, its probabilities are calibrated on these rows.
     The loss is the sum over tasks of the mean binary cross-entropy of the known labels. Items that occur in the
     training rows become known to the model. The same model, data, seed, threads and workers give the same weights.
     If the validation rows have one class only, the last epoch is kept. A model that was trained before is measured
@@ -96,44 +97,10 @@ def fit_rows(
             save_state(checkpoint, model, optimizers, state)
     save_state(checkpoint, model, optimizers, state, is_end=True)
     model.load_state_dict(state.best_weights)
+    if state.best_epoch:  # otherwise it keeps the weights that it started from
+        valid.calibrate(model)
     model.eval()
     return state.curve
-
-
-def predict(model: Ranker, data: Samples) -> NDArray[np.float32]:
-    """Probabilities [rows, tasks] float32 of every task. Labels are ignored."""
-    return _predict_rows(model, _all_rows(data), np.arange(len(data)))
-
-
-def predict_attention(model: Ranker, data: Samples) -> NDArray[np.float32]:
-    """The attention weight of each event [rows, k] float32, mean over the heads, 0 for padding."""
-    return _apply(model, _all_rows(data), np.arange(len(data)), data.topk.shape[1], model.attention_weights)
-
-
-def _all_rows(data: Samples) -> TrainingRows:
-    no_rows = np.zeros(0, np.int64)
-    return TrainingRows(data, no_rows, no_rows)
-
-
-def _predict_rows(model: Ranker, rows: TrainingRows, numbers: Int64s) -> NDArray[np.float32]:
-    return _apply(model, rows, numbers, len(model.tasks), lambda batch: model(batch).sigmoid())
-
-
-@torch.no_grad()
-def _apply(
-    model: Ranker, rows: TrainingRows, numbers: Int64s, width: int, function: Callable[[Batch], Tensor]
-) -> NDArray[np.float32]:
-    """The results [numbers, width] float32 of a function of batches. Workers share the rows."""
-    model.eval()
-    results = np.zeros((len(numbers), width), np.float32)
-    positions, places = rows.select_own(numbers)
-    step = max(min(PREDICT_ROWS, PREDICT_EVENTS // sum(model.design.ks)), 1)
-    for start in range(0, len(places), step):
-        part = slice(start, start + step)
-        batch, order = build_batch(rows.data, places[part], model.design.ks, model.known.device)
-        with mixed_precision(model.known.device):
-            results[positions[part][order]] = function(batch).float().cpu().numpy()
-    return parallel.sum_over_workers(results, model.known.device)
 
 
 def compute_loss(logits: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
@@ -204,27 +171,3 @@ def _train_epoch(
         if progress is not None:
             progress((epoch - 1) * batches + number + 1, epochs * batches)
     return float(parallel.sum_over_workers(total.cpu().numpy(), device)[0]) / batches
-
-
-class Validation:
-    """The rows that measure epochs, and their labels and users on all workers."""
-
-    def __init__(self, rows: TrainingRows, device: torch.device) -> None:
-        self.rows = rows
-        self.labels, self.groups = (
-            rows.gather(values, rows.valid, device) for values in (rows.data.labels, rows.data.groups)
-        )
-
-    def add_epoch(self, model: Ranker, epoch: int, train_loss: float, state: TrainingState[Epoch]) -> None:
-        """Add the epoch to the curve, and keep its weights if it is the best so far."""
-        predicted = _predict_rows(model, self.rows, self.rows.valid)
-        if not ((math.isfinite(train_loss) or not epoch) and np.isfinite(predicted).all()):
-            raise FloatingPointError(f"epoch {epoch} gives NaN or infinity")
-
-        def mean(metric: metrics.Metric) -> float:
-            tasks = zip(self.labels.T, predicted.T, strict=True)
-            values = np.array([metric(labels, scores, self.groups) for labels, scores in tasks])
-            return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
-
-        point = Epoch(epoch, train_loss, mean(metrics.log_loss), mean(metrics.auc), mean(metrics.gauc))
-        state.add(point, model)

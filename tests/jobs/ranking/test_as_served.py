@@ -14,7 +14,7 @@ from jobs.ranking.dataset import Dataset, load_dataset
 from jobs.ranking.evaluation import find_trained_version, score_model
 from jobs.ranking.items import load_item_features
 from jobs.ranking.scoring import Scorer
-from models.ranker.training import predict
+from models.ranker.prediction import predict
 from tests.chain import LAST, Chain
 from tests.jobs.ranking.made_dataset import build_dataset, build_items
 

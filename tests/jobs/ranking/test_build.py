@@ -33,7 +33,7 @@ from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
 from models.ranker import PRESETS, Design, Ranker, Samples
 from models.ranker.design import Attention, Extra, Feature, Heads, Search
-from models.ranker.training import predict
+from models.ranker.prediction import predict
 from tests.chain import LAST, Chain
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from models.ranker import Design, Ranker, Samples, predict
-from models.ranker.training import predict_attention
+from models.ranker.prediction import predict_attention
 from tests.models.ranker.designs import ITEMS, build_ranker, build_rows, make_log, vectors
 
 LISTS = ((1, 3), (0, 6))

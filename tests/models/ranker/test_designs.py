@@ -26,8 +26,8 @@ from models.ranker.attention import AttentionInput, TargetAttention
 from models.ranker.design import Attention, Heads, Search
 from models.ranker.head import EntireSpace, MultiGateExperts, build_head
 from models.ranker.model import NEAREST
+from models.ranker.prediction import predict_attention
 from models.ranker.rates import RATES
-from models.ranker.training import predict_attention
 from models.training.optimizers import sparse_tables
 from tests.models.ranker.designs import (
     EVERYTHING,
