@@ -26,6 +26,7 @@ Columns, mean and standard deviation over the seeds:
 
     auc, uauc, gauc  AUC of the test rows; within each user, averaged (uauc), or weighted by rows (gauc)
     log loss         mean error of the predicted probabilities
+    served ...       the same of the test rows as served: knowing what happened until the end of the day before
     auc cold         AUC of the test rows whose item is in no training row
     auc history 100  AUC of the test rows with 100 events and more before them, up to the next such column
 
@@ -46,7 +47,7 @@ import numpy as np
 import torch
 from common import PeakMemory, build_parser, describe_machine
 from numpy.typing import NDArray
-from rank_logs import Information, LabelledLog, load_log
+from rank_logs import SERVED, TEST, Information, LabelledLog, load_log
 from rank_simple import SIMPLE, score_simple
 from rank_variants import Variant, parse_variant
 from rank_vectors import embed_texts, tune_and_embed
@@ -63,6 +64,7 @@ Row = dict[str, Any]
 Floats = NDArray[np.floating]
 GSU_DIM, EPOCHS = 64, 10
 CODES, V1_CODES = ("res_kmeans_fsq", (64,) * 3), ("res_kmeans", (64,) * 6)
+METRICS = {"auc": metrics.auc, "uauc": metrics.uauc, "gauc": metrics.gauc, "log_loss": metrics.log_loss}
 LENGTHS = (0, 10, 100, 1000, 1 << 62)  # bounds of the slices by history length
 # Three learning rates and two dropouts were tried; with these, qarm_v2 predicts the validation rows of collm_ml1m best.
 LR, DROPOUT = 5e-4, 0.5
@@ -140,11 +142,11 @@ def measure(bench: Bench, variant: Variant, information: Information) -> Row:
     with PeakMemory(os.getpid()) as peak:
         scores, speed = bench.score_rows(variant)
     log = bench.log
-    test = np.flatnonzero(log.part == 2)
+    test = np.flatnonzero(log.part == TEST)
     row: Row = {"preset": variant.name, "information": information, "seed": bench.seed}
-    for name, metric in (("auc", metrics.auc), ("uauc", metrics.uauc), ("gauc", metrics.gauc),
-                         ("log_loss", metrics.log_loss)):  # fmt: skip
-        row[name] = metric(log.label[test], scores[test], log.user[test])
+    for prefix, rows in (("", test), ("served_", np.flatnonzero(log.part == SERVED))):
+        if len(rows):
+            row |= {f"{prefix}{name}": METRICS[name](log.label[rows], scores[rows], log.user[rows]) for name in METRICS}
     length = log.histories.lengths(log.user[test], log.end[test])
     slices = {"cold": ~np.isin(log.item[test], log.item[log.part == 0])}
     for low, high in pairwise(LENGTHS):
@@ -190,13 +192,14 @@ def main() -> None:
                 print(rows[-1], file=sys.stderr, flush=True)
                 if flags.json:
                     flags.json.write_text(json.dumps(rows, indent=1))
-    show(rows, f"{flags.data.name}, {(log.part == 2).sum():,} test rows; {describe_machine('torch')}")
+    show(rows, f"{flags.data.name}, {(log.part == TEST).sum():,} test rows; {describe_machine('torch')}")
 
 
 def show(rows: list[Row], title: str) -> None:
     table = Table(title=title)
     slices = dict.fromkeys(name for row in rows for name in row if name.startswith("auc_"))
-    names = ("auc", "uauc", "gauc", "log_loss", *slices)
+    served = [f"served_{name}" for name in METRICS if f"served_{name}" in rows[0]]
+    names = (*METRICS, *served, *slices)
     for name in ("information", "preset", *names):
         table.add_column(name.replace("_", " "))
     for key in dict.fromkeys((row["information"], row["preset"]) for row in rows):

@@ -3,6 +3,9 @@
 `published`  the labels of the training rows, and the items that the user liked before a row, as the published rows of
              CoLLM's split have them
 `until_now`  all feedback strictly before the row, also dislikes, and running rates of it, as a daily system knows them
+
+With `until_now`, each test row is in the log a second time as it is served: it knows what happened until the end of the
+day before, when lists are made.
 """
 
 import gzip
@@ -23,6 +26,8 @@ from models.ranker.rates import Rates
 Information = Literal["published", "until_now"]
 Floats = NDArray[np.float32]
 LIKED, DISLIKED = 0, 1  # types of events
+TRAIN, VALID, TEST, SERVED = range(4)  # SERVED: the test rows again, as served
+DAY = 86_400_000_000  # microseconds
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class LabelledLog:
     """Rows of one data set in the order of time, and what was known at each of them.
 
     texts, categories   of the items
-    part                [rows] 0 train, 1 validation, 2 test
+    part                [rows] TRAIN, VALID, TEST or SERVED
     user, item, ts, label   [rows]; ts in microseconds
     histories, end      what every user did, and where each row's history ends
     rates               [rows, RATES] float32
@@ -89,12 +94,12 @@ def _load_split(folder: Path, information: Information) -> LabelledLog:
         end = histories.ends(user, order)
         assert (histories.lengths(user, end) == [len(row["history"]) for row in rows]).all()
         is_train = part == 0
-        rates = compute_rates(user, item, ts, is_train, is_train & liked, ts)
+        rates = build_rates(user, item, ts, is_train, is_train & liked, ts).at(user, item, ts)
     else:
         kinds = np.where(liked, LIKED, DISLIKED)
         histories = Histories.from_arrays(user, item, ts, len(users), kinds=kinds)
-        end = histories.ends(user, ts)
-        rates = compute_rates(user, item, ts, part >= 0, liked, ts)
+        running = build_rates(user, item, ts, part >= 0, liked, ts)
+        return _add_served(texts, categories, part, user, item, ts, label.astype(np.float32), histories, running)
     return LabelledLog(texts, categories, part, user, item, ts, label.astype(np.float32), histories, end, rates)
 
 
@@ -134,26 +139,41 @@ def _load_events(folder: Path, new: float) -> LabelledLog:
     histories = Histories.from_arrays(
         user[in_history], item[in_history], liked_at[in_history], len(users), kinds=kinds[in_history]
     )
-    end, rates = histories.ends(user, ts), compute_rates(user, item, ts, part >= 0, label == 1, liked_at)
-    return LabelledLog(texts, categories, part, user, item, ts, label.astype(np.float32), histories, end, rates)
+    running = build_rates(user, item, ts, part >= 0, label == 1, liked_at)
+    return _add_served(texts, categories, part, user, item, ts, label.astype(np.float32), histories, running)
 
 
-def compute_rates(
+def _add_served(
+    texts: list[str], categories: Int64s, part: Int64s, user: Int64s, item: Int64s, ts: Int64s, label: Floats,
+    histories: Histories, running: Rates,
+) -> LabelledLog:  # fmt: skip
+    """The log of these rows, with the test rows a second time as served. A log of one day is served at its first test
+    row."""
+    test = np.flatnonzero(part == TEST)
+    is_one_day = ts.max() - ts.min() < DAY
+    moment = np.full(len(test), ts[test].min()) if is_one_day else ts[test] // DAY * DAY
+    part = np.concatenate([part, np.full(len(test), SERVED)])
+    user, item, label = (np.concatenate([column, column[test]]) for column in (user, item, label))
+    ts = np.concatenate([ts, moment])
+    end, rates = histories.ends(user, ts), running.at(user, item, ts)
+    return LabelledLog(texts, categories, part, user, item, ts, label, histories, end, rates)
+
+
+def build_rates(
     user: Int64s, item: Int64s, ts: Int64s, shown: NDArray[np.bool_], liked: NDArray[np.bool_], liked_at: Int64s
-) -> Floats:
-    """Running rates [rows, RATES], as `Rates.at` computes them.
+) -> Rates:
+    """The running rates of rows.
 
     shown     [rows] whether the row counts at all
     liked     [rows] whether the row is positive; this is known from liked_at [rows] on
     """
-    rates = Rates.from_arrays(
+    return Rates.from_arrays(
         (user[shown], item[shown], ts[shown]),
         (user[liked], item[liked], liked_at[liked]),
         int(user.max()) + 1,
         int(item.max()) + 1,
         window=1 << 62,
     )
-    return rates.at(user, item, ts)
 
 
 def _load_items(folder: Path) -> tuple[dict[str, int], list[str], Int64s]:
