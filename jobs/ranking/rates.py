@@ -9,18 +9,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs.lake import Lake, arrow_dataset
+from jobs.lake import Lake
 from jobs.lake.arrow import large_parts
 from jobs.landing.cancels import CANCELLED, load_cancelled
 from jobs.ranking.event_log import CancelledPurchases, first_shown_day, microseconds, read_without
 from jobs.ranking.items import ItemIndex
 from jobs.ranking.user_sample import are_sampled
 from jobs.settings.tree import Settings
-from models.arrays_in_files import file_backed_zeros
+from models.arrays_in_files import file_backed_zeros, join_in_files
 from models.ranker.rates import Events, Rates, Totals
 
 NOTHING_CANCELLED = CANCELLED.empty_table()
 SHOWN_BY = {"click": "impression", "purchase": "impression", "like": "rating"}  # task: event that shows an item
+KINDS = (np.dtype(np.int32), np.dtype(np.int32), np.dtype(np.int64))  # of the columns of events
 TAKEN_BY = {"click": "click", "purchase": "purchase", "like": "rating"}  # task: event that takes an item
 
 
@@ -29,29 +30,18 @@ def load_rates(lake: Lake, settings: Settings, users: pa.Array, items: ItemIndex
 
     For items, only what users of the sample did counts: the events of all users may not fit on one machine.
     """
-    share, span = settings.logs.user_share, (first_shown_day(settings, day), day)
+    span = (first_shown_day(settings, day), day)
 
     def read(event: str, only_liked: bool) -> Events:
-        table = lake.delta("silver.events")
         where = _filter_events(settings, span, event, only_liked)
-
-        def read_parts() -> Iterator[Events]:
-            return map(_drop_uncounted, _read_parts(lake, share, users, items, where, table.version()))
-
-        is_all = share == 1  # then the files say how many events there are
-        rows = arrow_dataset(table).count_rows(filter=where) if is_all else sum(len(ts) for _, _, ts in read_parts())
-        user, item, ts = (file_backed_zeros(rows, np.dtype(dtype)) for dtype in (np.int32, np.int32, np.int64))
-        start = 0
-        for part in read_parts():
-            stop = start + len(part[0])
-            user[start:stop], item[start:stop], ts[start:stop] = part
-            start = stop
+        parts = _read_parts(lake, settings.logs.user_share, users, items, where)
+        user, item, ts = join_in_files(map(_drop_uncounted, parts), KINDS)
         return user, item, ts
 
     shown, taken = read(SHOWN_BY[task], only_liked=False), read(TAKEN_BY[task], only_liked=True)
     cancelled_rows = _load_cancelled(lake, span, task)
     cancelled = CancelledPurchases.from_rows(cancelled_rows, users, items)
-    cancelled_item = np.where(are_sampled(share, cancelled_rows["user_id"]), cancelled.item, -1)
+    cancelled_item = np.where(are_sampled(settings.logs.user_share, cancelled_rows["user_id"]), cancelled.item, -1)
     of_cancelled = cancelled.user, cancelled_item, cancelled.ts
     window = settings.logs.train_days * 86_400_000_000
     sizes = len(users), len(items.ids)
@@ -85,14 +75,13 @@ def _read_parts(
     users: pa.Array,
     items: ItemIndex,
     where: ds.Expression,
-    version: int | None = None,
     cancelled: pa.Table = NOTHING_CANCELLED,
 ) -> Iterator[Events]:
     """Users, items and times of the events, without the cancelled purchases.
 
     The user is -1 if it is not among `users`, and the item is -1 if the user is not in the sample.
     """
-    read = partial(lake.batches, "silver.events", where=where, version=version)
+    read = partial(lake.batches, "silver.events", where=where)
     batches = read_without(read, cancelled, ["user_id", "item_id", "ts"])
     for part in large_parts(batches, len(users) + len(items.ids)):
         user = pc.fill_null(pc.index_in(part["user_id"], users), -1).to_numpy()

@@ -110,8 +110,9 @@ def make_popular_finder(popular: Scored) -> FindItems:
         for row, (begin, end) in enumerate(zip(histories.offsets[users], ends, strict=True)):
             events = np.arange(begin, end)
             seen = histories.items[events[~histories.is_hidden(events, np.array(end))]]
-            best = np.flatnonzero(~np.isin(best_items, seen))[:k]
-            items[row, : len(best)], scores[row, : len(best)] = best_items[best], counts[best]
+            first = best_items[: k + len(seen)]  # enough, whatever was seen
+            best = np.flatnonzero(~np.isin(first, seen))[:k]
+            items[row, : len(best)], scores[row, : len(best)] = first[best], counts[best]
         return items, scores
 
     return find_items

@@ -145,11 +145,14 @@ def test_scores_are_those_of_the_formula(form: Callable[[graph.Floats], Any], mo
     np.testing.assert_allclose(scores, np.take_along_axis(expected, items, axis=1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("groups_per_place", [1, 2, 20])
 @pytest.mark.parametrize("has_vectors", [False, True])
 def test_the_best_items_are_those_of_all_scores_without_seen_and_excluded_ones(
-    has_vectors: bool, monkeypatch: pytest.MonkeyPatch
+    has_vectors: bool, groups_per_place: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph, "SCORES_AT_ONCE", 7 * ITEMS)  # in parts of seven users
+    row_size = ITEMS if has_vectors else graph.LAST * (graph.STRONGEST + 1)
+    monkeypatch.setattr(graph, "SCORES_AT_ONCE", 7 * row_size)  # in parts of seven users
+    monkeypatch.setattr(graph, "GROUPS_PER_PLACE", groups_per_place)
     histories = make_histories()
     item_graph = build_graph(histories, vectors=np.eye(ITEMS, dtype=np.float32) if has_vectors else None)
     users = np.random.default_rng(2).permutation(60)
@@ -174,7 +177,9 @@ def test_a_user_without_history_and_items_out_of_reach_get_nothing() -> None:
     assert np.isneginf(scores[items < 0]).all()
 
 
-def test_ties_go_to_the_smaller_index() -> None:
+@pytest.mark.parametrize("groups_per_place", [1, 20])
+def test_ties_go_to_the_smaller_index(groups_per_place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "GROUPS_PER_PLACE", groups_per_place)
     histories = build_histories([0, 3], [0, 2], [0, 1], [0])
     items, _ = build_graph(histories).top_items(histories, np.array([3]), histories.offsets[4:], 2)
     assert items.tolist() == [[1, 2]]
