@@ -11,7 +11,7 @@ bench only reads the lake.
 Rows: how many points of AUC (hundredths) the challenger is better than the champion. Columns, the share of pairs in
 which the challenger goes live:
 
-    any gain    the rule until 1120b1e: its AUC is higher
+    any gain    the rule until commit bcc8b25: its AUC is higher
     one day     the gate, by what is known of one day; mean over the days
     all days    the gate, by all days together, as if the champion had been live since the first day
     margin x    the same as `one day` with `[gate] max_drop = x`

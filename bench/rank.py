@@ -17,6 +17,7 @@ A preset can be changed with suffixes, as in `qarm_v2:-simtier:k=10`:
     :distinct     each item of a history once
     :lists        liked and disliked events in lists of their own
     :k=10         the search hands on 10 events
+    :latest=20    beside these, the latest 20 events have an attention of their own
     :history=100  only the last 100 events are searched
 
 With `--new 0.2`, a random fifth of the items appears only from the first test row on; before that only its texts are
@@ -30,8 +31,9 @@ Columns, mean and standard deviation over the seeds:
     auc cold         AUC of the test rows whose item is in no training row
     auc history 100  AUC of the test rows with 100 events and more before them, up to the next such column
 
---json also writes the rows of each of these columns, the training speed (samples_per_second) and peak_mib: the most
-memory that the process had while the preset was trained, with the log, the encoder and what earlier presets left.
+--json also writes the rows of each of these columns, the same metrics of the validation rows (valid_auc ...), by which
+settings are chosen, the training speed (samples_per_second) and peak_mib: the most memory that the process had while
+the preset was trained, with the log, the encoder and what earlier presets left.
 """
 
 import json
@@ -47,7 +49,7 @@ import numpy as np
 import torch
 from common import PeakMemory, build_parser, describe_machine
 from numpy.typing import NDArray
-from rank_logs import SERVED, TEST, Information, LabelledLog, load_log
+from rank_logs import SERVED, TEST, VALID, Information, LabelledLog, load_log
 from rank_simple import SIMPLE, score_simple
 from rank_variants import Variant, parse_variant
 from rank_vectors import embed_texts, tune_and_embed
@@ -144,7 +146,8 @@ def measure(bench: Bench, variant: Variant, information: Information) -> Row:
     log = bench.log
     test = np.flatnonzero(log.part == TEST)
     row: Row = {"preset": variant.name, "information": information, "seed": bench.seed}
-    for prefix, rows in (("", test), ("served_", np.flatnonzero(log.part == SERVED))):
+    parts = {"": test, "served_": np.flatnonzero(log.part == SERVED), "valid_": np.flatnonzero(log.part == VALID)}
+    for prefix, rows in parts.items():
         if len(rows):
             row |= {f"{prefix}{name}": METRICS[name](log.label[rows], scores[rows], log.user[rows]) for name in METRICS}
     length = log.histories.lengths(log.user[test], log.end[test])

@@ -45,6 +45,8 @@ def parse_variant(name: str) -> Variant:
             design = replace(design, distinct=True)
         elif change == "lists":
             design = replace(design, lists=((LIKED, design.k), (DISLIKED, design.k)))
+        elif key == "latest" and value.isdigit() and int(value):
+            design = replace(design, latest=int(value))
         elif key == "k" and value.isdigit() and int(value):
             design = replace(design, k=int(value))
         elif key == "history" and value.isdigit() and int(value):
@@ -53,7 +55,7 @@ def parse_variant(name: str) -> Variant:
             design = design.without(change[1:])
         else:
             raise argparse.ArgumentTypeError(
-                f"{name}: expected latest, aligned, fsq, distinct, lists, k=<number>, history=<number> or one of "
+                f"{name}: expected latest, aligned, fsq, distinct, lists, k=, latest= or history=<number> or one of "
                 f"{', '.join('-' + part for part in (*design.features, *design.extras))}, not {change}"
             )
     return Variant(name, design, max_history, aligned, fsq)

@@ -27,6 +27,8 @@ class Design:
     heads      one network for each task; experts that the tasks share (MMoE); a purchase only after a click (ESMM)
     distinct   read each item of a history once, at its last event, instead of as often as it occurs
     lists      (type of event, k): one search and one attention for each type, instead of one over all types
+    latest     so many of the latest events are a further list with an attention of its own: a search finds what is like
+               the target, and forgets what the user wants at the moment
     """
 
     search: Search = "item_embedding"
@@ -37,11 +39,13 @@ class Design:
     heads: Heads = "single"
     distinct: bool = False
     lists: tuple[tuple[int, int], ...] = ()
+    latest: int = 0
 
     @property
     def ks(self) -> tuple[int, ...]:
-        """Number of events in each list."""
-        return tuple(k for _, k in self.lists) or (self.k,)
+        """Number of events in each list: those that the search finds, then the latest."""
+        searched = tuple(k for _, k in self.lists) or (self.k,)
+        return (*searched, self.latest) if self.latest else searched
 
     @property
     def uses_similarities(self) -> bool:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.ranker import gsu
-from models.ranker.design import Design
+from models.ranker.design import Design, Search
 from models.ranker.histories import Histories, Int64s, Ints
 from models.ranker.search_result import PADDING, SearchResult
 
@@ -93,17 +93,18 @@ def search_histories(
     raises               ValueError if something that the design needs is missing
     """
 
-    def search(searched: Histories, end: Int64s, k: int) -> SearchResult:
-        return _search_list(replace(design, k=k), searched, user, target, end, vectors, categories, max_history)
+    def search(searched: Histories, end: Int64s, k: int, kind: Search = design.search) -> SearchResult:
+        part = replace(design, k=k, search=kind)
+        return _search_list(part, searched, user, target, end, vectors, categories, max_history)
 
-    if not design.lists:
-        return search(histories, end, design.k)
-    results = []
+    results = [] if design.lists else [search(histories, end, design.k)]
     for kind, k in design.lists:
         of_kind, positions = histories.select_kind(kind)
         result = search(of_kind, np.searchsorted(positions, end), k)
         events = np.where(result.events < 0, PADDING, _take_or_zero(positions, np.maximum(result.events, 0)))
         results.append(result._replace(events=events))
+    if design.latest:
+        results.append(search(histories, end, design.latest, "latest"))
     return SearchResult(*(np.concatenate(parts, axis=1) for parts in zip(*results, strict=True)))
 
 
