@@ -113,7 +113,7 @@ def share_missed_by_id_search(dataset: Dataset, settings: Settings, challenger: 
     Only rows with more events than a search finds are compared. NaN if there are none, or if the challenger itself
     searches by ID embeddings.
     """
-    design = challenger.design
+    design = replace(challenger.design, latest=0)
     histories, end = select_histories(dataset, dataset.test, design)
     longer = np.flatnonzero(histories.lengths(dataset.test.user, end) > sum(design.ks))
     if not len(longer) or design.search == "id_embedding":

@@ -69,6 +69,8 @@ class Scorer(PairScorer):
         for row in range(len(user)):
             columns = np.flatnonzero(events[row] >= 0)
             order = columns[np.argsort(-weights[row, columns], kind="stable")]
+            _, first = np.unique(events[row, order], return_index=True)  # an event can be in two lists
+            order = order[np.sort(first)]
             rows += [
                 {
                     "user_id": self.users[int(user[row])].as_py(),

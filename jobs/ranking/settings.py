@@ -33,6 +33,8 @@ class Ranker(Section):
     lists: dict[Literal["click", "purchase", "like", "impression"], TopK] = Field(default={})
     # Number of events that the search finds, if lists is empty. The preset din_long finds ten times as many.
     k: TopK = 50
+    # So many of the latest events have an attention of their own, beside those that the search finds.
+    latest: int = Field(default=0, ge=0, le=10_000)
     # Number of dimensions to which PCA reduces the item vectors for the search.
     gsu_dim: Count = 64
     # The search reads at most this many events of a user, the latest ones.

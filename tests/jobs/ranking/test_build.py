@@ -71,10 +71,12 @@ def change_ranker(settings: Settings, **values: object) -> Settings:
     return settings.model_copy(update={"ranker": RankerSettings.model_validate(section)})
 
 
+KEY_OF_EVENT = ("user_id", "item_id", "history_item_id", "event", "ts")
 CASES: list[dict[str, object]] = [
     {"preset": "sim_soft", "heads": "entire_space"},
     {"preset": "qarm_v1"},
     {"preset": "sim_hard", "lists": {"purchase": 5, "impression": 20}, "extras": ["event", "time"], "distinct": True},
+    {"preset": "qarm_v2", "latest": 10},
 ]
 
 
@@ -97,6 +99,8 @@ def test_another_challenger_is_trained_measured_and_explained(
         assert scorer.model.id_vectors.any()
     rows = scorer.explain(user, target)
     assert {scorer.users[int(index)].as_py() for index in user} == {row["user_id"] for row in rows}
+    if scorer.model.design.search == "item_embedding":  # an event of both lists is explained once
+        assert len(rows) == len({tuple(row[name] for name in KEY_OF_EVENT) for row in rows}) > 10
     if "lists" in values:
         inputs, _ = scorer.build_inputs(user, target)
         assert inputs.kinds is not None

@@ -45,6 +45,7 @@ DESIGNS = [
     *PRESETS.values(),
     EVERYTHING,
     *(replace(EVERYTHING, search=search) for search in get_args(Search)),
+    *(replace(EVERYTHING, latest=5, lists=lists) for lists in ((), ((1, 3), (0, 6)))),
     *(replace(EVERYTHING, attention=attention) for attention in get_args(Attention)),
     *(replace(EVERYTHING, heads=heads) for heads in get_args(Heads)),
     *(

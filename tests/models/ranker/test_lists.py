@@ -26,6 +26,16 @@ def test_a_list_holds_the_events_that_a_log_of_its_type_alone_would_give() -> No
     assert (both.topk >= 0).any(axis=0).all()
 
 
+@pytest.mark.parametrize("lists", [(), ((1, 3), (0, 6))])
+def test_the_latest_events_are_a_list_beside_those_that_the_search_finds(lists: tuple[tuple[int, int], ...]) -> None:
+    design, events = replace(EVERYTHING, lists=lists), make_log()
+    both, searched = build_rows(replace(design, latest=5), events), build_rows(design, events)
+    latest = build_rows(replace(EVERYTHING, search="latest", k=5), events)
+    for name in ("topk", "sims", "seconds", "kinds", "events_after"):
+        parts = [getattr(rows, name) for rows in (searched, latest)]
+        assert np.array_equal(getattr(both, name), np.concatenate(parts, axis=1)), name
+
+
 def test_rows_with_another_number_of_events_are_refused() -> None:
     rows = build_rows(PRESETS["din"], make_log())
     with pytest.raises(ValueError, match="50 events, but the design reads 8"):
