@@ -31,19 +31,23 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from scipy.special import expit, logit
 
+from jobs.codebooks.store import find_live_codebook
+from jobs.encoders.tuned_encoders import live_encoder
 from jobs.lake import Lake, UserError
 from jobs.ranking.as_served import limit_to_served
 from jobs.ranking.build import build_ranker, challenger_design
 from jobs.ranking.dataset import load_dataset
-from jobs.ranking.evaluation import ScoredModel, measure_difference, score_test_rows
+from jobs.ranking.evaluation import ScoredModel, build_slices, measure_difference, measure_model, score_test_rows
 from jobs.ranking.items import load_item_features
 from jobs.ranking.model_inputs import build_model_inputs
 from jobs.ranking.train_worker import fit_ranker
 from jobs.release.evidence import find_lack, pool
 from jobs.release.settings import Gate
 from jobs.settings.tree import Settings, load_settings
-from models.metrics import auc, calibration
+from models.metrics import auc
+from models.ranker.validation import fit_line
 
 Row = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -56,8 +60,11 @@ class Day:
     """The test rows of a day, and the scores [seeds, rows] of its challengers."""
 
     def __init__(self, lake: Lake, settings: Settings, day: date, seeds: int) -> None:
-        book = lake.arrow("gold.codebooks").sort_by("day").to_pylist()[-1]
-        items = load_item_features(lake, settings, book["encoder_version"], book["codebook_version"])
+        encoder = live_encoder(lake, settings, day).version
+        codebook = find_live_codebook(lake, settings.quantizer, encoder, day)
+        if codebook is None:
+            raise UserError(f"there is no codebook of {day}: run the day first")
+        items = load_item_features(lake, settings, encoder, codebook.version)
         dataset = load_dataset(lake, settings, items, day)
         self.dataset, self.settings = limit_to_served(dataset, day), settings
         design = challenger_design(settings.ranker)
@@ -71,18 +78,26 @@ class Day:
                 self.model, inputs.columns(), "challenger", seed=seed, batch_size=settings.ranker.batch, **options
             )
             scores.append(score_test_rows(self.dataset, settings, self.model)[:, 0])
+        self._slice = build_slices(self.dataset, self.model)["as_served"]
         self.scores: Floats = np.stack(scores).astype(np.float64)
 
     def worsen(self, points: float) -> Floats:
-        """The scores, with as much noise on the logits as costs so many points of AUC in the mean."""
-        logits = np.log(self.scores) - np.log1p(-self.scores)
+        """The scores, with as much noise on the logits as costs so many points of AUC in the mean.
+
+        Then a scale and a shift of the logits undo what the noise did to the mean and the spread of the probabilities.
+        """
+        logits = logit(self.scores)
         noise = np.random.default_rng(0).standard_normal(logits.shape)
         goal, low, high = self.measure_auc(self.scores) - points / 100, 0.0, 8.0
         for _ in range(STEPS):
             middle = (low + high) / 2
-            is_enough = self.measure_auc(_sigmoid(logits + middle * noise)) < goal
+            is_enough = self.measure_auc(logits + middle * noise) < goal
             low, high = (low, middle) if is_enough else (middle, high)
-        return _sigmoid(logits + high * noise)
+        noisy = logits + high * noise
+        lines = [fit_line(expit(row), scores) for row, scores in zip(noisy, self.scores, strict=True)]
+        scales, shifts = np.array(lines).T[:, :, None]
+        worse: Floats = expit(noisy * scales + shifts)
+        return worse
 
     def measure_auc(self, scores: Floats) -> float:
         """The mean AUC of scores [models, rows]."""
@@ -94,19 +109,15 @@ class Day:
         ours, theirs = self._score(challenger), self._score(champion)
         rows = measure_difference(ours, theirs, "", self.dataset.test, self.settings)
         differences = {row["metric"]: row for row in rows if row["slice"] == "as_served"}
-        return self._measure_calibration(challenger), self._measure_calibration(champion), differences
+        return self._measure_model(ours), self._measure_model(theirs), differences
 
-    def _measure_calibration(self, scores: Floats) -> Row:
-        return {"calibration": {"value": calibration(self.dataset.test.labels[:, 0], scores)}}
+    def _measure_model(self, model: ScoredModel) -> Row:
+        rows = measure_model("", model, self.dataset, {"as_served": self._slice}, self.settings)
+        return {row["metric"]: row for row in rows}
 
     def _score(self, scores: Floats) -> ScoredModel:
         column = scores[:, None]
         return ScoredModel(self.model, "", {"as_served": column, "up_to_the_moment": column})
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    result: Floats = 1 / (1 + np.exp(-logits))
-    return result
 
 
 def decide_pairs(days: list[Day], points: float, pairs: int, seed: int) -> Iterator[Row]:
@@ -126,19 +137,17 @@ def decide_pairs(days: list[Day], points: float, pairs: int, seed: int) -> Itera
 def _ask_gate(compared: list[tuple[Row, Row, Row]]) -> Row:
     """The share of days on which the challenger goes live, by each rule."""
 
-    def is_live(number: int, differences: list[Row], margin: float) -> bool:
+    def is_live(number: int, before: list[Row], margin: float) -> bool:
         ours, theirs, own = compared[number]
-        return find_lack(pool(differences), ours, theirs, own["log_loss"], Gate(max_drop=margin)) is None
+        return find_lack(pool(own["auc"], before), ours, theirs, own["log_loss"], Gate(max_drop=margin)) is None
 
     by_day = [differences["auc"] for _, _, differences in compared]
     numbers, margin = range(len(compared)), Gate().max_drop
-    shares = {
-        f"margin {x}": np.mean([is_live(number, [by_day[number]], x) for number in numbers]).item() for x in MARGINS
-    }
+    shares = {f"margin {x}": np.mean([is_live(number, [], x) for number in numbers]).item() for x in MARGINS}
     return {
         "any gain": np.mean([row["value"] > 0 for row in by_day]).item(),
         "one day": shares[f"margin {margin}"],
-        "all days": float(is_live(len(compared) - 1, by_day, margin)),
+        "all days": float(is_live(len(compared) - 1, by_day[:-1], margin)),
         "half interval": np.mean([(row["ci_high"] - row["ci_low"]) / 2 for row in by_day]).item(),
     } | shares
 

@@ -201,7 +201,7 @@ def main() -> None:
 def show(rows: list[Row], title: str) -> None:
     table = Table(title=title)
     slices = dict.fromkeys(name for row in rows for name in row if name.startswith("auc_"))
-    served = [f"served_{name}" for name in METRICS if f"served_{name}" in rows[0]]
+    served = [f"served_{name}" for name in METRICS if any(f"served_{name}" in row for row in rows)]
     names = (*METRICS, *served, *slices)
     for name in ("information", "preset", *names):
         table.add_column(name.replace("_", " "))

@@ -32,7 +32,7 @@ DAY = 86_400_000_000  # microseconds
 
 @dataclass(frozen=True)
 class LabelledLog:
-    """Rows of one data set in the order of time, and what was known at each of them.
+    """Rows of one data set in the order of time, those of SERVED last, and what was known at each of them.
 
     texts, categories   of the items
     part                [rows] TRAIN, VALID, TEST or SERVED

@@ -26,7 +26,7 @@ def run(lake: Lake, settings: Settings, day: date) -> JobResult:
     # The similarity judge uses the base encoder: an encoder that was tuned on its verdicts would agree with it.
     if settings.judge.kind == "similarity" and (base := base_encoder(settings)) != encoder:
         others[base] = settings
-    # The champion is served with the encoder that it was trained with, until a challenger beats it.
+    # The champion is served with the encoder that it was trained with, until a challenger goes live.
     if champion := champion_encoder(lake, settings, day, encoder):
         others[champion[0]] = champion[1]
     embedded_by_others = sum(embed_missing(lake, with_limit, other, day)[1] for other, with_limit in others.items())

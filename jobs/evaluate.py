@@ -3,9 +3,10 @@
     python -m jobs.evaluate --day 2026-11-20
 
 Reads the tables that train reads, the models, and gold.recommendations. Writes gold.metrics: AUC, UAUC, GAUC, log loss
-and calibration with bootstrap intervals (users drawn again), over all rows, by slice, and for the other labels; the
-differences of AUC and GAUC; the share of the events found that a search by ID embeddings misses; hit rate and NDCG of
-yesterday's lists, beside the most popular items. Then it decides which model goes live, and writes gold.decisions.
+and calibration with bootstrap intervals (users drawn again), as served (knowing nothing of the day), and with all that
+happened up to the moment of each row, over all rows, by slice, and for the other labels; the differences of AUC, GAUC
+and log loss; the share of the events found that a search by ID embeddings misses; hit rate and NDCG of yesterday's
+lists, beside the most popular items. Then it decides which model goes live, and writes gold.decisions.
 """
 
 import sys
@@ -28,6 +29,7 @@ from jobs.release.decisions import evaluated_versions, write_decision
 from jobs.release.gate import decide, superseded_by_later_release
 from jobs.release.model_store import load_card
 from jobs.release.releases import live_release
+from jobs.release.settings import SLICE_OF
 from jobs.runtime.entry import main
 from jobs.settings.tree import Settings
 
@@ -69,8 +71,9 @@ def _measure(lake: Lake, settings: Settings, day: date) -> JobResult:
         if name != "challenger":
             rows += measure_difference(challenger, model, name, dataset.test, settings)
     replace_metrics(lake, "evaluate", day, rows + measure_yesterdays_lists(lake, settings, day))
-    auc = {row["model"]: row["value"] for row in rows if row["slice"] == "all" and row["metric"] == "auc"}
-    return JobResult(len(dataset.test), len(dataset.test), notes={"auc": auc, "model_version": version})
+    served = SLICE_OF["as_served"], "auc"
+    auc = {row["model"]: row["value"] for row in rows if (row["slice"], row["metric"]) == served}
+    return JobResult(len(dataset.test), len(dataset.test), notes={"auc_as_served": auc, "model_version": version})
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ SMALL = {
     "SIDEREAL_RANKER__GSU_DIM": "32",
     "SIDEREAL_GENERATOR__EPOCHS": "2",
     "SIDEREAL_GATE__MAX_DROP": "1.0",  # so that the last day has a release of its own to roll back
+    "SIDEREAL_GATE__MAX_LOSS_RISE": "1.0",
     "SIDEREAL_GATE__MAX_MISCALIBRATION": "9",
 }
 

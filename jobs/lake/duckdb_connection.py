@@ -1,5 +1,6 @@
 """DuckDB inside a job: one way to open it, with limits that let several tasks share a machine."""
 
+import atexit
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -35,6 +36,14 @@ def open_duckdb() -> "Iterator[duckdb.DuckDBPyConnection]":
         )
         at_end.callback(connection.remove_function, HASH)  # otherwise DuckDB reports a leak when the process ends
         yield connection
+
+
+@cache
+def shared_duckdb() -> "duckdb.DuckDBPyConnection":
+    """One such DuckDB for small queries, which stays open until the process ends. Use a cursor of it."""
+    at_end = ExitStack()
+    atexit.register(at_end.close)
+    return at_end.enter_context(open_duckdb())
 
 
 @cache

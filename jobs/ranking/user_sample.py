@@ -5,16 +5,14 @@ share only adds users.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import cache
 from typing import Any, TypeVar
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs.lake.duckdb_connection import LIMITS
+from jobs.lake.duckdb_connection import shared_duckdb
 
 Part = TypeVar("Part", pa.RecordBatch, pa.Table)
 DIGITS = 8  # of the hash, hexadecimal
@@ -38,15 +36,10 @@ def are_sampled(share: float, users: pa.Array | pa.ChunkedArray) -> NDArray[np.b
     """Whether each user [users] is in the sample. An unknown user (null) is in it only if the share is 1."""
     if share == 1:
         return np.ones(len(users), bool)
+    # DuckDB hashes the users of a batch in a quarter of the time that Python takes.
     bound: dict[str, Any] = {"user_bound": user_bound(share)}
-    with _connect().cursor() as connection:
+    with shared_duckdb().cursor() as connection:
         connection.register("users", pa.table({"user_id": pc.unique(users).drop_null()}))
         text = f"SELECT user_id FROM users WHERE {IS_SAMPLED}".replace(":", "$")
         chosen = connection.sql(text, params=bound).to_arrow_table()["user_id"]
     return np.asarray(pc.is_in(users, chosen).to_numpy(zero_copy_only=False))
-
-
-@cache
-def _connect() -> "duckdb.DuckDBPyConnection":
-    """DuckDB hashes the users of a batch in a quarter of the time that Python takes."""
-    return duckdb.connect(config={**LIMITS})

@@ -67,8 +67,8 @@ def decide(lake: Lake, settings: Settings, day: date, tables: dict[str, int] | N
     }
     champion_release = int(champion["release"]) if champion else None
     keep = Decision("keep" if champion else "none", uri, "", champion_release, tables or {})
-    metric, rows = settings.gate.metric, SLICE_OF[settings.gate.protocol]
-    challenger = measured.get(("evaluate", "challenger", rows, metric))
+    metric, slice_ = settings.gate.metric, SLICE_OF[settings.gate.protocol]
+    challenger = measured.get(("evaluate", "challenger", slice_, metric))
     if challenger is None:
         return replace(keep, reason="nothing was trained for this day, so no model changes")
     promote = replace(keep, kind="promote", uri=f"models/{challenger['version']}/challenger")
@@ -77,7 +77,7 @@ def decide(lake: Lake, settings: Settings, day: date, tables: dict[str, int] | N
         return replace(keep, reason=reason)
     if champion is None:
         return _decide_alone(challenger, metric, keep, replace(promote, reason="the first model"))
-    champion_row = measured.get(("evaluate", "champion", rows, metric))
+    champion_row = measured.get(("evaluate", "champion", slice_, metric))
     if champion_row is None or champion_row["version"] != champion["model_version"]:
         if unreadable := why_unreadable(lake, str(uri)):
             reason = f"the first model after a champion that cannot be read ({unreadable})"
@@ -99,7 +99,7 @@ def _compare(lake: Lake, gate: Gate, day: date, measured: Measured, keep: Decisi
     difference = pool_days(lake, gate, str(champion[gate.metric]["version"]), day)
     if difference is None:
         return replace(keep, reason=f"{values}: the difference has no interval, so both may be the same model")
-    reason = f"{values} (difference {difference})"
+    reason = f"{values} ({difference})"
     if lack := find_lack(difference, challenger, champion, differences["log_loss"], gate):
         return replace(keep, reason=f"{lack}: {reason}")
     return replace(promote, reason=reason)

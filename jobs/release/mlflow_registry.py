@@ -12,6 +12,7 @@ import pyarrow.dataset as ds
 from jobs.lake import Lake
 from jobs.lake.store import is_remote
 from jobs.release.gate import Decision
+from jobs.release.settings import SLICE_OF
 from jobs.settings.tree import Settings
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ def register_release(lake: Lake, settings: Settings, day: date, decision: Decisi
     for section, values in settings.model_dump().items():
         for key, value in values.items() if isinstance(values, dict) else [("", values)]:
             client.log_param(run.info.run_id, f"{section}.{key}".rstrip("."), value)
-    for row in lake.arrow("gold.metrics", where=(ds.field("day") == day) & (ds.field("slice") == "all")).to_pylist():
+    where = (ds.field("day") == day) & ds.field("slice").isin(list(SLICE_OF.values()))
+    for row in lake.arrow("gold.metrics", where=where).to_pylist():
         if row["value"] is not None:
-            client.log_metric(run.info.run_id, f"{row['model']}.{row['metric']}", row["value"])
+            part = "" if row["slice"] == "all" else f".{row['slice']}"
+            client.log_metric(run.info.run_id, f"{row['model']}.{row['metric']}{part}", row["value"])
     client.set_terminated(run.info.run_id)
     set_champion_alias(lake, str(decision.uri), run.info.run_id)
 

@@ -19,10 +19,12 @@ class Gate(Section):
     # up_to_the_moment: also what happened on the day before the row.
     protocol: EvaluationProtocol = "as_served"
     # The challenger goes live if it is surely not worse by more than this number: the 95 % interval of the metric's
-    # difference lies above its negative. The days since the champion went live count together. Nor may the log loss
-    # surely be higher by more than this number.
+    # difference lies above its negative. The days since the champion went live count together.
     max_drop: float = Field(default=0.005, ge=0)
-    # Largest share by which the mean prediction may differ from the mean label, unless the champion's differs more.
+    # Largest share by which the log loss may surely be higher than the champion's.
+    max_loss_rise: float = Field(default=0.01, ge=0)
+    # Largest share by which the mean prediction may surely differ from the mean label, unless the champion's differs
+    # more.
     max_miscalibration: float = Field(default=0.05, gt=0)
     # Largest share of items that may share their semantic ID with another item.
     max_collision_rate: Share = 0.9

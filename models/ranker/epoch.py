@@ -8,7 +8,10 @@ from models.training import checkpoint
 
 @dataclass(frozen=True)
 class Epoch(checkpoint.Epoch):
-    """One point of the training curve. Validation values are means over the tasks that have them, or NaN."""
+    """One point of the training curve. Validation values are means over the tasks that have them, or NaN.
+
+    valid_loss  log loss of calibrated probabilities: the model that it starts from is calibrated, too
+    """
 
     valid_loss: float
     valid_auc: float

@@ -100,12 +100,6 @@ class EntireSpace(nn.Module):
         shares[self.purchase] = (shares[self.purchase] / shares[self.click]).clamp(max=0.99)  # purchases per click
         self.inner.init_biases(shares)
 
-    def transform_logits(self, scales: Tensor, shifts: Tensor) -> None:
-        """See `MultiGateExperts.transform_logits`. The logit of a purchase is no layer's output: its factor stays."""
-        scales, shifts = scales.clone(), shifts.clone()
-        scales[self.purchase], shifts[self.purchase] = 1, 0
-        self.inner.transform_logits(scales, shifts)
-
 
 Head = MultiGateExperts | SeparateHeads | EntireSpace
 

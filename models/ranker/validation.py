@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from models import metrics
 from models.ranker.epoch import Epoch
+from models.ranker.head import EntireSpace
 from models.ranker.model import Ranker
 from models.ranker.prediction import predict_rows
 from models.ranker.training_rows import TrainingRows
@@ -33,36 +34,49 @@ class Validation:
         predicted = predict_rows(model, self.rows, self.rows.valid)
         if not ((math.isfinite(train_loss) or not epoch) and np.isfinite(predicted).all()):
             raise FloatingPointError(f"epoch {epoch} gives NaN or infinity")
+        lines = self._fit_lines(model, predicted)
+        calibrated = expit(logit(np.clip(predicted, SMALLEST, 1 - SMALLEST)) * lines[:, 0] + lines[:, 1])
 
-        def mean(metric: metrics.Metric) -> float:
-            tasks = zip(self.labels.T, predicted.T, strict=True)
-            values = np.array([metric(labels, scores, self.groups) for labels, scores in tasks])
+        def mean(metric: metrics.Metric, scores: NDArray[np.floating]) -> float:
+            tasks = zip(self.labels.T, scores.T, strict=True)
+            values = np.array([metric(labels, of_task, self.groups) for labels, of_task in tasks])
             return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
 
-        point = Epoch(epoch, train_loss, mean(metrics.log_loss), mean(metrics.auc), mean(metrics.gauc))
-        state.add(point, model)
+        loss, auc, gauc = (
+            mean(metrics.log_loss, calibrated),
+            mean(metrics.auc, predicted),
+            mean(metrics.gauc, predicted),
+        )
+        state.add(Epoch(epoch, train_loss, loss, auc, gauc), model)
 
     def calibrate(self, model: Ranker) -> None:
         """Change the last layer so that the probabilities of each task fit the labels (Platt scaling).
 
-        The order of rows stays. Training leaves probabilities too high or too low, because it passes the same rows
-        several times. These rows were not trained on.
+        The order of rows stays. Training passes the same rows several times, which leaves probabilities too high or too
+        low. The validation rows were not trained on. The heads `entire_space` stay as they are: there the logit of a
+        purchase is no layer's output.
         """
-        predicted = predict_rows(model, self.rows, self.rows.valid).astype(np.float64)
-        lines = [fit_line(scores, labels) for scores, labels in zip(predicted.T, self.labels.T, strict=True)]
-        model.head.transform_logits(*torch.tensor(lines, dtype=torch.float32).T)
+        if not isinstance(model.head, EntireSpace):
+            lines = self._fit_lines(model, predict_rows(model, self.rows, self.rows.valid))
+            model.head.transform_logits(*torch.from_numpy(lines).float().T)
+
+    def _fit_lines(self, model: Ranker, predicted: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The scale and shift [tasks, 2] of each task's logits that `calibrate` applies."""
+        if isinstance(model.head, EntireSpace):
+            return np.tile([1.0, 0.0], (predicted.shape[1], 1))
+        return np.array([fit_line(scores, labels) for scores, labels in zip(predicted.T, self.labels.T, strict=True)])
 
 
-def fit_line(probabilities: NDArray[np.float64], labels: NDArray[np.floating]) -> tuple[float, float]:
+def fit_line(probabilities: NDArray[np.floating], labels: NDArray[np.floating]) -> tuple[float, float]:
     """Scale and shift of the logits [rows] with which they predict the labels best (Platt 1999).
 
     The scale is above 0, so the order of rows stays. A label of NaN is unknown.
     """
     known = np.isfinite(labels)
-    p, y = np.clip(probabilities[known], SMALLEST, 1 - SMALLEST), labels[known].astype(np.float64)
+    p, y = np.clip(probabilities[known].astype(np.float64), SMALLEST, 1 - SMALLEST), labels[known].astype(np.float64)
     if not 0 < y.sum() < len(y):
         return 1.0, 0.0
-    x = np.stack([np.log(p / (1 - p)), np.ones(len(p))], axis=1)
+    x = np.stack([logit(p), np.ones(len(p))], axis=1)
     start = np.array([1.0, 0.0])
 
     def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

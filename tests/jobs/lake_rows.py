@@ -102,7 +102,7 @@ def _evaluation_rows(rng: np.random.Generator, champion: bool) -> list[dict[str,
         intervals = {"auc": (0.001, 0.007)}
         for slice_ in ("all", "as_served"):
             rows += metric_rows(
-                "challenger_minus_champion", slice_, {"auc": 0.004, "log_loss": 0.0}, intervals=intervals
+                "challenger_minus_champion", slice_, {"auc": 0.004, "log_loss": 0.0}, intervals=intervals, rows=5000
             )
     return rows
 

@@ -190,8 +190,10 @@ def test_a_worse_challenger_stays_out_and_a_better_one_goes_live(ran: Chain) -> 
 
     def measured(challenger: float, champion: float) -> gate.Decision:
         options = {"rows": 1000, "version": trained["model_version"]}
-        rows = metric_rows("challenger", "as_served", {"auc": challenger, "calibration": 1.0}, **options)
-        rows += metric_rows("champion", "as_served", {"auc": champion, "calibration": 1.0}, **options)
+        rows = metric_rows(
+            "challenger", "as_served", {"auc": challenger, "calibration": 1.0, "log_loss": 0.5}, **options
+        )
+        rows += metric_rows("champion", "as_served", {"auc": champion, "calibration": 1.0, "log_loss": 0.5}, **options)
         gaps = {"auc": challenger - champion, "log_loss": 0.0}
         intervals = {metric: (gap - 0.01, gap + 0.01) for metric, gap in gaps.items()}
         rows += metric_rows("challenger_minus_champion", "as_served", gaps, intervals=intervals, rows=1000)

@@ -86,7 +86,7 @@ def test_another_challenger_is_trained_measured_and_explained(
 ) -> None:
     lake, settings = Lake(shutil.copytree(ran.lake.root, tmp_path / "lake")), change_ranker(ran.settings, **values)
     version = str(train.run(lake, settings, LAST).notes["model_version"])
-    auc = evaluate.run(lake, settings, LAST).notes["auc"]
+    auc = evaluate.run(lake, settings, LAST).notes["auc_as_served"]
     assert auc["challenger"] > 0.5
     assert auc["champion"] > 0.5  # it was stored with another design, and searches as in training
     scorer = Scorer.load(lake, settings, LAST, f"models/{version}/challenger")

@@ -87,16 +87,20 @@ def put_comparison(
     """What `evaluate` measured of a challenger and of the champion `champion-1`.
 
     interval  of the difference of AUC
-    changes   champion: another version of it. calibration, champions_calibration. log_loss: interval of the difference
+    changes   champion: another version of it. calibration: its interval. champions_calibration. log_loss: interval of
+              the difference. rows: of the difference
     """
-    of_champion = {"auc": 0.6, "calibration": changes.get("champions_calibration", 1.0)}
-    of_challenger = {"auc": 0.7, "calibration": changes.get("calibration", 1.0)}
-    rows = metric_rows("challenger", slice_, of_challenger, rows=500, version="challenger-1")
+    calibration = changes.get("calibration", (0.98, 1.02))
+    of_champion = {"auc": 0.6, "calibration": changes.get("champions_calibration", 1.0), "log_loss": 0.4}
+    of_challenger = {"auc": 0.7, "calibration": sum(calibration) / 2, "log_loss": 0.4}
+    intervals = {"calibration": calibration}
+    rows = metric_rows("challenger", slice_, of_challenger, intervals=intervals, rows=500, version="challenger-1")
     rows += metric_rows("champion", slice_, of_champion, rows=500, version=changes.get("champion", "champion-1"))
     loss = changes.get("log_loss", (-0.01, 0.01))
     intervals = {"log_loss": loss} | ({"auc": interval} if interval else {})
     values = {"auc": sum(interval or (0.2, 0.0)) / 2, "log_loss": sum(loss) / 2}
-    rows += metric_rows("challenger_minus_champion", slice_, values, intervals=intervals, rows=500)
+    measured = changes.get("rows", 500)
+    rows += metric_rows("challenger_minus_champion", slice_, values, intervals=intervals, rows=measured)
     replace_metrics(lake, "evaluate", day, rows)
 
 
@@ -113,6 +117,7 @@ def compared(lake: Lake) -> Lake:
     [
         ((-0.0049, 0.003), "promote"),  # surely not worse by more than half a point
         ((0.001, 0.02), "promote"),
+        ((-0.0049, -0.0047), "promote"),  # a little worse for sure
         ((-0.0051, 0.02), "keep"),  # seems better, but may be worse
         ((-0.02, -0.01), "keep"),
     ],
@@ -134,13 +139,23 @@ def test_the_days_since_the_champion_went_live_count_together(compared: Lake, se
     assert decide(compared, settings, DAY).kind == "keep"
     put_comparison(compared, DAY - timedelta(days=1), (0.5, 0.6), champion="an earlier one")
     put_comparison(compared, DAY - timedelta(days=31), (0.5, 0.6))
+    put_comparison(compared, DAY - timedelta(days=3), (0.5, 0.6), rows=99)  # fewer than gate.min_test_rows
     assert decide(compared, settings, DAY).kind == "keep"
     put_comparison(compared, DAY - timedelta(days=2), (-0.004, 0.012))
     decision = decide(compared, settings, DAY)
     assert decision.kind == "promote"  # the mean, and the error of one day by the square root of two
-    assert "(difference +0.0030 over 2 days, 95 % interval -0.0027 to +0.0087)" in decision.reason
+    assert "(difference +0.0020; over 2 days +0.0030, 95 % interval -0.0027 to +0.0087)" in decision.reason
     put_comparison(compared, DAY + timedelta(days=1), (-0.9, -0.8))  # a later day changes nothing
     assert decide(compared, settings, DAY) == decision
+
+
+def test_good_days_before_do_not_speak_for_a_challenger_that_is_worse_today(compared: Lake, settings: Settings) -> None:
+    for days in range(1, 6):
+        put_comparison(compared, DAY - timedelta(days=days), (0.010, 0.012))
+    put_comparison(compared, DAY, (-0.012, -0.004))
+    decision = decide(compared, settings, DAY)
+    assert decision.kind == "keep"
+    assert "(difference -0.0080; over 6 days +0.0078, 95 % interval " in decision.reason
 
 
 @pytest.mark.parametrize("interval", [None, (0.1, 0.1)])  # a warm start that no epoch made better is the champion
@@ -166,16 +181,17 @@ def test_the_gate_looks_at_what_its_protocol_knows(compared: Lake, settings: Set
 @pytest.mark.parametrize(
     ("changes", "objection"),
     [
-        ({"calibration": 1.049}, None),
-        ({"calibration": 1.06}, "the mean prediction is 1.060 times the mean label (the champion's 1.000; "),
-        ({"calibration": 0.94}, "the mean prediction is 0.940 times"),
-        ({"calibration": 1.19, "champions_calibration": 1.2}, None),  # all models are off on such a day
-        ({"calibration": 1.19, "champions_calibration": 1 / 1.2}, None),
-        ({"log_loss": (0.001, 0.1)}, None),
+        ({"calibration": (1.04, 1.2)}, None),  # it may be nearer
         (
-            {"log_loss": (0.006, 0.01)},
-            "the log loss is higher than the champion's by 0.0080 (95 % interval +0.0060 to ",
+            {"calibration": (1.06, 1.1)},
+            "the mean prediction is 1.080 times the mean label (95 % interval 1.060 to 1.100, ",
         ),
+        ({"calibration": (0.9, 0.94)}, "the mean prediction is 0.920 times"),
+        ({"calibration": (0.0, 0.0)}, "the mean prediction is 0.000 times"),
+        ({"calibration": (1.18, 1.2), "champions_calibration": 1.2}, None),  # all models are off on such a day
+        ({"calibration": (1.18, 1.2), "champions_calibration": 1 / 1.2}, None),
+        ({"log_loss": (0.003, 0.1)}, None),
+        ({"log_loss": (0.005, 0.01)}, "the log loss is higher than the champion's by 0.0075 (95 % interval +0.0050 "),
     ],
 )
 def test_a_challenger_with_bad_probabilities_does_not_go_live(

@@ -129,8 +129,7 @@ def test_training_keeps_the_best_epoch_and_returns_its_curve() -> None:
         np.mean([metric(valid.labels[:, task], predicted[:, task], valid.groups) for task in (0, 1)])
         for metric in (metrics.gauc, metrics.log_loss)
     )
-    assert gauc == pytest.approx(best.valid_gauc)
-    assert loss < best.valid_loss  # it is calibrated on these rows
+    assert (gauc, loss) == pytest.approx((best.valid_gauc, best.valid_loss), abs=1e-5)
     assert steps[-1] == (len(curve) * 7, 30 * 7)
 
 
@@ -140,9 +139,9 @@ def test_a_trained_model_that_more_training_makes_worse_stays_unchanged() -> Non
     model = build_ranker()
     best = max(point.score for point in fit_again(model, lr=1e-2))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    curve = fit_again(model, lr=1.0)
+    curve = fit_again(model, lr=10.0)
     assert [point.epoch for point in curve] == [0, 1, 2]
-    assert curve[0].score > best  # it was calibrated at the end of the first training
+    assert curve[0].score == pytest.approx(best, abs=2e-3)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
