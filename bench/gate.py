@@ -1,4 +1,4 @@
-"""How often does the gate let a challenger through that is better, equal or worse?
+"""How often does a challenger pass the gate that is better than the champion, equal to it, or worse?
 
     make run
     make bench B=gate ARGS="--lake lake --days 2026-11-19 2026-11-20 [--seeds 40] [--json FILE]"
@@ -43,7 +43,7 @@ from jobs.ranking.evaluation import ScoredModel, build_slices, measure_differenc
 from jobs.ranking.items import load_item_features
 from jobs.ranking.model_inputs import build_model_inputs
 from jobs.ranking.train_worker import fit_ranker
-from jobs.release.evidence import find_lack, pool
+from jobs.release.evidence import find_objection, pool
 from jobs.release.settings import Gate
 from jobs.settings.tree import Settings, load_settings
 from models.metrics import auc
@@ -139,7 +139,7 @@ def _ask_gate(compared: list[tuple[Row, Row, Row]]) -> Row:
 
     def is_live(number: int, before: list[Row], margin: float) -> bool:
         ours, theirs, own = compared[number]
-        return find_lack(pool(own["auc"], before), ours, theirs, own["log_loss"], Gate(max_drop=margin)) is None
+        return find_objection(pool(own["auc"], before), ours, theirs, own["log_loss"], Gate(max_drop=margin)) is None
 
     by_day = [differences["auc"] for _, _, differences in compared]
     numbers, margin = range(len(compared)), Gate().max_drop

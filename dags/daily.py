@@ -43,7 +43,7 @@ it. What a stopped task has saved is not lost: clear the task, and it goes on.
 
 **When a task is red.** The last line of its log names the cause. Correct the cause, then clear the task: Airflow runs
 it and all tasks after it again. Airflow tries each task three times and waits longer each time, except if the error is
-one that only you can correct. If the gate does not let the challenger through, no task fails: the champion stays live.
+one that only you can correct. If the challenger does not pass the gate, no task fails, and the champion stays live.
 
 **After a run.** If `promote` published a release, it updates the asset `sidereal://release`. Schedule your own DAGs on
 this asset. If there was nothing to publish, `promote` is skipped.

@@ -1,4 +1,4 @@
-"""What a list knows: it is made once, at the end of the day before, so nothing of the day itself."""
+"""Test rows as served: lists are made once, at the end of the day before, so they know nothing of the day itself."""
 
 from dataclasses import replace
 from datetime import date
@@ -9,7 +9,7 @@ from jobs.ranking.dataset import Dataset
 
 
 def limit_to_served(dataset: Dataset, day: date) -> Dataset:
-    """The same dataset, whose test rows know what a list knows in which they are served.
+    """The same dataset with test rows that know what was known when the lists of their day were made.
 
     Their histories and rates end where the day begins, and the time of the row is that moment. In a log of a single
     day, they end where the first of the last requests begins.

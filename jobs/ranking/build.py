@@ -27,10 +27,10 @@ def challenger_design(settings: RankerSettings) -> Design:
     design = PRESETS[settings.preset]
     k = settings.k * design.k // Design().k  # din_long reads ten times as many events
     design = replace(design, k=k, extras=(*design.extras, "rates"), distinct=settings.distinct)
-    design = replace(design, latest=settings.latest)
     lists = tuple((EVENT_KINDS[name], length) for name, length in settings.lists.items())
     options = {name: getattr(settings, name) for name in ("search", "features", "attention", "extras", "heads")}
-    return replace(design, lists=lists, **{name: value for name, value in options.items() if value is not None})
+    design = replace(design, lists=lists, latest=settings.latest)
+    return replace(design, **{name: value for name, value in options.items() if value is not None})
 
 
 def build_ranker(dataset: Dataset, settings: Settings, design: Design) -> Ranker:

@@ -80,7 +80,9 @@ def pool(today: Row, before: Sequence[Row]) -> Difference:
     return Difference(today["value"], value, value - half, value + half, len(rows))
 
 
-def find_lack(difference: Difference, challenger: ByMetric, champion: ByMetric, loss: Row, gate: Gate) -> str | None:
+def find_objection(
+    difference: Difference, challenger: ByMetric, champion: ByMetric, loss: Row, gate: Gate
+) -> str | None:
     """Why a challenger does not go live in the champion's place, None if it does.
 
     challenger, champion  what was measured of them

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from jobs.lake import Lake
-from jobs.release.evidence import find_lack, pool_days
+from jobs.release.evidence import find_objection, pool_days
 from jobs.release.model_store import load_card, why_unreadable
 from jobs.release.releases import live_release
 from jobs.release.settings import SLICE_OF, Gate
@@ -100,8 +100,8 @@ def _compare(lake: Lake, gate: Gate, day: date, measured: Measured, keep: Decisi
     if difference is None:
         return replace(keep, reason=f"{values}: the difference has no interval, so both may be the same model")
     reason = f"{values} ({difference})"
-    if lack := find_lack(difference, challenger, champion, differences["log_loss"], gate):
-        return replace(keep, reason=f"{lack}: {reason}")
+    if objection := find_objection(difference, challenger, champion, differences["log_loss"], gate):
+        return replace(keep, reason=f"{objection}: {reason}")
     return replace(promote, reason=reason)
 
 

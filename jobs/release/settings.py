@@ -18,13 +18,14 @@ class Gate(Section):
     # What both know of these rows. as_served: what happened until the end of the day before, when their lists are made.
     # up_to_the_moment: also what happened on the day before the row.
     protocol: EvaluationProtocol = "as_served"
-    # The challenger goes live if it is surely not worse by more than this number: the 95 % interval of the metric's
-    # difference lies above its negative. The days since the champion went live count together.
+    # The challenger goes live if the 95 % interval of the metric's difference lies above minus this number. The days
+    # since the champion went live count together.
     max_drop: float = Field(default=0.005, ge=0)
-    # Largest share by which the log loss may surely be higher than the champion's.
+    # The challenger is refused if its log loss is higher than the champion's by more than this share: the whole 95 %
+    # interval of the difference.
     max_loss_rise: float = Field(default=0.01, ge=0)
-    # Largest share by which the mean prediction may surely differ from the mean label, unless the champion's differs
-    # more.
+    # The challenger is refused if its mean prediction differs from the mean label by more than this share, with its
+    # whole 95 % interval, and by more than the champion's.
     max_miscalibration: float = Field(default=0.05, gt=0)
     # Largest share of items that may share their semantic ID with another item.
     max_collision_rate: Share = 0.9
