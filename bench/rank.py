@@ -31,9 +31,9 @@ Columns, mean and standard deviation over the seeds:
     auc cold         AUC of the test rows whose item is in no training row
     auc history 100  AUC of the test rows with 100 events and more before them, up to the next such column
 
---json also writes the rows of each of these columns, the same metrics of the validation rows (valid_auc ...), by which
-settings are chosen, the training speed (samples_per_second) and peak_mib: the most memory that the process had while
-the preset was trained, with the log, the encoder and what earlier presets left.
+--json also writes the rows of each of these columns, the same metrics of the validation rows, by which settings are
+chosen (valid_auc, valid_served_auc ...), the training speed (samples_per_second) and peak_mib: the most memory that the
+process had while the preset was trained, with the log, the encoder and what earlier presets left.
 """
 
 import json
@@ -49,7 +49,7 @@ import numpy as np
 import torch
 from common import PeakMemory, build_parser, describe_machine
 from numpy.typing import NDArray
-from rank_logs import SERVED, TEST, VALID, Information, LabelledLog, load_log
+from rank_logs import LIKED, SERVED, TEST, TRAIN, VALID, VALID_SERVED, Information, LabelledLog, load_log
 from rank_simple import SIMPLE, score_simple
 from rank_variants import Variant, parse_variant
 from rank_vectors import embed_texts, tune_and_embed
@@ -61,6 +61,8 @@ from models import metrics, quantizers
 from models.precision import device
 from models.ranker import PRESETS, Design, Ranker, Samples, build_samples, fit, pca, predict, search_histories
 from models.ranker.model import NEAREST
+from models.ranker.similar_rates import SimilarRates
+from models.ranker.teacher import add_targets
 
 Row = dict[str, Any]
 Floats = NDArray[np.floating]
@@ -89,9 +91,16 @@ class Bench:
             vectors=self.vectors if vectors is None else vectors, categories=self.categories,
             max_history=max_history,
         )  # fmt: skip
-        return build_samples(
-            design, log.histories, search_result, log.user, log.item, log.end, log.ts, log.label[:, None], log.rates
-        )
+        similar = None
+        if "similar_rates" in design.extras:
+            rates = SimilarRates(self.vectors, self.categories, log.shown_kinds, LIKED, max_history)
+            similar = rates.at(log.shown, log.user, log.item, log.shown_end, log.rates[:, 0])
+        rows = build_samples(
+            design, log.histories, search_result, log.user, log.item, log.end, log.ts, log.label[:, None], log.rates,
+            similar,
+        )  # fmt: skip
+        train = np.flatnonzero(log.part == TRAIN)
+        return add_targets(rows, train, design.teacher, self.seed) if design.teacher else rows
 
     def train_ranker(
         self, design: Design, variant: Variant, vectors: torch.Tensor | None = None
@@ -115,7 +124,7 @@ class Bench:
             pool = quantizers.fit("nearest_items", self.x, sizes=(len(self.x),) * NEAREST, seed=self.seed)
             model.set_nearest(pool.encode(self.x))
         model = model.to(device())
-        is_known = self.log.part < 2  # train and validation
+        is_known = self.log.part <= VALID  # train and validation
         started = perf_counter()
         curve = fit(
             model, rows.take(np.flatnonzero(is_known)), seed=self.seed, epochs=EPOCHS, batch_size=512, lr=LR,
@@ -127,7 +136,10 @@ class Bench:
     def score_rows(self, variant: Variant) -> tuple[Floats, float]:
         """Scores of all rows, and samples a second of training (nan if the variant trains no ranker)."""
         if variant.design is None:
-            samples = self.build_samples(PRESETS["muse"]) if variant.name == "boosted_trees" else None
+            with_similar = replace(PRESETS["muse"], extras=("simtier", "rates", "similar_rates"))
+            trees_read = {"boosted_trees": PRESETS["muse"], "boosted_trees_similar": with_similar}
+            design = trees_read.get(variant.name)
+            samples = self.build_samples(design) if design else None
             return score_simple(variant.name, self.log, samples, self.seed), float("nan")
         design = replace(variant.design, extras=(*variant.design.extras, "rates"))
         if self.log.histories.kinds is not None and len(np.unique(self.log.histories.kinds)) > 1:
@@ -147,6 +159,7 @@ def measure(bench: Bench, variant: Variant, information: Information) -> Row:
     test = np.flatnonzero(log.part == TEST)
     row: Row = {"preset": variant.name, "information": information, "seed": bench.seed}
     parts = {"": test, "served_": np.flatnonzero(log.part == SERVED), "valid_": np.flatnonzero(log.part == VALID)}
+    parts["valid_served_"] = np.flatnonzero(log.part == VALID_SERVED)
     for prefix, rows in parts.items():
         if len(rows):
             row |= {f"{prefix}{name}": METRICS[name](log.label[rows], scores[rows], log.user[rows]) for name in METRICS}

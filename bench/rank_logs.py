@@ -5,7 +5,7 @@
 `until_now`  all feedback strictly before the row, also dislikes, and running rates of it, as a daily system knows them
 
 With `until_now`, each test row is in the log a second time as it is served: it knows what happened until the end of the
-day before, when lists are made.
+day before, when lists are made. So is each validation row, by which settings are chosen.
 """
 
 import gzip
@@ -25,20 +25,22 @@ from models.ranker.rates import Rates
 
 Information = Literal["published", "until_now"]
 Floats = NDArray[np.float32]
-LIKED, DISLIKED = 0, 1  # types of events
-TRAIN, VALID, TEST, SERVED = range(4)  # SERVED: the test rows again, as served
+LIKED, DISLIKED, IMPRESSION = range(3)  # types of events
+TRAIN, VALID, TEST, SERVED, VALID_SERVED = range(5)  # the last two: test and validation rows again, as served
 DAY = 86_400_000_000  # microseconds
 
 
 @dataclass(frozen=True)
 class LabelledLog:
-    """Rows of one data set in the order of time, those of SERVED last, and what was known at each of them.
+    """Rows of one data set in the order of time, those as served last, and what was known at each of them.
 
     texts, categories   of the items
-    part                [rows] TRAIN, VALID, TEST or SERVED
+    part                [rows] TRAIN, VALID, TEST, SERVED or VALID_SERVED
     user, item, ts, label   [rows]; ts in microseconds
     histories, end      what every user did, and where each row's history ends
     rates               [rows, RATES] float32
+    shown, shown_end    the histories with all that users were shown, and where each row's ends
+    shown_kinds         types of the events that showed an item
     """
 
     texts: list[str]
@@ -51,6 +53,9 @@ class LabelledLog:
     histories: Histories
     end: Int64s
     rates: Floats
+    shown: Histories
+    shown_end: Int64s
+    shown_kinds: tuple[int, ...] = (LIKED, DISLIKED)
 
 
 def load_log(folder: Path, information: Information, new: float = 0.0) -> LabelledLog:
@@ -95,12 +100,19 @@ def _load_split(folder: Path, information: Information) -> LabelledLog:
         assert (histories.lengths(user, end) == [len(row["history"]) for row in rows]).all()
         is_train = part == 0
         rates = build_rates(user, item, ts, is_train, is_train & liked, ts).at(user, item, ts)
+        kinds = np.where(liked, LIKED, DISLIKED)[is_train]
+        shown = Histories.from_arrays(user[is_train], item[is_train], order[is_train], len(users), kinds=kinds)
+        shown_end = shown.ends(user, order)
     else:
         kinds = np.where(liked, LIKED, DISLIKED)
         histories = Histories.from_arrays(user, item, ts, len(users), kinds=kinds)
         running = build_rates(user, item, ts, part >= 0, liked, ts)
-        return _add_served(texts, categories, part, user, item, ts, label.astype(np.float32), histories, running)
-    return LabelledLog(texts, categories, part, user, item, ts, label.astype(np.float32), histories, end, rates)
+        return _add_served(
+            texts, categories, part, user, item, ts, label.astype(np.float32), histories, running, histories
+        )
+    return LabelledLog(
+        texts, categories, part, user, item, ts, label.astype(np.float32), histories, end, rates, shown, shown_end
+    )
 
 
 def _load_events(folder: Path, new: float) -> LabelledLog:
@@ -124,12 +136,14 @@ def _load_events(folder: Path, new: float) -> LabelledLog:
         label, liked_at = np.array([row["value"] >= 4 for row in rows], np.int64), ts
         position = np.arange(len(rows)) / len(rows)
         in_history, kinds = np.ones(len(rows), bool), np.where(label == 1, LIKED, DISLIKED)
+        shown_kinds: tuple[int, ...] = (LIKED, DISLIKED)
     else:
         liked_at = np.array([clicked_at.get((row["request_id"], row["item_id"]), -1) for row in rows])
         label = (liked_at >= 0).astype(np.int64)
         request_index = {name: n for n, name in enumerate(dict.fromkeys(row["request_id"] for row in rows))}
         position = np.array([request_index[row["request_id"]] for row in rows]) / len(request_index)
-        in_history, kinds = label == 1, np.full(len(rows), LIKED)  # impressions without a click only count in the rates
+        in_history, kinds = label == 1, np.full(len(rows), LIKED)  # other impressions only count in rates
+        shown_kinds = (IMPRESSION,)
     part = (position >= 0.7).astype(np.int64) + (position >= 0.8)
     is_new_item = np.random.default_rng(0).random(len(items)) < new
     keep = (part == 2) | ~is_new_item[item]
@@ -140,23 +154,34 @@ def _load_events(folder: Path, new: float) -> LabelledLog:
         user[in_history], item[in_history], liked_at[in_history], len(users), kinds=kinds[in_history]
     )
     running = build_rates(user, item, ts, part >= 0, label == 1, liked_at)
-    return _add_served(texts, categories, part, user, item, ts, label.astype(np.float32), histories, running)
+    shown = histories
+    if shown_kinds == (IMPRESSION,):
+        shown_user, shown_item = (np.concatenate([column, column[in_history]]) for column in (user, item))
+        shown_ts = np.concatenate([ts, liked_at[in_history]])
+        kinds = np.concatenate([np.full(len(ts), IMPRESSION), kinds[in_history]])
+        shown = Histories.from_arrays(shown_user, shown_item, shown_ts, len(users), kinds=kinds)
+    labels = label.astype(np.float32)
+    return _add_served(texts, categories, part, user, item, ts, labels, histories, running, shown, shown_kinds)
 
 
 def _add_served(
     texts: list[str], categories: Int64s, part: Int64s, user: Int64s, item: Int64s, ts: Int64s, label: Floats,
-    histories: Histories, running: Rates,
+    histories: Histories, running: Rates, shown: Histories, shown_kinds: tuple[int, ...] = (LIKED, DISLIKED),
 ) -> LabelledLog:  # fmt: skip
-    """The log of these rows, with the test rows a second time as served. A log of one day is served at its first test
-    row."""
-    test = np.flatnonzero(part == TEST)
+    """The log of these rows, with the test and validation rows a second time as served. A log of one day is served at
+    the first row of the part."""
     is_one_day = ts.max() - ts.min() < DAY
-    moment = np.full(len(test), ts[test].min()) if is_one_day else ts[test] // DAY * DAY
-    part = np.concatenate([part, np.full(len(test), SERVED)])
-    user, item, label = (np.concatenate([column, column[test]]) for column in (user, item, label))
-    ts = np.concatenate([ts, moment])
-    end, rates = histories.ends(user, ts), running.at(user, item, ts)
-    return LabelledLog(texts, categories, part, user, item, ts, label, histories, end, rates)
+    for of, served in ((TEST, SERVED), (VALID, VALID_SERVED)):
+        rows = np.flatnonzero(part == of)
+        moment = np.full(len(rows), ts[rows].min()) if is_one_day else ts[rows] // DAY * DAY
+        part = np.concatenate([part, np.full(len(rows), served)])
+        user, item, label = (np.concatenate([column, column[rows]]) for column in (user, item, label))
+        ts = np.concatenate([ts, moment])
+    ends = [of.ends(user, ts) for of in (histories, shown)]
+    rates = running.at(user, item, ts)
+    return LabelledLog(
+        texts, categories, part, user, item, ts, label, histories, ends[0], rates, shown, ends[1], shown_kinds
+    )
 
 
 def build_rates(

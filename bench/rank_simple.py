@@ -9,13 +9,14 @@ from sklearn.linear_model import LogisticRegression
 from models.ranker import Samples
 
 Floats = NDArray[np.floating]
-SIMPLE = ("item_mean", "user_item_rates", "boosted_trees")
+SIMPLE = ("item_mean", "user_item_rates", "boosted_trees", "boosted_trees_similar")
 
 
 def score_simple(name: str, log: LabelledLog, samples: Samples | None, seed: int) -> Floats:
     """Score all rows with the baseline `name`.
 
-    samples  each row with the events most similar to its item; only boosted_trees needs them
+    samples  each row with the events most similar to its item, and for boosted_trees_similar with similar rates; only
+             trees need them
     """
     if name == "item_mean":
         return 1 / (1 + np.exp(-log.rates[:, 2]))
@@ -31,6 +32,7 @@ def _score_boosted_trees(log: LabelledLog, rows: Samples, seed: int) -> Floats:
     """Boosted trees on rates, history length and the similarities of the events that the search chose."""
     event_count = np.maximum((rows.topk >= 0).sum(axis=1), 1)
     parts = [rows.sims[:, :1], rows.sims[:, :5].mean(1, keepdims=True), (rows.sims.sum(1) / event_count)[:, None]]
+    parts += [] if rows.similar_rates is None else [rows.similar_rates]
     x = np.concatenate([log.rates, np.log1p(rows.history_length)[:, None], *parts], axis=1)
     is_train = log.part == 0
     model = HistGradientBoostingClassifier(random_state=seed, learning_rate=0.05, max_leaf_nodes=15)

@@ -51,6 +51,10 @@ def parse_variant(name: str) -> Variant:
             design = replace(design, k=int(value))
         elif key == "history" and value.isdigit() and int(value):
             max_history = int(value)
+        elif change == "-latest" and design.latest:
+            design = replace(design, latest=0)
+        elif change == "-teacher" and design.teacher:
+            design = replace(design, teacher=0.0)
         elif change.startswith("-") and change[1:] in (*design.features, *design.extras):
             design = design.without(change[1:])
         else:

@@ -20,7 +20,7 @@ from jobs.lake.arrow import distinct_strings, large_parts
 from jobs.lake.contracts import contracts
 from jobs.lake.run_state import check_nothing_newer_is_replaced, share
 from jobs.landing.cancels import load_cancelled
-from jobs.ranking.event_log import ACTED, read_positive_events, read_without
+from jobs.ranking.event_log import HISTORIES, read_positive_events, read_without
 from jobs.ranking.user_sample import keep_sampled
 from jobs.runtime.progress import progress
 from jobs.settings.tree import Settings
@@ -79,7 +79,7 @@ def _load_edges(lake: Lake, settings: Settings, day: date) -> tuple[pa.Array, pa
     raises   UserError if there is no edge
     """
     since = day - timedelta(days=settings.quantizer.behaviour_days - 1)
-    version = lake.delta(ACTED).version()
+    version = lake.delta(HISTORIES).version()
     read_all = partial(read_positive_events, lake, settings, day, since=since, version=version)
     cancelled = load_cancelled(lake, date.min, day)
 

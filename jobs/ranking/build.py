@@ -7,13 +7,13 @@ import torch
 
 from jobs.lake import UserError
 from jobs.ranking.dataset import Dataset
-from jobs.ranking.histories import EVENT_KINDS
-from jobs.ranking.model_inputs import searches_impressions
+from jobs.ranking.model_inputs import reads_shown
 from jobs.ranking.settings import Ranker as RankerSettings
 from jobs.settings.tree import Settings
 from models import quantizers
 from models.precision import device
 from models.ranker.design import PRESETS, Design
+from models.ranker.event_kinds import EVENT_KINDS
 from models.ranker.model import NEAREST, Ranker
 
 
@@ -26,10 +26,11 @@ def challenger_design(settings: RankerSettings) -> Design:
     """The preset with the running rates, changed by the settings that are set."""
     design = PRESETS[settings.preset]
     k = settings.k * design.k // Design().k  # din_long reads ten times as many events
-    design = replace(design, k=k, extras=(*design.extras, "rates"), distinct=settings.distinct)
     lists = tuple((EVENT_KINDS[name], length) for name, length in settings.lists.items())
-    options = {name: getattr(settings, name) for name in ("search", "features", "attention", "extras", "heads")}
-    design = replace(design, lists=lists, latest=settings.latest)
+    names = ("search", "features", "attention", "extras", "heads", "latest", "teacher")
+    options = {name: getattr(settings, name) for name in names}
+    extras = (*design.extras, "rates")
+    design = replace(design, k=k, extras=extras, distinct=settings.distinct, lists=lists)
     return replace(design, **{name: value for name, value in options.items() if value is not None})
 
 
@@ -58,6 +59,8 @@ def build_ranker(dataset: Dataset, settings: Settings, design: Design) -> Ranker
             model.set_nearest(_find_nearest_items(items.vectors))
         if design.search == "category" and not bool((items.categories >= 0).any()):
             raise ValueError("the search category needs categories, and no item in silver.items has one")
+        if design.teacher and "rates" not in design.extras:
+            raise ValueError("the teacher reads running rates: add rates to extras, or set teacher to 0")
     except ValueError as error:
         raise UserError(f"no ranker with these settings of [ranker] can be trained on this day: {error}") from None
     _warn_of_missing_inputs(dataset, design)
@@ -69,8 +72,7 @@ def _warn_of_missing_inputs(dataset: Dataset, design: Design) -> None:
     if design.compares_items and share > 0.5:
         message = f"{share:.0%} of the items have no vector, so the search finds them last: run embed"
         print(f"warning: [ranker] {message}", file=sys.stderr, flush=True)
-    impressions = searches_impressions(design)
-    histories = dataset.load_histories_with_impressions() if impressions else dataset.histories
+    histories = dataset.load_shown_histories() if reads_shown(design) else dataset.histories
     for name, kind in EVENT_KINDS.items():
         if kind in dict(design.lists) and not len(histories.select_kind(kind)[0].items):
             print(f"warning: [ranker] lists names {name}, but the log has no such event", file=sys.stderr, flush=True)

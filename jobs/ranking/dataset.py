@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from jobs.lake import Lake
 from jobs.lake.arrow import distinct_strings, large_parts
 from jobs.ranking.event_log import microseconds
-from jobs.ranking.histories import load_histories_of, load_histories_with_impressions
+from jobs.ranking.histories import load_histories_of, load_shown_histories
 from jobs.ranking.items import ItemFeatures, ItemIndex
 from jobs.ranking.rates import load_rates
 from jobs.ranking.user_sample import keep_sampled
@@ -84,7 +84,7 @@ class Dataset:
     users       user IDs by index, sorted
     histories   what users clicked, bought or liked
     load_rates  loads the running rates of a task
-    load_histories_with_impressions  loads the histories with what users were shown
+    load_shown_histories  loads the histories with all that users were shown
     tasks       names of the labels, the main task first
     split       day: the test rows are those of the day. request: they are the last requests of a log of one day
     """
@@ -93,7 +93,7 @@ class Dataset:
     users: pa.Array
     histories: Histories
     load_rates: Callable[[str], Rates]
-    load_histories_with_impressions: Callable[[], Histories]
+    load_shown_histories: Callable[[], Histories]
     tasks: tuple[str, ...]
     train: Rows
     test: Rows
@@ -140,8 +140,8 @@ def load_dataset(lake: Lake, settings: Settings, items: ItemFeatures, day: date)
     if split == "request":
         is_test = _select_last_requests(requests, rows.ts, settings.logs.test_share)
     tasks, train, test = _split_rows(rows, is_test)
-    rates, with_impressions = _cached_loaders(lake, settings, items, day, users)
-    return Dataset(items, users, histories, rates, with_impressions, tasks, train, test, split)
+    rates, shown_histories = _cached_loaders(lake, settings, items, day, users)
+    return Dataset(items, users, histories, rates, shown_histories, tasks, train, test, split)
 
 
 def apply_settings(lake: Lake, settings: Settings, dataset: Dataset, day: date) -> Dataset:
@@ -152,12 +152,12 @@ def apply_settings(lake: Lake, settings: Settings, dataset: Dataset, day: date) 
         end = histories.ends(rows.user, rows.until)
         return replace(rows, end=end, length=histories.lengths(rows.user, end))
 
-    rates, with_impressions = _cached_loaders(lake, settings, dataset.items, day, dataset.users)
+    rates, shown_histories = _cached_loaders(lake, settings, dataset.items, day, dataset.users)
     return replace(
         dataset,
         histories=histories,
         load_rates=rates,
-        load_histories_with_impressions=with_impressions,
+        load_shown_histories=shown_histories,
         train=set_ends(dataset.train),
         test=set_ends(dataset.test),
     )
@@ -167,7 +167,7 @@ def _cached_loaders(
     lake: Lake, settings: Settings, items: ItemFeatures, day: date, users: pa.Array
 ) -> tuple[Callable[[str], Rates], Callable[[], Histories]]:
     rates = cache(partial(load_rates, lake, settings, users, items, day))
-    return rates, cache(partial(load_histories_with_impressions, lake, settings, items, day, users))
+    return rates, cache(partial(load_shown_histories, lake, settings, items, day, users))
 
 
 def _split_rows(rows: Rows, is_test: NDArray[np.bool_]) -> tuple[tuple[str, ...], Rows, Rows]:

@@ -18,8 +18,9 @@ from jobs.ranking.items import ItemIndex
 from jobs.settings.tree import Settings
 from models.ranker.histories import Int64s
 
-ACTED, SHOWN = "silver.histories", "silver.events"  # tables of what users did, and of what they were shown
+HISTORIES, EVENTS = "silver.histories", "silver.events"
 POSITIVE = ("click", "purchase", "rating")
+SHOWN = ("impression", "dislike")  # dislike: a rating that is no like
 EVERYTHING = ds.scalar(True)
 FEW_USERS = 1000  # a list of so many is compared with each row
 KEY = ("event", "day", "event_id", "item_id")  # names an event
@@ -61,7 +62,7 @@ class EventLog:
                 made at the end of the day. False: a history loses a purchase at the moment of its cancel, so that no
                 sample knows of a later cancel
         """
-        versions = {name: lake.delta(name).version() for name in (ACTED, SHOWN)}
+        versions = {name: lake.delta(name).version() for name in (HISTORIES, EVENTS)}
         of_users = EVERYTHING
         if users is not None and 0 < len(users) <= FEW_USERS:  # silver.histories is sorted by user: most is skipped
             name, (first, last) = ds.field("user_id"), pc.min_max(users).values()
@@ -87,7 +88,7 @@ def read_positive_events(
     event = ds.field("event")
     is_liked = (event != "rating") | (ds.field("value") >= settings.logs.like_from)
     where = where & (ds.field("day") >= since) & (ds.field("day") <= day) & event.isin(events) & is_liked
-    return lake.batches(ACTED, columns, where, version)
+    return lake.batches(HISTORIES, columns, where, version)
 
 
 def first_shown_day(settings: Settings, day: date) -> date:
@@ -104,13 +105,25 @@ def _read_events(
     of_users: ds.Expression,
     columns: list[str],
 ) -> Iterator[pa.RecordBatch]:
-    positive = tuple(event for event in events if event != "impression")
-    parts = [read_positive_events(lake, settings, day, columns, positive, versions[ACTED], where=of_users)]
+    positive = tuple(event for event in events if event not in SHOWN)
+    parts = [read_positive_events(lake, settings, day, columns, positive, versions[HISTORIES], where=of_users)]
+    until, event = of_users & (ds.field("day") <= day), ds.field("event")
     if "impression" in events:
-        is_of_days = (ds.field("day") >= first_shown_day(settings, day)) & (ds.field("day") <= day)
-        where = of_users & is_of_days & (ds.field("event") == "impression") & ds.field("user_id").is_valid()
-        parts.append(lake.batches(SHOWN, columns, where, versions[SHOWN]))
+        is_shown = (ds.field("day") >= first_shown_day(settings, day)) & (event == "impression")
+        where = until & is_shown & ds.field("user_id").is_valid()
+        parts.append(lake.batches(EVENTS, columns, where, versions[EVENTS]))
+    if "dislike" in events:
+        where = until & (event == "rating") & (ds.field("value") < settings.logs.like_from)
+        parts.append(map(_name_dislikes, lake.batches(HISTORIES, columns, where, versions[HISTORIES])))
     return chain.from_iterable(parts)
+
+
+def _name_dislikes(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Ratings that are no likes, as events of their own type."""
+    if "event" not in batch.schema.names:
+        return batch
+    names = pa.repeat(pa.scalar("dislike", batch.schema.field("event").type), batch.num_rows)
+    return batch.set_column(batch.schema.get_field_index("event"), batch.schema.field("event"), names)
 
 
 def read_without(read: ReadEvents, cancelled: pa.Table, columns: list[str]) -> Iterator[pa.RecordBatch]:

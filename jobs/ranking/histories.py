@@ -9,13 +9,12 @@ import pyarrow.compute as pc
 
 from jobs.lake import Lake
 from jobs.lake.arrow import distinct_strings, large_parts
-from jobs.ranking.event_log import POSITIVE, CancelledPurchases, EventLog, microseconds
+from jobs.ranking.event_log import POSITIVE, SHOWN, CancelledPurchases, EventLog, microseconds
 from jobs.ranking.items import ItemIndex
 from jobs.settings.tree import Settings
 from models.arrays_in_files import file_backed_zeros
+from models.ranker.event_kinds import EVENT_KINDS
 from models.ranker.histories import EventPart, Histories, Int64s
-
-EVENT_KINDS = {"click": 0, "purchase": 1, "like": 2, "impression": 3}  # numbers of event types in histories
 
 
 def load_histories(
@@ -51,11 +50,11 @@ def load_histories_of(
     return _sort_into_histories(log, users, items)
 
 
-def load_histories_with_impressions(
+def load_shown_histories(
     lake: Lake, settings: Settings, items: ItemIndex, day: date, users: pa.Array, *, at_end: bool = False
 ) -> Histories:
-    """The histories of the given users, with impressions beside what they clicked, bought or liked."""
-    return load_histories_of(lake, settings, items, day, users, (*POSITIVE, "impression"), at_end=at_end)
+    """The histories of the given users, with all that they were shown: impressions, and ratings that are no likes."""
+    return load_histories_of(lake, settings, items, day, users, (*POSITIVE, *SHOWN), at_end=at_end)
 
 
 def _count_events(log: EventLog, users: pa.Array) -> Int64s:

@@ -14,7 +14,7 @@ from jobs.landing.cancels import register_cancelled
 from jobs.ranking.event_log import first_shown_day
 from jobs.ranking.items import load_item_features
 from jobs.ranking.lists import first_active_day, load_sources
-from jobs.ranking.model_inputs import search_vectors, searches_impressions
+from jobs.ranking.model_inputs import reads_shown, search_vectors, searches_shown
 from jobs.ranking.rates import SHOWN_BY, TAKEN_BY, load_totals
 from jobs.ranking.settings import GENERATED, SOURCES
 from jobs.ranking.users_on_spark import MapBatches, find_sent_folder, map_users, register_acted
@@ -44,7 +44,7 @@ def rank_on_spark(lake: Lake, settings: Settings, day: date, uri: str, n_users: 
     register_cancelled(lake, counts_from, day, "cancelled_lately")
     users = lake.transform(
         "users_to_rank", day=day, active_from=first_active_day(settings, day), like_from=settings.logs.like_from,
-        shown_from=first_shown_day(settings, day) if served.options.searches_shown else date.max,
+        shown_from=first_shown_day(settings, day) if served.options.reads_shown else date.max,
         counts_from=counts_from, shown_event=SHOWN_BY[task], taken_event=TAKEN_BY[task],
         sources=[source for source in GENERATED if source in settings.recommend.sources] or [""],
     )  # fmt: skip
@@ -72,7 +72,7 @@ def _collect(lake: Lake, settings: Settings, day: date, uri: str) -> Served:
         max_history=settings.ranker.max_history,
         moment=int(np.datetime64(day + timedelta(days=1), "us").astype(np.int64)),
         shown=int(totals.shown.everyone[0]), taken=int(totals.taken.everyone[0]),
-        searches_shown=searches_impressions(model.design),
+        reads_shown=reads_shown(model.design), searches_shown=searches_shown(model.design),
     )  # fmt: skip
     return Served(model, items.ids, arrays, options)
 

@@ -8,17 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.lake import Lake
-from jobs.ranking.histories import (
-    EVENT_KINDS,
-    load_histories,
-    load_histories_of,
-    load_histories_with_impressions,
-)
+from jobs.ranking.histories import load_histories, load_histories_of, load_shown_histories
 from jobs.ranking.items import ItemFeatures, load_item_features
-from jobs.ranking.model_inputs import build_search, search_vectors, searches_impressions
+from jobs.ranking.model_inputs import build_search, build_similar_rates, reads_shown, search_vectors, searches_shown
 from jobs.ranking.rates import load_totals
 from jobs.release.model_store import load_card, load_model
 from jobs.settings.tree import Settings
+from models.ranker.event_kinds import EVENT_KINDS
 from models.ranker.histories import Ints
 from models.ranker.lists import PairScorer
 from models.ranker.prediction import predict, predict_attention
@@ -51,14 +47,17 @@ class Scorer(PairScorer):
             users, histories = load_histories(lake, settings, items, day)
         else:
             histories = load_histories_of(lake, settings, items, day, users, at_end=True)
-        searched = histories
-        if searches_impressions(model.design):
-            searched = load_histories_with_impressions(lake, settings, items, day, users, at_end=True)
-        totals = load_totals(lake, settings, users, items, day, model.tasks[0])
-        search = build_search(items, settings, model.design, search_vectors(model, items))
+        shown, vectors, task = histories, search_vectors(model, items), model.tasks[0]
+        if reads_shown(model.design):
+            shown = load_shown_histories(lake, settings, items, day, users, at_end=True)
+        totals = load_totals(lake, settings, users, items, day, task)
+        search = build_search(items, settings, model.design, vectors)
+        similar_rates = build_similar_rates(items, settings, task, vectors)
         midnight = int(np.datetime64(day + timedelta(days=1), "us").astype(np.int64))
-        of_users = histories, searched, totals
-        return cls(model, search, *of_users, midnight, card.model_version, items, users, day)
+        return cls(
+            model, search, similar_rates, histories, shown, searches_shown(model.design), totals, midnight,
+            card.model_version, items, users, day,
+        )  # fmt: skip
 
     def explain(self, user: Ints, target: Ints) -> list[dict[str, Any]]:
         """Rows of gold.explanations for pairs [rows]: the events of each, those with the highest weight first."""

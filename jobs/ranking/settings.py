@@ -15,8 +15,8 @@ class Ranker(Section):
 
     # Size of every embedding in the ranker, a multiple of four.
     dim: int = Field(default=16, ge=4, le=4096, multiple_of=4)
-    # The published model that the challenger follows. The challenger also reads running rates.
-    preset: Literal["din", "din_long", "sim_hard", "sim_soft", "muse", "qarm_v1", "qarm_v2"] = "qarm_v2"
+    # What the challenger is: a published model, or our best, sidereal. It also reads running rates.
+    preset: Literal["din", "din_long", "sim_hard", "sim_soft", "muse", "qarm_v1", "qarm_v2", "sidereal"] = "sidereal"
     # Which events of the history the challenger reads. Not set: as in the preset.
     search: Literal["latest", "category", "id_embedding", "item_embedding"] | None = None
     # How the challenger describes an item. Not set: as in the preset.
@@ -24,17 +24,21 @@ class Ranker(Section):
     # How the challenger weights events. Not set: as in the preset.
     attention: Literal["target", "semantic", "quadratic"] | None = None
     # Further features of events and rows. Not set: those of the preset, and the running rates.
-    extras: tuple[Literal["simtier", "rates", "time", "event", "position"], ...] | None = None
+    extras: tuple[Literal["simtier", "rates", "similar_rates", "time", "event", "position"], ...] | None = None
     # How the tasks (click, purchase, like) share weights. Not set: as in the preset.
     heads: Literal["single", "experts", "entire_space"] | None = None
     # Read each item of a history once, at its last event, instead of as often as it occurs.
     distinct: bool = False
     # For each type of event, the number of events that a search of its own finds. Empty: one search over all types.
-    lists: dict[Literal["click", "purchase", "like", "impression"], TopK] = Field(default={})
+    lists: dict[Literal["click", "purchase", "like", "impression", "dislike"], TopK] = Field(default={})
     # Number of events that the search finds, if lists is empty. The preset din_long finds ten times as many.
     k: TopK = 50
-    # So many of the latest events have an attention of their own, beside those that the search finds.
-    latest: int = Field(default=0, ge=0, le=10_000)
+    # So many of the latest events have an attention of their own, beside those that the search finds. Not set: as in
+    # the preset.
+    latest: int | None = Field(default=None, ge=0, le=10_000)
+    # Training asks for so much of what boosted trees predict, and for the rest of what happened. Not set: as in the
+    # preset.
+    teacher: float | None = Field(default=None, ge=0, lt=1)
     # Number of dimensions to which PCA reduces the item vectors for the search.
     gsu_dim: Count = 64
     # The search reads at most this many events of a user, the latest ones.

@@ -11,7 +11,6 @@ from jobs.lake import Lake, UserError
 from jobs.lake.metrics import metric_rows
 from jobs.ranking.build import build_ranker, challenger_design, din_design
 from jobs.ranking.dataset import Dataset
-from jobs.ranking.histories import EVENT_KINDS
 from jobs.ranking.items import ItemFeatures
 from jobs.ranking.model_inputs import build_model_inputs, search_vectors
 from jobs.ranking.train_on_spark import train_on_spark
@@ -19,11 +18,15 @@ from jobs.ranking.train_worker import TRAINING
 from jobs.release.model_store import is_stored, load_card, load_model
 from jobs.release.releases import live_release
 from jobs.runtime.checkpoint import LakeCheckpoint
+from jobs.runtime.progress import step
 from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
 from models.ranker.epoch import Epoch
+from models.ranker.event_kinds import EVENT_KINDS
 from models.ranker.model import Ranker
 from models.ranker.samples import Samples
+from models.ranker.teacher import add_targets
+from models.ranker.training_rows import TrainingRows
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ def train_models(lake: Lake, settings: Settings, day: date, dataset: Dataset, en
         model = champion or model
         vectors = search_vectors(model, dataset.items)
         inputs = build_model_inputs(dataset, dataset.train, settings, design, vectors=vectors)
+        if design.teacher:
+            train = TrainingRows.split_by_time(inputs, settings.ranker.valid_share).train
+            with step(f"fitting the teacher of {name} on {len(train):,} rows"):
+                inputs = add_targets(inputs, train, design.teacher, settings.ranker.seed)
         if settings.ranker.spark_parts:
             curve = train_on_spark(lake, model, inputs, settings.ranker, name, day)
         else:

@@ -37,6 +37,7 @@ class Batch:
     kinds           [batch, k] int64, type of each event, for the extra `event`
     events_after    [batch, k] float32, number of the user's events after it, for the extra `position`
     rates           [batch, RATES] float32, for the extra `rates`
+    similar_rates   [batch, SIMILAR_RATES] float32, for the extra `similar_rates`
     """
 
     target: Tensor
@@ -48,6 +49,7 @@ class Batch:
     kinds: Tensor | None = None
     events_after: Tensor | None = None
     rates: Tensor | None = None
+    similar_rates: Tensor | None = None
 
 
 def single_part(rows: int, ks: tuple[int, ...]) -> tuple[Part, ...]:
@@ -85,6 +87,7 @@ def build_batch(data: Samples, rows: Int64s, ks: tuple[int, ...], device: torch.
         "kinds": optional_tensor(data.kinds, torch.int64),
         "events_after": optional_tensor(data.events_after),
         "rates": optional_tensor(data.rates),
+        "similar_rates": optional_tensor(data.similar_rates),
     }
     return Batch(parts=parts, **tensors), order
 

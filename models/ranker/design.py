@@ -7,7 +7,7 @@ Search = Literal["latest", "category", "id_embedding", "item_embedding"]
 Attention = Literal["target", "semantic", "quadratic"]
 Heads = Literal["single", "experts", "entire_space"]
 Feature = Literal["item_id", "semantic_id", "nearest_items", "prefix"]
-Extra = Literal["simtier", "rates", "time", "event", "position"]
+Extra = Literal["simtier", "rates", "similar_rates", "time", "event", "position"]
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,16 @@ class Design:
                target
     attention  how events are weighted: target attention (DIN), target attention with similarities (MUSE), or products
                that are cut at zero instead of a softmax, and squares of features (QIN)
-    extras     SimTier's histogram of similarities; the running rates of the user and the item; for each event the
-               time since it, its type, and how many events came after it
+    extras     SimTier's histogram of similarities; the running rates of the user and the item; how often the user took
+               items like the target (similar_rates); for each event the time since it, its type, and how many events
+               came after it
     heads      one network for each task; experts that the tasks share (MMoE); a purchase only after a click (ESMM)
     distinct   read each item of a history once, at its last event, instead of as often as it occurs
     lists      (type of event, k): one search and one attention for each type, instead of one over all types
     latest     so many of the latest events are a further list with an attention of its own: a search finds what is like
                the target, and forgets what the user wants at the moment
+    teacher    training asks for so much of what boosted trees predict, and for the rest of what happened, see
+               `teacher.add_targets`
     """
 
     search: Search = "item_embedding"
@@ -40,6 +43,7 @@ class Design:
     distinct: bool = False
     lists: tuple[tuple[int, int], ...] = ()
     latest: int = 0
+    teacher: float = 0.0
 
     @property
     def ks(self) -> tuple[int, ...]:
@@ -60,7 +64,8 @@ class Design:
     @property
     def compares_items(self) -> bool:
         """Whether item vectors decide which events are found, or how similar they are."""
-        return self.search == "item_embedding" or (self.uses_similarities and self.search != "id_embedding")
+        reads_similarities = self.uses_similarities or "similar_rates" in self.extras
+        return self.search == "item_embedding" or (reads_similarities and self.search != "id_embedding")
 
     def describe(self, kinds: tuple[str, ...]) -> list[str]:
         """Every option that is set, such as `search: item_embedding`. kinds: names of the event types."""
@@ -92,5 +97,14 @@ PRESETS = {
         attention="semantic",
         extras=("simtier",),
         heads="experts",
+    ),
+    "sidereal": Design(  # our best: all of the above that helps, the latest events, and what the user took of its like
+        "item_embedding",
+        features=("item_id", "semantic_id"),
+        attention="semantic",
+        extras=("simtier", "similar_rates"),
+        heads="experts",
+        latest=20,
+        teacher=0.5,
     ),
 }

@@ -14,6 +14,7 @@ from models.ranker.prediction import predict
 from models.ranker.rates import Totals
 from models.ranker.samples import Samples, build_samples
 from models.ranker.search_result import SearchResult
+from models.ranker.similar_rates import SimilarRates
 
 EVENTS_AT_ONCE = 1 << 22  # most events that are searched, or read to find candidates, at once: to limit memory
 USERS_AT_ONCE = 4096
@@ -25,32 +26,43 @@ Order = Literal["fused", "ranker"]
 class PairScorer:
     """A model with what it reads of some users, to score pairs of these users and items at one moment.
 
-    search              of the model, in searched_histories
-    histories           what users clicked, bought or liked until the moment
-    searched_histories  the histories that the model searches: the same, or those with what users were shown
-    totals              counts for the running rates of the model's main task
-    moment              microseconds since 1970
+    search          of the model
+    similar_rates   computes them, if the model reads them
+    histories       what users clicked, bought or liked until the moment
+    shown           the histories with all that users were shown, if the model reads these; else as `histories`
+    searches_shown  whether the model searches `shown`
+    totals          counts for the running rates of the model's main task
+    moment          microseconds since 1970
     """
 
     model: Ranker
     search: Search
+    similar_rates: SimilarRates
     histories: Histories
-    searched_histories: Histories
+    shown: Histories
+    searches_shown: bool
     totals: Totals
     moment: int
+
+    @property
+    def searched_histories(self) -> Histories:
+        return self.shown if self.searches_shown else self.histories
 
     def build_inputs(self, user: Ints, target: Ints) -> tuple[Samples, Ints]:
         """The model's inputs for pairs [rows] of user and item index, and the events found.
 
         returns  the inputs, and the position of each event in the searched histories [rows, k], -1 for padding
         """
-        end = self.searched_histories.offsets[user + 1]
-        result = self.search(self.searched_histories, user, target, end)
+        design, histories = self.model.design, self.searched_histories
+        end = histories.offsets[user + 1]
+        result = self.search(histories, user, target, end)
         ts = np.full(len(user), self.moment)
         labels = np.zeros((len(user), len(self.model.tasks)), np.float32)
-        rates = self.totals.at(user, target)
-        design, histories = self.model.design, self.searched_histories
-        return build_samples(design, histories, result, user, target, end, ts, labels, rates), result.events
+        rates, similar = self.totals.at(user, target), None
+        if "similar_rates" in design.extras:
+            similar = self.similar_rates.at(self.shown, user, target, self.shown.offsets[user + 1], rates[:, 0])
+        inputs = build_samples(design, histories, result, user, target, end, ts, labels, rates, similar)
+        return inputs, result.events
 
 
 def rank_candidates(

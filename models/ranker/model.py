@@ -17,6 +17,7 @@ from models.ranker.gsu import round_to_grid
 from models.ranker.head import build_head
 from models.ranker.rates import RATES
 from models.ranker.search_result import PADDING
+from models.ranker.similar_rates import SIMILAR_RATES
 
 HIDDEN = 64
 NEAREST = 25  # length of QARM V1's VQ code
@@ -137,8 +138,7 @@ class Ranker(nn.Module):
         features = [target, batch.history_length.log1p().unsqueeze(1) / 5]
         for attention, parts in zip(self.attentions, lists, strict=True):
             features.append(torch.cat([self._summarise_list(attention, *part) for part in parts]))
-        if batch.rates is not None:
-            features.append(batch.rates)
+        features += [rates for rates in (batch.rates, batch.similar_rates) if rates is not None]
         x = torch.cat(features, dim=1)
         if self.design.attention == "quadratic":
             x = torch.cat([x, self.left(x) * self.right(x)], dim=1)
@@ -233,7 +233,8 @@ def _head_width(design: Design, dim: int, *, levels: int) -> int:
     """Number of inputs of the head: target, history length, rates, and what each list of events says."""
     list_width = 2 * dim + TIERS * ("simtier" in design.extras)
     list_width += (levels + 1) * ("prefix" in design.features)
-    width = dim + 1 + RATES * ("rates" in design.extras) + len(design.ks) * list_width
+    rates = RATES * ("rates" in design.extras) + SIMILAR_RATES * ("similar_rates" in design.extras)
+    width = dim + 1 + rates + len(design.ks) * list_width
     return width + HIDDEN * (design.attention == "quadratic")
 
 

@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from models.ranker import gsu
-from models.ranker.design import Design, Search
+from models.ranker.design import Design, Extra, Search
 from models.ranker.histories import Histories, Int64s, Ints
 from models.ranker.search_result import PADDING, SearchResult
 
 Floats = NDArray[np.floating]
+EXTRA_NAMES = {"rates": "running rates", "similar_rates": "similar rates"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Samples:
     kinds           [rows, k] int8, type of each event, for the extra `event`
     events_after    [rows, k] int32, number of the user's events after it, for the extra `position`
     rates           [rows, RATES] float32, for the extra `rates`
+    similar_rates   [rows, SIMILAR_RATES] float32, for the extra `similar_rates`
+    targets         [rows, tasks] float in [0, 1], NaN = unknown: what training asks for. None: the labels
     """
 
     target: Ints
@@ -44,6 +47,8 @@ class Samples:
     kinds: Ints | None = None
     events_after: Ints | None = None
     rates: Floats | None = None
+    similar_rates: Floats | None = None
+    targets: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -148,6 +153,7 @@ def build_samples(
     ts: Ints,
     labels: Floats,
     rates: Floats | None = None,
+    similar_rates: Floats | None = None,
 ) -> Samples:
     """Rows with their search result and the features of events that the design reads.
 
@@ -156,6 +162,7 @@ def build_samples(
     ts            [rows] microseconds
     labels        [rows, tasks]
     rates         [rows, RATES], see `Rates.at`
+    similar_rates  [rows, SIMILAR_RATES], see `SimilarRates.at`
     raises        ValueError if something that the design reads is missing
     """
     length, is_padding = histories.lengths(user, end), result.events < 0
@@ -170,11 +177,19 @@ def build_samples(
         kinds = np.where(is_padding, 0, _take_or_zero(histories.kinds, events)).astype(np.int8)
     if "position" in design.extras:
         events_after = np.where(is_padding, 0, end[:, None] - 1 - events).astype(np.int32)
-    if "rates" not in design.extras:
-        rates = None
-    elif rates is None:
-        raise ValueError("the design reads running rates: pass rates")
-    return Samples(target, result.items, result.sims, labels, length, user, ts, seconds, kinds, events_after, rates)
+    return Samples(
+        target, result.items, result.sims, labels, length, user, ts, seconds, kinds, events_after,
+        _select_extra(design, "rates", rates), _select_extra(design, "similar_rates", similar_rates),
+    )  # fmt: skip
+
+
+def _select_extra(design: Design, name: Extra, values: Floats | None) -> Floats | None:
+    """The values if the design reads them. raises ValueError if it does and there are none"""
+    if name not in design.extras:
+        return None
+    if values is None:
+        raise ValueError(f"the design reads {EXTRA_NAMES[name]}: pass {name}")
+    return values
 
 
 def _take_or_zero(values: NDArray[np.integer], places: Int64s) -> NDArray[np.integer]:

@@ -44,30 +44,18 @@ def select_best(
     score  of targets [groups, size] with the items of a history each [groups, length]: [groups, size, length]; events
            with score -inf are never selected
     """
-    begin = np.maximum(histories.offsets[user], end - max_history)
     result = SearchResult(
         np.full((len(target), k), PADDING, np.int32),
         np.zeros((len(target), k), np.float32),
         np.full((len(target), k), PADDING, np.int64),
     )
-    for rows in _group_rows(user, begin, end, max_history):
-        newest, oldest = end[rows].max(axis=1), begin[rows].min(axis=1)
-        back = np.arange((newest - oldest).max(), dtype=np.int32)
-        events = newest[:, None] - 1 - back
-        history = torch.from_numpy(histories.items[np.maximum(events, 0)]).long().to(device)
+    for rows, newest, history, events, is_outside in gather_histories(histories, user, end, max_history, device):
         scores = score(torch.as_tensor(target[rows], dtype=torch.int64, device=device), history)
-        first, beyond = (
-            torch.as_tensor((newest[:, None] - bound[rows]).astype(np.int32), device=device).unsqueeze(2)
-            for bound in (end, begin)
-        )
-        place = torch.from_numpy(back).to(device)
-        scores.masked_fill_((place < first) | (place >= beyond), -torch.inf)
-        places_and_ends = np.maximum(events, 0)[:, None], end[rows][:, :, None]
+        scores.masked_fill_(is_outside, -torch.inf)
         if distinct:  # only an item's last event before the end of the sample's history counts
-            scores.masked_fill_(torch.from_numpy(histories.is_repeated(*places_and_ends)).to(device), -torch.inf)
-        if histories.hidden_by is not None:
-            scores.masked_fill_(torch.from_numpy(histories.is_hidden(*places_and_ends)).to(device), -torch.inf)
-        best, places = _top_k_newest_first(scores.flatten(0, 1), min(k, len(back)))
+            is_repeated = histories.is_repeated(np.maximum(events, 0)[:, None], end[rows][:, :, None])
+            scores.masked_fill_(torch.from_numpy(is_repeated).to(device), -torch.inf)
+        best, places = _top_k_newest_first(scores.flatten(0, 1), min(k, events.shape[1]))
         selected = np.repeat(newest, rows.shape[1])[:, None] - 1 - places.cpu().numpy()
         sims, samples = best.cpu().numpy(), rows.ravel()
         is_padding = np.isneginf(sims)
@@ -75,6 +63,45 @@ def select_best(
         result.sims[samples, : selected.shape[1]] = np.where(is_padding, 0.0, sims)
     result.items[:] = look_up_items(histories, result.events)
     return result
+
+
+class Gathered(NamedTuple):
+    """Samples in groups of one user each, with the histories of these users, newest event first.
+
+    rows        [groups, size] numbers of samples
+    newest      [groups] where the latest history of the group ends
+    items       [groups, length] int64
+    events      [groups, length] positions in the histories; below 0 before the first event of all
+    is_outside  [groups, size, length] whether an event is no part of the sample's history
+    """
+
+    rows: Int64s
+    newest: Int64s
+    items: Tensor
+    events: Int64s
+    is_outside: Tensor
+
+
+def gather_histories(
+    histories: Histories, user: Ints, end: Int64s, max_history: int, device: torch.device
+) -> Iterator[Gathered]:
+    """The last max_history events of each sample's history, in batches. Samples without events are in no batch."""
+    begin = np.maximum(histories.offsets[user], end - max_history)
+    for rows in _group_rows(user, begin, end, max_history):
+        newest, oldest = end[rows].max(axis=1), begin[rows].min(axis=1)
+        back = np.arange((newest - oldest).max(), dtype=np.int32)
+        events = newest[:, None] - 1 - back
+        items = torch.from_numpy(histories.items[np.maximum(events, 0)]).long().to(device)
+        first, beyond = (
+            torch.as_tensor((newest[:, None] - bound[rows]).astype(np.int32), device=device).unsqueeze(2)
+            for bound in (end, begin)
+        )
+        place = torch.from_numpy(back).to(device)
+        is_outside = (place < first) | (place >= beyond)
+        if histories.hidden_by is not None:
+            is_hidden = histories.is_hidden(np.maximum(events, 0)[:, None], end[rows][:, :, None])
+            is_outside |= torch.from_numpy(is_hidden).to(device)
+        yield Gathered(rows, newest, items, events, is_outside)
 
 
 def _top_k_newest_first(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -15,19 +15,20 @@ from numpy.typing import NDArray
 from models.arrow_histories import load_ids, read_histories, save_ids
 from models.candidates import CandidateSources, Lists
 from models.precision import device
+from models.ranker.event_kinds import SHOWN_ONLY
 from models.ranker.histories import Histories
 from models.ranker.lists import Order, PairScorer, Search, rank_candidates
 from models.ranker.model import Ranker
 from models.ranker.rates import Counts, Totals
 from models.ranker.samples import search_histories
 from models.ranker.saved import load, save
+from models.ranker.similar_rates import SimilarRates
 
 MODEL, ITEMS, OPTIONS = "model", "items.arrow", "options.json"
 LIST_SCHEMA = pa.schema(
     {"user_id": pa.string(), "rank": pa.int32(), "item_id": pa.string(), "score": pa.float64()}
     | {"sources": pa.list_(pa.string())}
 )
-IMPRESSION = 3  # the kind of the events that users were shown
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Options:
     max_history     number of events that the search reads
     moment          as for `PairScorer`
     shown, taken    events of all users together, for the running rates
-    searches_shown  whether the model searches what users were shown
+    reads_shown     whether the model reads what users were shown
+    searches_shown  whether it also searches these events
     """
 
     k: int
@@ -55,6 +57,7 @@ class Options:
     moment: int
     shown: int
     taken: int
+    reads_shown: bool
     searches_shown: bool
 
 
@@ -98,10 +101,13 @@ class Served:
         returns  user_id, rank, item_id, score, sources
         """
         options, all_users = self.options, np.arange(len(users))
-        searched = read_histories(users["events"])
-        histories = _leave_out(searched, IMPRESSION) if options.searches_shown else searched
+        shown = read_histories(users["events"])
+        histories = _leave_out(shown, SHOWN_ONLY) if options.reads_shown else shown
         totals = Totals(self._count(users, "shown", options.shown), self._count(users, "taken", options.taken))
-        scorer = PairScorer(self.model, self._build_search(), histories, searched, totals, options.moment)
+        scorer = PairScorer(
+            self.model, self._build_search(), self._build_similar_rates(), histories, shown, options.searches_shown,
+            totals, options.moment,
+        )  # fmt: skip
         sources = self._build_sources(_read_generated(users["generated"], options.generated))
         user, rank, item, score, found_by = rank_candidates(scorer, all_users, sources, options.k, options.order)
         columns = {
@@ -115,9 +121,17 @@ class Served:
         return Counts(np.array([everyone]), users[name].to_numpy().astype(np.int64), self.arrays[name])
 
     def _build_search(self) -> Search:
-        vectors, categories = (torch.from_numpy(self.arrays[name]).to(device()) for name in ("vectors", "categories"))
+        vectors, categories = self._load_items()
         limit, design = self.options.max_history, self.model.design
         return partial(search_histories, design, vectors=vectors, categories=categories, max_history=limit)
+
+    def _build_similar_rates(self) -> SimilarRates:
+        return SimilarRates.of_task(self.model.tasks[0], *self._load_items(), self.options.max_history)
+
+    def _load_items(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The vectors and categories of items, on the model's device."""
+        vectors, categories = (torch.from_numpy(self.arrays[name]).to(device()) for name in ("vectors", "categories"))
+        return vectors, categories
 
     def _build_sources(self, generated: Sequence[Lists]) -> CandidateSources:
         options, pairs = self.options, Lists(self.arrays["pair_offsets"], self.arrays["pairs"])
@@ -139,9 +153,9 @@ def name_sources(found_by: NDArray[np.generic], names: Sequence[str]) -> pa.Arra
     return pa.array(subsets, pa.list_(pa.string())).take(pa.array(found_by))
 
 
-def _leave_out(histories: Histories, kind: int) -> Histories:
+def _leave_out(histories: Histories, kinds: Sequence[int]) -> Histories:
     assert histories.kinds is not None
-    kept = histories.kinds != kind
+    kept = ~np.isin(histories.kinds, kinds)
     offsets = np.concatenate([[0], np.cumsum(kept)])[histories.offsets]
     return Histories(offsets, histories.items[kept], histories.ts[kept], histories.kinds[kept])
 

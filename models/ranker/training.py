@@ -62,10 +62,10 @@ def fit_rows(
     """Train the model in place and leave it at the epoch that predicts the validation rows best, by `Epoch.score`.
 
     In the end, its probabilities are calibrated on these rows.
-    The loss is the sum over tasks of the mean binary cross-entropy of the known labels. Items that occur in the
-    training rows become known to the model. The same model, data, seed, threads and workers give the same weights.
-    If the validation rows have one class only, the last epoch is kept. A model that was trained before is measured
-    first: that is epoch 0 of the curve, which has no training loss.
+    The loss is the sum over tasks of the mean binary cross-entropy of the known labels, or of `Samples.targets`. Items
+    that occur in the training rows become known to the model. The same model, data, seed, threads and workers give the
+    same weights. If the validation rows have one class only, the last epoch is kept. A model that was trained before is
+    measured first: that is epoch 0 of the curve, which has no training loss.
 
     patience     training stops after this many epochs without a better one
     checkpoint   saves the state, see `save_state`; a training that was killed resumes there and ends with the same
@@ -160,9 +160,10 @@ def _train_epoch(
         model.zero_grad()
         if len(own):
             batch, placed = build_batch(data, own, model.design.ks, device)
-            labels = torch.as_tensor(data.labels[own[placed]], dtype=torch.float32, device=device)
+            targets = data.labels if data.targets is None else data.targets
+            asked = torch.as_tensor(targets[own[placed]], dtype=torch.float32, device=device)
             with mixed_precision(model.known.device):
-                loss = compute_loss(model(batch), labels, counts)
+                loss = compute_loss(model(batch), asked, counts)
             torch.autograd.backward(loss)
             total += loss.detach()
         parallel.sum_gradients(model)

@@ -4,6 +4,10 @@ WITH shown AS (
   SELECT user_id, unix_micros(ts) AS ts, coalesce(seq, 0) AS seq, item, day, 3 AS kind
   FROM silver.events JOIN item_index USING (item_id)
   WHERE event = 'impression' AND user_id IS NOT NULL AND day >= :shown_from AND day <= :day
+  UNION ALL
+  SELECT user_id, unix_micros(ts), coalesce(seq, 0), item, day, 4
+  FROM silver.histories JOIN item_index USING (item_id)
+  WHERE event = 'rating' AND value < :like_from AND day <= :day AND :shown_from <= :day
 ), histories AS (
   SELECT user_id, array_sort(collect_list(struct(ts, seq, item, kind))) AS events
   FROM (SELECT * FROM acted UNION ALL SELECT * FROM shown)

@@ -16,7 +16,6 @@ from jobs.lake.metrics import metric_rows, replace_metrics
 from jobs.ranking.build import build_ranker, challenger_design, din_design
 from jobs.ranking.dataset import load_dataset
 from jobs.ranking.evaluation import popularity_deciles
-from jobs.ranking.histories import EVENT_KINDS
 from jobs.ranking.items import load_item_features
 from jobs.ranking.training import load_champion_to_continue
 from jobs.release import gate
@@ -26,6 +25,7 @@ from jobs.release.releases import live_release
 from jobs.release.settings import Gate
 from jobs.settings.tree import Settings
 from models.ranker.design import PRESETS
+from models.ranker.event_kinds import EVENT_KINDS
 from models.ranker.model import Ranker
 from tests.chain import DAYS, LAST, Chain, assert_no_future, content, run_day
 

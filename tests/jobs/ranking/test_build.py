@@ -21,7 +21,7 @@ from jobs.ranking import model_inputs
 from jobs.ranking.build import build_ranker, challenger_design, din_design
 from jobs.ranking.dataset import TASKS, load_dataset
 from jobs.ranking.evaluation import find_trained_version, score_model, score_test_rows
-from jobs.ranking.histories import EVENT_KINDS, load_histories_with_impressions
+from jobs.ranking.histories import load_shown_histories
 from jobs.ranking.items import ItemIndex, load_item_features
 from jobs.ranking.model_inputs import build_model_inputs
 from jobs.ranking.scoring import Scorer
@@ -33,6 +33,7 @@ from jobs.runtime.workers import count_workers
 from jobs.settings.tree import Settings
 from models.ranker import PRESETS, Design, Ranker, Samples
 from models.ranker.design import Attention, Extra, Feature, Heads, Search
+from models.ranker.event_kinds import EVENT_KINDS
 from models.ranker.prediction import predict
 from tests.chain import LAST, Chain
 
@@ -77,6 +78,7 @@ CASES: list[dict[str, object]] = [
     {"preset": "qarm_v1"},
     {"preset": "sim_hard", "lists": {"purchase": 5, "impression": 20}, "extras": ["event", "time"], "distinct": True},
     {"preset": "qarm_v2", "latest": 10},
+    {"preset": "sidereal", "extras": ["rates", "similar_rates", "event"], "lists": {"click": 9, "impression": 8}},
 ]
 
 
@@ -104,7 +106,10 @@ def test_another_challenger_is_trained_measured_and_explained(
     if "lists" in values:
         inputs, _ = scorer.build_inputs(user, target)
         assert inputs.kinds is not None
-        assert set(np.unique(inputs.kinds[:, 5:][inputs.topk[:, 5:] >= 0])) == {EVENT_KINDS["impression"]}
+        first, second, *_ = scorer.model.design.ks
+        impressions = slice(first, first + second)
+        kinds = inputs.kinds[:, impressions][inputs.topk[:, impressions] >= 0]
+        assert set(np.unique(kinds)) == {EVENT_KINDS["impression"]}
         searched = scorer.searched_histories
         assert (
             searched.lengths(user, searched.offsets[user + 1])
@@ -117,7 +122,7 @@ def test_histories_with_impressions_are_those_of_the_given_users(ran: Chain) -> 
     log = lake.arrow("silver.events", ["user_id", "item_id", "event"]).to_pylist()
     users = pa.array(sorted({str(row["user_id"]) for row in log if row["user_id"]})[1::2])  # the log has others, too
     items = ItemIndex(distinct_strings([pa.array([row["item_id"] for row in log])]))
-    histories = load_histories_with_impressions(lake, settings, items, LAST, users)
+    histories = load_shown_histories(lake, settings, items, LAST, users)
     assert histories.kinds is not None
     for place in (0, 7, len(users) - 1):
         events = slice(histories.offsets[place], histories.offsets[place + 1])

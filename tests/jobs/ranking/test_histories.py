@@ -1,6 +1,6 @@
 """Histories and rates as arrays: serving counts the same events as training."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
 
 import numpy as np
@@ -8,10 +8,15 @@ import pyarrow as pa
 import pytest
 
 from jobs.lake import Lake
-from jobs.ranking.histories import load_histories_of
+from jobs.landing.cancels import register_cancelled
+from jobs.ranking.event_log import first_shown_day
+from jobs.ranking.histories import load_histories_of, load_shown_histories
 from jobs.ranking.items import ItemIndex
 from jobs.ranking.rates import load_rates, load_totals
+from jobs.ranking.users_on_spark import register_acted
 from jobs.settings.tree import Settings
+from models.arrow_histories import read_histories
+from models.ranker.event_kinds import EVENT_KINDS, SHOWN_ONLY
 from models.ranker.gsu import search_latest
 from models.ranker.rates import Totals
 from tests.jobs.lake_rows import DAY, put
@@ -88,6 +93,32 @@ def test_a_purchase_counts_in_rates_and_histories_until_its_cancel(lake: Lake, s
         assert rates.at(zero, zero + 3, until)[0, 0] == counted.at(zero, zero + 3)[0, 0]
     assert [ITEMS[item] for item in served.items] == ["i2", "i3"]
     assert count_events(lake, settings, DAY, "purchase").taken.item.tolist() == [0, 1, 0, 0]
+
+
+def test_executors_get_the_shown_histories_of_one_process(lake: Lake, settings: Settings) -> None:
+    settings = settings.model_copy(update={"logs": settings.logs.model_copy(update={"train_days": 1})})
+    put_log(lake)
+    users, items = pa.array(USERS), ItemIndex(pa.array(ITEMS))
+    shown = load_shown_histories(lake, settings, items, DAY, users, at_end=True)
+    assert shown.kinds is not None
+    assert set(shown.kinds) == set(EVENT_KINDS.values())
+    did = load_histories_of(lake, settings, items, DAY, users, at_end=True)
+    assert did.kinds is not None
+    assert set(did.kinds).isdisjoint(SHOWN_ONLY)
+    is_impression = shown.kinds == EVENT_KINDS["impression"]
+    first = int(datetime.combine(first_shown_day(settings, DAY), time(), UTC).timestamp()) * 10**6
+    assert shown.ts[is_impression].min() >= first > shown.ts[~is_impression].min()
+    register_acted(lake, settings, DAY, items.ids)
+    register_cancelled(lake, DAY, DAY, "cancelled_lately")
+    rows = lake.transform(
+        "users_to_rank", day=DAY, active_from=date(2000, 1, 1), like_from=settings.logs.like_from, counts_from=DAY,
+        shown_from=first_shown_day(settings, DAY), shown_event="rating", taken_event="rating", sources=[""],
+    )  # fmt: skip
+    sent = rows.orderBy("user_id").toArrow()
+    histories = read_histories(sent["events"].combine_chunks())
+    assert sent["user_id"].to_pylist() == list(USERS)
+    for name in ("offsets", "ts", "items", "kinds"):
+        assert np.array_equal(getattr(histories, name), getattr(shown, name)), name
 
 
 def test_totals_count_the_days_of_training_and_ratings_from_like_from_on(lake: Lake, settings: Settings) -> None:

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from models.ranker import Design, Histories, Ranker, Samples, build_samples, fit, round_to_grid, search_histories
 from models.ranker.rates import Rates
+from models.ranker.similar_rates import SimilarRates
 
 USERS, ITEMS, EVENTS, ROWS = 12, 40, 600, 300
 SIZES = (4, 4, 8)
 EVERYTHING = Design(
     "item_embedding", 8, ("item_id", "semantic_id", "nearest_items", "prefix"), "semantic",
-    ("simtier", "rates", "time", "event", "position"), "experts",
+    ("simtier", "rates", "similar_rates", "time", "event", "position"), "experts",
 )  # fmt: skip
 
 
@@ -46,7 +47,9 @@ def build_rows(design: Design, events: dict[str, np.ndarray], seed: int = 7) -> 
     shown = (events["user"], events["item"], events["ts"])
     taken = tuple(column[events["kind"] == 1] for column in shown)
     rates = Rates.from_arrays(shown, (taken[0], taken[1], taken[2]), USERS, ITEMS, 10**9).at(user, item, ts)
-    return build_samples(design, histories, result, user, item, end, ts, labels, rates)
+    similar_rates = SimilarRates(vectors(), categories(), shown=(0, 1), taken=1)
+    similar = similar_rates.at(histories, user, item, end, rates[:, 0])
+    return build_samples(design, histories, result, user, item, end, ts, labels, rates, similar)
 
 
 def build_ranker(design: Design, **dropout: Any) -> Ranker:

@@ -49,6 +49,7 @@ PARTS: dict[str, tuple[Design, Change]] = {
     "item_id": (Design(), change_ids),
     "simtier": (Design(extras=("simtier",)), change_column("sims")),
     "rates": (Design(extras=("rates",)), change_column("rates")),
+    "similar_rates": (Design(extras=("similar_rates",)), change_column("similar_rates")),
     "time": (Design(extras=("time",)), change_column("seconds")),
     "event": (Design(extras=("event",)), change_column("kinds")),
     "position": (Design(extras=("position",)), change_column("events_after")),

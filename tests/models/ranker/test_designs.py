@@ -28,6 +28,7 @@ from models.ranker.head import EntireSpace, MultiGateExperts, build_head
 from models.ranker.model import NEAREST
 from models.ranker.prediction import predict_attention
 from models.ranker.rates import RATES
+from models.ranker.similar_rates import SIMILAR_RATES
 from models.training.optimizers import sparse_tables
 from tests.models.ranker.designs import (
     EVERYTHING,
@@ -82,7 +83,17 @@ def test_nothing_that_happens_at_or_after_a_row_changes_its_input(design: Design
     changed["ts"] = np.where(late, cut + (events["ts"] - cut) // 2, events["ts"])
     rows, changed_rows = build_rows(design, events), build_rows(design, changed)
     before = rows.ts <= cut
-    for name in ("target", "topk", "sims", "history_length", "seconds", "kinds", "events_after", "rates"):
+    for name in (
+        "target",
+        "topk",
+        "sims",
+        "history_length",
+        "seconds",
+        "kinds",
+        "events_after",
+        "rates",
+        "similar_rates",
+    ):
         a, b = getattr(rows, name), getattr(changed_rows, name)
         assert (a is None) == (b is None)
         assert a is None or np.array_equal(a[before], b[before])
@@ -125,7 +136,16 @@ def test_an_event_comes_with_its_age_its_type_and_its_position() -> None:
     end = histories.ends(zero, np.array([10 * 10**6]))
     result = search_histories(design, histories, zero, zero, end, vectors=vectors())
     rows = build_samples(
-        design, histories, result, zero, zero, end, np.array([10 * 10**6]), np.zeros((1, 2)), np.zeros((1, RATES))
+        design,
+        histories,
+        result,
+        zero,
+        zero,
+        end,
+        np.array([10 * 10**6]),
+        np.zeros((1, 2)),
+        np.zeros((1, RATES)),
+        np.zeros((1, SIMILAR_RATES)),
     )
     assert rows.topk.tolist() == [[5, 4, 3, -1]]
     columns = ((rows.seconds, [6, 8, 9, 0]), (rows.kinds, [1, 0, 1, 0]), (rows.events_after, [0, 1, 2, 0]))

@@ -12,15 +12,23 @@ import torch
 
 from models.candidates import CandidateSources, Lists
 from models.ranker import PRESETS, Histories, Ranker, search_histories
+from models.ranker.event_kinds import EVENT_KINDS, SHOWN_ONLY
 from models.ranker.histories import Int64s
 from models.ranker.lists import PairScorer, rank_candidates
 from models.ranker.rates import Counts, Totals
-from models.ranker.served import IMPRESSION, LIST_SCHEMA, Options, Served, name_sources
+from models.ranker.served import LIST_SCHEMA, Options, Served, name_sources
+from models.ranker.similar_rates import SimilarRates
 
+IMPRESSION = EVENT_KINDS["impression"]
 N_USERS, N_ITEMS, N_EVENTS, K = 40, 60, 1500, 5
 NAMES = ("pairs", "neighbours", "graph", "generator", "popular")
 SHOWN = replace(PRESETS["qarm_v2"], features=("item_id",), extras=("rates", "time"), lists=((0, 4), (IMPRESSION, 6)))
-DESIGNS = {"what users did": replace(PRESETS["din"], extras=("rates",)), "also what users saw": SHOWN}
+RATED = replace(PRESETS["sidereal"], features=("item_id",), extras=("rates", "similar_rates"), k=4, latest=3)
+DESIGNS = {
+    "searches what users did": replace(PRESETS["din"], extras=("rates",)),
+    "searches what users saw": SHOWN,
+    "reads what users saw": RATED,
+}
 
 
 def rows_of(histories: Histories) -> pa.Array:
@@ -52,19 +60,20 @@ def draw_lists(rng: np.random.Generator, n_keys: int, n: int) -> Lists:
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 def test_users_in_batches_get_the_lists_of_all_users_at_once(design: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    shown = bool(design.lists)
-    kinds = rng.choice([0, 1, 2, IMPRESSION] if shown else [0, 1, 2], N_EVENTS).astype(np.int8)
+    searches_shown = bool(design.lists)
+    reads_shown = searches_shown or "similar_rates" in design.extras
+    kinds = rng.choice([0, 1, 2, *(SHOWN_ONLY if reads_shown else [])], N_EVENTS).astype(np.int8)
     events = rng.integers(0, [N_USERS - 1, N_ITEMS], (N_EVENTS, 2))  # the last user has no event
     ts = rng.permutation(N_EVENTS) * 1_000_000
-    searched = Histories.from_arrays(events[:, 0], events[:, 1], ts, N_USERS, kinds=kinds)
-    did = kinds != IMPRESSION
+    shown = Histories.from_arrays(events[:, 0], events[:, 1], ts, N_USERS, kinds=kinds)
+    did = ~np.isin(kinds, SHOWN_ONLY)
     histories = Histories.from_arrays(events[did, 0], events[did, 1], ts[did], N_USERS, kinds=kinds[did])
-    model = Ranker(design=design, n_items=N_ITEMS, tasks=("click",), code_sizes=(), kinds=4).eval()
+    model = Ranker(design=design, n_items=N_ITEMS, tasks=("click",), code_sizes=(), kinds=5).eval()
     torch.nn.init.normal_(model.ids.weight)
     model.known[:] = True
     vectors, categories = (
         torch.from_numpy(rng.normal(size=(N_ITEMS, 8)).astype(np.float32)),
-        torch.zeros(N_ITEMS).long(),
+        torch.from_numpy(rng.integers(-1, 5, N_ITEMS)),
     )
     counts = rng.integers(0, 50, (2, N_USERS)), rng.integers(0, 50, (2, N_ITEMS))
     totals = Totals(*(Counts(np.array([900]), *of_both) for of_both in zip(*counts, strict=True)))
@@ -75,7 +84,8 @@ def test_users_in_batches_get_the_lists_of_all_users_at_once(design: Any, tmp_pa
         draw_lists(rng, N_ITEMS, 100), neighbours, list(generated.values()), popular, 3, 12, exclude_seen=True
     )
     search = partial(search_histories, design, vectors=vectors, categories=categories, max_history=100)
-    scorer = PairScorer(model, search, histories, searched, totals, N_EVENTS * 1_000_000)
+    similar_rates = SimilarRates.of_task("click", vectors, categories, 100)
+    scorer = PairScorer(model, search, similar_rates, histories, shown, searches_shown, totals, N_EVENTS * 1_000_000)
     expected = rank_candidates(scorer, np.arange(N_USERS), sources, K, "fused")
     arrays = {
         "vectors": vectors.numpy(), "categories": categories.numpy(), "pair_offsets": sources.pairs.offsets,
@@ -83,12 +93,24 @@ def test_users_in_batches_get_the_lists_of_all_users_at_once(design: Any, tmp_pa
         "taken": counts[1][1],
     }  # fmt: skip
     options = Options(
-        K, "fused", 3, 12, True, ("graph", "generator"), NAMES, 100, N_EVENTS * 1_000_000, 900, 900, shown
+        K,
+        "fused",
+        3,
+        12,
+        True,
+        ("graph", "generator"),
+        NAMES,
+        100,
+        N_EVENTS * 1_000_000,
+        900,
+        900,
+        reads_shown,
+        searches_shown,
     )
     items = pa.array([f"i{n}" for n in range(N_ITEMS)])
     Served(model, items, arrays, options).save(tmp_path)
     served, users = Served.load(tmp_path), pa.array([f"u{n}" for n in range(N_USERS)])
-    columns = [users, rows_of(searched), *map(pa.array, counts[0]), generated_rows(generated)]
+    columns = [users, rows_of(shown), *map(pa.array, counts[0]), generated_rows(generated)]
     batch = pa.RecordBatch.from_arrays(columns, ["user_id", "events", "shown", "taken", "generated"])
     parts = [served.rank(batch.slice(start, 15)) for start in range(0, N_USERS, 15)]
     ranked = pa.Table.from_batches(parts)
@@ -110,7 +132,7 @@ def test_a_batch_of_users_without_candidates_has_no_rows(tmp_path: Path) -> None
     )
     arrays |= {"pair_offsets": np.zeros(3, np.int64), "neighbours": np.zeros((2, 0), np.int64)}
     arrays |= {"vectors": np.zeros((2, 4), np.float32), "categories": np.zeros(2, np.int64)}
-    options = Options(K, "ranker", 3, 12, True, ("graph",), NAMES, 100, 10, 0, 0, False)
+    options = Options(K, "ranker", 3, 12, True, ("graph",), NAMES, 100, 10, 0, 0, False, False)
     Served(model, pa.array(["a", "b"]), arrays, options).save(tmp_path)
     histories = Histories.from_arrays(np.array([0]), np.array([1]), np.array([5]), 1, kinds=np.array([0], np.int8))
     event = pa.struct([("source", pa.string()), ("rank", pa.int32()), ("item", pa.int32())])
