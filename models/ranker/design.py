@@ -98,7 +98,7 @@ PRESETS = {
         extras=("simtier",),
         heads="experts",
     ),
-    "sidereal": Design(  # our best: all of the above that helps, the latest events, and what the user took of its like
+    "sidereal": Design(  # our best: qarm_v2, the latest events, similar rates, and boosted trees as a teacher
         "item_embedding",
         features=("item_id", "semantic_id"),
         attention="semantic",

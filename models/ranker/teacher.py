@@ -48,7 +48,7 @@ def _mix(
     from sklearn.ensemble import HistGradientBoostingClassifier  # takes a second to import
 
     trees = HistGradientBoostingClassifier(
-        max_iter=TREES, max_leaf_nodes=LEAVES, learning_rate=LEARNING_RATE, random_state=seed
+        max_iter=TREES, max_leaf_nodes=LEAVES, learning_rate=LEARNING_RATE, early_stopping=True, random_state=seed
     ).fit(inputs, labels > 0.5)
     for start in range(0, len(train), ROWS_AT_ONCE):
         rows = train[start : start + ROWS_AT_ONCE]
